@@ -1,0 +1,347 @@
+//! Who may read what: principals, the authorizer hook, grants, denials and access changes.
+//! When the hook is asked and how a grant is taken back is the broker's business, not this file's.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::event::Event;
+use crate::name::Namespace;
+use crate::request::{Scope, Term};
+
+/// Who is asking: a public id, and a secret that only the authorizer reads.
+///
+/// Access changes name the public id. The secret appears in no `Debug`, log or error.
+///
+/// ```
+/// use event_broker::Principal;
+///
+/// let principal = Principal::new("6f1c").with_secret("hunter2");
+/// assert_eq!(principal.secret(), Some("hunter2"));
+/// assert!(!format!("{principal:?}").contains("hunter2"));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Principal {
+    id: Option<Arc<str>>,
+    secret: Option<Arc<str>>,
+}
+
+impl Principal {
+    /// The id that access changes name the anonymous principal by.
+    pub const ANONYMOUS: &'static str = "anonymous";
+
+    /// A principal by its public id.
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self { id: Some(id.into()).filter(|id| &**id != Self::ANONYMOUS), secret: None }
+    }
+
+    /// Nobody in particular. Its access is checked and re-checked like anybody's.
+    pub const fn anonymous() -> Self {
+        Self { id: None, secret: None }
+    }
+
+    /// Adds what proves the identity.
+    #[must_use]
+    pub fn with_secret(mut self, secret: impl Into<Arc<str>>) -> Self {
+        self.secret = Some(secret.into());
+        self
+    }
+
+    /// The public id, [`ANONYMOUS`](Self::ANONYMOUS) for the anonymous principal.
+    pub fn id(&self) -> &str {
+        self.id.as_deref().unwrap_or(Self::ANONYMOUS)
+    }
+
+    /// The secret, for the authorizer's eyes.
+    pub fn secret(&self) -> Option<&str> {
+        self.secret.as_deref()
+    }
+
+    /// Whether this is the anonymous principal.
+    pub fn is_anonymous(&self) -> bool {
+        self.id.is_none()
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = self.secret.as_ref().map(|_| format_args!("…").to_string());
+        f.debug_struct("Principal").field("id", &self.id()).field("secret", &secret).finish()
+    }
+}
+
+/// What an authorizer is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct AccessRequest<'a> {
+    pub(crate) principal: &'a Principal,
+    pub(crate) terms: &'a [Term],
+    pub(crate) scope: &'a Scope,
+}
+
+impl<'a> AccessRequest<'a> {
+    /// A question to put to an authorizer, as the broker puts it; for tests of authorizers and policies.
+    pub fn new(principal: &'a Principal, terms: &'a [Term], scope: &'a Scope) -> Self {
+        Self { principal, terms, scope }
+    }
+
+    /// Who is asking.
+    pub fn principal(&self) -> &'a Principal {
+        self.principal
+    }
+
+    /// The terms asked for, at least one: a request without terms asks for [`Term::ALL`].
+    pub fn terms(&self) -> &'a [Term] {
+        self.terms
+    }
+
+    /// The namespaces asked for.
+    pub fn scope(&self) -> &'a Scope {
+        self.scope
+    }
+}
+
+/// What is allowed, until when, and what that rests on.
+///
+/// ```
+/// use event_broker::Grant;
+///
+/// let grant = Grant::namespaces(["prod"]).resting_on_policy("readers").resting_on_role("ops");
+/// assert!(grant.admits(&"prod".into()));
+/// assert!(!grant.admits(&"staging".into()));
+/// assert!(grant.admits(&"".into()), "an event without a namespace passes");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    scope: Option<Box<[Namespace]>>,
+    expires_at: Option<Instant>,
+    tokens: Vec<Arc<str>>,
+    policies: Vec<Arc<str>>,
+    roles: Vec<Arc<str>>,
+    checks_events: bool,
+}
+
+impl Grant {
+    /// All that was asked for, for good.
+    pub const fn all() -> Self {
+        Self {
+            scope: None,
+            expires_at: None,
+            tokens: Vec::new(),
+            policies: Vec::new(),
+            roles: Vec::new(),
+            checks_events: true,
+        }
+    }
+
+    /// What was asked for, within these namespaces. A request that names one outside is denied as a whole; a request
+    /// for all of them is narrowed to these.
+    pub fn namespaces<N: Into<Namespace>>(namespaces: impl IntoIterator<Item = N>) -> Self {
+        let mut names: Vec<_> = namespaces.into_iter().map(Into::into).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self { scope: Some(names.into()), ..Self::all() }
+    }
+
+    /// Sets when the grant ends, on the broker's [`Clock`](crate::Clock).
+    #[must_use]
+    pub fn expires_at(mut self, expiry: Instant) -> Self {
+        self.expires_at = Some(expiry);
+        self
+    }
+
+    /// Says that the grant rests on a token, beside the principal's own id.
+    #[must_use]
+    pub fn resting_on_token(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.tokens.push(id.into());
+        self
+    }
+
+    /// Says that the grant rests on a policy: it is asked for again when that changes.
+    #[must_use]
+    pub fn resting_on_policy(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.policies.push(name.into());
+        self
+    }
+
+    /// Says that the grant rests on a role: it is asked for again when that changes.
+    #[must_use]
+    pub fn resting_on_role(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.roles.push(id.into());
+        self
+    }
+
+    /// Says that every event in the scope is allowed, so that [`Authorizer::permits`] need not be called.
+    #[must_use]
+    pub fn without_event_checks(mut self) -> Self {
+        self.checks_events = false;
+        self
+    }
+
+    /// Whether the grant's namespaces hold this one.
+    pub fn admits(&self, namespace: &Namespace) -> bool {
+        namespace.is_empty() || self.scope.as_ref().is_none_or(|names| names.binary_search(namespace).is_ok())
+    }
+
+    /// The namespaces allowed, or `None` for all.
+    pub fn allowed_namespaces(&self) -> Option<&[Namespace]> {
+        self.scope.as_deref()
+    }
+
+    /// When the grant ends, if it does.
+    pub fn expiry(&self) -> Option<Instant> {
+        self.expires_at
+    }
+
+    pub(crate) fn checks_events(&self) -> bool {
+        self.checks_events
+    }
+
+    /// The changes that call this grant of `principal` into question.
+    pub(crate) fn basis(&self, principal: &Principal) -> impl Iterator<Item = Basis> + '_ {
+        let own = Basis::Token(Arc::from(principal.id()));
+        std::iter::once(own)
+            .chain(self.tokens.iter().cloned().map(Basis::Token))
+            .chain(self.policies.iter().cloned().map(Basis::Policy))
+            .chain(self.roles.iter().cloned().map(Basis::Role))
+    }
+
+    /// The first namespace that the request names and the grant does not cover.
+    pub(crate) fn uncovered<'a>(&self, scope: &'a Scope) -> Option<&'a Namespace> {
+        scope.named()?.iter().find(|name| !self.admits(name))
+    }
+}
+
+/// One thing that a grant rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Basis {
+    Token(Arc<str>),
+    Policy(Arc<str>),
+    Role(Arc<str>),
+}
+
+/// A refusal, with its reason. The reason is shown to whoever asked: it must not hold a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    reason: Arc<str>,
+}
+
+impl Denial {
+    /// A refusal for this reason.
+    pub fn new(reason: impl Into<Arc<str>>) -> Self {
+        Self { reason: reason.into() }
+    }
+
+    /// The reason.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl Error for Denial {}
+
+/// A change of the server's own access rules, and whom it concerns.
+///
+/// Names are public ids, never secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AccessChange {
+    /// A token is gone: what rests on it ends without the authorizer being asked.
+    TokenDeleted(Arc<str>),
+    /// A token changed.
+    Token(Arc<str>),
+    /// A policy changed or is gone.
+    Policy(Arc<str>),
+    /// A role changed or is gone.
+    Role(Arc<str>),
+    /// Everybody's access is to be asked for again.
+    Everyone,
+}
+
+impl AccessChange {
+    /// What the change is about, or `None` if it concerns everyone.
+    pub(crate) fn basis(&self) -> Option<Basis> {
+        match self {
+            Self::TokenDeleted(id) | Self::Token(id) => Some(Basis::Token(Arc::clone(id))),
+            Self::Policy(name) => Some(Basis::Policy(Arc::clone(name))),
+            Self::Role(id) => Some(Basis::Role(Arc::clone(id))),
+            Self::Everyone => None,
+        }
+    }
+}
+
+/// The server's own rules, as hooks. Every default allows everything and changes nothing.
+///
+/// All three run outside every lock of the broker, so they may call it. They may be slow: [`authorize`] and
+/// [`permits`] hold up the reader they are asked for and nobody else, [`changes`] the publisher.
+///
+/// [`authorize`]: Authorizer::authorize
+/// [`permits`]: Authorizer::permits
+/// [`changes`]: Authorizer::changes
+///
+/// ```
+/// use event_broker::{AccessRequest, Authorizer, Broker, Denial, Grant, Request, Term};
+///
+/// struct JobsOnly;
+///
+/// impl<P> Authorizer<P> for JobsOnly {
+///     fn authorize(&self, request: &AccessRequest<'_>) -> Result<Grant, Denial> {
+///         match request.terms().iter().find(|term| term.topic_name().is_none_or(|topic| topic != "Job")) {
+///             None => Ok(Grant::all()),
+///             Some(term) => Err(Denial::new(format!("no right to read {term}"))),
+///         }
+///     }
+/// }
+///
+/// let broker = Broker::<()>::builder().authorizer(JobsOnly).build().unwrap();
+/// assert!(broker.subscribe(Request::new().term(Term::topic("Job").unwrap())).is_ok());
+/// let denied = broker.subscribe(Request::new()).unwrap_err();
+/// assert_eq!(denied.to_string(), "access denied: no right to read *:*");
+/// ```
+pub trait Authorizer<P>: Send + Sync {
+    /// Decides a request, when it is made and again whenever what the grant rests on changes.
+    ///
+    /// # Errors
+    ///
+    /// The denial refuses the whole request: at subscribing as an error, later as the end of the stream.
+    ///
+    /// # Panics
+    ///
+    /// At subscribing a panic reaches the caller; in a later check it counts as a denial.
+    fn authorize(&self, request: &AccessRequest<'_>) -> Result<Grant, Denial> {
+        let _ = request;
+        Ok(Grant::all())
+    }
+
+    /// Decides one event, for rules finer than namespaces. Called once for each event and subscription, unless the
+    /// grant says that it [need not be](Grant::without_event_checks).
+    fn permits(&self, principal: &Principal, event: &Event<P>) -> bool {
+        let _ = (principal, event);
+        true
+    }
+
+    /// Says which changes of access an event stands for. They take effect before the event becomes visible.
+    fn changes(&self, event: &Event<P>, changes: &mut Vec<AccessChange>) {
+        let _ = (event, changes);
+    }
+}
+
+impl<P, A: Authorizer<P> + ?Sized> Authorizer<P> for Arc<A> {
+    fn authorize(&self, request: &AccessRequest<'_>) -> Result<Grant, Denial> {
+        (**self).authorize(request)
+    }
+
+    fn permits(&self, principal: &Principal, event: &Event<P>) -> bool {
+        (**self).permits(principal, event)
+    }
+
+    fn changes(&self, event: &Event<P>, changes: &mut Vec<AccessChange>) {
+        (**self).changes(event, changes);
+    }
+}

@@ -1,0 +1,272 @@
+//! One error type for each operation of a broker or a subscription.
+//! What can be wrong with a request, a query, a token or a frame lives beside its parser.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::access::Denial;
+use crate::event::Event;
+use crate::request::{InvalidRequest, LagPolicy};
+
+/// A batch that was not published. Nothing of it became visible, and the events come back.
+#[non_exhaustive]
+pub struct PublishError<P> {
+    /// Why it was refused.
+    pub kind: PublishErrorKind,
+    /// The events, as they were given; each is stamped with the refused index.
+    pub events: Vec<Event<P>>,
+}
+
+/// Why a batch was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishErrorKind {
+    /// The index is lower than the last one published.
+    Falling {
+        /// The refused index.
+        index: u64,
+        /// The last index published: the next must not be lower.
+        latest: u64,
+    },
+    /// The index belongs to what is past by the broker's initial index or by a reset.
+    Past {
+        /// The refused index.
+        index: u64,
+        /// Everything up to and including this index is past: the next must be above.
+        initial: u64,
+    },
+    /// The broker is closed.
+    Closed,
+}
+
+impl<P> fmt::Debug for PublishError<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublishError").field("kind", &self.kind).field("events", &self.events.len()).finish()
+    }
+}
+
+impl<P> fmt::Display for PublishError<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.kind, f)
+    }
+}
+
+impl fmt::Display for PublishErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Falling { index, latest } => {
+                write!(f, "index {index} is lower than the last published, expected {latest} or more")
+            }
+            Self::Past { index, initial } => {
+                write!(f, "index {index} is in the past of this broker, expected more than {initial}")
+            }
+            Self::Closed => f.write_str("the broker is closed"),
+        }
+    }
+}
+
+impl<P> Error for PublishError<P> {}
+
+/// A broker that cannot be built: a bound that holds nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BuildError {
+    /// Which setting.
+    pub setting: &'static str,
+    /// What it held.
+    pub value: u64,
+    /// The least it may hold.
+    pub minimum: u64,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, expected at least {}", self.setting, self.value, self.minimum)
+    }
+}
+
+impl Error for BuildError {}
+
+/// A subscription that was not opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The request cannot mean anything.
+    Invalid(InvalidRequest),
+    /// The authorizer, or the extent of its grant, refused the request.
+    Denied(Denial),
+    /// [`Start::Exactly`](crate::Start::Exactly): batches of this index have been evicted.
+    Lost {
+        /// The index asked for.
+        index: u64,
+        /// The oldest index still buffered, if anything is.
+        oldest: Option<u64>,
+    },
+    /// [`Start::Exactly`](crate::Start::Exactly): no batch has this index, though later ones were published.
+    Absent {
+        /// The index asked for.
+        index: u64,
+        /// The lowest buffered index above it, if there is one.
+        next: Option<u64>,
+    },
+    /// [`Start::Exactly`](crate::Start::Exactly): the index has not been published yet.
+    Future {
+        /// The index asked for.
+        index: u64,
+        /// The latest index.
+        latest: u64,
+    },
+    /// The broker is closed.
+    Closed,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(error) => write!(f, "invalid request: {error}"),
+            Self::Denied(denial) => write!(f, "access denied: {denial}"),
+            Self::Lost { index, oldest: Some(oldest) } => {
+                write!(f, "index {index} is no longer buffered, the oldest is {oldest}")
+            }
+            Self::Lost { index, oldest: None } => write!(f, "index {index} is no longer buffered, and nothing else is"),
+            Self::Absent { index, next: Some(next) } => write!(f, "no batch has index {index}, the next has {next}"),
+            Self::Absent { index, next: None } => write!(f, "no batch has index {index}"),
+            Self::Future { index, latest } => write!(f, "index {index} is in the future, the latest is {latest}"),
+            Self::Closed => f.write_str("the broker is closed"),
+        }
+    }
+}
+
+impl Error for SubscribeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Invalid(error) => Some(error),
+            Self::Denied(denial) => Some(denial),
+            _ => None,
+        }
+    }
+}
+
+impl From<InvalidRequest> for SubscribeError {
+    fn from(error: InvalidRequest) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+/// What a reader lost by being overtaken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lagged {
+    /// How many batches were evicted between the reader and the oldest one, matching or not; exact.
+    pub missed: u64,
+    /// Every lost batch has an index of at least this: the reader had passed all that is lower.
+    pub from: u64,
+    /// The index of the last lost batch.
+    pub through: u64,
+    /// The index of the oldest batch still buffered, where a reader that continues goes on.
+    pub resumes_at: u64,
+    /// What becomes of the reader.
+    pub policy: LagPolicy,
+}
+
+impl fmt::Display for Lagged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { missed, from, through, resumes_at, .. } = self;
+        write!(f, "overtaken: {missed} batches with indexes {from} to {through} are lost, the oldest is {resumes_at}")
+    }
+}
+
+/// Why a read gave no delivery, and will give none again unless [`is_terminal`](Self::is_terminal) says otherwise.
+///
+/// Where several reasons hold at once, the first of this list is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The state was restored: indexes mean something else now. Subscribe again, from the oldest.
+    Reset,
+    /// Access was taken back.
+    Revoked(Denial),
+    /// The grant has run out.
+    Expired,
+    /// The subscription was cancelled through its handle.
+    Cancelled,
+    /// The reader was overtaken and lost batches that it had asked for. By its policy it ends there, or goes on at the
+    /// oldest batch: the one error that may not be an end.
+    Lagged(Lagged),
+    /// The broker is closed, and all that it held has been read.
+    Closed,
+}
+
+impl RecvError {
+    /// Whether every further read will say the same.
+    pub fn is_terminal(&self) -> bool {
+        !matches!(self, Self::Lagged(lagged) if lagged.policy == LagPolicy::Continue)
+    }
+
+    /// What was lost, if this is about a loss.
+    pub fn lagged(&self) -> Option<&Lagged> {
+        match self {
+            Self::Lagged(lagged) => Some(lagged),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reset => f.write_str("the broker was reset, subscribe again"),
+            Self::Revoked(denial) => write!(f, "access revoked: {denial}"),
+            Self::Expired => f.write_str("access expired"),
+            Self::Cancelled => f.write_str("the subscription was cancelled"),
+            Self::Lagged(lagged) => fmt::Display::fmt(lagged, f),
+            Self::Closed => f.write_str("the broker is closed"),
+        }
+    }
+}
+
+impl Error for RecvError {}
+
+macro_rules! recv_error {
+    ($(#[$doc:meta])* $name:ident, $(#[$nothing_doc:meta])* $nothing:ident, $text:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $(#[$nothing_doc])*
+            $nothing,
+            /// As [`recv`](crate::Subscription::recv) would have failed.
+            Recv(RecvError),
+        }
+
+        impl From<RecvError> for $name {
+            fn from(error: RecvError) -> Self {
+                Self::Recv(error)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    Self::$nothing => f.write_str($text),
+                    Self::Recv(error) => fmt::Display::fmt(error, f),
+                }
+            }
+        }
+
+        impl Error for $name {}
+    };
+}
+
+recv_error! {
+    /// Why [`try_recv`](crate::Subscription::try_recv) gave no delivery.
+    TryRecvError,
+    /// Nothing to read now; all that was published before the call has been passed.
+    Empty, "nothing to read"
+}
+
+recv_error! {
+    /// Why a timed read gave no delivery.
+    RecvTimeoutError,
+    /// Nothing came in time.
+    Timeout, "nothing to read in time"
+}

@@ -1,0 +1,19 @@
+//! The in-process event broker for servers with a replicated or versioned state.
+
+mod access;
+mod clock;
+mod error;
+mod event;
+mod name;
+mod request;
+mod token;
+
+pub use access::{AccessChange, AccessRequest, Authorizer, Denial, Grant, Principal};
+pub use clock::{Clock, SystemClock};
+pub use error::{
+    BuildError, Lagged, PublishError, PublishErrorKind, RecvError, RecvTimeoutError, SubscribeError, TryRecvError,
+};
+pub use event::{Batch, BatchBuilder, Event};
+pub use name::{EventType, Key, Namespace, Topic};
+pub use request::{InvalidRequest, LagPolicy, Named, Request, Scope, Start, Term};
+pub use token::{Epoch, ParseTokenError, Token};

@@ -1,0 +1,224 @@
+//! The names of the broker's world: topics, event types, keys and namespaces.
+//! What a name matches is not decided here, only what it is.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Text that is cloned far more often than it is made: a literal, or a shared allocation.
+#[derive(Clone)]
+enum Text {
+    Static(&'static str),
+    Shared(Arc<str>),
+}
+
+impl Text {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Static(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Text);
+
+        impl $name {
+            /// A name known when the program is compiled. Neither this nor a clone of it allocates.
+            pub const fn from_static(name: &'static str) -> Self {
+                Self(Text::Static(name))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+
+            /// Whether the name has no characters.
+            pub fn is_empty(&self) -> bool {
+                self.as_str().is_empty()
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::from_static("")
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(name: &str) -> Self {
+                Self(Text::Shared(Arc::from(name)))
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(name: String) -> Self {
+                Self(Text::Shared(Arc::from(name)))
+            }
+        }
+
+        impl From<Arc<str>> for $name {
+            fn from(name: Arc<str>) -> Self {
+                Self(Text::Shared(name))
+            }
+        }
+
+        impl From<&Self> for $name {
+            fn from(name: &Self) -> Self {
+                name.clone()
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.as_str() == other.as_str()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                self.as_str() == other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                self.as_str() == *other
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.as_str().cmp(other.as_str())
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                // `Borrow<str>` promises that a name hashes as its text does.
+                self.as_str().hash(state);
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer).map(Self::from)
+            }
+        }
+    };
+}
+
+name! {
+    /// The subject of an event: what kind of object changed.
+    ///
+    /// ```
+    /// use event_broker::Topic;
+    ///
+    /// const JOB: Topic = Topic::from_static("Job");
+    /// assert_eq!(JOB, Topic::from(String::from("Job")));
+    /// ```
+    Topic
+}
+
+name! {
+    /// What happened to the object, as a name: `JobRegistered`.
+    EventType
+}
+
+name! {
+    /// The id of an object, or a further id that it can be found by.
+    ///
+    /// A key that a publisher sends may be empty; only the wildcard matches it.
+    Key
+}
+
+name! {
+    /// The scope of an event. An event whose object has none carries [`Namespace::NONE`].
+    ///
+    /// ```
+    /// use event_broker::Namespace;
+    ///
+    /// assert_eq!(Namespace::default(), Namespace::NONE);
+    /// assert_eq!(Namespace::DEFAULT, "default");
+    /// ```
+    Namespace
+}
+
+impl Namespace {
+    /// The absence of a namespace: it is the empty name, and passes every namespace scope.
+    pub const NONE: Self = Self::from_static("");
+
+    /// The namespace of a request that names none.
+    pub const DEFAULT: Self = Self::from_static("default");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_and_allocations_of_one_text_are_one_name() {
+        let literal = Topic::from_static("Job");
+        let shared = Topic::from("Job");
+        assert_eq!(literal, shared);
+        assert_eq!(literal.cmp(&shared), Ordering::Equal);
+        let mut set = std::collections::HashSet::new();
+        set.insert(literal);
+        assert!(set.contains("Job"));
+        assert!(set.contains(&shared));
+    }
+
+    #[test]
+    fn a_name_prints_as_its_text() {
+        let key = Key::from("a\"b");
+        assert_eq!(key.to_string(), "a\"b");
+        assert_eq!(format!("{key:?}"), "\"a\\\"b\"");
+    }
+}

@@ -1,0 +1,214 @@
+//! Where in a history a reader stands, as text: the resume token and the epoch it belongs to.
+//! How a broker finds that place again is not decided here.
+
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The name of one history of indexes.
+///
+/// Replicas of one history share it (the host sets it); across epochs an index means something else, so a token of
+/// another epoch starts at the oldest batch.
+///
+/// ```
+/// use event_broker::Epoch;
+///
+/// let epoch = Epoch::from(7);
+/// assert_eq!(epoch.to_string(), "0000000000000007");
+/// assert_eq!("0000000000000007".parse(), Ok(epoch));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// An epoch that no other broker has, as far as 64 random bits go.
+    pub fn random() -> Self {
+        Self(ahash::RandomState::new().hash_one(0_u8))
+    }
+
+    /// The number behind the epoch.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl From<u64> for Epoch {
+    fn from(epoch: u64) -> Self {
+        Self(epoch)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for Epoch {
+    type Err = ParseTokenError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTokenError> {
+        let hex = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        match u64::from_str_radix(text, 16) {
+            Ok(epoch) if hex => Ok(Self(epoch)),
+            _ => Err(ParseTokenError { part: "epoch", expected: "16 lower-case hexadecimal digits" }),
+        }
+    }
+}
+
+/// A place in an index: `count` batches of the commit `index`, and all of lower indexes, lie behind it.
+///
+/// One index may carry several batches, so an index alone does not say which of them a reader has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    pub(crate) index: u64,
+    pub(crate) count: u32,
+}
+
+impl Place {
+    /// Before the first batch of `index`.
+    pub(crate) const fn before(index: u64) -> Self {
+        Self { index, count: 0 }
+    }
+
+    /// After the last batch that `index` can have.
+    pub(crate) const fn past(index: u64) -> Self {
+        Self { index, count: u32::MAX }
+    }
+}
+
+/// Where a reader stands: everything up to here has been read.
+///
+/// A reader that subscribes [`Start::After`](crate::Start::After) its last token neither repeats nor misses a batch,
+/// in this process or on another replica of the same history. The text is opaque: an epoch, an index, and a place
+/// within the index.
+///
+/// ```
+/// use event_broker::{Broker, Event, Request, Start, Token};
+///
+/// let broker = Broker::<()>::new();
+/// let mut reader = broker.subscribe(Request::new().start(Start::Oldest))?;
+/// broker.publish(7, [Event::new("Job", "JobRegistered", "web", ())])?;
+/// broker.publish(7, [Event::new("Job", "JobRegistered", "db", ())])?;
+/// let text = reader.recv()?.token().to_string();
+///
+/// let token: Token = text.parse()?;
+/// let mut resumed = broker.subscribe(Request::new().start(Start::After(token)))?;
+/// assert_eq!(resumed.recv()?.events().next().unwrap().key(), "db");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    epoch: Epoch,
+    place: Place,
+}
+
+impl Token {
+    pub(crate) const fn new(epoch: Epoch, place: Place) -> Self {
+        Self { epoch, place }
+    }
+
+    pub(crate) const fn place(self) -> Place {
+        self.place
+    }
+
+    /// The history that the token belongs to.
+    pub const fn epoch(self) -> Epoch {
+        self.epoch
+    }
+
+    /// The index that the reader stands in: what is lower has been read.
+    pub const fn index(self) -> u64 {
+        self.place.index
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.epoch, self.place.index, self.place.count)
+    }
+}
+
+impl FromStr for Token {
+    type Err = ParseTokenError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTokenError> {
+        fn number<T: FromStr>(text: Option<&str>) -> Option<T> {
+            // `parse` takes a leading plus sign, which no token has.
+            text.filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+        }
+        let mut parts = text.splitn(3, '-');
+        let epoch = parts.next().unwrap_or_default().parse()?;
+        let index = number(parts.next()).ok_or(ParseTokenError { part: "index", expected: "a 64-bit number" })?;
+        let count = number(parts.next()).ok_or(ParseTokenError { part: "place", expected: "a 32-bit number" })?;
+        Ok(Self { epoch, place: Place { index, count } })
+    }
+}
+
+impl Serialize for Token {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Text that is no token: which part of it, and what was expected there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseTokenError {
+    part: &'static str,
+    expected: &'static str,
+}
+
+impl ParseTokenError {
+    /// The part that could not be read: `epoch`, `index` or `place`.
+    pub fn part(&self) -> &str {
+        self.part
+    }
+}
+
+impl fmt::Display for ParseTokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "malformed {} of a resume token, expected {}", self.part, self.expected)
+    }
+}
+
+impl Error for ParseTokenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_reads_back_as_it_was_written() {
+        for place in [Place::before(0), Place { index: u64::MAX, count: u32::MAX }, Place { index: 7, count: 2 }] {
+            let token = Token::new(Epoch(0xfe), place);
+            assert_eq!(token.to_string().parse(), Ok(token));
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_says_which_part() {
+        for (text, part) in [
+            ("", "epoch"),
+            ("7-7-7", "epoch"),
+            ("00000000000000FE-7-7", "epoch"),
+            ("+000000000000007-7-7", "epoch"),
+            ("0000000000000007", "index"),
+            ("0000000000000007--1", "index"),
+            ("0000000000000007-+1-1", "index"),
+            ("0000000000000007-18446744073709551616-1", "index"),
+            ("0000000000000007-1-", "place"),
+            ("0000000000000007-1-4294967296", "place"),
+            ("0000000000000007-1-1-1", "place"),
+        ] {
+            assert_eq!(text.parse::<Token>().unwrap_err().part(), part, "{text}");
+        }
+    }
+}
