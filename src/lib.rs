@@ -5,6 +5,7 @@ mod clock;
 mod error;
 mod event;
 mod name;
+pub mod nomad;
 mod request;
 mod token;
 

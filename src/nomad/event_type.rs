@@ -1,0 +1,100 @@
+//! The event types of the API.
+//! Which topic carries which type is the publisher's business, and an unknown type is no error anywhere.
+
+use crate::name::EventType;
+
+macro_rules! event_types {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: EventType = EventType::from_static($text);)*
+
+        /// Every event type, in the order of the API's page.
+        ///
+        /// ```
+        /// use event_broker::nomad::event_type;
+        ///
+        /// assert!(event_type::ALL.contains(&"PlanResult".into()));
+        /// assert!(!event_type::ALL.contains(&"planresult".into()), "names are told apart by case");
+        /// ```
+        pub const ALL: &[EventType] = &[$($name),*];
+    };
+}
+
+event_types! {
+    /// A token was created or changed.
+    ACL_TOKEN_UPSERTED = "ACLTokenUpserted";
+    /// A token is gone: what rests on it ends.
+    ACL_TOKEN_DELETED = "ACLTokenDeleted";
+    /// A policy was created or changed.
+    ACL_POLICY_UPSERTED = "ACLPolicyUpserted";
+    /// A policy is gone.
+    ACL_POLICY_DELETED = "ACLPolicyDeleted";
+    /// A role was created or changed.
+    ACL_ROLE_UPSERTED = "ACLRoleUpserted";
+    /// A role is gone.
+    ACL_ROLE_DELETED = "ACLRoleDeleted";
+    /// An allocation was placed.
+    ALLOCATION_CREATED = "AllocationCreated";
+    /// A client told of an allocation.
+    ALLOCATION_UPDATED = "AllocationUpdated";
+    /// An allocation is to be in another state.
+    ALLOCATION_UPDATE_DESIRED_STATUS = "AllocationUpdateDesiredStatus";
+    /// A deployment changed its status.
+    DEPLOYMENT_STATUS_UPDATE = "DeploymentStatusUpdate";
+    /// The canaries of a deployment were promoted.
+    DEPLOYMENT_PROMOTION = "DeploymentPromotion";
+    /// The health of a deployment's allocations was set.
+    DEPLOYMENT_ALLOC_HEALTH = "DeploymentAllocHealth";
+    /// An evaluation was created or changed.
+    EVALUATION_UPDATED = "EvaluationUpdated";
+    /// A job was registered, or registered anew.
+    JOB_REGISTERED = "JobRegistered";
+    /// A job was stopped.
+    JOB_DEREGISTERED = "JobDeregistered";
+    /// Several jobs were stopped at once.
+    JOB_BATCH_DEREGISTERED = "JobBatchDeregistered";
+    /// A node joined.
+    NODE_REGISTRATION = "NodeRegistration";
+    /// A node left.
+    NODE_DEREGISTRATION = "NodeDeregistration";
+    /// A node became eligible for work, or ceased to be.
+    NODE_ELIGIBILITY = "NodeEligibility";
+    /// The drain of a node began, changed or ended.
+    NODE_DRAIN = "NodeDrain";
+    /// A node tells of itself.
+    NODE_EVENT = "NodeEvent";
+    /// A node pool was created or changed.
+    NODE_POOL_UPSERTED = "NodePoolUpserted";
+    /// A node pool is gone.
+    NODE_POOL_DELETED = "NodePoolDeleted";
+    /// The scheduler's plan was applied.
+    PLAN_RESULT = "PlanResult";
+    /// A service was registered.
+    SERVICE_REGISTRATION = "ServiceRegistration";
+    /// A service registration is gone.
+    SERVICE_DEREGISTRATION = "ServiceDeregistration";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_of_the_page_is_listed_once() {
+        let mut names: Vec<_> = ALL.iter().map(EventType::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 26);
+    }
+
+    #[test]
+    fn constants_are_the_names_they_are_named_after() {
+        for (constant, text) in [
+            (ACL_TOKEN_DELETED, "ACLTokenDeleted"),
+            (ALLOCATION_UPDATE_DESIRED_STATUS, "AllocationUpdateDesiredStatus"),
+            (NODE_POOL_UPSERTED, "NodePoolUpserted"),
+            (SERVICE_DEREGISTRATION, "ServiceDeregistration"),
+        ] {
+            assert_eq!(constant, text);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The world of the API that this broker implements: its topics and event types, its rights, its query string.
+//! The broker itself knows none of it: a server with other words leaves this module alone.
+//!
+//! | what | where |
+//! |---|---|
+//! | the topics, and what their payloads hold | [`topic`] |
+//! | the event types | [`event_type`] |
+//! | which topic needs which right, and who has it | [`rights`] |
+//! | an [`Authorizer`](crate::Authorizer) around the server's own tokens | [`AclAuthorizer`] |
+//! | `?index=7&topic=Job:web` to a [`Request`](crate::Request) | [`Query`] |
+//!
+//! From the query of a stranger to a decision:
+//!
+//! ```
+//! use event_broker::nomad::{Query, rights::{self, Rights}};
+//! use event_broker::{AccessRequest, Principal, Request};
+//!
+//! let query = Query::parse("topic=Job:web&topic=Node&namespace=prod")?;
+//! let request: Request<()> = query.into_request();
+//!
+//! let (reader, scope) = (Principal::new("6f1c"), request.scope()?);
+//! let asked = AccessRequest::new(&reader, request.requested_terms(), &scope);
+//! let held: Rights = "namespace:prod:read-job".parse()?;
+//! let denial = rights::decide(&asked, &held).unwrap_err();
+//! assert_eq!(denial.reason(), r#"topic "Node" needs node:read"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod authorizer;
+pub mod event_type;
+mod excerpt;
+mod query;
+pub mod rights;
+pub mod topic;
+
+pub use authorizer::{AclAuthorizer, Resolved, Resolver, access_changes};
+pub use query::{Limits, Parameter, Query, QueryError, QueryErrorKind};

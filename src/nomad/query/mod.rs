@@ -1,0 +1,215 @@
+//! The query string of the API's event stream, and the request it stands for.
+//! Who may ask for what is not decided here, and nothing here knows a socket.
+
+mod decode;
+mod error;
+mod limits;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::name::{Key, Namespace, Topic};
+use crate::nomad::topic;
+use crate::request::{InvalidRequest, Request, Start, Term};
+use decode::decode;
+
+pub use error::{Parameter, QueryError, QueryErrorKind};
+pub use limits::Limits;
+
+/// What is written as itself: what needs no escape anywhere in a URL, and the wildcard.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*');
+
+/// A query of the event stream: `index`, and any number of `namespace` and `topic`.
+///
+/// - Names and values of parameters are percent-decoded, `+` is a space, `&` stands between parameters. Empty
+///   parameters (`&&`) and one leading `?` are skipped.
+/// - `index` is digits only, at most once; absent or 0 it is [`Start::Oldest`], else [`Start::Index`].
+/// - `namespace` is a name, or `*` for all of them, also those to come; several are a union, none is `default`.
+/// - `topic` is `topic:key` or, for every key, `topic`; either side may be `*`; several are a union, none is everything.
+///   A key with a colon is refused, as the API's server refuses it; a [`Term`] made in the program takes any key.
+/// - Any other parameter is ignored, whatever its value holds. Its name must decode, else it might be one of these.
+///
+/// What is given twice stays there twice, in order. The text form is a query again, and reads back as the same.
+///
+/// ```
+/// use event_broker::nomad::{Parameter, Query, QueryErrorKind};
+/// use event_broker::{Request, Start};
+///
+/// let query = Query::parse("?index=100&topic=Job%3Aweb&topic=Node&pretty")?;
+/// assert_eq!(query.to_string(), "index=100&topic=Job:web&topic=Node:*");
+///
+/// let request: Request<()> = query.into_request();
+/// assert_eq!(request.requested_start(), Start::Index(100));
+///
+/// let refused = Query::parse("topic=NodeDrain:*:*").unwrap_err();
+/// assert_eq!((refused.parameter(), refused.kind()), (Parameter::Topic, QueryErrorKind::SeveralColons));
+/// assert_eq!(refused.to_string(), r#"topic holds "NodeDrain:*:*", expected at most one colon, as in topic:key"#);
+/// # Ok::<(), event_broker::nomad::QueryError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Query {
+    index: Option<u64>,
+    namespaces: Vec<Namespace>,
+    terms: Vec<Term>,
+}
+
+impl Query {
+    /// Reads a query within the default [`Limits`].
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it, from the left.
+    pub fn parse(query: &str) -> Result<Self, QueryError> {
+        Self::parse_with(query, &Limits::new())
+    }
+
+    /// Reads a query within these limits.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it, from the left.
+    pub fn parse_with(query: &str, limits: &Limits) -> Result<Self, QueryError> {
+        // Before anything is copied: what is decoded is never longer than what was sent.
+        limits.check_query(query).map_err(|kind| QueryError::new(Parameter::Query, query, kind))?;
+        let mut parsed = Self::default();
+        for pair in query.strip_prefix('?').unwrap_or(query).split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let known = decode(name).map_err(|kind| QueryError::new(Parameter::Name, name, kind))?;
+            let (parameter, taken) = match known.as_ref() {
+                "index" => (Parameter::Index, parsed.take_index(value)),
+                "namespace" => (Parameter::Namespace, parsed.take_namespace(value, limits)),
+                "topic" => (Parameter::Topic, parsed.take_topic(value, limits)),
+                _ => continue,
+            };
+            taken.map_err(|kind| QueryError::new(parameter, value, kind))?;
+        }
+        Ok(parsed)
+    }
+
+    fn take_index(&mut self, value: &str) -> Result<(), QueryErrorKind> {
+        if self.index.is_some() {
+            return Err(QueryErrorKind::Repeated);
+        }
+        let digits = decode_filled(value)?;
+        // `parse` takes a leading plus sign as well.
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(QueryErrorKind::NotDigits);
+        }
+        self.index = Some(digits.parse().map_err(|_| QueryErrorKind::TooLarge)?);
+        Ok(())
+    }
+
+    fn take_namespace(&mut self, value: &str, limits: &Limits) -> Result<(), QueryErrorKind> {
+        limits.check_one_more_namespace(self.namespaces.len())?;
+        let name = decode_filled(value)?;
+        limits.check_name(&name)?;
+        self.namespaces.push(Namespace::from(name.as_ref()));
+        Ok(())
+    }
+
+    fn take_topic(&mut self, value: &str, limits: &Limits) -> Result<(), QueryErrorKind> {
+        limits.check_one_more_term(self.terms.len())?;
+        let term = decode_filled(value)?;
+        let (topic, key) = match term.split_once(':') {
+            None => (term.as_ref(), None),
+            Some((_, key)) if key.contains(':') => return Err(QueryErrorKind::SeveralColons),
+            Some((topic, key)) => (topic, Some(key)),
+        };
+        limits.check_name(topic)?;
+        limits.check_name(key.unwrap_or_default())?;
+        let topic = topic::ALL.iter().find(|known| *known == topic).map_or_else(|| Topic::from(topic), Topic::clone);
+        let term = match key {
+            None => Term::topic(topic),
+            Some(key) => Term::new(topic, Key::from(key)),
+        };
+        self.terms.push(term.map_err(|error| match error {
+            InvalidRequest::EmptyTopic { .. } => QueryErrorKind::EmptyTopic,
+            _ => QueryErrorKind::EmptyKey,
+        })?);
+        Ok(())
+    }
+
+    /// The index as it was given, 0 included.
+    pub fn index(&self) -> Option<u64> {
+        self.index
+    }
+
+    /// Where the stream is to begin: at the oldest if the index is absent or 0.
+    ///
+    /// ```
+    /// use event_broker::{Start, nomad::Query};
+    ///
+    /// assert_eq!(Query::parse("index=0")?.start(), Start::Oldest);
+    /// assert_eq!(Query::parse("index=1")?.start(), Start::Index(1));
+    /// # Ok::<(), event_broker::nomad::QueryError>(())
+    /// ```
+    pub fn start(&self) -> Start {
+        match self.index {
+            None | Some(0) => Start::Oldest,
+            Some(index) => Start::Index(index),
+        }
+    }
+
+    /// The namespaces, in the order they were given; none means `default`.
+    pub fn namespaces(&self) -> &[Namespace] {
+        &self.namespaces
+    }
+
+    /// The terms, in the order they were given; none means everything.
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// The request that the query stands for, of the anonymous principal until [`Request::principal`] says otherwise.
+    pub fn into_request<P>(self) -> Request<P> {
+        let start = self.start();
+        Request::new().start(start).namespaces(self.namespaces).terms(self.terms)
+    }
+}
+
+/// Decodes a value that must hold something.
+fn decode_filled(value: &str) -> Result<Cow<'_, str>, QueryErrorKind> {
+    let value = decode(value)?;
+    if value.is_empty() { Err(QueryErrorKind::Empty) } else { Ok(value) }
+}
+
+impl FromStr for Query {
+    type Err = QueryError;
+
+    fn from_str(query: &str) -> Result<Self, QueryError> {
+        Self::parse(query)
+    }
+}
+
+impl<P> From<Query> for Request<P> {
+    fn from(query: Query) -> Self {
+        query.into_request()
+    }
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let escaped = |text| utf8_percent_encode(text, ESCAPED);
+        let mut separator = "";
+        if let Some(index) = self.index {
+            write!(f, "index={index}")?;
+            separator = "&";
+        }
+        for namespace in &self.namespaces {
+            write!(f, "{separator}namespace={}", escaped(namespace.as_str()))?;
+            separator = "&";
+        }
+        for term in &self.terms {
+            let topic = term.topic_name().map_or("*", Topic::as_str);
+            let key = term.key_name().map_or("*", Key::as_str);
+            write!(f, "{separator}topic={}:{}", escaped(topic), escaped(key))?;
+            separator = "&";
+        }
+        Ok(())
+    }
+}
