@@ -65,6 +65,8 @@ fn the_parts_become_a_request() {
     assert_eq!(request.requested_start(), Start::Index(7));
     assert_eq!(request.requested_namespaces(), query.namespaces());
     assert_eq!(request.requested_terms(), query.terms());
+    let zero: Request<()> = Query::parse("index=0").unwrap().into_request();
+    assert_eq!(zero.requested_start(), Start::Oldest);
     let bare: Request<()> = "".parse::<Query>().unwrap().into_request();
     assert_eq!(bare.requested_start(), Start::Oldest);
     assert!(bare.requested_terms().is_empty() && bare.requested_namespaces().is_empty());
