@@ -172,7 +172,7 @@ pub enum LagPolicy {
     Continue,
 }
 
-type Predicate<P> = Box<dyn FnMut(&Event<P>) -> bool + Send>;
+pub(crate) type Predicate<P> = Box<dyn FnMut(&Event<P>) -> bool + Send>;
 
 /// What a reader asks for.
 ///

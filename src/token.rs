@@ -73,6 +73,11 @@ impl Place {
         Self { index, count: 0 }
     }
 
+    /// After this batch.
+    pub(crate) const fn next(self) -> Self {
+        Self { index: self.index, count: self.count.saturating_add(1) }
+    }
+
     /// After the last batch that `index` can have.
     pub(crate) const fn past(index: u64) -> Self {
         Self { index, count: u32::MAX }

@@ -1,0 +1,240 @@
+//! The broker as its host holds it.
+//! How it does what it says is in the files below: `core` holds the state and the lock order, `publish` and
+//! `subscribe` change it, `builder` makes it.
+
+mod builder;
+mod core;
+mod publish;
+mod subscribe;
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+pub use builder::Builder;
+pub(crate) use core::Core;
+pub(crate) use subscribe::{Begins, Opened, token_deleted};
+
+use crate::access::AccessChange;
+use crate::error::{PublishError, SubscribeError};
+use crate::event::Event;
+use crate::name::{Key, Namespace, Topic};
+use crate::request::Request;
+use crate::stats::BrokerStats;
+use crate::subscription::{Subscription, SubscriptionHandle};
+use crate::token::Epoch;
+
+/// Closes the broker when the last handle goes.
+struct Owner<P> {
+    core: Arc<Core<P>>,
+}
+
+impl<P> Drop for Owner<P> {
+    fn drop(&mut self) {
+        self.core.close();
+    }
+}
+
+/// An in-process event broker: one bounded, indexed buffer of batches, and any number of readers.
+///
+/// Cheap to clone; every clone is the same broker. When the last clone is dropped the broker closes: readers get what
+/// is buffered, and then the end. Hooks that need the broker hold a [`WeakBroker`], or it would never close.
+///
+/// ```
+/// use event_broker::{Broker, Event, Request, Start, Term};
+///
+/// let broker = Broker::<&str>::new();
+/// let mut jobs = broker.subscribe(Request::new().term(Term::topic("Job")?))?;
+///
+/// // One batch a commit, under the commit's index.
+/// broker.publish(7, [
+///     Event::new("Job", "JobRegistered", "web", "spec").with_namespace("default"),
+///     Event::new("Evaluation", "EvaluationUpdated", "e1", "pending").with_namespace("default"),
+/// ])?;
+/// let delivery = jobs.recv()?;
+/// assert_eq!(delivery.index(), 7);
+/// assert_eq!(delivery.events().len(), 1, "the evaluation was not asked for");
+///
+/// // Indexes never fall, and a refused batch comes back.
+/// let refused = broker.publish(6, [Event::new("Job", "JobRegistered", "db", "spec")]).unwrap_err();
+/// assert_eq!(refused.to_string(), "index 6 is lower than the last published, expected 7 or more");
+/// assert_eq!(refused.events.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Broker<P> {
+    owner: Arc<Owner<P>>,
+}
+
+impl<P> Broker<P> {
+    /// Configures a broker.
+    pub fn builder() -> Builder<P> {
+        Builder::new()
+    }
+
+    /// A broker with every default: 100 batches, everything allowed, no history missing.
+    pub fn new() -> Self
+    where
+        P: 'static,
+    {
+        Self::builder().build().expect("the defaults are valid")
+    }
+
+    fn core(&self) -> &Arc<Core<P>> {
+        &self.owner.core
+    }
+
+    /// Publishes the events of one commit under its index, whole or not at all.
+    ///
+    /// Commit first, then publish: a reader that sees an event must find its change in the state, and an authorizer
+    /// that is asked because of it must find the new rules. Indexes may have gaps and may repeat: an equal index is a
+    /// further batch of the same commit. A batch without events is not stored, but moves the latest index forward.
+    ///
+    /// Readers that wait for something in the batch are woken before this returns, on this thread, outside every lock.
+    /// No reader makes it wait, and the authorizer is not asked to decide anything.
+    ///
+    /// # Errors
+    ///
+    /// If the index is lower than the last, belongs to what is past, or the broker is closed. Nothing is published,
+    /// and the events come back.
+    ///
+    /// # Panics
+    ///
+    /// If the weigher or [`Authorizer::changes`](crate::Authorizer::changes) panics; then nothing is published. If the
+    /// drop of an evicted payload does; then all was.
+    pub fn publish(&self, index: u64, events: impl Into<Vec<Event<P>>>) -> Result<(), PublishError<P>> {
+        self.core().publish(index, events.into())
+    }
+
+    /// Opens a subscription.
+    ///
+    /// The authorizer is asked on this thread, outside every lock, and asked again if access changes meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the request is malformed or denied, if [`Start::Exactly`](crate::Start::Exactly) names an index that is
+    /// lost, absent or in the future, or if the broker is closed.
+    ///
+    /// # Panics
+    ///
+    /// If the authorizer panics.
+    pub fn subscribe(&self, request: Request<P>) -> Result<Subscription<P>, SubscribeError> {
+        self.core().subscribe(request)
+    }
+
+    /// Announces a change of access that no published event stands for.
+    ///
+    /// When this returns, no read hands out a batch published from now on under a grant that the change concerns: each
+    /// such subscription's next read, poll or frame asks the authorizer first.
+    pub fn access_changed(&self, change: AccessChange) {
+        self.core().access_changed(change);
+    }
+
+    /// Ends and wakes every subscription whose grant has run out.
+    ///
+    /// Reads notice by themselves; readers that wait as tasks or at a doorbell are not woken by the passing of time.
+    /// A host that wants them to end in time calls this from a timer of its own.
+    pub fn tick(&self) {
+        self.core().tick();
+    }
+
+    /// Starts a new history: the state was restored at `index`, and everything up to and including it is past.
+    ///
+    /// The buffer is emptied, and every open subscription ends with [`RecvError::Reset`](crate::RecvError::Reset): no
+    /// read begun after this returns hands out anything of the old epoch. Replicas that restore the same state share
+    /// the new epoch.
+    pub fn reset(&self, index: u64, epoch: Epoch) {
+        self.core().reset(index, epoch);
+    }
+
+    /// Closes the broker: publishing and subscribing fail from now on, and readers get what is buffered and then
+    /// [`RecvError::Closed`](crate::RecvError::Closed). Closing again does nothing.
+    pub fn close(&self) {
+        self.core().close();
+    }
+
+    /// Whether the broker is closed.
+    pub fn is_closed(&self) -> bool {
+        self.core().log.end().closed
+    }
+
+    /// A handle that does not keep the broker open.
+    pub fn downgrade(&self) -> WeakBroker<P> {
+        WeakBroker { owner: Arc::downgrade(&self.owner) }
+    }
+
+    /// Handles of all open subscriptions, in the order they were opened.
+    pub fn subscriptions(&self) -> Vec<SubscriptionHandle<P>> {
+        let mut stations = self.core().stations();
+        stations.sort_unstable_by_key(|station| station.owner.id);
+        stations.into_iter().map(|station| SubscriptionHandle::new(Arc::clone(self.core()), station)).collect()
+    }
+
+    /// The latest index published, also by a batch without events; 0 before the first.
+    pub fn latest_index(&self) -> u64 {
+        self.core().log.latest_index()
+    }
+
+    /// The history that the broker is in.
+    pub fn epoch(&self) -> Epoch {
+        self.core().epoch()
+    }
+
+    /// The broker in numbers.
+    pub fn stats(&self) -> BrokerStats {
+        self.core().stats()
+    }
+
+    /// Whether some subscription asked for such an event. An empty namespace is none.
+    ///
+    /// A hint for how much to put into a payload, never for whether to publish: what is not published cannot be
+    /// resumed, and by the time the answer is here somebody may have subscribed.
+    pub fn has_interest(
+        &self,
+        topic: impl Into<Topic>,
+        namespace: impl Into<Namespace>,
+        key: impl Into<Key>,
+    ) -> bool {
+        self.core().has_interest(&Event::new(topic, "", key, ()).with_namespace(namespace))
+    }
+}
+
+impl<P: 'static> Default for Broker<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P> Clone for Broker<P> {
+    fn clone(&self) -> Self {
+        Self { owner: Arc::clone(&self.owner) }
+    }
+}
+
+impl<P> fmt::Debug for Broker<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("core", self.core()).finish()
+    }
+}
+
+/// A handle of a broker that does not keep it open, for hooks and for readers' own use.
+pub struct WeakBroker<P> {
+    owner: Weak<Owner<P>>,
+}
+
+impl<P> WeakBroker<P> {
+    /// The broker, if it has not been dropped.
+    pub fn upgrade(&self) -> Option<Broker<P>> {
+        self.owner.upgrade().map(|owner| Broker { owner })
+    }
+}
+
+impl<P> Clone for WeakBroker<P> {
+    fn clone(&self) -> Self {
+        Self { owner: Weak::clone(&self.owner) }
+    }
+}
+
+impl<P> fmt::Debug for WeakBroker<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakBroker").finish_non_exhaustive()
+    }
+}

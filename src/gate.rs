@@ -1,0 +1,63 @@
+//! The gate of one subscription: has access changed, has it been ended from outside.
+//! What to do about it is decided by the reader that looks.
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// One word, so that a reader checks everything with one load: four flags, and above them a count of access changes.
+///
+/// This is the fence: a publisher passes a change through the gates it concerns before it makes the position visible
+/// that brought it. A reader loads the end of the log first and the gate after it, so one that sees the position sees
+/// the change, and hands out nothing under the old grant. The position itself need not be kept.
+#[derive(Debug)]
+pub(crate) struct Gate(AtomicU64);
+
+/// What a gate said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GateState(u64);
+
+/// Why a subscription was ended from outside, most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Ending {
+    Reset = 1,
+    TokenDeleted = 2,
+    Expired = 4,
+    Cancelled = 8,
+}
+
+const CHANGE: u64 = 16;
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Acquire, with the Release of the two writes: whoever sees a change sees what it was made from.
+    #[inline]
+    pub(crate) fn state(&self) -> GateState {
+        GateState(self.0.load(Ordering::Acquire))
+    }
+
+    /// Access has changed: the grant is to be asked for again.
+    pub(crate) fn change(&self) {
+        self.0.fetch_add(CHANGE, Ordering::Release);
+    }
+
+    pub(crate) fn end(&self, ending: Ending) {
+        self.0.fetch_or(ending as u64, Ordering::Release);
+    }
+}
+
+impl GateState {
+    /// What a new gate says.
+    pub(crate) const OPEN: Self = Self(0);
+
+    pub(crate) fn is(self, ending: Ending) -> bool {
+        self.0 & ending as u64 != 0
+    }
+
+    /// How many access changes there were: only their being equal means anything.
+    pub(crate) fn changes(self) -> u64 {
+        self.0 / CHANGE
+    }
+}

@@ -1,0 +1,20 @@
+//! The index of terms: which nodes an event hits, and the chains that lead from a node back through the log.
+//! It stores no events and wakes nobody; a node only carries the lists of whoever waits for it.
+//!
+//! Every distinct term that somebody subscribed to (a namespace, none, several or any; a topic or any; a key or any)
+//! is a [`Node`]. A node knows the position of its last match. Each slot of the log holds, for the nodes it matched,
+//! a [`Link`] to the match before: a chain that a reader walks back to where it stands.
+//!
+//! Invariants:
+//! - a node's chain holds every match since the position it came to be at ([`Node::since`]), and nothing else;
+//! - links and node positions of a batch are set before the batch becomes visible, so a reader that loads the end
+//!   first, then node positions, misses nothing below that end, and skips what lies beyond it;
+//! - node ids are never reused, so a link of a node that is gone leads nobody astray.
+
+mod node;
+mod table;
+mod walk;
+
+pub(crate) use node::{Hits, Links, Node, by_id};
+pub(crate) use table::{Interest, NodeTerm, node_terms};
+pub(crate) use walk::{Linked, collect};

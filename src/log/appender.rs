@@ -1,0 +1,191 @@
+//! The log's one writer: eviction, segments, and the order in which readers come to see a batch.
+//! It runs under the broker's lock and calls nobody.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+
+use super::directory::Directory;
+use super::frontier::End;
+use super::retention::{Cost, Retention};
+use super::seek::{Placed, seek};
+use super::segment::Segment;
+use super::Log;
+use crate::position::Position;
+use crate::token::Place;
+
+/// A batch as the log counts it.
+pub(crate) trait Weighed {
+    fn cost(&self) -> Cost;
+}
+
+/// Evicted segments and replaced directories: dropped by the caller, after its lock.
+#[derive(Debug)]
+pub(crate) struct Garbage<T> {
+    segments: Vec<Arc<Segment<T>>>,
+    directories: Vec<Arc<Directory<T>>>,
+}
+
+impl<T> Default for Garbage<T> {
+    fn default() -> Self {
+        Self { segments: Vec::new(), directories: Vec::new() }
+    }
+}
+
+/// The writer's side of the log. A publish makes room, writes the slot, and then moves the end.
+#[derive(Debug)]
+pub(crate) struct Appender<T> {
+    retention: Retention,
+    /// As the readers' directory; the last one is written to.
+    segments: VecDeque<Arc<Segment<T>>>,
+    oldest: Position,
+    end: Position,
+    /// All of `oldest..end`.
+    held: Cost,
+    /// All written to the last segment, evicted or not.
+    tail: Cost,
+    closed: bool,
+}
+
+impl<T: Weighed + Placed> Appender<T> {
+    pub(crate) fn new(retention: Retention) -> Self {
+        Self {
+            retention,
+            segments: VecDeque::new(),
+            oldest: Position::ZERO,
+            end: Position::ZERO,
+            held: Cost::default(),
+            tail: Cost::default(),
+            closed: false,
+        }
+    }
+
+    pub(crate) fn oldest(&self) -> Position {
+        self.oldest
+    }
+
+    /// Where the next batch goes.
+    pub(crate) fn end(&self) -> Position {
+        self.end
+    }
+
+    pub(crate) fn held(&self) -> Cost {
+        self.held
+    }
+
+    pub(crate) fn get(&self, position: Position) -> Option<&T> {
+        if position < self.oldest {
+            return None;
+        }
+        let after = self.segments.partition_point(|segment| segment.base() <= position);
+        self.segments.get(after.checked_sub(1)?)?.get(position)
+    }
+
+    /// The first position whose place is at least `from`, or the end.
+    pub(crate) fn seek(&self, from: Place) -> Position {
+        seek(&self.segments, self.oldest, self.end, from)
+    }
+
+    /// Evicts until a batch of this cost fits, or nothing is left. `evicted` sees each before it is out of reach.
+    pub(crate) fn make_room(
+        &mut self,
+        log: &Log<T>,
+        cost: Cost,
+        garbage: &mut Garbage<T>,
+        evicted: impl FnMut(Position, &T),
+    ) {
+        let before = self.oldest;
+        let mut retained = self.held;
+        let mut oldest = self.oldest;
+        let mut evicted = evicted;
+        while oldest < self.end && !self.retention.holds(retained.add(cost)) {
+            if let Some(value) = self.get(oldest) {
+                evicted(oldest, value);
+                retained = retained.sub(value.cost());
+            }
+            oldest = oldest.next();
+        }
+        if oldest != before {
+            self.oldest = oldest;
+            self.held = retained;
+            log.frontier.set_oldest(oldest);
+            if self.pop_evicted(garbage) {
+                self.replace_directory(log, garbage);
+            }
+        }
+    }
+
+    /// Evicts everything: a reader that comes now finds the log empty.
+    pub(crate) fn clear(&mut self, log: &Log<T>, garbage: &mut Garbage<T>) {
+        self.oldest = self.end;
+        self.held = Cost::default();
+        log.frontier.set_oldest(self.oldest);
+        garbage.segments.extend(self.segments.drain(..));
+        self.tail = Cost::default();
+        self.replace_directory(log, garbage);
+    }
+
+    /// Writes the batch at [`end`](Self::end). Readers do not see it yet.
+    pub(crate) fn write(&mut self, log: &Log<T>, value: T, garbage: &mut Garbage<T>) {
+        let cost = value.cost();
+        let used = self.segments.back().map_or(0, |tail| self.end.since(tail.base()));
+        let len = self.segments.back().map_or(0, |tail| tail.len());
+        let used = usize::try_from(used).unwrap_or(len);
+        if used >= len || !self.retention.shares(self.tail.add(cost)) && used > 0 {
+            let segment = Segment::new(self.end, self.retention.next_segment(len, used));
+            self.segments.push_back(Arc::new(segment));
+            self.tail = Cost::default();
+            // The segment that was written last may have been evicted to its end.
+            self.pop_evicted(garbage);
+            self.replace_directory(log, garbage);
+        }
+        if let Some(tail) = self.segments.back() {
+            tail.set(self.end, value);
+        }
+        self.tail = self.tail.add(cost);
+        self.held = self.held.add(cost);
+    }
+
+    /// Makes what was written visible, whole.
+    pub(crate) fn reveal(&mut self, log: &Log<T>) {
+        self.end = self.end.next();
+        log.frontier.set_end(End { position: self.end, closed: self.closed });
+    }
+
+    /// Moves the latest index, which may run ahead of the batches: an empty one moves nothing else.
+    pub(crate) fn set_latest_index(&self, log: &Log<T>, index: u64) {
+        log.frontier.set_latest_index(index);
+    }
+
+    /// Lets readers know that nothing follows.
+    pub(crate) fn close(&mut self, log: &Log<T>) {
+        self.closed = true;
+        log.frontier.set_end(End { position: self.end, closed: true });
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Takes out segments that hold nothing in reach, but not one that has room left.
+    fn pop_evicted(&mut self, garbage: &mut Garbage<T>) -> bool {
+        let mut popped = false;
+        while let Some(front) = self.segments.front() {
+            let end = match self.segments.get(1) {
+                Some(next) => next.base(),
+                None => Position(front.base().0 + front.len() as u64),
+            };
+            if end > self.oldest {
+                break;
+            }
+            garbage.segments.extend(self.segments.pop_front());
+            popped = true;
+        }
+        popped
+    }
+
+    fn replace_directory(&self, log: &Log<T>, garbage: &mut Garbage<T>) {
+        let directory = Arc::new(Directory::new(self.segments.iter()));
+        garbage.directories.push(mem::replace(&mut *log.directory.lock(), directory));
+    }
+}

@@ -1,0 +1,75 @@
+//! The segmented log: bounded, append-only, read without locks once a directory is at hand.
+//! What a slot carries, and who wants it, is not known here.
+//!
+//! Files: `segment` holds write-once slots, `directory` finds them, `frontier` is what readers poll, `retention` says
+//! when the oldest must go, `appender` is the one writer, `seek` finds an index.
+//!
+//! Invariants:
+//! - positions in `oldest..end` of the frontier are written, and found through the directory;
+//! - the appender moves `oldest` before it moves `end`, so a reader never reaches more than the retention allows;
+//! - whoever loads `end`, then takes the directory, then loads `oldest`, finds every position in `oldest..end` there.
+
+mod appender;
+mod directory;
+mod frontier;
+mod retention;
+mod seek;
+mod segment;
+
+pub(crate) use appender::{Appender, Garbage, Weighed};
+pub(crate) use directory::Directory;
+pub(crate) use frontier::End;
+pub(crate) use retention::{Cost, Retention};
+pub(crate) use seek::Placed;
+
+use std::sync::Arc;
+
+use crate::position::Position;
+use crate::sync::Mutex;
+use frontier::Frontier;
+
+/// The readers' side of the log. The writer's side is the [`Appender`].
+#[derive(Debug)]
+pub(crate) struct Log<T> {
+    frontier: Frontier,
+    directory: Mutex<Arc<Directory<T>>>,
+}
+
+impl<T> Log<T> {
+    pub(crate) fn new(latest_index: u64) -> Self {
+        Self { frontier: Frontier::new(latest_index), directory: Mutex::new(Arc::new(Directory::default())) }
+    }
+
+    /// One past the newest position, and whether the log is closed.
+    #[inline]
+    pub(crate) fn end(&self) -> End {
+        self.frontier.end()
+    }
+
+    /// The first position that readers may reach.
+    #[inline]
+    pub(crate) fn oldest(&self) -> Position {
+        self.frontier.oldest()
+    }
+
+    /// The latest index. Loaded before [`end`](Self::end), it is a floor for all that lies at or after that end.
+    #[inline]
+    pub(crate) fn latest_index(&self) -> u64 {
+        self.frontier.latest_index()
+    }
+
+    /// The segments live now. Holding the directory holds them.
+    pub(crate) fn directory(&self) -> Arc<Directory<T>> {
+        Arc::clone(&self.directory.lock())
+    }
+
+    /// Reads one slot without holding anything afterwards. `read` runs under the directory's lock.
+    pub(crate) fn read<R>(&self, position: Position, read: impl FnOnce(&T) -> R) -> Option<R> {
+        let directory = self.directory.lock();
+        // Loaded under the lock: segments may linger in the directory after their slots went out of reach.
+        if position < self.frontier.oldest() {
+            return None;
+        }
+        directory.get(position).map(read)
+    }
+}

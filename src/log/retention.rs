@@ -1,0 +1,116 @@
+//! How much the log keeps: arithmetic on counts, without a log.
+
+/// The longest segment, in batches: long enough that crossing into the next costs nothing a batch, short enough that
+/// allocating one (some 80 KiB) does not show in a publisher's tail latency.
+pub(crate) const MAX_SEGMENT: usize = 1024;
+
+/// The length of a log's first segment, doubled with each one that fills, so that a broker that publishes little
+/// allocates little.
+const FIRST_SEGMENT: usize = 16;
+
+/// A segment holds at most this share of each bound: what is evicted but not yet freed is at most one segment.
+const SHARE: u64 = 8;
+
+/// What one batch, or all that are held, count for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    pub(crate) batches: u64,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Cost {
+    pub(crate) fn add(self, other: Self) -> Self {
+        Self {
+            batches: self.batches.saturating_add(other.batches),
+            events: self.events.saturating_add(other.events),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    pub(crate) fn sub(self, other: Self) -> Self {
+        Self {
+            batches: self.batches.saturating_sub(other.batches),
+            events: self.events.saturating_sub(other.events),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
+    fn within(self, bound: Self) -> bool {
+        self.batches <= bound.batches && self.events <= bound.events && self.bytes <= bound.bytes
+    }
+}
+
+/// The bounds of the log; `u64::MAX` is none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retention {
+    bound: Cost,
+    share: Cost,
+    segment: usize,
+}
+
+impl Retention {
+    pub(crate) fn new(batches: u64, events: Option<u64>, bytes: Option<u64>) -> Self {
+        let bound = Cost { batches, events: events.unwrap_or(u64::MAX), bytes: bytes.unwrap_or(u64::MAX) };
+        let share = Cost {
+            batches: (bound.batches / SHARE).max(1),
+            events: (bound.events / SHARE).max(1),
+            bytes: (bound.bytes / SHARE).max(1),
+        };
+        let segment = usize::try_from(share.batches).map_or(MAX_SEGMENT, |share| share.min(MAX_SEGMENT));
+        Self { bound, share, segment }
+    }
+
+    /// Whether all this may be held at once.
+    pub(crate) fn holds(&self, held: Cost) -> bool {
+        held.within(self.bound)
+    }
+
+    /// Whether a segment that holds something may also hold this: `held` is its total with it.
+    pub(crate) fn shares(&self, held: Cost) -> bool {
+        held.within(self.share)
+    }
+
+    /// How long the segment after one of `len` slots, of which `used` were written, should be.
+    pub(crate) fn next_segment(&self, len: usize, used: usize) -> usize {
+        let wish = if len == 0 { FIRST_SEGMENT } else { used.saturating_mul(2) };
+        wish.clamp(1, self.segment)
+    }
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_at_most_an_eighth() {
+        for (batches, segment) in [(1, 1), (7, 1), (8, 1), (100, 12), (1_000_000, MAX_SEGMENT)] {
+            let retention = Retention::new(batches, None, None);
+            assert_eq!(retention.next_segment(MAX_SEGMENT, MAX_SEGMENT), segment, "{batches}");
+        }
+    }
+
+    #[test]
+    fn segments_grow_with_use_and_shrink_when_closed_early() {
+        let retention = Retention::new(100_000, None, None);
+        assert_eq!(retention.next_segment(0, 0), 16);
+        assert_eq!(retention.next_segment(16, 16), 32);
+        assert_eq!(retention.next_segment(1024, 3), 6);
+    }
+
+    #[test]
+    fn every_bound_counts() {
+        let retention = Retention::new(8, Some(16), Some(80));
+        let held = Cost { batches: 8, events: 16, bytes: 80 };
+        assert!(retention.holds(held));
+        for more in [
+            Cost { batches: 1, ..Cost::default() },
+            Cost { events: 1, ..Cost::default() },
+            Cost { bytes: 1, ..Cost::default() },
+        ] {
+            assert!(!retention.holds(held.add(more)));
+        }
+        assert!(retention.shares(Cost { batches: 1, events: 2, bytes: 10 }));
+        assert!(!retention.shares(Cost { batches: 1, events: 3, bytes: 10 }));
+    }
+}

@@ -1,0 +1,41 @@
+//! A fixed array of write-once slots.
+//! Which of them is in reach is decided elsewhere.
+
+use crate::position::Position;
+use crate::sync::Slot;
+
+/// Slots for consecutive positions, from `base` on.
+#[derive(Debug)]
+pub(crate) struct Segment<T> {
+    base: Position,
+    slots: Box<[Slot<T>]>,
+}
+
+impl<T> Segment<T> {
+    pub(crate) fn new(base: Position, len: usize) -> Self {
+        Self { base, slots: (0..len).map(|_| Slot::new()).collect() }
+    }
+
+    pub(crate) fn base(&self) -> Position {
+        self.base
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The slot's value, if the position lies in this segment and has been written.
+    #[inline]
+    pub(crate) fn get(&self, position: Position) -> Option<&T> {
+        let offset = usize::try_from(position.0.wrapping_sub(self.base.0)).ok()?;
+        self.slots.get(offset)?.get()
+    }
+
+    /// Writes a slot for the first and only time.
+    pub(crate) fn set(&self, position: Position, value: T) {
+        let offset = usize::try_from(position.since(self.base)).ok();
+        let slot = offset.and_then(|offset| self.slots.get(offset));
+        let written = slot.is_some_and(|slot| slot.set(value).is_ok());
+        debug_assert!(written, "the appender writes each slot of its segment once");
+    }
+}

@@ -1,0 +1,97 @@
+//! Who is subscribed, what each grant rests on, and when it runs out.
+//! It belongs to the broker's lock and asks nobody: it only finds whom a change concerns.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use crate::access::{AccessChange, Basis, Grant, Principal};
+use crate::gate::Ending;
+use crate::shared::Station;
+
+/// All open subscriptions.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    stations: Vec<Option<Station>>,
+    free: Vec<usize>,
+    by_basis: HashMap<Basis, HashMap<u64, Station>>,
+    expiries: BTreeMap<(Instant, u64), Station>,
+}
+
+impl Registry {
+    /// Adds a subscription; the place is for taking it out again.
+    pub(crate) fn enter(&mut self, station: Station) -> usize {
+        if let Some(place) = self.free.pop() {
+            if let Some(vacant) = self.stations.get_mut(place) {
+                *vacant = Some(station);
+            }
+            place
+        } else {
+            self.stations.push(Some(station));
+            self.stations.len() - 1
+        }
+    }
+
+    pub(crate) fn exit(&mut self, place: usize) {
+        if let Some(occupied) = self.stations.get_mut(place) {
+            *occupied = None;
+            self.free.push(place);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.stations.len() - self.free.len()
+    }
+
+    pub(crate) fn stations(&self) -> impl Iterator<Item = &Station> {
+        self.stations.iter().flatten()
+    }
+
+    /// Notes what a grant rests on.
+    pub(crate) fn rest(&mut self, station: &Station, principal: &Principal, grant: &Grant) {
+        let id = station.owner.id;
+        for basis in grant.basis(principal) {
+            self.by_basis.entry(basis).or_default().insert(id, station.clone());
+        }
+        if let Some(expiry) = grant.expiry() {
+            self.expiries.insert((expiry, id), station.clone());
+        }
+    }
+
+    /// Forgets what [`rest`](Self::rest) noted.
+    pub(crate) fn unrest(&mut self, station: &Station, principal: &Principal, grant: &Grant) {
+        let id = station.owner.id;
+        for basis in grant.basis(principal) {
+            if let Some(resting) = self.by_basis.get_mut(&basis) {
+                resting.remove(&id);
+                if resting.is_empty() {
+                    self.by_basis.remove(&basis);
+                }
+            }
+        }
+        if let Some(expiry) = grant.expiry() {
+            self.expiries.remove(&(expiry, id));
+        }
+    }
+
+    /// Passes a change through the gate of every subscription that it concerns, and shows each to `concerned`.
+    pub(crate) fn fence(&self, change: &AccessChange, mut concerned: impl FnMut(&Station)) {
+        let mut pass = |station: &Station| {
+            match change {
+                AccessChange::TokenDeleted(_) => station.owner.gate.end(Ending::TokenDeleted),
+                _ => station.owner.gate.change(),
+            }
+            concerned(station);
+        };
+        match change.basis() {
+            Some(basis) => self.by_basis.get(&basis).into_iter().flat_map(HashMap::values).for_each(pass),
+            None => self.stations().for_each(&mut pass),
+        }
+    }
+
+    /// Ends every subscription whose grant has run out by `now`.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Station> {
+        let later = self.expiries.split_off(&(now, u64::MAX));
+        let expired = std::mem::replace(&mut self.expiries, later);
+        expired.into_values().inspect(|station| station.owner.gate.end(Ending::Expired)).collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! What a subscription shares with its handles, its nodes and the broker.
+//! What only its reader touches is in the subscription itself.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::gate::Gate;
+use crate::interest;
+use crate::position::Position;
+use crate::sync::{AtomicU64, Ordering};
+use crate::wait::{Seat, WaitList};
+
+/// The seat of a subscription.
+pub(crate) type Station = Arc<Seat<Shared>>;
+
+/// A node with the lists of those who wait for it.
+pub(crate) type Node = interest::Node<Lists>;
+
+/// Up to so many nodes are polled for news and parked at one by one. A reader of more is told which were hit.
+pub(crate) const POLLED: usize = 8;
+
+/// Who waits for a node.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    /// Readers of few nodes, while they wait.
+    pub(crate) parked: WaitList<Shared>,
+    /// Readers of many nodes, since they last looked.
+    named: OnceLock<Box<WaitList<Shared>>>,
+}
+
+impl Lists {
+    /// The list of those who want to be told of a hit.
+    pub(crate) fn named(&self) -> &WaitList<Shared> {
+        self.named.get_or_init(Box::default)
+    }
+
+    /// The same, if anybody ever did.
+    pub(crate) fn named_if_any(&self) -> Option<&WaitList<Shared>> {
+        self.named.get().map(|list| &**list)
+    }
+}
+
+/// What everybody may know of a subscription.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: u64,
+    pub(crate) gate: Gate,
+    pub(crate) begin: Begin,
+    pub(crate) meters: Meters,
+    /// Sorted by id. Empty for a reader of everything.
+    pub(crate) nodes: Box<[Arc<Node>]>,
+}
+
+/// The position at which a subscription to a future index begins, once that has come.
+#[derive(Debug)]
+pub(crate) struct Begin(AtomicU64);
+
+impl Begin {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+
+    /// Set before the position becomes visible.
+    pub(crate) fn set(&self, position: Position) {
+        self.0.store(position.0, Ordering::Release);
+    }
+
+    /// Acquire, with the Release of `set`.
+    pub(crate) fn get(&self) -> Option<Position> {
+        match self.0.load(Ordering::Acquire) {
+            u64::MAX => None,
+            position => Some(Position(position)),
+        }
+    }
+}
+
+/// Counts that the reader alone writes, once a read or window, and others read for statistics.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    cursor: AtomicU64,
+    batches: AtomicU64,
+    events: AtomicU64,
+    missed: AtomicU64,
+}
+
+/// What was read in one call or window.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) batches: u64,
+    pub(crate) events: u64,
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        let [cursor, batches, events, missed] = [const { 0 }; 4].map(AtomicU64::new);
+        Self { cursor, batches, events, missed }
+    }
+
+    // Relaxed throughout: statistics, with one writer each, so a load and a store make an addition.
+
+    pub(crate) fn add(&self, tally: Tally) {
+        let add = |meter: &AtomicU64, n| meter.store(meter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+        add(&self.batches, tally.batches);
+        add(&self.events, tally.events);
+    }
+
+    pub(crate) fn add_missed(&self, missed: u64) {
+        self.missed.store(self.missed.load(Ordering::Relaxed) + missed, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_cursor(&self, cursor: Position) {
+        self.cursor.store(cursor.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn cursor(&self) -> Position {
+        Position(self.cursor.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        Tally { batches: self.batches.load(Ordering::Relaxed), events: self.events.load(Ordering::Relaxed) }
+    }
+
+    pub(crate) fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,248 @@
+//! Where a reader stands, and which batch it reads next.
+//! It knows positions and nodes, not events: what is in a batch, and who may see it, is decided by the others here.
+//!
+//! Invariants, with `cursor <= known`:
+//! - everything below `cursor` has been passed: delivered, or known not to match;
+//! - what matches in `cursor..known` lies in `run` and `more`, which are disjoint and in order. Below `live_from` a
+//!   run says nothing about matching: that part of the log is older than the reader's nodes, and is scanned;
+//! - above `known` nothing has been looked at.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::interest::collect;
+use crate::log::Log;
+use crate::position::{Position, Run};
+use crate::record::Record;
+use crate::shared::{Node, Station};
+use crate::wait::look_again;
+
+/// What a reader finds when it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Located {
+    /// The batch at this position is next. It may have been evicted since.
+    At(Position),
+    /// All that was visible has been passed.
+    Dry,
+    /// A batch that was asked for was evicted; this is the oldest position now.
+    Lost(Position),
+}
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    cursor: Position,
+    known: Position,
+    run: Run,
+    more: VecDeque<Run>,
+    live_from: Position,
+    /// Lost batches of which the reader's owner has not been told yet.
+    lost: bool,
+    /// For a reader of many nodes: those to look at. All others are enrolled for news.
+    carry: Vec<u32>,
+}
+
+impl Reader {
+    pub(super) fn new(station: &Station, live_from: Position) -> Self {
+        let lists = u32::try_from(station.owner.nodes.len()).unwrap_or(u32::MAX);
+        Self {
+            cursor: Position::ZERO,
+            known: Position::ZERO,
+            run: Run::EMPTY,
+            more: VecDeque::new(),
+            live_from,
+            lost: false,
+            carry: if station.is_named() { (0..lists).collect() } else { Vec::new() },
+        }
+    }
+
+    pub(super) fn cursor(&self) -> Position {
+        self.cursor
+    }
+
+    /// Puts the cursor where the subscription begins, or goes on after a loss.
+    pub(super) fn place(&mut self, cursor: Position) {
+        self.cursor = cursor;
+        self.known = self.known.max(cursor);
+        self.lost = false;
+    }
+
+    /// Whether the batch at a position has to be matched by its events, because its links do not know the nodes.
+    pub(super) fn must_scan(&self, position: Position) -> bool {
+        position < self.live_from
+    }
+
+    /// The next batch below `end`, which was loaded before this was called.
+    pub(super) fn locate<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Located {
+        loop {
+            if self.run.is_empty() && self.more.is_empty() && self.known < end {
+                self.learn(log, station, end);
+            }
+            let oldest = log.oldest();
+            if self.cursor < oldest {
+                if self.known < oldest.min(end) {
+                    self.learn(log, station, end);
+                    continue;
+                }
+                self.trim(station, oldest);
+                if self.lost {
+                    return Located::Lost(oldest);
+                }
+                self.cursor = oldest.min(self.known);
+            }
+            if !self.next_run() {
+                if self.known < end {
+                    continue;
+                }
+                self.cursor = self.known;
+                return Located::Dry;
+            }
+            return Located::At(self.run.start);
+        }
+    }
+
+    /// Whether there is a run to read from, after moving to the next one if need be.
+    fn next_run(&mut self) -> bool {
+        while self.run.is_empty() {
+            match self.more.pop_front() {
+                Some(run) => self.run = run,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// The next position in the window of one directory, whose end is `end`, without another look at what was evicted:
+    /// a window's batches are held by it. If more was evicted than the reader has looked at, the window is over.
+    pub(super) fn next_in_window<P>(
+        &mut self,
+        log: &Log<Record<P>>,
+        station: &Station,
+        end: Position,
+    ) -> Option<Position> {
+        loop {
+            if self.next_run() {
+                return Some(self.run.start).filter(|position| *position < end);
+            }
+            if self.known >= end {
+                self.cursor = self.known;
+                return None;
+            }
+            let from = self.known;
+            if self.learn(log, station, end) > from {
+                return None;
+            }
+        }
+    }
+
+    /// The position that [`next_in_window`](Self::next_in_window) would give, if that needs no more than an addition.
+    #[inline]
+    pub(super) fn next_in_run(&self) -> Option<Position> {
+        (!self.run.is_empty()).then_some(self.run.start)
+    }
+
+    /// Passes the batch that was located.
+    #[inline]
+    pub(super) fn pass(&mut self, position: Position) {
+        self.cursor = position.next();
+        self.run.start = position.next();
+    }
+
+    /// Looks at what became visible below `end`, or at a part of it, and tells the oldest position of that moment.
+    fn learn<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Position {
+        let nodes = &station.owner.nodes;
+        let from = self.known;
+        if nodes.is_empty() {
+            self.append(Run { start: from, end });
+            self.known = end;
+            return log.oldest();
+        }
+        if from < self.live_from {
+            let end = end.min(self.live_from);
+            self.append(Run { start: from, end });
+            self.known = end;
+            return log.oldest();
+        }
+        if station.is_named() {
+            return self.learn_from_news(log, station, end);
+        }
+        let lasts: SmallVec<[Position; 8]> = nodes.iter().map(|node| node.chain.last()).collect();
+        if lasts.iter().all(|last| *last <= from) {
+            self.known = end;
+            return log.oldest();
+        }
+        self.walk(log, nodes.iter().zip(lasts), end)
+    }
+
+    /// The same for a reader of many nodes: only those that were hit are looked at.
+    fn learn_from_news<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Position {
+        let nodes = &station.owner.nodes;
+        station.take_news(&mut self.carry);
+        self.carry.sort_unstable();
+        self.carry.dedup();
+        if self.carry.is_empty() {
+            self.known = end;
+            return log.oldest();
+        }
+        let mut carry = std::mem::take(&mut self.carry);
+        let carried = |list: u32| Some((list, nodes.get(usize::try_from(list).ok()?)?));
+        for (list, node) in carry.iter().copied().filter_map(carried) {
+            node.lists.named().enrol(station, usize::try_from(list).unwrap_or(usize::MAX));
+        }
+        // Enrolled first, looked at second: a hit in between is both seen and named, which is one look too many.
+        look_again();
+        let lasts: Vec<Position> =
+            carry.iter().copied().filter_map(carried).map(|(_, node)| node.chain.last()).collect();
+        let hit = carry.iter().copied().filter_map(carried).map(|(_, node)| node).zip(lasts.iter().copied());
+        let oldest = self.walk(log, hit, end);
+        // What lies beyond will not be named again: the hit has taken the enrolment, or will be taken for this look.
+        let mut lasts = lasts.into_iter();
+        carry.retain(|_| lasts.next().is_some_and(|last| last > self.known));
+        self.carry = carry;
+        oldest
+    }
+
+    fn walk<'a, P>(
+        &mut self,
+        log: &Log<Record<P>>,
+        lasts: impl Iterator<Item = (&'a Arc<Node>, Position)>,
+        end: Position,
+    ) -> Position {
+        let directory = log.directory();
+        let oldest = log.oldest();
+        let collected = collect(lasts, &directory, oldest, self.known, end);
+        self.known = collected.through;
+        for run in collected.runs {
+            self.append(run);
+        }
+        oldest
+    }
+
+    fn append(&mut self, run: Run) {
+        // Runs on both sides of `live_from` are read differently and stay apart.
+        let joins = |last: &Run| last.end == run.start && run.start != self.live_from;
+        match self.more.back_mut() {
+            Some(last) if joins(last) => last.end = run.end,
+            Some(_) => self.more.push_back(run),
+            None if self.run.is_empty() => self.run = run,
+            None if joins(&self.run) => self.run.end = run.end,
+            None => self.more.push_back(run),
+        }
+    }
+
+    /// Gives up what lies below `oldest`, and notes whether any of it was asked for.
+    fn trim(&mut self, station: &Station, oldest: Position) {
+        while self.next_run() && self.run.start < oldest {
+            let gone = Run { start: self.run.start, end: self.run.end.min(oldest) };
+            self.lost |= !self.must_scan(gone.start) || evicted_since(station, gone.start);
+            self.run.start = gone.end;
+        }
+    }
+
+}
+
+/// Whether any evicted position from this one on, which the reader had not scanned, matched one of its nodes.
+fn evicted_since(station: &Station, start: Position) -> bool {
+    station.owner.nodes.iter().any(|node| node.evicted() > start)
+}

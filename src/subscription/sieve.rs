@@ -1,0 +1,173 @@
+//! What of a batch a subscription is given: terms and scope, then types, grant, hooks and predicate.
+//! Where the reader stands is not known here.
+
+use std::sync::Arc;
+
+use crate::access::{Authorizer, Grant, Principal};
+use crate::delivery::Selection;
+use crate::event::Event;
+use crate::filter::Filter;
+use crate::interest::{Hits, Links};
+use crate::record::Record;
+use crate::request::Predicate;
+use crate::shared::Node;
+
+/// Why a subscription is given an event, or is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Explanation {
+    /// It is delivered.
+    Delivered,
+    /// Its topic, or its keys, match no term.
+    NoTerm,
+    /// Its namespace was not asked for.
+    OutOfScope,
+    /// Its type was not asked for.
+    OtherType,
+    /// Its namespace is outside the grant.
+    NotGranted,
+    /// The authorizer does not permit it.
+    NotPermitted,
+    /// The request's predicate refuses it.
+    Refused,
+}
+
+pub(super) struct Sieve<P> {
+    pub(super) filter: Arc<Filter>,
+    pub(super) principal: Principal,
+    grant: Option<Grant>,
+    predicate: Option<Predicate<P>>,
+    /// Whether anything but terms and scope has a say.
+    fine: bool,
+}
+
+impl<P> Sieve<P> {
+    pub(super) fn new(
+        filter: Arc<Filter>,
+        principal: Principal,
+        grant: Option<Grant>,
+        predicate: Option<Predicate<P>>,
+    ) -> Self {
+        let mut sieve = Self { filter, principal, grant: None, predicate, fine: false };
+        sieve.set_grant(grant);
+        sieve
+    }
+
+    pub(super) fn grant(&self) -> Option<&Grant> {
+        self.grant.as_ref()
+    }
+
+    pub(super) fn set_grant(&mut self, grant: Option<Grant>) {
+        let narrows = |grant: &Grant| grant.allowed_namespaces().is_some() || grant.checks_events();
+        self.fine = self.predicate.is_some() || self.filter.has_types() || grant.as_ref().is_some_and(narrows);
+        self.grant = grant;
+    }
+
+    /// The events that match terms and scope: by the slot's links, or one by one if those do not know the nodes.
+    /// No foreign code runs.
+    #[inline]
+    pub(super) fn select<'r>(&self, record: &'r Record<P>, nodes: &[Arc<Node>], scan: bool) -> Option<Selection<'r>> {
+        let events = &record.batch.events;
+        match nodes {
+            [] => Some(Selection::All),
+            _ if scan => {
+                let matching = events.iter().zip(0_u32..).filter(|(event, _)| self.filter.matches(event));
+                Selection::of(events.len(), matching.map(|(_, ordinal)| ordinal))
+            }
+            [node] => record.links.matched(node).and_then(|hits| selection(events.len(), hits)),
+            nodes => select_union(&record.links, events.len(), nodes),
+        }
+    }
+
+    /// Whether [`refine`](Self::refine) can refuse anything.
+    #[inline]
+    pub(super) fn is_fine(&self) -> bool {
+        self.fine
+    }
+
+    /// What is left of a selection after types, grant, hook and predicate. Foreign code runs, so no lock may be held.
+    pub(super) fn refine<'r>(
+        &mut self,
+        authorizer: Option<&dyn Authorizer<P>>,
+        events: &[Event<P>],
+        selection: Selection<'r>,
+    ) -> Option<Selection<'r>> {
+        if !self.fine {
+            return Some(selection);
+        }
+        let mut iter = selection.events(events);
+        let ordinals = std::iter::from_fn(|| {
+            loop {
+                let (ordinal, place) = iter.next_with_ordinal()?;
+                if self.judge(authorizer, events.get(place)?) == Explanation::Delivered {
+                    return Some(ordinal);
+                }
+            }
+        });
+        Selection::of(events.len(), ordinals)
+    }
+
+    /// What becomes of an event that matches terms and scope. Each judge is asked only if all before agree.
+    fn judge(&mut self, authorizer: Option<&dyn Authorizer<P>>, event: &Event<P>) -> Explanation {
+        if !self.filter.matches_type(event) {
+            return Explanation::OtherType;
+        }
+        if let Some(grant) = &self.grant {
+            if !grant.admits(event.namespace()) {
+                return Explanation::NotGranted;
+            }
+            let asked = authorizer.filter(|_| grant.checks_events());
+            if asked.is_some_and(|authorizer| !authorizer.permits(&self.principal, event)) {
+                return Explanation::NotPermitted;
+            }
+        }
+        if self.predicate.as_mut().is_some_and(|predicate| !predicate(event)) {
+            return Explanation::Refused;
+        }
+        Explanation::Delivered
+    }
+
+    pub(super) fn explain(&mut self, authorizer: Option<&dyn Authorizer<P>>, event: &Event<P>) -> Explanation {
+        if !self.filter.matches_term(event) {
+            Explanation::NoTerm
+        } else if !self.filter.scope().admits(event.namespace()) {
+            Explanation::OutOfScope
+        } else {
+            self.judge(authorizer, event)
+        }
+    }
+}
+
+#[inline]
+fn selection(len: usize, hits: Hits<'_>) -> Option<Selection<'_>> {
+    match hits {
+        Hits::Bits(bits) => Selection::of_bits(len, bits),
+        Hits::Ordinals([]) => None,
+        Hits::Ordinals(ordinals) if ordinals.len() == len => Some(Selection::All),
+        Hits::Ordinals(ordinals) => Some(Selection::Ordinals(ordinals)),
+    }
+}
+
+/// The union of what several nodes matched.
+fn select_union<'r>(links: &'r Links, len: usize, nodes: &'r [Arc<Node>]) -> Option<Selection<'r>> {
+    let mut hits = links.matched_any(nodes);
+    let first = hits.next()?;
+    let Some(second) = hits.next() else { return selection(len, first) };
+    let all = [first, second].into_iter().chain(hits);
+    if len <= Links::BITS {
+        let bits = all.fold(0, |bits, hits| match hits {
+            Hits::Bits(more) => bits | more,
+            Hits::Ordinals(_) => bits,
+        });
+        return Selection::of_bits(len, bits);
+    }
+    let mut union: Vec<u32> = Vec::new();
+    for hits in all {
+        if let Hits::Ordinals(ordinals) = hits {
+            union.extend_from_slice(ordinals);
+        }
+    }
+    union.sort_unstable();
+    union.dedup();
+    Selection::of(len, union.into_iter())
+}

@@ -1,0 +1,83 @@
+//! The one door to locks, atomics, write-once slots and parked threads: real ones, or loom's under the models.
+//! No algorithm lives here, and no other file names a primitive's crate.
+
+#[cfg(not(all(broker_loom, test)))]
+mod real {
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use std::thread::{Thread, current, park, park_timeout};
+
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+    /// A place that is written once and read from anywhere: [`set`](Self::set) stores Release, [`get`](Self::get)
+    /// loads Acquire.
+    #[derive(Debug)]
+    pub(crate) struct Slot<T>(std::sync::OnceLock<T>);
+
+    impl<T> Slot<T> {
+        pub(crate) const fn new() -> Self {
+            Self(std::sync::OnceLock::new())
+        }
+
+        pub(crate) fn set(&self, value: T) -> Result<(), T> {
+            self.0.set(value)
+        }
+
+        #[inline]
+        pub(crate) fn get(&self) -> Option<&T> {
+            self.0.get()
+        }
+    }
+}
+
+#[cfg(all(broker_loom, test))]
+mod real {
+    use std::time::Duration;
+
+    pub(crate) use loom::sync::MutexGuard;
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use loom::thread::{Thread, current, park};
+
+    /// Loom's mutex with the signature of the real one.
+    #[derive(Debug, Default)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect("a model does not panic while it holds a lock")
+        }
+    }
+
+    /// A model has no time: a timed park is one that the time does not end.
+    pub(crate) fn park_timeout(_: Duration) {
+        park();
+    }
+
+    /// What `OnceLock` promises, in terms that the model can see.
+    #[derive(Debug)]
+    pub(crate) struct Slot<T> {
+        value: std::sync::OnceLock<T>,
+        written: AtomicBool,
+    }
+
+    impl<T> Slot<T> {
+        pub(crate) fn new() -> Self {
+            Self { value: std::sync::OnceLock::new(), written: AtomicBool::new(false) }
+        }
+
+        pub(crate) fn set(&self, value: T) -> Result<(), T> {
+            self.value.set(value)?;
+            self.written.store(true, Ordering::Release);
+            Ok(())
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            if self.written.load(Ordering::Acquire) { self.value.get() } else { None }
+        }
+    }
+}
+
+pub(crate) use real::*;

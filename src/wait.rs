@@ -1,0 +1,310 @@
+//! Waiting: threads, tasks and doorbells as one kind of waiter, and the lists they are found in.
+//! What is waited for is not known here: a list belongs to whatever can be hit.
+//!
+//! A reader that finds nothing leaves its [`Signal`] in its [`Seat`], makes sure that the seat is enrolled in the
+//! [`WaitList`] of everything it waits for, looks once more, and only then sleeps. A publisher makes its batch visible,
+//! takes the lists that were hit, and wakes their seats after its lock is gone.
+//!
+//! No wake-up is lost, in two steps:
+//! 1. The reader enrols, fences, and looks again; the publisher makes visible, fences, and looks at the list's flag.
+//!    One of the two sees the other (the fences are sequentially consistent).
+//! 2. An enrolment outlives the wait it was made for, until a hit takes it. So a reader may find itself enrolled in a
+//!    list that was taken but whose seats have not been woken yet. That is as good as an enrolment: the taker clears
+//!    the mark before it locks the seat, and the reader locked the seat before it looked at the mark.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use smallvec::SmallVec;
+
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, Thread, fence};
+
+/// How one waiting reader is woken.
+#[derive(Debug)]
+pub(crate) enum Signal {
+    Thread(Thread),
+    Task(Waker),
+}
+
+impl Signal {
+    fn send(self) {
+        match self {
+            Self::Thread(thread) => thread.unpark(),
+            // Foreign code: its panic is its own affair, the others are still to be woken.
+            Self::Task(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
+        }
+    }
+}
+
+/// Drops foreign code's value where a panic in its drop cannot stop the caller.
+fn drop_quietly<T>(value: T) {
+    drop(catch_unwind(AssertUnwindSafe(|| drop(value))));
+}
+
+/// Where one reader waits. `X` is what else its owner shares with whoever holds the seat.
+pub(crate) struct Seat<X> {
+    signal: Mutex<Option<Signal>>,
+    bell: OnceLock<Box<(Sender<()>, Receiver<()>)>>,
+    marks: Box<[Mark]>,
+    /// Lists that were hit and named the hit; only for seats that are enrolled in many.
+    news: Option<Box<Mutex<VecDeque<u32>>>>,
+    wakeups: Wakeups,
+    pub(crate) owner: X,
+}
+
+/// Whether a seat is enrolled in one of its lists, and where: set under the list's lock, cleared by whoever takes it.
+#[derive(Debug)]
+struct Mark(AtomicU32);
+
+impl Mark {
+    const NONE: u32 = u32::MAX;
+
+    fn new() -> Self {
+        Self(AtomicU32::new(Self::NONE))
+    }
+
+    /// Acquire and Release: a reader that sees the mark cleared enrols anew, and that is ordered after the taking.
+    fn get(&self) -> Option<usize> {
+        match self.0.load(Ordering::Acquire) {
+            Self::NONE => None,
+            place => usize::try_from(place).ok(),
+        }
+    }
+
+    fn set(&self, place: usize) {
+        self.0.store(u32::try_from(place).unwrap_or(Self::NONE), Ordering::Release);
+    }
+
+    fn clear(&self) {
+        self.0.store(Self::NONE, Ordering::Release);
+    }
+}
+
+/// A count that is only read for statistics.
+#[derive(Debug)]
+struct Wakeups(AtomicU64);
+
+impl<X> Seat<X> {
+    /// A seat for a reader of `lists` lists. If it is `named`, it is told which of them were hit.
+    pub(crate) fn new(lists: usize, named: bool, owner: X) -> Self {
+        Self {
+            signal: Mutex::new(None),
+            bell: OnceLock::new(),
+            marks: (0..lists).map(|_| Mark::new()).collect(),
+            news: named.then(|| Box::new(Mutex::new(VecDeque::new()))),
+            wakeups: Wakeups(AtomicU64::new(0)),
+            owner,
+        }
+    }
+
+    /// Leaves word how to wake the reader. What was there before is dropped outside the lock.
+    pub(crate) fn wait(&self, signal: Signal) {
+        let before = self.signal.lock().replace(signal);
+        drop_quietly(before);
+    }
+
+    /// Leaves a task's waker, unless it is there already.
+    pub(crate) fn wait_task(&self, waker: &Waker) {
+        let known = matches!(&*self.signal.lock(), Some(Signal::Task(known)) if known.will_wake(waker));
+        if !known {
+            // Cloned and dropped outside the lock: both are foreign code.
+            self.wait(Signal::Task(waker.clone()));
+        }
+    }
+
+    /// Takes the word back.
+    pub(crate) fn stop_waiting(&self) {
+        let before = self.signal.lock().take();
+        drop_quietly(before);
+    }
+
+    /// Wakes the reader if it waits, and rings its doorbell if it has one. Never call it under a lock.
+    pub(crate) fn wake(&self) {
+        let signal = self.signal.lock().take();
+        let bell = self.bell.get();
+        if signal.is_some() || bell.is_some() {
+            // Relaxed: a statistic.
+            self.wakeups.0.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(signal) = signal {
+            signal.send();
+        }
+        if let Some((bell, _)) = bell.map(|bell| &**bell) {
+            // Full means that it rings already.
+            let _ = bell.try_send(());
+        }
+    }
+
+    /// The doorbell, made on first use.
+    pub(crate) fn doorbell(&self) -> Receiver<()> {
+        self.bell.get_or_init(|| Box::new(bounded(1))).1.clone()
+    }
+
+    pub(crate) fn has_doorbell(&self) -> bool {
+        self.bell.get().is_some()
+    }
+
+    /// How often the reader was woken or rung for.
+    pub(crate) fn wakeups(&self) -> u64 {
+        self.wakeups.0.load(Ordering::Relaxed)
+    }
+
+    /// Moves the numbers of the lists that were hit since the last call to `into`.
+    pub(crate) fn take_news(&self, into: &mut Vec<u32>) {
+        if let Some(news) = &self.news {
+            into.extend(news.lock().drain(..));
+        }
+    }
+
+    pub(crate) fn is_named(&self) -> bool {
+        self.news.is_some()
+    }
+}
+
+impl<X: fmt::Debug> fmt::Debug for Seat<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").field("lists", &self.marks.len()).field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
+/// A seat's place in a list, and the number that the seat knows the list by.
+pub(crate) struct Enrolment<X> {
+    seat: Arc<Seat<X>>,
+    list: u32,
+}
+
+/// The seats that wait for one thing.
+pub(crate) struct WaitList<X> {
+    occupied: AtomicBool,
+    enrolled: Mutex<SmallVec<[Enrolment<X>; 1]>>,
+}
+
+impl<X> Default for WaitList<X> {
+    fn default() -> Self {
+        Self { occupied: AtomicBool::new(false), enrolled: Mutex::new(SmallVec::new()) }
+    }
+}
+
+impl<X> fmt::Debug for WaitList<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitList").field("occupied", &self.is_occupied()).finish_non_exhaustive()
+    }
+}
+
+/// The seats taken from lists that were hit, to be woken.
+pub(crate) struct Taken<X> {
+    lists: SmallVec<[SmallVec<[Enrolment<X>; 1]>; 1]>,
+    seats: Vec<Arc<Seat<X>>>,
+}
+
+impl<X> Default for Taken<X> {
+    fn default() -> Self {
+        Self { lists: SmallVec::new(), seats: Vec::new() }
+    }
+}
+
+impl<X> WaitList<X> {
+    /// Enrols a seat that knows this list as number `list`, unless it is enrolled. [`look_again`] must follow.
+    pub(crate) fn enrol(&self, seat: &Arc<Seat<X>>, list: usize) {
+        let Some(mark) = seat.marks.get(list) else { return };
+        if mark.get().is_some() {
+            return;
+        }
+        let mut enrolled = self.enrolled.lock();
+        mark.set(enrolled.len());
+        enrolled.push(Enrolment { seat: Arc::clone(seat), list: u32::try_from(list).unwrap_or(Mark::NONE) });
+        // Relaxed: the fences of `look_again` and of the taker order it against what the taker made visible.
+        self.occupied.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there is anybody to take. A fence must stand between what was made visible and this.
+    #[inline]
+    pub(crate) fn is_occupied(&self) -> bool {
+        self.occupied.load(Ordering::Relaxed)
+    }
+
+    /// Takes all seats, in O(1): their marks are cleared when they are woken.
+    pub(crate) fn take(&self, taken: &mut Taken<X>) {
+        let list = {
+            let mut enrolled = self.enrolled.lock();
+            self.occupied.store(false, Ordering::Relaxed);
+            std::mem::take(&mut *enrolled)
+        };
+        taken.lists.push(list);
+    }
+
+    /// Takes all seats and names the hit to each, so that its next read looks here. In O(seats).
+    pub(crate) fn name(&self, taken: &mut Taken<X>) {
+        let list = {
+            let mut enrolled = self.enrolled.lock();
+            self.occupied.store(false, Ordering::Relaxed);
+            std::mem::take(&mut *enrolled)
+        };
+        for Enrolment { seat, list } in list {
+            if let Some(news) = &seat.news {
+                news.lock().push_back(list);
+            }
+            if let Some(mark) = usize::try_from(list).ok().and_then(|list| seat.marks.get(list)) {
+                mark.clear();
+            }
+            taken.seats.push(seat);
+        }
+    }
+
+    /// Takes one seat out, if it is here.
+    pub(crate) fn leave(&self, seat: &Arc<Seat<X>>, list: usize) {
+        let Some(mark) = seat.marks.get(list) else { return };
+        let mut enrolled = self.enrolled.lock();
+        let Some(place) = mark.get() else { return };
+        // The mark outlives a taking: then somebody else stands at that place, or nobody.
+        if !enrolled.get(place).is_some_and(|here| Arc::ptr_eq(&here.seat, seat)) {
+            return;
+        }
+        let left = enrolled.swap_remove(place);
+        if let Some(moved) = enrolled.get(place) {
+            if let Some(mark) = usize::try_from(moved.list).ok().and_then(|list| moved.seat.marks.get(list)) {
+                mark.set(place);
+            }
+        }
+        mark.clear();
+        drop(enrolled);
+        drop(left);
+    }
+}
+
+impl<X> Taken<X> {
+    /// How many seats there are to wake.
+    pub(crate) fn len(&self) -> u64 {
+        (self.seats.len() + self.lists.iter().map(SmallVec::len).sum::<usize>()) as u64
+    }
+
+    /// Adds a seat that is woken for a reason of its own.
+    pub(crate) fn push(&mut self, seat: Arc<Seat<X>>) {
+        self.seats.push(seat);
+    }
+
+    /// Wakes everybody. Never call it under a lock.
+    pub(crate) fn wake(self) {
+        for seat in self.seats {
+            seat.wake();
+        }
+        for Enrolment { seat, list } in self.lists.into_iter().flatten() {
+            // Before the seat's lock, which `wake` takes: see the second step at the top.
+            if let Some(mark) = usize::try_from(list).ok().and_then(|list| seat.marks.get(list)) {
+                mark.clear();
+            }
+            seat.wake();
+        }
+    }
+}
+
+/// The fence of both sides of the first step at the top: after enrolling and before looking again; after making
+/// visible and before looking at the flags.
+#[inline]
+pub(crate) fn look_again() {
+    fence(Ordering::SeqCst);
+}
