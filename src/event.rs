@@ -253,6 +253,11 @@ impl<P> Batch<P> {
         Self { index, events }
     }
 
+    /// A batch as a recorded stream has it: the events keep the index they carry.
+    pub(crate) fn recorded(index: u64, events: Vec<Event<P>>) -> Self {
+        Self { index, events }
+    }
+
     /// Collects events while a commit is under way; see [`BatchBuilder`].
     pub const fn builder() -> BatchBuilder<P> {
         BatchBuilder { events: Vec::new() }
@@ -302,7 +307,7 @@ impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {
             events: Option<Vec<Event<P>>>,
         }
         let Wire { index, events } = Wire::deserialize(deserializer)?;
-        Ok(Self { index, events: events.unwrap_or_default() })
+        Ok(Self::recorded(index, events.unwrap_or_default()))
     }
 }
 

@@ -1,0 +1,273 @@
+//! Events to bytes, once each: the cache beside a batch, and the frames put together from it.
+//! Which events a reader gets, and when, is not decided here.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::sync::OnceLock;
+
+use serde::Serialize;
+use smallvec::SmallVec;
+
+use crate::event::Event;
+use crate::frame::bytes::Frame;
+use crate::name::{Key, Topic};
+use crate::token::Token;
+
+/// An event whose payload refused to be JSON: which one, and what the payload's `Serialize` or the encoder said.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use event_broker::{Batch, Event, Frame};
+///
+/// let no_object = HashMap::from([((1, 2), 3)]); // keys of an object are text
+/// let error = Frame::encode(&Batch::new(7, vec![Event::new("Job", "JobRegistered", "web", no_object)])).unwrap_err();
+/// assert_eq!(error.to_string(), "event Job:web of index 7 cannot be encoded: key must be a string");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EncodeError {
+    /// The event's topic.
+    pub topic: Topic,
+    /// The event's key.
+    pub key: Key,
+    /// The event's index.
+    pub index: u64,
+    /// What was wrong.
+    pub message: String,
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topic, key, index, message } = self;
+        write!(f, "event {topic}:{key} of index {index} cannot be encoded: {message}")
+    }
+}
+
+impl Error for EncodeError {}
+
+/// The JSON of one event, without a line break.
+fn encode_event<P: Serialize>(event: &Event<P>) -> Result<String, EncodeError> {
+    let text = serde_json::to_string(event).map_err(|error| EncodeError {
+        topic: event.topic().clone(),
+        key: event.key().clone(),
+        index: event.index(),
+        message: error.to_string(),
+    })?;
+    // Within strings line breaks are escaped, so these are white space between the tokens of a raw payload.
+    Ok(if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text })
+}
+
+/// What has been encoded of one batch. It stands beside the batch, takes two words until it is used, and must always
+/// be given the events of the same batch.
+///
+/// An event is encoded by the first reader that needs it. Readers that meet there may each do it, and one result is
+/// kept: encoding is foreign code, so nobody waits for another's. That holds because every cell is given a finished
+/// value. If an encoding fails or panics, what was encoded before it is kept and the next reader tries again.
+///
+/// Memory: once a whole frame exists, events are cut out of it. Events that were needed alone before that, and a whole
+/// frame with and one without the token if both are asked for, are kept beside it.
+#[derive(Default)]
+pub(crate) struct FrameCache(OnceLock<Box<Cells>>);
+
+#[derive(Default)]
+struct Cells {
+    /// The first whole frame that was built.
+    whole: OnceLock<Whole>,
+    /// The same batch, the other way: without the token if the first has it, and the reverse.
+    other: OnceLock<(Option<Token>, Frame)>,
+    /// Events that were needed before there was a whole frame.
+    events: OnceLock<Box<[OnceLock<Box<str>>]>>,
+}
+
+impl FrameCache {
+    pub(crate) const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// The frame of all events, shared by everybody who asks with the same token.
+    pub(crate) fn whole<P: Serialize>(
+        &self,
+        index: u64,
+        events: &[Event<P>],
+        token: Option<Token>,
+    ) -> Result<Frame, EncodeError> {
+        let cells = self.cells();
+        if let Some(whole) = cells.whole.get() {
+            return Ok(cells.variant(whole, index, token));
+        }
+        let built = Whole::build(index, &cells.encode_all(events)?, token);
+        let frame = built.frame.clone();
+        let kept = cells.whole.get_or_init(|| built);
+        if kept.token == token {
+            return Ok(kept.frame.clone());
+        }
+        // Another reader was faster, the other way: this frame is the variant then.
+        Ok(cells.keep_variant(token, frame))
+    }
+
+    /// The frame of the events at these ordinals, which rise and lie within the batch.
+    #[cfg_attr(any(not(test), broker_loom), expect(dead_code, reason = "the frames of a subscription take it"))]
+    pub(crate) fn part<P: Serialize>(
+        &self,
+        index: u64,
+        events: &[Event<P>],
+        ordinals: impl IntoIterator<Item = usize>,
+        token: Option<Token>,
+    ) -> Result<Frame, EncodeError> {
+        let ordinals: SmallVec<[usize; 16]> = ordinals.into_iter().collect();
+        debug_assert!(ordinals.is_sorted_by(|a, b| a < b), "ordinals rise");
+        debug_assert!(ordinals.last().is_none_or(|last| *last < events.len()), "ordinals are of this batch");
+        if ordinals.len() == events.len() {
+            return self.whole(index, events, token);
+        }
+        let cells = self.cells();
+        let pieces = match cells.whole.get() {
+            Some(whole) => ordinals.iter().filter_map(|ordinal| whole.event(*ordinal)).collect(),
+            None => cells.encode_some(events, &ordinals)?,
+        };
+        Ok(Frame::batch(assemble(index, &pieces, token)))
+    }
+
+    fn cells(&self) -> &Cells {
+        self.0.get_or_init(Box::default)
+    }
+}
+
+impl fmt::Debug for FrameCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = self.0.get().and_then(|cells| cells.whole.get()).map(|whole| whole.frame.len());
+        f.debug_struct("FrameCache").field("whole_bytes", &whole).finish_non_exhaustive()
+    }
+}
+
+impl Cells {
+    /// The whole frame with this token or without one, however the first was built.
+    fn variant(&self, whole: &Whole, index: u64, token: Option<Token>) -> Frame {
+        if whole.token == token {
+            return whole.frame.clone();
+        }
+        if let Some((_, frame)) = self.other.get().filter(|(other, _)| *other == token) {
+            return frame.clone();
+        }
+        let pieces: Vec<&str> = (0..whole.len()).filter_map(|ordinal| whole.event(ordinal)).collect();
+        self.keep_variant(token, Frame::batch(assemble(index, &pieces, token)))
+    }
+
+    fn keep_variant(&self, token: Option<Token>, frame: Frame) -> Frame {
+        let (kept_token, kept) = self.other.get_or_init(|| (token, frame.clone()));
+        if *kept_token == token { kept.clone() } else { frame }
+    }
+
+    /// Each of these events, encoded now if it has not been.
+    fn encode_some<'a, P: Serialize>(
+        &'a self,
+        events: &[Event<P>],
+        ordinals: &[usize],
+    ) -> Result<Pieces<'a>, EncodeError> {
+        let kept = self.event_cells(events.len());
+        let wanted = ordinals.iter().filter_map(|ordinal| Some((kept.get(*ordinal)?, events.get(*ordinal)?)));
+        wanted
+            .map(|(cell, event)| {
+                if let Some(text) = cell.get() {
+                    return Ok(&**text);
+                }
+                let text = encode_event(event)?.into_boxed_str();
+                Ok(&**cell.get_or_init(|| text))
+            })
+            .collect()
+    }
+
+    /// All events, encoded now if they have not been, and not kept one by one unless one of them fails.
+    fn encode_all<P: Serialize>(&self, events: &[Event<P>]) -> Result<Vec<Cow<'_, str>>, EncodeError> {
+        let kept = self.events.get();
+        let mut draft = Draft { cells: self, events: events.len(), pieces: Vec::with_capacity(events.len()) };
+        for (ordinal, event) in events.iter().enumerate() {
+            let piece = match kept.and_then(|kept| kept.get(ordinal)?.get()) {
+                Some(text) => Cow::Borrowed(&**text),
+                None => Cow::Owned(encode_event(event)?),
+            };
+            draft.pieces.push(piece);
+        }
+        Ok(std::mem::take(&mut draft.pieces))
+    }
+
+    fn event_cells(&self, events: usize) -> &[OnceLock<Box<str>>] {
+        self.events.get_or_init(|| std::iter::repeat_with(OnceLock::new).take(events).collect())
+    }
+}
+
+type Pieces<'a> = SmallVec<[&'a str; 16]>;
+
+/// Events on their way into a whole frame. If one of them fails or panics, those before it are kept one by one, so
+/// that neither the next attempt nor a reader of those alone encodes them again.
+struct Draft<'a> {
+    cells: &'a Cells,
+    events: usize,
+    pieces: Vec<Cow<'a, str>>,
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if self.pieces.is_empty() {
+            return;
+        }
+        for (cell, piece) in self.cells.event_cells(self.events).iter().zip(self.pieces.drain(..)) {
+            if let Cow::Owned(text) = piece {
+                cell.get_or_init(|| text.into_boxed_str());
+            }
+        }
+    }
+}
+
+/// A frame of a whole batch, and where its events lie in it.
+struct Whole {
+    token: Option<Token>,
+    frame: Frame,
+    /// Where each event begins, and where one more would after a comma. Most batches have one event.
+    starts: SmallVec<[usize; 2]>,
+}
+
+impl Whole {
+    fn build(index: u64, pieces: &[Cow<'_, str>], token: Option<Token>) -> Self {
+        let mut start = head(index).len();
+        let mut starts = SmallVec::with_capacity(pieces.len() + 1);
+        starts.push(start);
+        starts.extend(pieces.iter().map(|piece| {
+            start += piece.len() + 1;
+            start
+        }));
+        Self { token, frame: Frame::batch(assemble(index, pieces, token)), starts }
+    }
+
+    fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The JSON of the event at this ordinal.
+    fn event(&self, ordinal: usize) -> Option<&str> {
+        let (start, next) = (*self.starts.get(ordinal)?, *self.starts.get(ordinal + 1)?);
+        self.frame.as_str().get(start..next - 1)
+    }
+}
+
+fn head(index: u64) -> String {
+    format!("{{\"Index\":{index},\"Events\":[")
+}
+
+/// The line of these events, in memory of exactly its size.
+fn assemble(index: u64, pieces: &[impl AsRef<str>], token: Option<Token>) -> String {
+    let head = head(index);
+    let tail = token.map_or_else(|| String::from("]}\n"), |token| format!("],\"Token\":\"{token}\"}}\n"));
+    let body: usize = pieces.iter().map(|piece| piece.as_ref().len() + 1).sum();
+    let mut line = String::with_capacity(head.len() + body.saturating_sub(1) + tail.len());
+    line.push_str(&head);
+    for (ordinal, piece) in pieces.iter().enumerate() {
+        if ordinal > 0 {
+            line.push(',');
+        }
+        line.push_str(piece.as_ref());
+    }
+    line.push_str(&tail);
+    line
+}

@@ -1,0 +1,239 @@
+//! What one line means: a heartbeat, progress or a batch, or what is wrong with it.
+//! Where a line begins and ends is not found here.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use crate::event::{Batch, Event};
+use crate::frame::decode::DecodeErrorKind;
+use crate::token::Token;
+
+/// What a frame says.
+///
+/// ```
+/// use event_broker::{Batch, Decoder, Incoming};
+///
+/// let mut decoder = Decoder::<u32>::new();
+/// let mut input = &b"{}\n{\"Index\":7}\n"[..];
+/// assert_eq!(decoder.decode(&mut input), Some(Ok(Incoming::Heartbeat)));
+/// let progress = decoder.decode(&mut input).unwrap()?;
+/// assert_eq!(progress, Incoming::Progress(7));
+/// assert_eq!(progress.into_batch(), Some(Batch::new(7, [])));
+/// # Ok::<(), event_broker::DecodeError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Incoming<P> {
+    /// `{}`: the other side is still there.
+    Heartbeat,
+    /// An index without events: everything up to and including it is finished.
+    Progress(u64),
+    /// A batch with at least one event.
+    Batch {
+        /// The batch. Its events keep the index they carry.
+        batch: Batch<P>,
+        /// Where a reader that has read this frame stands, if the frame says so.
+        token: Option<Token>,
+    },
+}
+
+impl<P> Incoming<P> {
+    /// What there is to publish: the batch, or for progress a batch without events. A heartbeat is nothing.
+    pub fn into_batch(self) -> Option<Batch<P>> {
+        match self {
+            Self::Heartbeat => None,
+            Self::Progress(index) => Some(Batch::new(index, [])),
+            Self::Batch { batch, .. } => Some(batch),
+        }
+    }
+}
+
+/// What is wrong with a line, and at which of its bytes, counted from 1.
+pub(super) struct Fault {
+    pub(super) column: Option<usize>,
+    pub(super) kind: DecodeErrorKind,
+}
+
+/// Reads a line, with or without its line end; `None` if it is blank.
+pub(super) fn read<P: DeserializeOwned>(line: &[u8]) -> Option<Result<Incoming<P>, Fault>> {
+    if line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) {
+        return None;
+    }
+    Some(match std::str::from_utf8(line) {
+        Ok(text) => read_text(text),
+        Err(error) => Err(Fault { column: Some(error.valid_up_to() + 1), kind: DecodeErrorKind::NotUtf8 }),
+    })
+}
+
+fn read_text<P: DeserializeOwned>(line: &str) -> Result<Incoming<P>, Fault> {
+    let mut spot = Spot::Frame;
+    let mut json = serde_json::Deserializer::from_str(line);
+    let read = json.deserialize_map(FrameVisitor { line, spot: &mut spot, payload: PhantomData });
+    read.and_then(|frame| json.end().map(|()| frame)).map_err(|error| {
+        let message = message(&error);
+        let kind = match (error.classify(), spot) {
+            (_, Spot::Payload(fault)) => return fault,
+            (Category::Syntax | Category::Eof | Category::Io, _) => DecodeErrorKind::Malformed { message },
+            (Category::Data, Spot::Frame) => DecodeErrorKind::NotAnObject,
+            (Category::Data, Spot::Field(name)) => DecodeErrorKind::Field { name, message },
+            (Category::Data, Spot::Event(ordinal)) => DecodeErrorKind::Event { ordinal, message },
+        };
+        Fault { column: column(&error), kind }
+    })
+}
+
+/// Where decoding is, for the error: the deserializer's own errors know the column, but not the field.
+enum Spot {
+    Frame,
+    Field(&'static str),
+    Event(usize),
+    /// A payload that failed; the error that travels up only unwinds the decoding.
+    Payload(Fault),
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum Field {
+    Index,
+    Events,
+    Token,
+    #[serde(other)]
+    Unknown,
+}
+
+struct FrameVisitor<'a, P> {
+    line: &'a str,
+    spot: &'a mut Spot,
+    payload: PhantomData<P>,
+}
+
+impl<'de, P: DeserializeOwned> Visitor<'de> for FrameVisitor<'_, P> {
+    type Value = Incoming<P>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a frame")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Incoming<P>, A::Error> {
+        fn once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+            match slot.replace(value) {
+                None => Ok(()),
+                Some(_) => Err(E::duplicate_field(name)),
+            }
+        }
+
+        let Self { line, spot, payload } = self;
+        let (mut index, mut events, mut token, mut empty) = (None, None, None, true);
+        while let Some(field) = map.next_key::<Field>()? {
+            empty = false;
+            match field {
+                Field::Index => {
+                    *spot = Spot::Field("Index");
+                    once(&mut index, "Index", map.next_value::<u64>()?)?;
+                }
+                Field::Events => {
+                    *spot = Spot::Field("Events");
+                    once(&mut events, "Events", map.next_value_seed(EventsSeed { line, spot: &mut *spot, payload })?)?;
+                }
+                Field::Token => {
+                    *spot = Spot::Field("Token");
+                    once(&mut token, "Token", map.next_value::<Option<Token>>()?)?;
+                }
+                Field::Unknown => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if empty {
+            return Ok(Incoming::Heartbeat);
+        }
+        *spot = Spot::Field("Index");
+        let index = index.ok_or_else(|| A::Error::missing_field("Index"))?;
+        Ok(match events.unwrap_or_default() {
+            events if events.is_empty() => Incoming::Progress(index),
+            events => Incoming::Batch { batch: Batch::recorded(index, events), token: token.flatten() },
+        })
+    }
+}
+
+/// Reads `Events`, null or a list.
+struct EventsSeed<'a, P> {
+    line: &'a str,
+    spot: &'a mut Spot,
+    payload: PhantomData<P>,
+}
+
+impl<'de, P: DeserializeOwned> DeserializeSeed<'de> for EventsSeed<'_, P> {
+    type Value = Vec<Event<P>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Event<P>>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, P: DeserializeOwned> Visitor<'de> for EventsSeed<'_, P> {
+    type Value = Vec<Event<P>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of events or null")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Vec<Event<P>>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Event<P>>, A::Error> {
+        let mut events = Vec::new();
+        *self.spot = Spot::Event(0);
+        // A payload is first passed over and then read on its own: raw payloads can be read only so, and an absent one
+        // is null also for them.
+        while let Some(event) = list.next_element::<Event<Option<&RawValue>>>()? {
+            let payload = read_payload(self.line, events.len(), *event.payload()).map_err(|fault| {
+                *self.spot = Spot::Payload(fault);
+                A::Error::custom("payload")
+            })?;
+            events.push(event.map(|_| payload));
+            *self.spot = Spot::Event(events.len());
+        }
+        *self.spot = Spot::Field("Events");
+        Ok(events)
+    }
+}
+
+fn read_payload<P: DeserializeOwned>(line: &str, ordinal: usize, raw: Option<&RawValue>) -> Result<P, Fault> {
+    let raw = raw.map_or("null", RawValue::get);
+    serde_json::from_str(raw).map_err(|error| {
+        // The error counts from the payload's first byte. A payload that is null or absent has no place in the line.
+        let offset = raw.as_ptr().addr().checked_sub(line.as_ptr().addr()).filter(|offset| *offset < line.len());
+        let column = offset.map(|offset| offset + column(&error).unwrap_or(1));
+        Fault { column, kind: DecodeErrorKind::Payload { ordinal, message: message(&error) } }
+    })
+}
+
+fn column(error: &serde_json::Error) -> Option<usize> {
+    Some(error.column()).filter(|column| *column > 0)
+}
+
+/// What the error says, without the place in the text, which is told apart from it.
+///
+/// It may quote a value as long as the line, of which the middle is left out: what was expected stands at the end.
+fn message(error: &serde_json::Error) -> String {
+    const KEPT: usize = 100;
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&place).unwrap_or(&text);
+    let cut = text.char_indices().nth(KEPT).zip(text.char_indices().nth_back(KEPT - 1));
+    match cut.filter(|((head, _), (tail, _))| head < tail) {
+        Some(((head, _), (tail, _))) => {
+            format!("{}…{}", text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default())
+        }
+        None => String::from(text),
+    }
+}

@@ -1,0 +1,21 @@
+//! The codec of frames: newline-delimited JSON out and in, over events, tokens and bytes.
+//! No broker and no subscription is known here, and nothing here waits.
+
+mod bytes;
+mod decode;
+mod encode;
+mod line;
+mod read;
+#[cfg(all(test, not(broker_loom)))]
+mod tests;
+
+pub use bytes::Frame;
+pub use decode::{DecodeError, DecodeErrorKind, Decoder};
+pub use encode::EncodeError;
+#[cfg_attr(
+    any(not(test), broker_loom),
+    expect(unused_imports, reason = "the log's slots and the frames of a subscription take it")
+)]
+pub(crate) use encode::FrameCache;
+pub use line::Incoming;
+pub use read::{FrameReader, ReadError};

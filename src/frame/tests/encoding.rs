@@ -1,0 +1,218 @@
+//! What is encoded, how often, and what a failure leaves behind.
+//! How frames are read back is not tested here.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Barrier;
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::{event, token};
+use crate::event::Event;
+use crate::frame::{Frame, FrameCache};
+use crate::token::Token;
+
+/// How encoding a payload ends, and a log of the payloads that were encoded.
+#[derive(Clone)]
+struct Probe {
+    name: usize,
+    ends: Rc<RefCell<Vec<Ending>>>,
+    log: Rc<RefCell<Vec<usize>>>,
+}
+
+#[derive(Clone, Copy)]
+enum Ending {
+    Well,
+    Error,
+    Panic,
+}
+
+impl Serialize for Probe {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.log.borrow_mut().push(self.name);
+        match self.ends.borrow()[self.name] {
+            Ending::Well => serializer.serialize_u64(self.name as u64),
+            Ending::Error => Err(serde::ser::Error::custom("no\nway")),
+            Ending::Panic => panic!("no way"),
+        }
+    }
+}
+
+struct Probes {
+    events: Vec<Event<Probe>>,
+    ends: Rc<RefCell<Vec<Ending>>>,
+    log: Rc<RefCell<Vec<usize>>>,
+}
+
+impl Probes {
+    fn new(count: usize) -> Self {
+        let (ends, log) = (Rc::new(RefCell::new(vec![Ending::Well; count])), Rc::default());
+        let probe = |name| event("web", Probe { name, ends: Rc::clone(&ends), log: Rc::clone(&log) });
+        Self { events: (0..count).map(probe).collect(), ends: Rc::clone(&ends), log: Rc::clone(&log) }
+    }
+
+    fn take_log(&self) -> Vec<usize> {
+        self.log.take()
+    }
+
+    /// The frame of these events, encoded without any cache.
+    fn expected(&self, ordinals: &[usize], token: Option<Token>) -> String {
+        let texts: Vec<String> =
+            ordinals.iter().map(|ordinal| serde_json::to_string(&self.events[*ordinal]).unwrap()).collect();
+        self.log.take();
+        let token = token.map(|token| format!(",\"Token\":\"{token}\"")).unwrap_or_default();
+        format!("{{\"Index\":7,\"Events\":[{}]{token}}}\n", texts.join(","))
+    }
+
+    fn frame(&self, cache: &FrameCache, ordinals: &[usize], token: Option<Token>) -> Frame {
+        if ordinals.len() == self.events.len() {
+            cache.whole(7, &self.events, token).unwrap()
+        } else {
+            cache.part(7, &self.events, ordinals.iter().copied(), token).unwrap()
+        }
+    }
+}
+
+#[test]
+fn every_event_is_encoded_once_whatever_is_asked_for_and_in_whatever_order() {
+    let asks: [(&[usize], Option<Token>); 6] = [
+        (&[0, 1, 2], None),
+        (&[0, 1, 2], Some(token(7))),
+        (&[1], None),
+        (&[0, 2], Some(token(7))),
+        (&[0, 2], None),
+        (&[2], Some(token(7))),
+    ];
+    for first in 0..asks.len() {
+        for second in 0..asks.len() {
+            let probes = Probes::new(3);
+            let expected: Vec<String> = asks.iter().map(|(some, token)| probes.expected(some, *token)).collect();
+            let cache = FrameCache::new();
+            for ask in [first, second].into_iter().chain(0..asks.len()) {
+                let (ordinals, token) = asks[ask];
+                assert_eq!(probes.frame(&cache, ordinals, token).as_str(), expected[ask], "{first} {second} {ask}");
+            }
+            let mut log = probes.take_log();
+            log.sort_unstable();
+            assert_eq!(log, [0, 1, 2], "{first} {second}");
+        }
+    }
+}
+
+#[test]
+fn a_partial_frame_encodes_nothing_else() {
+    let probes = Probes::new(3);
+    let cache = FrameCache::new();
+    probes.frame(&cache, &[2], None);
+    assert_eq!(probes.take_log(), [2]);
+}
+
+#[test]
+fn whole_frames_are_shared_with_and_without_a_token() {
+    let probes = Probes::new(2);
+    let cache = FrameCache::new();
+    for token in [Some(token(7)), None] {
+        let shared = probes.frame(&cache, &[0, 1], token);
+        assert_eq!(probes.frame(&cache, &[0, 1], token).as_ptr(), shared.as_ptr());
+        let all = cache.part(7, &probes.events, [0, 1], token).unwrap();
+        assert_eq!(all.as_ptr(), shared.as_ptr(), "a selection of everything is the whole frame");
+    }
+    let other = probes.frame(&cache, &[0, 1], Some(token(8)));
+    assert_eq!(other.as_str(), probes.expected(&[0, 1], Some(token(8))), "a third token is not mixed up");
+}
+
+#[test]
+fn a_failed_event_is_named_and_leaves_the_others_encoded() {
+    for whole in [true, false] {
+        let probes = Probes::new(4);
+        let cache = FrameCache::new();
+        let ask = |cache: &FrameCache| {
+            if whole { cache.whole(7, &probes.events, None) } else { cache.part(7, &probes.events, [0, 1, 2], None) }
+        };
+        probes.ends.borrow_mut()[2] = Ending::Error;
+        let error = ask(&cache).unwrap_err();
+        assert_eq!(error.to_string(), "event Job:web of index 7 cannot be encoded: no\nway");
+        assert_eq!(probes.take_log(), [0, 1, 2]);
+
+        probes.ends.borrow_mut()[2] = Ending::Panic;
+        catch_unwind(AssertUnwindSafe(|| ask(&cache))).unwrap_err();
+        assert_eq!(probes.take_log(), [2]);
+        assert_eq!(probes.frame(&cache, &[0, 1, 3], None).as_str(), probes.expected(&[0, 1, 3], None));
+
+        probes.ends.borrow_mut()[2] = Ending::Well;
+        let expected = probes.expected(&[0, 1, 2, 3], None);
+        assert_eq!(cache.whole(7, &probes.events, None).unwrap().as_str(), expected);
+        assert_eq!(probes.take_log(), [2]);
+    }
+}
+
+#[test]
+fn a_panic_in_a_whole_frame_keeps_what_came_before_it() {
+    let probes = Probes::new(3);
+    let cache = FrameCache::new();
+    probes.ends.borrow_mut()[2] = Ending::Panic;
+    catch_unwind(AssertUnwindSafe(|| cache.whole(7, &probes.events, None))).unwrap_err();
+    assert_eq!(probes.take_log(), [0, 1, 2]);
+    probes.frame(&cache, &[0, 1], None);
+    assert_eq!(probes.take_log(), [0_usize; 0]);
+}
+
+#[test]
+fn line_breaks_of_raw_payloads_become_spaces_and_those_in_strings_stay_escaped() {
+    let raw: Box<RawValue> = serde_json::from_str("{\r\n \"a\\nb\":\n1.50,\"a\\nb\":\t1e400}").unwrap();
+    let frame = FrameCache::new().whole(7, &[event("a\nb", raw)], None).unwrap();
+    assert_eq!(
+        frame.as_str(),
+        concat!(
+            r#"{"Index":7,"Events":[{"Topic":"Job","Type":"JobRegistered","Key":"a\nb","Namespace":"","#,
+            r#""FilterKeys":null,"Index":7,"Payload":{   "a\nb": 1.50,"a\nb":"#,
+            "\t1e400}}]}\n"
+        )
+    );
+}
+
+#[test]
+fn a_frame_is_the_serialized_batch_with_a_newline() {
+    let batch = crate::event::Batch::new(9, vec![event("ü", 1), event("", 2).with_filter_keys(["x", "y"])]);
+    assert_eq!(Frame::encode(&batch).unwrap().as_str(), serde_json::to_string(&batch).unwrap() + "\n");
+}
+
+/// A payload whose encodings wait for each other: if one reader waited for another's, none would ever return.
+struct Meeting(Barrier);
+
+impl Serialize for Meeting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.wait();
+        serializer.serialize_unit()
+    }
+}
+
+#[test]
+fn readers_that_meet_at_the_first_encoding_do_not_wait_for_each_other() {
+    const READERS: usize = 4;
+    let events = [event("web", Meeting(Barrier::new(READERS)))];
+    let cache = FrameCache::new();
+    let frames: Vec<Frame> = std::thread::scope(|scope| {
+        let readers = [0; READERS].map(|_| scope.spawn(|| cache.whole(7, &events, None).unwrap()));
+        readers.map(|reader| reader.join().unwrap()).into()
+    });
+    assert!(frames.iter().all(|frame| frame.as_ptr() == frames[0].as_ptr()), "one result is kept");
+}
+
+#[test]
+fn readers_that_meet_with_and_without_a_token_each_get_their_own() {
+    let events = [event("web", Meeting(Barrier::new(2)))];
+    let cache = FrameCache::new();
+    std::thread::scope(|scope| {
+        for token in [None, Some(token(7))] {
+            let (cache, events) = (&cache, &events);
+            scope.spawn(move || {
+                let frame = cache.whole(7, events, token).unwrap();
+                assert_eq!(frame.as_str().contains("Token"), token.is_some());
+                assert_eq!(cache.whole(7, events, token).unwrap().as_ptr(), frame.as_ptr());
+            });
+        }
+    });
+}
