@@ -246,12 +246,7 @@ impl<P> DeliveryRef<'_, P> {
 
 impl<P> Clone for Delivery<P> {
     fn clone(&self) -> Self {
-        Self {
-            batch: Arc::clone(&self.batch),
-            selection: self.selection.clone(),
-            place: self.place,
-            epoch: self.epoch,
-        }
+        Self { batch: Arc::clone(&self.batch), selection: self.selection.clone(), place: self.place, epoch: self.epoch }
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use crate::event::Event;
 #[cfg(feature = "json")]
 use crate::frame::FrameCache;
-use crate::event::Event;
 use crate::interest::{Linked, Links};
 use crate::log::{Cost, Placed, Weighed};
 use crate::token::Place;

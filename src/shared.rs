@@ -90,6 +90,9 @@ pub(crate) struct Tally {
 }
 
 impl Meters {
+    /// The cursor of a subscription that waits for its place to come.
+    pub(crate) const PENDING: Position = Position(u64::MAX);
+
     pub(crate) fn new() -> Self {
         let [cursor, batches, events, missed] = [const { 0 }; 4].map(AtomicU64::new);
         Self { cursor, batches, events, missed }

@@ -6,7 +6,7 @@ mod real {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use std::thread::{Thread, current, park, park_timeout};
 
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use parking_lot::Mutex;
 
     /// A place that is written once and read from anywhere: [`set`](Self::set) stores Release, [`get`](Self::get)
     /// loads Acquire.
@@ -33,7 +33,6 @@ mod real {
 mod real {
     use std::time::Duration;
 
-    pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use loom::thread::{Thread, current, park};
 
@@ -46,7 +45,7 @@ mod real {
             Self(loom::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
             self.0.lock().expect("a model does not panic while it holds a lock")
         }
     }

@@ -145,11 +145,8 @@ impl<P> Builder<P> {
     where
         P: 'static,
     {
-        let bounds = [
-            ("max_batches", Some(self.max_batches)),
-            ("max_events", self.max_events),
-            ("max_bytes", self.max_bytes),
-        ];
+        let bounds =
+            [("max_batches", Some(self.max_batches)), ("max_events", self.max_events), ("max_bytes", self.max_bytes)];
         for (setting, value) in bounds {
             if value == Some(0) {
                 return Err(BuildError { setting, value: 0, minimum: 1 });

@@ -187,12 +187,7 @@ impl<P> Broker<P> {
     ///
     /// A hint for how much to put into a payload, never for whether to publish: what is not published cannot be
     /// resumed, and by the time the answer is here somebody may have subscribed.
-    pub fn has_interest(
-        &self,
-        topic: impl Into<Topic>,
-        namespace: impl Into<Namespace>,
-        key: impl Into<Key>,
-    ) -> bool {
+    pub fn has_interest(&self, topic: impl Into<Topic>, namespace: impl Into<Namespace>, key: impl Into<Key>) -> bool {
         self.core().has_interest(&Event::new(topic, "", key, ()).with_namespace(namespace))
     }
 }

@@ -44,11 +44,8 @@ impl<P> Core<P> {
         let mut after = After::default();
         let refused = {
             let mut state = self.state.lock();
-            let refused = if state.appender.is_closed() {
-                Err(PublishErrorKind::Closed)
-            } else {
-                state.floor.admit(index)
-            };
+            let refused =
+                if state.appender.is_closed() { Err(PublishErrorKind::Closed) } else { state.floor.admit(index) };
             if refused.is_ok() {
                 state.fence(&changes, &mut after.taken);
                 self.append(&mut state, index, Arc::clone(&batch), bytes, &mut after);

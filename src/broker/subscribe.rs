@@ -109,7 +109,7 @@ impl<P> Core<P> {
         meters.set_cursor(match begins {
             Begins::At(position) => position,
             Begins::Oldest => state.appender.oldest(),
-            Begins::Pending => state.appender.end(),
+            Begins::Pending => Meters::PENDING,
         });
         let shared = Shared {
             id: state.next_id,

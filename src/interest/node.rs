@@ -2,9 +2,11 @@
 //! Where nodes are found is the table's business.
 
 use std::cmp::Ordering as Cmp;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::event::Event;
 use crate::position::Position;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -100,6 +102,11 @@ impl<L> Node<L> {
         self.evicted.get()
     }
 
+    /// Whether an event is a match. The chain knows it already for all that was published since the node is there.
+    pub(crate) fn matches<P>(&self, event: &Event<P>) -> bool {
+        self.term.matches(event)
+    }
+
     pub(super) fn note_evicted(&self, position: Position) {
         self.evicted.set(position.next());
     }
@@ -169,16 +176,12 @@ impl Links {
     }
 
     /// The events that matched each of `nodes`, which are sorted by id.
-    pub(crate) fn matched_any<'a, L, N>(&'a self, nodes: &'a [N]) -> impl Iterator<Item = Hits<'a>> + 'a
-    where
-        N: AsRef<Node<L>> + 'a,
-        L: 'a,
-    {
+    pub(crate) fn matched_any<'a, L>(&'a self, nodes: &[Arc<Node<L>>]) -> impl Iterator<Item = Hits<'a>> {
         // Whichever side is shorter is gone through, the other is searched.
         let by_node = nodes.len() <= self.links.len();
-        let from_nodes = nodes.iter().filter(move |_| by_node).filter_map(|node| self.matched(node.as_ref()));
+        let from_nodes = nodes.iter().filter(move |_| by_node).filter_map(|node| self.matched(node));
         let from_links = self.links.iter().filter(move |_| !by_node).filter_map(move |link| {
-            nodes.binary_search_by(|node| node.as_ref().id.cmp(&link.node)).ok().map(|_| self.hits(link))
+            nodes.binary_search_by(|node| node.id.cmp(&link.node)).ok().map(|_| self.hits(link))
         });
         from_nodes.chain(from_links)
     }

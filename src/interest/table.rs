@@ -63,7 +63,7 @@ impl NodeTerm {
     }
 
     /// The last word on a hit: hashes may collide.
-    fn matches<P>(&self, event: &Event<P>) -> bool {
+    pub(super) fn matches<P>(&self, event: &Event<P>) -> bool {
         let namespace = event.namespace();
         let side = match self.side {
             Side::Any => true,
@@ -327,7 +327,9 @@ impl<L: Default> Interest<L> {
                 }
                 Some(bucket) => {
                     let mut places = HashSet::from([place]);
-                    bucket.each(|other| drop(places.insert(other)));
+                    bucket.each(|other| {
+                        places.insert(other);
+                    });
                     *bucket = Bucket::Many(Box::new(places));
                 }
             }

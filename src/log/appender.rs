@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
+use super::Log;
 use super::directory::Directory;
 use super::frontier::End;
 use super::retention::{Cost, Retention};
 use super::seek::{Placed, seek};
 use super::segment::Segment;
-use super::Log;
 use crate::position::Position;
 use crate::token::Place;
 

@@ -21,7 +21,8 @@ pub(crate) fn seek<T: Placed>(
     from: Place,
 ) -> Position {
     // The segment whose first batch is the last one before `from` holds the boundary, or ends at it.
-    let after = segments.partition_point(|segment| segment.get(segment.base()).is_some_and(|first| first.place() < from));
+    let after =
+        segments.partition_point(|segment| segment.get(segment.base()).is_some_and(|first| first.place() < from));
     let Some(segment) = after.checked_sub(1).and_then(|before| segments.get(before)) else {
         return oldest;
     };

@@ -239,7 +239,6 @@ impl Reader {
             self.run.start = gone.end;
         }
     }
-
 }
 
 /// Whether any evicted position from this one on, which the reader had not scanned, matched one of its nodes.

@@ -149,7 +149,7 @@ fn selection(len: usize, hits: Hits<'_>) -> Option<Selection<'_>> {
 }
 
 /// The union of what several nodes matched.
-fn select_union<'r>(links: &'r Links, len: usize, nodes: &'r [Arc<Node>]) -> Option<Selection<'r>> {
+fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option<Selection<'r>> {
     let mut hits = links.matched_any(nodes);
     let first = hits.next()?;
     let Some(second) = hits.next() else { return selection(len, first) };

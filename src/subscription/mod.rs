@@ -1,0 +1,320 @@
+//! One subscription type for every way of reading: what it holds, how it opens, and how it ends.
+//! The ways of reading are in the files below.
+//!
+//! Files: `reader` finds the next batch, `sieve` picks its events, `access` minds the gate, `recv` blocks, polls and
+//! rings, `drain` is the window for hot loops, `handle` acts from elsewhere.
+
+mod access;
+mod drain;
+mod handle;
+mod reader;
+mod recv;
+mod sieve;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use drain::{Drain, DrainIter};
+pub use handle::SubscriptionHandle;
+pub use recv::{Iter, Recv};
+pub use sieve::Explanation;
+
+use crate::access::Grant;
+use crate::broker::{Begins, Core, Opened};
+use crate::error::{Lagged, RecvError};
+use crate::event::Event;
+use crate::filter::Filter;
+use crate::gate::GateState;
+use crate::log::End;
+use crate::position::Position;
+use crate::request::{LagPolicy, Request, Scope, Term};
+use crate::shared::Station;
+use crate::stats::{SubscriptionId, SubscriptionStats};
+use crate::token::{Epoch, Place, Token};
+use reader::Reader;
+use sieve::Sieve;
+
+/// What a start found, known before the first event.
+///
+/// Loss is decided by what was evicted, whether it would have matched or not; gaps between indexes are no losses. A
+/// loss that is told here is not raised again as lag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Nothing that the start asked for is lost.
+    Whole,
+    /// Batches that the start asked for are gone: list the state, or live with the gap.
+    Lost {
+        /// The oldest index still buffered, if anything is.
+        oldest: Option<u64>,
+    },
+    /// The start lies beyond the next index: the stream is silent until it comes.
+    Future {
+        /// The latest index.
+        latest: u64,
+    },
+    /// The token belongs to another history; the stream starts at the oldest batch.
+    OtherEpoch {
+        /// The oldest index buffered, if anything is.
+        oldest: Option<u64>,
+    },
+}
+
+/// A subscription, and its reader.
+///
+/// Every way of reading is a method of this one type, and all share one place in the stream:
+///
+/// | the reader is | it reads with |
+/// |---|---|
+/// | a thread of its own | [`recv`](Self::recv), [`recv_timeout`](Self::recv_timeout), [`iter`](Self::iter) |
+/// | a task | [`recv_async`](Self::recv_async), `Stream` (feature `stream`) |
+/// | a hot loop | [`drain`](Self::drain), after [`readable`](Self::readable) if it is a task |
+/// | a `select!` over channels | [`doorbell`](Self::doorbell), then [`try_recv`](Self::try_recv) until it is empty |
+///
+/// It holds numbers, not batches: a reader that stalls keeps nothing in memory, and is told exactly what it lost.
+///
+/// ```
+/// use event_broker::{Broker, Event, LagPolicy, RecvError, Request, TryRecvError};
+///
+/// let broker = Broker::<()>::builder().max_batches(2).build()?;
+/// let mut reader = broker.subscribe(Request::new().lag_policy(LagPolicy::Continue))?;
+/// assert_eq!(reader.try_recv().unwrap_err(), TryRecvError::Empty);
+/// for index in 1..=5 {
+///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())])?;
+/// }
+/// let Err(TryRecvError::Recv(RecvError::Lagged(lagged))) = reader.try_recv() else { panic!("it was overtaken") };
+/// assert_eq!((lagged.missed, lagged.through, lagged.resumes_at), (3, 3, 4));
+/// assert_eq!(reader.try_recv()?.index(), 4);
+/// drop(broker);
+/// assert_eq!(reader.recv()?.index(), 5, "what is buffered comes first");
+/// assert_eq!(reader.recv().unwrap_err(), RecvError::Closed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Subscription<P> {
+    core: Arc<Core<P>>,
+    station: Station,
+    reader: Reader,
+    stand: Stand,
+    sieve: Sieve<P>,
+    expiry: Option<Instant>,
+    /// What the gate said when it was last minded.
+    seen: GateState,
+    /// Up to here everything has been passed.
+    passed: Place,
+    epoch: Epoch,
+    verdict: Verdict,
+    policy: LagPolicy,
+    ended: Ended,
+    registered: usize,
+}
+
+/// Whether the cursor has been placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    /// It will be, at the oldest batch, by the first read.
+    Oldest,
+    /// It will be, once the place it waits for has come.
+    Pending,
+    /// It has.
+    Reading,
+}
+
+/// Whether the reader has been told an end.
+#[derive(Debug)]
+enum Ended {
+    Not,
+    /// It has, and a stream or iterator has yet to yield it.
+    Told(Box<RecvError>),
+    /// A stream or iterator has yielded it, too.
+    Over(Box<RecvError>),
+}
+
+impl<P> Subscription<P> {
+    pub(crate) fn open(
+        core: Arc<Core<P>>,
+        filter: Arc<Filter>,
+        request: Request<P>,
+        grant: Option<Grant>,
+        opened: Opened,
+    ) -> Self {
+        let Opened { station, place, begins, verdict, token, live_from } = opened;
+        let mut reader = Reader::new(&station, live_from);
+        let stand = match begins {
+            Begins::Oldest => Stand::Oldest,
+            Begins::Pending => Stand::Pending,
+            Begins::At(position) => {
+                reader.place(position);
+                Stand::Reading
+            }
+        };
+        Self {
+            core,
+            station,
+            reader,
+            stand,
+            expiry: grant.as_ref().and_then(Grant::expiry),
+            sieve: Sieve::new(filter, request.principal, grant, request.predicate),
+            seen: GateState::OPEN,
+            passed: token.place(),
+            epoch: token.epoch(),
+            verdict,
+            policy: request.lag_policy,
+            ended: Ended::Not,
+            registered: place,
+        }
+    }
+
+    /// The subscription's name within its broker.
+    pub fn id(&self) -> SubscriptionId {
+        SubscriptionId(self.station.owner.id)
+    }
+
+    /// What the start found.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The terms asked for, each once.
+    pub fn terms(&self) -> &[Term] {
+        self.sieve.filter.terms()
+    }
+
+    /// The namespaces asked for.
+    pub fn scope(&self) -> &Scope {
+        self.sieve.filter.scope()
+    }
+
+    /// What is allowed now, if the broker has an authorizer.
+    pub fn grant(&self) -> Option<&Grant> {
+        self.sieve.grant()
+    }
+
+    /// Where the reader stands: it goes on [`Start::After`](crate::Start::After) this without a batch repeated or
+    /// missed. Ahead of the last delivery's own token once a read has found nothing more.
+    pub fn token(&self) -> Token {
+        Token::new(self.epoch, self.passed)
+    }
+
+    /// A handle to watch or end this subscription from elsewhere.
+    pub fn handle(&self) -> SubscriptionHandle<P> {
+        SubscriptionHandle::new(Arc::clone(&self.core), Arc::clone(&self.station))
+    }
+
+    /// The subscription in numbers.
+    pub fn stats(&self) -> SubscriptionStats {
+        self.handle().stats()
+    }
+
+    /// Why an event is delivered, or is not: what the first judge says that refuses it. It need not be published.
+    ///
+    /// # Panics
+    ///
+    /// If the authorizer or the predicate panics.
+    pub fn explain(&mut self, event: &Event<P>) -> Explanation {
+        self.sieve.explain(self.core.hooks.authorizer.as_deref(), event)
+    }
+
+    /// Minds the gate, and gives the end of the log as it was before: what every read begins with.
+    ///
+    /// The latest index is loaded first and the end second, so that a reader that passes the end has passed every
+    /// batch below that index; the gate comes last, so that a reader that sees a position sees its fence.
+    #[inline]
+    fn look(&mut self) -> Result<(u64, End), RecvError> {
+        if let Ended::Told(end) | Ended::Over(end) = &self.ended {
+            return Err(RecvError::clone(end));
+        }
+        loop {
+            let latest = self.core.log.latest_index();
+            let end = self.core.log.end();
+            if self.station.owner.gate.state() != self.seen {
+                self.attend()?;
+                continue;
+            }
+            if self.expiry.is_some_and(|expiry| self.core.hooks.clock.now() >= expiry) {
+                return Err(self.end(RecvError::Expired));
+            }
+            return Ok((latest, end));
+        }
+    }
+
+    /// Whether the cursor is placed, after placing it if that can be done now.
+    #[inline]
+    fn has_begun(&mut self) -> bool {
+        match self.stand {
+            Stand::Reading => return true,
+            Stand::Oldest => {
+                let oldest = self.core.log.oldest();
+                self.reader.place(oldest);
+                if let Some(place) = self.core.log.read(oldest, |record| record.place) {
+                    self.passed = place;
+                }
+            }
+            Stand::Pending => match self.station.owner.begin.get() {
+                Some(position) => self.reader.place(position),
+                None => return false,
+            },
+        }
+        self.stand = Stand::Reading;
+        true
+    }
+
+    /// Notes that a read found nothing more: all below `latest` has been passed.
+    fn pass_all(&mut self, latest: u64) {
+        self.passed = self.passed.max(Place::before(latest));
+        self.station.owner.meters.set_cursor(self.reader.cursor());
+    }
+
+    /// Tells of a loss. None if the oldest batch was evicted meanwhile: then there is more to tell.
+    fn lag(&mut self, oldest: Position) -> Option<RecvError> {
+        let (through, place) = self.core.log.read(oldest, |record| (record.previous, record.place))?;
+        let lagged = Lagged {
+            missed: oldest.since(self.reader.cursor()),
+            from: self.passed.index,
+            through,
+            resumes_at: place.index,
+            policy: self.policy,
+        };
+        self.station.owner.meters.add_missed(lagged.missed);
+        self.core.hooks.observe(|observer| observer.on_lag(self.id(), &lagged));
+        match self.policy {
+            LagPolicy::Close => Some(self.end(RecvError::Lagged(lagged))),
+            LagPolicy::Continue => {
+                self.reader.place(oldest);
+                self.passed = place;
+                self.station.owner.meters.set_cursor(oldest);
+                Some(RecvError::Lagged(lagged))
+            }
+        }
+    }
+
+    /// Makes an end the subscription's last word.
+    fn end(&mut self, end: RecvError) -> RecvError {
+        self.ended = Ended::Told(Box::new(end.clone()));
+        self.core.hooks.observe(|observer| observer.on_end(self.id(), Some(&end)));
+        end
+    }
+}
+
+impl<P> Drop for Subscription<P> {
+    fn drop(&mut self) {
+        self.core.leave(&self.station, self.registered, &self.sieve.principal, self.sieve.grant());
+        self.station.stop_waiting();
+        if let Ended::Not = self.ended {
+            self.core.hooks.observe(|observer| observer.on_end(self.id(), None));
+        }
+    }
+}
+
+impl<P> fmt::Debug for Subscription<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("id", &self.id())
+            .field("terms", &self.terms())
+            .field("scope", self.scope())
+            .field("verdict", &self.verdict)
+            .field("token", &self.token())
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,369 @@
+//! Reading one delivery at a time: at once, blocking, as a task, or by a doorbell.
+//! All wait the same way: leave a signal, enrol, look once more, sleep.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+
+use super::reader::Located;
+use super::{Ended, Stand, Subscription};
+use crate::delivery::Delivery;
+use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
+use crate::shared::Tally;
+use crate::sync::{current, park, park_timeout};
+use crate::wait::{Signal, look_again};
+
+impl<P> Subscription<P> {
+    /// Waits for the next delivery.
+    ///
+    /// # Errors
+    ///
+    /// If the subscription has ended, or if the reader was overtaken; see [`RecvError`].
+    ///
+    /// # Panics
+    ///
+    /// If the request's predicate, or the authorizer's judgement of an event, panics. Nothing is passed by it.
+    pub fn recv(&mut self) -> Result<Delivery<P>, RecvError> {
+        match self.recv_until(None) {
+            Ok(Some(delivery)) => Ok(delivery),
+            Ok(None) => unreachable!("without a deadline the wait ends with a delivery or an error"),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for the next delivery, for so long.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), and if nothing came in time.
+    ///
+    /// # Panics
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Delivery<P>, RecvTimeoutError> {
+        match Instant::now().checked_add(timeout) {
+            Some(deadline) => self.recv_deadline(deadline),
+            // Longer than the clock can say.
+            None => Ok(self.recv()?),
+        }
+    }
+
+    /// Waits for the next delivery, until then. What is there to read is given even if the deadline has passed.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), and if nothing came in time.
+    ///
+    /// # Panics
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Delivery<P>, RecvTimeoutError> {
+        self.recv_until(Some(deadline))?.ok_or(RecvTimeoutError::Timeout)
+    }
+
+    /// The next delivery, if there is one now.
+    ///
+    /// [`TryRecvError::Empty`] means that everything published before the call has been passed.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), and if there is nothing to read.
+    ///
+    /// # Panics
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn try_recv(&mut self) -> Result<Delivery<P>, TryRecvError> {
+        if let Some(delivery) = self.next_now()? {
+            return Ok(delivery);
+        }
+        if self.station.has_doorbell() {
+            // Emptied: from now on the bell rings again, and what came before it could is read here.
+            self.enrol();
+            if let Some(delivery) = self.next_now()? {
+                return Ok(delivery);
+            }
+        }
+        Err(TryRecvError::Empty)
+    }
+
+    /// Waits for the next delivery as a task, on any runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: a delivery is passed only when the future gives it.
+    pub fn recv_async(&mut self) -> Recv<'_, P> {
+        Recv { subscription: self }
+    }
+
+    /// Polls for the next delivery; what [`recv_async`](Self::recv_async) and `Stream` are made of.
+    ///
+    /// When it is pending, the waker of the last call is woken once there may be something to read.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery<P>, RecvError>> {
+        if let Some(result) = self.next_now().transpose() {
+            return Poll::Ready(result);
+        }
+        self.station.wait_task(context.waker());
+        self.enrol();
+        match self.next_now().transpose() {
+            Some(result) => {
+                self.station.stop_waiting();
+                Poll::Ready(result)
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    /// Waits as a task until there is something to read, or an end or a loss to be told; the next
+    /// [`drain`](Self::drain) or [`try_recv`](Self::try_recv) says which.
+    ///
+    /// What is there may yet be refused by the request's predicate or types, so the window may turn out empty.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is read, so nothing is lost.
+    pub async fn readable(&mut self) {
+        std::future::poll_fn(|context| self.poll_readable(context)).await;
+    }
+
+    /// Polls for something to read; see [`readable`](Self::readable).
+    pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.has_news() {
+            return Poll::Ready(());
+        }
+        self.station.wait_task(context.waker());
+        self.enrol();
+        if self.has_news() {
+            self.station.stop_waiting();
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// A channel that rings, with one `()`, when there is anything to read and at every end, for
+    /// `crossbeam_channel::select!`.
+    ///
+    /// Read until [`try_recv`](Self::try_recv) or [`drain`](Self::drain) finds nothing more: that re-arms the bell. A
+    /// ring may find nothing to read; a ring is never missed. The first comes at once.
+    ///
+    /// ```
+    /// use crossbeam_channel::{bounded, select};
+    /// use event_broker::{Broker, Event, Request};
+    ///
+    /// let broker = Broker::<u64>::new();
+    /// let mut reader = broker.subscribe(Request::new())?;
+    /// let bell = reader.doorbell();
+    /// let (stop, stopped) = bounded::<()>(0);
+    /// let publisher = std::thread::spawn(move || {
+    ///     broker.publish(1, [Event::new("Job", "JobRegistered", "web", 7)]).unwrap();
+    ///     drop(stop);
+    /// });
+    /// let mut sum = 0;
+    /// loop {
+    ///     select! {
+    ///         recv(bell) -> _ => {}
+    ///         recv(stopped) -> _ => break,
+    ///     }
+    ///     while let Ok(delivery) = reader.try_recv() {
+    ///         sum += delivery.events().map(|event| event.payload()).sum::<u64>();
+    ///     }
+    /// }
+    /// # while let Ok(delivery) = reader.try_recv() { sum += delivery.events().map(|event| event.payload()).sum::<u64>(); }
+    /// # publisher.join().unwrap();
+    /// assert_eq!(sum, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn doorbell(&mut self) -> Receiver<()> {
+        let bell = self.station.doorbell();
+        self.enrol();
+        // Whatever was there before it could ring, the first ring stands for.
+        self.station.wake();
+        bell
+    }
+
+    /// Iterates over deliveries, waiting for each. The end is the last item, as an error; for
+    /// [`RecvError::Closed`] there is none. A loss that is no end is an item like any other.
+    pub fn iter(&mut self) -> Iter<'_, P> {
+        Iter { subscription: self }
+    }
+
+    /// The next delivery, if there is one now; `None` if everything visible has been passed.
+    pub(super) fn next_now(&mut self) -> Result<Option<Delivery<P>>, RecvError> {
+        loop {
+            let (latest, end) = self.look()?;
+            if !self.has_begun() {
+                return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(None) };
+            }
+            match self.reader.locate(&self.core.log, &self.station, end.position) {
+                Located::Dry => {
+                    self.pass_all(latest);
+                    return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(None) };
+                }
+                Located::Lost(oldest) => {
+                    if let Some(error) = self.lag(oldest) {
+                        return Err(error);
+                    }
+                }
+                Located::At(position) => {
+                    let scan = self.reader.must_scan(position);
+                    let nodes = &self.station.owner.nodes;
+                    let found = self.core.log.read(position, |record| {
+                        let selection = self.sieve.select(record, nodes, scan)?.into_owned();
+                        Some((Arc::clone(&record.batch), record.place, selection))
+                    });
+                    // Evicted since it was located: look again.
+                    let Some(found) = found else { continue };
+                    let authorizer = self.core.hooks.authorizer.as_deref();
+                    let delivery = found.and_then(|(batch, place, selection)| {
+                        let selection = self.sieve.refine(authorizer, &batch.events, selection)?;
+                        Some(Delivery { batch, selection, place, epoch: self.epoch })
+                    });
+                    self.reader.pass(position);
+                    let Some(delivery) = delivery else { continue };
+                    self.passed = delivery.place.next();
+                    let meters = &self.station.owner.meters;
+                    meters.set_cursor(position.next());
+                    meters.add(Tally { batches: 1, events: delivery.len() as u64 });
+                    return Ok(Some(delivery));
+                }
+            }
+        }
+    }
+
+    /// Whether a read would find a batch, an end or a loss. Nothing is passed that might be delivered.
+    pub(super) fn has_news(&mut self) -> bool {
+        let Ok((latest, end)) = self.look() else { return true };
+        if !self.has_begun() {
+            return end.closed;
+        }
+        match self.reader.locate(&self.core.log, &self.station, end.position) {
+            Located::Dry => {
+                self.pass_all(latest);
+                end.closed
+            }
+            Located::At(_) | Located::Lost(_) => true,
+        }
+    }
+
+    /// Makes sure that the next hit of anything asked for wakes this reader. The caller looks once more afterwards.
+    pub(super) fn enrol(&mut self) {
+        let nodes = &self.station.owner.nodes;
+        if self.stand == Stand::Pending || self.station.is_named() {
+            // The place it waits for wakes it, or the enrolments that its reads keep.
+        } else if nodes.is_empty() {
+            self.core.everyone.enrol(&self.station, 0);
+        } else {
+            for (list, node) in nodes.iter().enumerate() {
+                node.lists.parked.enrol(&self.station, list);
+            }
+        }
+        look_again();
+    }
+
+    fn recv_until(&mut self, deadline: Option<Instant>) -> Result<Option<Delivery<P>>, RecvError> {
+        if let Some(delivery) = self.next_now()? {
+            return Ok(Some(delivery));
+        }
+        let result = loop {
+            self.station.wait(Signal::Thread(current()));
+            self.enrol();
+            if let Some(result) = self.next_now().transpose() {
+                break result.map(Some);
+            }
+            // On the broker's clock, which need not be the one that the deadline is on.
+            let expires_in = self.expiry.map(|expiry| expiry.saturating_duration_since(self.core.hooks.clock.now()));
+            let ends_in = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if ends_in == Some(Duration::ZERO) {
+                break Ok(None);
+            }
+            match expires_in.into_iter().chain(ends_in).min() {
+                Some(longest) => park_timeout(longest),
+                None => park(),
+            }
+        };
+        self.station.stop_waiting();
+        result
+    }
+
+    /// The next item of an iterator or stream that ended with `error`: the end once, and then none.
+    pub(crate) fn last_item(&mut self, error: RecvError) -> Option<Result<Delivery<P>, RecvError>> {
+        if !error.is_terminal() {
+            return Some(Err(error));
+        }
+        let over = std::mem::replace(&mut self.ended, Ended::Over(Box::new(error.clone())));
+        match over {
+            Ended::Over(_) => None,
+            _ if error == RecvError::Closed => None,
+            _ => Some(Err(error)),
+        }
+    }
+}
+
+/// The future of [`Subscription::recv_async`].
+///
+/// # Cancel safety
+///
+/// Dropping it loses nothing.
+#[must_use = "futures do nothing unless polled"]
+pub struct Recv<'s, P> {
+    subscription: &'s mut Subscription<P>,
+}
+
+impl<P> Future for Recv<'_, P> {
+    type Output = Result<Delivery<P>, RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.subscription.poll_recv(context)
+    }
+}
+
+impl<P> Drop for Recv<'_, P> {
+    fn drop(&mut self) {
+        self.subscription.station.stop_waiting();
+    }
+}
+
+impl<P> fmt::Debug for Recv<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recv").field("subscription", &self.subscription).finish()
+    }
+}
+
+/// The iterator of [`Subscription::iter`].
+pub struct Iter<'s, P> {
+    subscription: &'s mut Subscription<P>,
+}
+
+impl<P> Iterator for Iter<'_, P> {
+    type Item = Result<Delivery<P>, RecvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.subscription.recv() {
+            Ok(delivery) => Some(Ok(delivery)),
+            Err(error) => self.subscription.last_item(error),
+        }
+    }
+}
+
+impl<P> fmt::Debug for Iter<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").field("subscription", &self.subscription).finish()
+    }
+}
+
+impl<'s, P> IntoIterator for &'s mut Subscription<P> {
+    type Item = Result<Delivery<P>, RecvError>;
+    type IntoIter = Iter<'s, P>;
+
+    fn into_iter(self) -> Iter<'s, P> {
+        self.iter()
+    }
+}
