@@ -359,6 +359,7 @@ impl<P> fmt::Debug for Iter<'_, P> {
     }
 }
 
+#[expect(clippy::into_iter_without_iter, reason = "`iter` is what callers look for; items are not mutable")]
 impl<'s, P> IntoIterator for &'s mut Subscription<P> {
     type Item = Result<Delivery<P>, RecvError>;
     type IntoIter = Iter<'s, P>;
