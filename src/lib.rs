@@ -12,6 +12,8 @@ mod frame;
 mod gate;
 mod interest;
 mod log;
+#[cfg(all(test, broker_loom))]
+mod models;
 mod name;
 pub mod nomad;
 mod observer;
