@@ -22,7 +22,7 @@ impl<P> Subscription<P> {
     /// subscription is looked at, so that a grant that has run out ends the stream.
     ///
     /// ```
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use std::pin::{Pin, pin};
     /// use std::task::{Context, Poll};
@@ -41,7 +41,7 @@ impl<P> Subscription<P> {
     /// }
     ///
     /// let broker = Broker::<u32>::new();
-    /// let ticks = Ticks(tokio::time::interval(Duration::from_secs(15)));
+    /// let ticks = Ticks(tokio::time::interval(Duration::from_millis(15)));
     /// let mut frames = pin!(broker.subscribe(Request::new())?.into_frame_stream(FrameOptions::new(), ticks));
     /// for _ in 0..3 {
     ///     let frame = std::future::poll_fn(|context| frames.as_mut().poll_next(context)).await.unwrap()?;
