@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::record::Published;
-use crate::token::{Epoch, Place, Token};
+use crate::token::Token;
 
 /// Which events of a batch were selected.
 #[derive(Clone, Debug)]
@@ -167,16 +167,12 @@ impl<P> Clone for Events<'_, P> {
 pub struct Delivery<P> {
     pub(crate) batch: Arc<Published<P>>,
     pub(crate) selection: Selection<'static>,
-    pub(crate) place: Place,
-    pub(crate) epoch: Epoch,
 }
 
 /// A delivery that borrows from the [drain window](crate::Drain) it was yielded by.
 pub struct DeliveryRef<'w, P> {
     pub(crate) batch: &'w Arc<Published<P>>,
     pub(crate) selection: Selection<'w>,
-    pub(crate) place: Place,
-    pub(crate) epoch: Epoch,
 }
 
 macro_rules! delivery {
@@ -184,7 +180,7 @@ macro_rules! delivery {
         impl<P> $name<$($life,)? P> {
             /// The index of the commit.
             pub fn index(&self) -> u64 {
-                self.place.index
+                self.batch.place.index
             }
 
             /// The matching events, at least one, in the order of the commit.
@@ -209,7 +205,7 @@ macro_rules! delivery {
 
             /// Where a reader stands that has read this: it goes on [`Start::After`](crate::Start::After) it.
             pub fn token(&self) -> Token {
-                Token::new(self.epoch, self.place.next())
+                Token::new(self.batch.epoch, self.batch.place.next())
             }
         }
 
@@ -230,18 +226,13 @@ delivery!(DeliveryRef<'_>);
 impl<P> DeliveryRef<'_, P> {
     /// The same delivery, sharing the batch on its own account.
     pub fn to_delivery(&self) -> Delivery<P> {
-        Delivery {
-            batch: Arc::clone(self.batch),
-            selection: self.selection.clone().into_owned(),
-            place: self.place,
-            epoch: self.epoch,
-        }
+        Delivery { batch: Arc::clone(self.batch), selection: self.selection.clone().into_owned() }
     }
 }
 
 impl<P> Clone for Delivery<P> {
     fn clone(&self) -> Self {
-        Self { batch: Arc::clone(&self.batch), selection: self.selection.clone(), place: self.place, epoch: self.epoch }
+        Self { batch: Arc::clone(&self.batch), selection: self.selection.clone() }
     }
 }
 

@@ -8,19 +8,24 @@ use crate::event::Event;
 use crate::frame::FrameCache;
 use crate::interest::{Linked, Links};
 use crate::log::{Cost, Placed, Weighed};
-use crate::token::Place;
+use crate::token::{Epoch, Place};
 
 /// A published batch, shared by the log and by every delivery of it.
 #[derive(Debug)]
 pub(crate) struct Published<P> {
+    /// Its index, and how many batches of that index came before.
+    pub(crate) place: Place,
+    pub(crate) epoch: Epoch,
     pub(crate) events: Vec<Event<P>>,
     #[cfg(feature = "json")]
     pub(crate) frames: FrameCache,
 }
 
 impl<P> Published<P> {
-    pub(crate) fn new(events: Vec<Event<P>>) -> Self {
+    pub(crate) fn new(place: Place, epoch: Epoch, events: Vec<Event<P>>) -> Self {
         Self {
+            place,
+            epoch,
             events,
             #[cfg(feature = "json")]
             frames: FrameCache::new(),
@@ -32,8 +37,10 @@ impl<P> Published<P> {
 #[derive(Debug)]
 pub(crate) struct Record<P> {
     pub(crate) batch: Arc<Published<P>>,
-    /// Its index, and how many batches of that index came before.
+    /// As the batch has it: searching for an index stays within the segment.
     pub(crate) place: Place,
+    /// How many events were published before: a run of whole batches is counted by its two ends.
+    pub(crate) events_before: u64,
     /// The index of the batch before, which may be evicted: what a reader that was overtaken is told.
     pub(crate) previous: u64,
     pub(crate) bytes: u64,

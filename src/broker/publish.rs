@@ -8,9 +8,10 @@ use crate::access::AccessChange;
 use crate::error::{PublishError, PublishErrorKind};
 use crate::event::Event;
 use crate::gate::Ending;
+use crate::interest::Interest;
 use crate::log::{Cost, Garbage};
 use crate::record::{Published, Record};
-use crate::shared::{Shared, Station};
+use crate::shared::{Lists, Shared, Station};
 use crate::token::{Epoch, Place};
 use crate::wait::{Taken, look_again};
 
@@ -39,34 +40,34 @@ impl<P> Core<P> {
         }
         let changes = self.changes(&events);
         let bytes = self.hooks.weigher.as_ref().map_or(0, |weigh| events.iter().map(weigh).sum());
-        let batch = Arc::new(Published::new(events));
 
         let mut after = After::default();
         let mut state = self.state.lock();
-        let admitted = state.admit(index);
-        if admitted.is_ok() {
-            state.fence(&changes, &mut after.taken);
-            self.append(&mut state, index, Arc::clone(&batch), bytes, &mut after);
-        }
-        drop(state);
-        if let Err(kind) = admitted {
-            let events = Arc::into_inner(batch).map(|batch| batch.events).unwrap_or_default();
+        if let Err(kind) = state.admit(index) {
+            drop(state);
             return Err(PublishError { kind, events });
         }
-        let After { taken, evicted, evicted_through, garbage } = after;
-        self.dispatch.wake(taken);
-        self.hooks.observe(|observer| observer.on_publish(index, count));
-        if evicted > 0 {
-            self.hooks.observe(|observer| observer.on_evict(evicted, evicted_through));
+        if !changes.is_empty() {
+            state.fence(&changes, &mut after.taken);
         }
-        drop(garbage);
+        self.append(&mut state, index, events, bytes, &mut after);
+        drop(state);
+
+        if !after.taken.is_empty() {
+            self.dispatch.wake(std::mem::take(&mut after.taken));
+        }
+        self.hooks.observe(|observer| observer.on_publish(index, count));
+        if after.evicted > 0 {
+            self.hooks.observe(|observer| observer.on_evict(after.evicted, after.evicted_through));
+        }
+        drop(after);
         Ok(())
     }
 
     /// The one order of a publish: room, slot, node positions, names, the end, and then the waiting.
-    fn append(&self, state: &mut State<P>, index: u64, batch: Arc<Published<P>>, bytes: u64, after: &mut After<P>) {
-        let events = batch.events.len() as u64;
-        let cost = Cost { batches: 1, events, bytes };
+    fn append(&self, state: &mut State<P>, index: u64, events: Vec<Event<P>>, bytes: u64, after: &mut After<P>) {
+        let count = events.len() as u64;
+        let cost = Cost { batches: 1, events: count, bytes };
         let State { appender, interest, gone, counters, .. } = state;
         appender.make_room(cost, |position, record| {
             interest.note_evicted(position, &record.batch.events);
@@ -77,10 +78,12 @@ impl<P> Core<P> {
         counters.evicted += after.evicted;
 
         let position = appender.end();
-        let links = interest.link(position, &batch.events);
+        let links = interest.link(position, &events);
         let place = if state.next_place.index == index { state.next_place } else { Place::before(index) };
-        let record = Record { batch, place, previous: state.last_index, bytes, links };
-        appender.write(&self.log, record, &mut after.garbage);
+        let batch = Arc::new(Published::new(place, state.epoch, events));
+        let (events_before, previous) = (counters.events, state.last_index);
+        let record = Record { batch, place, events_before, previous, bytes, links };
+        appender.write(&self.log, record, cost, &mut after.garbage);
         interest.extend(position);
 
         state.next_place = place.next();
@@ -94,24 +97,18 @@ impl<P> Core<P> {
                 after.taken.push(station);
             }
         }
-        let mut name = || {
-            look_again();
-            if state.named_readers > 0 {
-                for list in interest.hit_nodes().filter_map(|node| node.lists.named_if_any()) {
-                    if list.is_occupied() {
-                        list.name(&mut after.taken);
-                    }
-                }
-            }
-        };
         if state.named_readers > 0 {
             // A reader that sees the new end must have been told which nodes to look at.
-            name();
+            look_again();
+            name(interest, &mut after.taken);
         }
         self.log.set_latest_index(index);
         appender.reveal(&self.log);
-        // A reader that enrolled meanwhile has looked at the nodes, but may not have seen the end.
-        name();
+        look_again();
+        if state.named_readers > 0 {
+            // A reader that enrolled meanwhile has looked at the nodes, but may not have seen the end.
+            name(interest, &mut after.taken);
+        }
         let parked = interest.hit_nodes().map(|node| &node.lists.parked);
         for list in std::iter::once(&self.everyone).chain(parked) {
             if list.is_occupied() {
@@ -119,8 +116,10 @@ impl<P> Core<P> {
             }
         }
         counters.batches += 1;
-        counters.events += events;
-        counters.wakeups += after.taken.len();
+        counters.events += count;
+        if !after.taken.is_empty() {
+            counters.wakeups += after.taken.len();
+        }
     }
 
     /// A batch without events: only the latest index moves.
@@ -194,5 +193,14 @@ impl<P> Core<P> {
             station.wake();
         }
         drop(garbage);
+    }
+}
+
+/// Tells the readers of many nodes which were hit.
+fn name(interest: &Interest<Lists>, taken: &mut Taken<Shared>) {
+    for list in interest.hit_nodes().filter_map(|node| node.lists.named_if_any()) {
+        if list.is_occupied() {
+            list.name(taken);
+        }
     }
 }

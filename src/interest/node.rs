@@ -122,8 +122,12 @@ pub(crate) struct Link {
     pub(super) run_start: Position,
     /// One past the last match before the run, or zero.
     pub(super) before: Position,
-    /// Which events matched: a set of bits in a batch of up to 64, else a range of the slot's list.
+    /// Which events matched: [`ALL`](Self::ALL), or a set of bits in a batch of up to 64, or a range of the slot's list.
     pub(super) events: u64,
+}
+
+impl Link {
+    pub(super) const ALL: u64 = u64::MAX;
 }
 
 /// The links of one slot, sorted by node.
@@ -137,6 +141,7 @@ pub(crate) struct Links {
 /// The events of one slot that matched one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hits<'a> {
+    All,
     Bits(u64),
     Ordinals(&'a [u32]),
 }
@@ -158,8 +163,10 @@ impl Links {
         }
     }
 
+    #[inline]
     fn hits(&self, link: &Link) -> Hits<'_> {
         match &self.ordinals {
+            _ if link.events == Link::ALL => Hits::All,
             None => Hits::Bits(link.events),
             Some(ordinals) => {
                 let start = usize::try_from(link.events >> 32).unwrap_or(usize::MAX);

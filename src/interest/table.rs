@@ -454,6 +454,7 @@ impl<L: Default> Interest<L> {
         for same in hits.chunk_by(|a, b| a.node == b.node) {
             let Some((first, node)) = same.first().and_then(|hit| Some((hit, self.node(hit.place)?))) else { continue };
             let events = match &mut ordinals {
+                _ if same.len() == events.len() => Link::ALL,
                 None => same.iter().fold(0, |bits, hit| bits | 1 << hit.event),
                 Some(ordinals) => {
                     let start = ordinals.len() as u64;

@@ -77,6 +77,10 @@ impl<T: Weighed + Placed> Appender<T> {
         if position < self.oldest {
             return None;
         }
+        // Eviction asks for the oldest, which is nearly always in the first segment.
+        if let Some(value) = self.segments.front()?.get(position) {
+            return Some(value);
+        }
         let after = self.segments.partition_point(|segment| segment.base() <= position);
         self.segments.get(after.checked_sub(1)?)?.get(position)
     }
@@ -114,8 +118,7 @@ impl<T: Weighed + Placed> Appender<T> {
     ///
     /// The slot is written before `oldest` moves, so that the oldest position is always one that can be read: a reader
     /// that was overtaken is told where it goes on without waiting for the publisher.
-    pub(crate) fn write(&mut self, log: &Log<T>, value: T, garbage: &mut Garbage<T>) {
-        let cost = value.cost();
+    pub(crate) fn write(&mut self, log: &Log<T>, value: T, cost: Cost, garbage: &mut Garbage<T>) {
         let used = self.segments.back().map_or(0, |tail| self.end.since(tail.base()));
         let len = self.segments.back().map_or(0, |tail| tail.len());
         let used = usize::try_from(used).unwrap_or(len);

@@ -31,6 +31,11 @@ impl<T> Directory<T> {
     /// The segment that would hold a position, if it is not older than all of them.
     #[inline]
     pub(crate) fn segment(&self, position: Position) -> Option<&Segment<T>> {
+        // Most reads are near the end.
+        let (base, last) = self.segments.last()?;
+        if *base <= position {
+            return Some(last);
+        }
         let after = self.segments.partition_point(|(base, _)| *base <= position);
         self.segments.get(after.checked_sub(1)?).map(|(_, segment)| &**segment)
     }

@@ -22,7 +22,6 @@ pub(crate) use directory::Directory;
 pub(crate) use frontier::End;
 pub(crate) use retention::{Cost, Retention};
 pub(crate) use seek::Placed;
-pub(crate) use segment::Segment;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! A fixed array of write-once slots.
 //! Which of them is in reach is decided elsewhere.
 
-use crate::position::Position;
+use crate::position::{Position, Run};
 use crate::sync::Slot;
 
 /// Slots for consecutive positions, from `base` on.
@@ -29,6 +29,14 @@ impl<T> Segment<T> {
     pub(crate) fn get(&self, position: Position) -> Option<&T> {
         let offset = usize::try_from(position.0.wrapping_sub(self.base.0)).ok()?;
         self.slots.get(offset)?.get()
+    }
+
+    /// The slots of consecutive positions, as far as they lie here.
+    #[inline]
+    pub(crate) fn slots(&self, run: Run) -> &[Slot<T>] {
+        let offset = |position: Position| usize::try_from(position.since(self.base)).unwrap_or(usize::MAX);
+        let end = offset(run.end).min(self.slots.len());
+        self.slots.get(offset(run.start)..end).unwrap_or_default()
     }
 
     /// Writes a slot for the first and only time.

@@ -9,10 +9,11 @@ use super::Subscription;
 use super::reader::Located;
 use crate::delivery::{DeliveryRef, Selection};
 use crate::error::RecvError;
-use crate::log::{Directory, Segment};
+use crate::log::Directory;
 use crate::position::Position;
 use crate::record::Record;
 use crate::shared::Tally;
+use crate::sync::Slot;
 
 impl<P> Subscription<P> {
     /// Opens a window of what is readable now, without waiting.
@@ -101,13 +102,16 @@ impl<'s, P> Drain<'s, P> {
     /// The iterator panics if the request's predicate, or the authorizer's judgement of an event, does. The batch has
     /// not been passed then.
     pub fn iter(&mut self) -> DrainIter<'_, P> {
+        let whole = self.subscription.station.owner.nodes.is_empty() && !self.subscription.sieve.is_fine();
         DrainIter {
-            subscription: self.subscription,
             directory: self.directory.as_deref(),
-            segment: None,
+            slots: [].iter(),
+            run: &[],
+            whole,
             end: self.end,
             tally: &mut self.tally,
             dry: &mut self.dry,
+            subscription: self.subscription,
         }
     }
 }
@@ -157,30 +161,63 @@ impl<'w, P> IntoIterator for &'w mut Drain<'_, P> {
 pub struct DrainIter<'w, P> {
     subscription: &'w mut Subscription<P>,
     directory: Option<&'w Directory<Record<P>>>,
-    /// Where the last item was found.
-    segment: Option<&'w Segment<Record<P>>>,
+    /// What is left of `run`.
+    slots: std::slice::Iter<'w, Slot<Record<P>>>,
+    /// The slots of the reader's current run, as far as they lie in one segment.
+    run: &'w [Slot<Record<P>>],
+    /// Whether every batch is given whole. Then passing is counted once a run, not once an item.
+    whole: bool,
     end: Position,
     tally: &'w mut Tally,
     dry: &'w mut bool,
 }
 
 impl<'w, P> DrainIter<'w, P> {
-    /// The record at a position: mostly in the segment of the one before.
-    #[inline]
-    fn record(&mut self, position: Position) -> Option<&'w Record<P>> {
-        if let Some(record) = self.segment.and_then(|segment| segment.get(position)) {
-            return Some(record);
-        }
-        self.segment = self.directory?.segment(position);
-        self.segment?.get(position)
+    /// Moves on to the next slots, if there are any in the window.
+    #[cold]
+    fn refill(&mut self) -> bool {
+        self.settle();
+        let Subscription { reader, core, station, .. } = &mut *self.subscription;
+        let Some(directory) = self.directory else { return false };
+        let Some(run) = reader.next_in_window(&core.log, station, self.end) else {
+            *self.dry = true;
+            return false;
+        };
+        self.run = directory.segment(run.start).map_or(&[], |segment| segment.slots(run));
+        self.slots = self.run.iter();
+        !self.run.is_empty()
     }
 
-    #[cold]
-    fn next_run(&mut self) -> Option<Position> {
-        let Subscription { reader, core, station, .. } = &mut *self.subscription;
-        let next = reader.next_in_window(&core.log, station, self.end);
-        *self.dry |= next.is_none();
-        next
+    /// Passes the whole batches that were yielded of this run.
+    fn settle(&mut self) {
+        let yielded = self.run.len() - self.slots.len();
+        let ends = (self.run.first(), yielded.checked_sub(1).and_then(|last| self.run.get(last)));
+        if let (true, (Some(first), Some(last))) = (self.whole, ends)
+            && let (Some(first), Some(last)) = (first.get(), last.get())
+        {
+            self.subscription.reader.pass_whole(yielded as u64);
+            self.subscription.passed = last.place.next();
+            self.tally.batches += yielded as u64;
+            self.tally.events += last.events_before - first.events_before + last.batch.events.len() as u64;
+        }
+        self.run = self.slots.as_slice();
+    }
+
+    /// The next batch of a reader that is not given all of it. It is passed here, unless a judge panics.
+    fn next_part(&mut self, record: &'w Record<P>) -> Option<Selection<'w>> {
+        let Subscription { reader, sieve, core, station, passed, .. } = &mut *self.subscription;
+        let position = reader.next_in_run();
+        let mut selection = sieve.select(record, &station.owner.nodes, reader.must_scan(position));
+        if sieve.is_fine() {
+            let authorizer = core.hooks.authorizer.as_deref();
+            selection = selection.and_then(|all| sieve.refine(authorizer, &record.batch.events, all));
+        }
+        reader.pass(position);
+        let selection = selection?;
+        *passed = record.place.next();
+        self.tally.batches += 1;
+        self.tally.events += selection.len(record.batch.events.len()) as u64;
+        Some(selection)
     }
 }
 
@@ -189,29 +226,27 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
 
     #[inline]
     fn next(&mut self) -> Option<DeliveryRef<'w, P>> {
-        self.directory?;
         loop {
-            let position = match self.subscription.reader.next_in_run() {
-                Some(position) => position,
-                None => self.next_run()?,
+            let Some(slot) = self.slots.next() else {
+                if self.refill() {
+                    continue;
+                }
+                return None;
             };
-            let record = self.record(position)?;
-            let Subscription { reader, sieve, core, station, passed, epoch, .. } = &mut *self.subscription;
-            let mut selection = sieve.select(record, &station.owner.nodes, reader.must_scan(position));
-            if sieve.is_fine() {
-                let authorizer = core.hooks.authorizer.as_deref();
-                selection = selection.and_then(|all| sieve.refine(authorizer, &record.batch.events, all));
+            let record = slot.get()?;
+            if self.whole {
+                return Some(DeliveryRef { batch: &record.batch, selection: Selection::All });
             }
-            reader.pass(position);
-            let Some(selection) = selection else { continue };
-            *passed = record.place.next();
-            self.tally.batches += 1;
-            self.tally.events += match &selection {
-                Selection::All => record.batch.events.len() as u64,
-                part => part.len(0) as u64,
-            };
-            return Some(DeliveryRef { batch: &record.batch, selection, place: record.place, epoch: *epoch });
+            if let Some(selection) = self.next_part(record) {
+                return Some(DeliveryRef { batch: &record.batch, selection });
+            }
         }
+    }
+}
+
+impl<P> Drop for DrainIter<'_, P> {
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 

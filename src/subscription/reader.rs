@@ -113,17 +113,12 @@ impl Reader {
         true
     }
 
-    /// The next position in the window of one directory, whose end is `end`, without another look at what was evicted:
+    /// The next run in the window of one directory, whose end is `end`, without another look at what was evicted:
     /// a window's batches are held by it. If more was evicted than the reader has looked at, the window is over.
-    pub(super) fn next_in_window<P>(
-        &mut self,
-        log: &Log<Record<P>>,
-        station: &Station,
-        end: Position,
-    ) -> Option<Position> {
+    pub(super) fn next_in_window<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Option<Run> {
         loop {
             if self.next_run() {
-                return Some(self.run.start).filter(|position| *position < end);
+                return Some(self.run);
             }
             if self.known >= end {
                 self.cursor = self.known;
@@ -136,10 +131,16 @@ impl Reader {
         }
     }
 
-    /// The position that [`next_in_window`](Self::next_in_window) would give, if that needs no more than an addition.
+    /// The next position of the current run.
     #[inline]
-    pub(super) fn next_in_run(&self) -> Option<Position> {
-        (!self.run.is_empty()).then_some(self.run.start)
+    pub(super) fn next_in_run(&self) -> Position {
+        self.run.start
+    }
+
+    /// Passes so many batches of the current run.
+    pub(super) fn pass_whole(&mut self, batches: u64) {
+        self.run.start = Position(self.run.start.0 + batches);
+        self.cursor = self.run.start;
     }
 
     /// Passes the batch that was located.

@@ -217,18 +217,20 @@ impl<P> Subscription<P> {
                     let nodes = &self.station.owner.nodes;
                     let found = self.core.log.read(position, |record| {
                         let selection = self.sieve.select(record, nodes, scan)?.into_owned();
-                        Some((Arc::clone(&record.batch), record.place, selection))
+                        Some(Delivery { batch: Arc::clone(&record.batch), selection })
                     });
                     // Evicted since it was located: look again.
-                    let Some(found) = found else { continue };
-                    let authorizer = self.core.hooks.authorizer.as_deref();
-                    let delivery = found.and_then(|(batch, place, selection)| {
-                        let selection = self.sieve.refine(authorizer, &batch.events, selection)?;
-                        Some(Delivery { batch, selection, place, epoch: self.epoch })
-                    });
+                    let Some(mut found) = found else { continue };
+                    if self.sieve.is_fine() {
+                        let authorizer = self.core.hooks.authorizer.as_deref();
+                        found = found.and_then(|Delivery { batch, selection }| {
+                            let selection = self.sieve.refine(authorizer, &batch.events, selection)?;
+                            Some(Delivery { batch, selection })
+                        });
+                    }
                     self.reader.pass(position);
-                    let Some(delivery) = delivery else { continue };
-                    self.passed = delivery.place.next();
+                    let Some(delivery) = found else { continue };
+                    self.passed = delivery.batch.place.next();
                     let meters = &self.station.owner.meters;
                     meters.set_cursor(position.next());
                     meters.add(Tally { batches: 1, events: delivery.len() as u64 });

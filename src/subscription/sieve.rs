@@ -141,9 +141,9 @@ impl<P> Sieve<P> {
 #[inline]
 fn selection(len: usize, hits: Hits<'_>) -> Option<Selection<'_>> {
     match hits {
+        Hits::All => Some(Selection::All),
         Hits::Bits(bits) => Selection::of_bits(len, bits),
         Hits::Ordinals([]) => None,
-        Hits::Ordinals(ordinals) if ordinals.len() == len => Some(Selection::All),
         Hits::Ordinals(ordinals) => Some(Selection::Ordinals(ordinals)),
     }
 }
@@ -153,19 +153,16 @@ fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option
     let mut hits = links.matched_any(nodes);
     let first = hits.next()?;
     let Some(second) = hits.next() else { return selection(len, first) };
-    let all = [first, second].into_iter().chain(hits);
-    if len <= Links::BITS {
-        let bits = all.fold(0, |bits, hits| match hits {
-            Hits::Bits(more) => bits | more,
-            Hits::Ordinals(_) => bits,
-        });
-        return Selection::of_bits(len, bits);
-    }
-    let mut union: Vec<u32> = Vec::new();
-    for hits in all {
-        if let Hits::Ordinals(ordinals) = hits {
-            union.extend_from_slice(ordinals);
+    let (mut bits, mut union) = (0, Vec::new());
+    for hits in [first, second].into_iter().chain(hits) {
+        match hits {
+            Hits::All => return Some(Selection::All),
+            Hits::Bits(more) => bits |= more,
+            Hits::Ordinals(ordinals) => union.extend_from_slice(ordinals),
         }
+    }
+    if len <= Links::BITS {
+        return Selection::of_bits(len, bits);
     }
     union.sort_unstable();
     union.dedup();
