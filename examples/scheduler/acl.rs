@@ -32,30 +32,33 @@ impl Resolver for Acl {
 
     fn resolve(&self, principal: &Principal) -> Result<Resolved<Rights>, Denial> {
         let store = self.store.upgrade().ok_or_else(|| Denial::new("the server is gone"))?;
-        let tables = store.read();
-        let Some(secret) = principal.secret() else {
-            let rights = union(&tables, [&ANONYMOUS])?;
-            return Ok(Resolved::new(rights).resting_on_policy(ANONYMOUS.as_str()));
-        };
-        let token = tables
-            .tokens
-            .get(principal.id())
-            .filter(|token| token.secret == secret)
-            .ok_or_else(|| Denial::new("token not found"))?;
-        let roles = token.roles.iter().filter_map(|id| tables.roles.get(id));
-        let policies: Vec<&Key> = token.policies.iter().chain(roles.flat_map(|role| &role.policies)).collect();
-        let rights = match token.r#type {
-            "management" => Rights::management(),
-            _ => union(&tables, policies.iter().copied())?,
-        };
-        // Also what is missing today: once it is there, the answer is another.
-        let resolved = policies.iter().fold(Resolved::new(rights), |found, name| found.resting_on_policy(name.as_str()));
-        let resolved = token.roles.iter().fold(resolved, |found, id| found.resting_on_role(id.as_str()));
-        Ok(match token.expires_at {
-            Some(expiry) => resolved.expires_at(expiry),
-            None => resolved,
-        })
+        lookup(&store.read(), principal)
     }
+}
+
+fn lookup(tables: &Tables, principal: &Principal) -> Result<Resolved<Rights>, Denial> {
+    let Some(secret) = principal.secret() else {
+        let rights = union(tables, [&ANONYMOUS])?;
+        return Ok(Resolved::new(rights).resting_on_policy(ANONYMOUS.as_str()));
+    };
+    let token = tables
+        .tokens
+        .get(principal.id())
+        .filter(|token| token.secret == secret)
+        .ok_or_else(|| Denial::new("token not found"))?;
+    let roles = token.roles.iter().filter_map(|id| tables.roles.get(id));
+    let policies: Vec<&Key> = token.policies.iter().chain(roles.flat_map(|role| &role.policies)).collect();
+    let rights = match token.r#type {
+        "management" => Rights::management(),
+        _ => union(tables, policies.iter().copied())?,
+    };
+    // Also what is missing today: once it is there, the answer is another.
+    let resolved = policies.iter().fold(Resolved::new(rights), |found, name| found.resting_on_policy(name.as_str()));
+    let resolved = token.roles.iter().fold(resolved, |found, id| found.resting_on_role(id.as_str()));
+    Ok(match token.expires_at {
+        Some(expiry) => resolved.expires_at(expiry),
+        None => resolved,
+    })
 }
 
 /// What the policies of these names allow together. One that is not in the store allows nothing.

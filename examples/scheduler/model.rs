@@ -31,6 +31,8 @@ macro_rules! rows {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Serialize)]
         #[serde(rename_all = "PascalCase")]
+        #[expect(clippy::allow_attributes, reason = "an expectation would not hold for every row")]
+        #[allow(clippy::struct_field_names, reason = "the members are named as on the wire")]
         pub(crate) struct $name {
             $($(#[$attribute])* pub(crate) $field: $type,)*
             /// 0 until the row is committed.

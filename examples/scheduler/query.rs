@@ -6,7 +6,9 @@ use std::io::{self, ErrorKind, Write};
 
 use event_broker::nomad::Query;
 use event_broker::nomad::rights::Rights;
-use event_broker::{Batch, Delivery, EncodeError, Frame, Principal, Request, SubscribeError, Subscription, TryRecvError};
+use event_broker::{
+    Batch, Delivery, EncodeError, Frame, Principal, Request, SubscribeError, Subscription, TryRecvError,
+};
 
 use crate::acl;
 use crate::model::Object;

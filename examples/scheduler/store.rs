@@ -6,9 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use event_broker::{Batch, BatchBuilder, EventType, Key, Namespace};
 
-use crate::model::{
-    Allocation, Deployment, Evaluation, Job, Node, NodePool, Object, Policy, Role, Service, Token,
-};
+use crate::model::{Allocation, Deployment, Evaluation, Job, Node, NodePool, Object, Policy, Role, Service, Token};
 
 /// The committed state.
 #[derive(Debug, Default)]
@@ -122,6 +120,7 @@ impl Commit<'_> {
         for change in self.changes {
             tables.apply(change);
         }
+        drop(tables);
         self.events
     }
 }

@@ -76,7 +76,7 @@ impl Scheduler {
             None => match self.random.below(100) {
                 0..45 => self.register(server),
                 45..53 => self.deregister(server),
-                53..57 => self.deregister_batch(server),
+                53..57 => deregister_batch(server),
                 57..95 => cluster::disturb(self, server),
                 _ => collect(server),
             },
@@ -137,86 +137,72 @@ impl Scheduler {
         })
     }
 
-    fn deregister_batch(&mut self, server: &mut Server) -> Step {
-        let batch: Vec<Job> = server.store.read().jobs.values().filter(|job| job.r#type == "batch").cloned().collect();
-        server.commit(|commit| {
-            for job in batch {
-                commit.delete(happened::JOB_BATCH_DEREGISTERED, job);
-            }
-        })
-    }
-
-    /// Places what the job of an evaluation lacks and stops what it has too many of, in one commit.
+    /// Places anew what the job of an evaluation runs, and stops what it ran before, in one commit.
     fn plan(&mut self, evaluation: &Key, server: &mut Server) -> Step {
-        let store = std::sync::Arc::clone(&server.store);
-        let tables = store.read();
-        let Some(evaluation) = tables.evaluations.get(evaluation) else {
+        let tables = server.store.read();
+        let Some(evaluation) = tables.evaluations.get(evaluation).cloned() else {
             drop(tables);
             return server.commit(|_| {});
         };
-        let job = tables.jobs.get(&(evaluation.namespace.clone(), evaluation.job_id.clone())).cloned();
-        let nodes: Vec<_> = tables.nodes.values().filter(|node| node.scheduling_eligibility == "eligible").collect();
-        let is_of_job = |namespace: &Namespace, id: &Key| {
-            *namespace == evaluation.namespace && *id == evaluation.job_id
-        };
-        let old: Vec<Allocation> = tables
-            .allocations
-            .values()
-            .filter(|row| row.desired_status == "run" && is_of_job(&row.namespace, &row.job_id))
+        let found = tables.jobs.get(&(evaluation.namespace.clone(), evaluation.job_id.clone()));
+        let job = found.filter(|job| !job.stop).cloned();
+        let is_of_job =
+            |namespace: &Namespace, id: &Key| *namespace == evaluation.namespace && *id == evaluation.job_id;
+        let runs = tables.allocations.values().filter(|row| row.desired_status == "run");
+        let old: Vec<Allocation> = runs
+            .filter(|row| is_of_job(&row.namespace, &row.job_id))
             .map(|row| Allocation { desired_status: "stop", ..row.clone() })
             .collect();
-        let services: Vec<Service> =
-            tables.services.values().filter(|row| is_of_job(&row.namespace, &row.job_id)).cloned().collect();
-        let deployment = job
-            .as_ref()
-            .filter(|job| !job.stop && job.r#type == "service")
-            .map(|job| self.deployment(job));
-        let mut new = Vec::new();
-        for group in job.iter().filter(|job| !job.stop).flat_map(|job| &job.task_groups) {
-            for number in 0..group.count {
-                let Some(node) = self.random.pick(&nodes) else { continue };
-                new.push(Allocation {
-                    id: Key::from(self.random.uuid()),
-                    namespace: evaluation.namespace.clone(),
-                    eval_id: evaluation.id.clone(),
-                    name: format!("{}.{}[{number}]", evaluation.job_id, group.name),
-                    node_id: node.id.clone(),
-                    node_name: node.name.clone(),
-                    job_id: evaluation.job_id.clone(),
-                    task_group: group.name,
-                    deployment_id: deployment.as_ref().map_or_else(Key::default, |row| row.id.clone()),
-                    desired_status: "run",
-                    client_status: "pending",
-                    task_states: BTreeMap::new(),
-                    resources: Resources { cpu: 500, memory_mb: 256, disk_mb: 300 },
-                    create_index: 0,
-                    modify_index: 0,
-                });
-            }
-        }
-        let evaluation = evaluation.id.clone();
+        let services = tables.services.values().filter(|row| is_of_job(&row.namespace, &row.job_id));
+        let services: Vec<Service> = services.cloned().collect();
+        let nodes = tables.nodes.values().filter(|node| node.scheduling_eligibility == "eligible");
+        let nodes: Vec<(Key, String)> = nodes.map(|node| (node.id.clone(), node.name.clone())).collect();
         drop(tables);
-        self.todo.push_back(Todo::Complete(evaluation));
+
+        let deployment = job.as_ref().filter(|job| job.r#type == "service").map(|job| self.deployment(job));
+        let deployment_id = deployment.as_ref().map_or_else(Key::default, |row| row.id.clone());
+        let new = job.as_ref().map_or_else(Vec::new, |job| self.place(job, &evaluation.id, &deployment_id, &nodes));
+        self.todo.push_back(Todo::Complete(evaluation.id));
         if !new.is_empty() {
             self.todo.push_back(Todo::Start(new.iter().map(|row| row.id.clone()).collect()));
         }
-        let is_batch = job.as_ref().is_some_and(|job| job.r#type == "batch");
-        let is_stopped = job.is_none_or(|job| job.stop);
+        let (stopped, placed) = match job {
+            None => (happened::ALLOCATION_UPDATE_DESIRED_STATUS, happened::PLAN_RESULT),
+            Some(job) if job.r#type == "batch" => (happened::PLAN_RESULT, happened::ALLOCATION_CREATED),
+            Some(_) => (happened::PLAN_RESULT, happened::PLAN_RESULT),
+        };
         server.commit(|commit| {
-            for row in services {
-                commit.delete(happened::SERVICE_DEREGISTRATION, row);
-            }
-            for row in old {
-                let what = if is_stopped { happened::ALLOCATION_UPDATE_DESIRED_STATUS } else { happened::PLAN_RESULT };
-                commit.put(what, row);
-            }
-            if let Some(row) = deployment {
-                commit.put(happened::PLAN_RESULT, row);
-            }
-            for row in new {
-                commit.put(if is_batch { happened::ALLOCATION_CREATED } else { happened::PLAN_RESULT }, row);
-            }
+            services.into_iter().for_each(|row| commit.delete(happened::SERVICE_DEREGISTRATION, row));
+            old.into_iter().for_each(|row| commit.put(stopped.clone(), row));
+            deployment.into_iter().for_each(|row| commit.put(happened::PLAN_RESULT, row));
+            new.into_iter().for_each(|row| commit.put(placed.clone(), row));
         })
+    }
+
+    /// Allocations for all that a job wants to run, if there are nodes.
+    fn place(&mut self, job: &Job, evaluation: &Key, deployment: &Key, nodes: &[(Key, String)]) -> Vec<Allocation> {
+        let places = job.task_groups.iter().flat_map(|group| (0..group.count).map(move |number| (group.name, number)));
+        let on_a_node = |(group, number)| {
+            let (node_id, node_name) = self.random.pick(nodes).cloned()?;
+            Some(Allocation {
+                id: Key::from(self.random.uuid()),
+                namespace: job.namespace.clone(),
+                eval_id: evaluation.clone(),
+                name: format!("{}.{group}[{number}]", job.id),
+                node_id,
+                node_name,
+                job_id: job.id.clone(),
+                task_group: group,
+                deployment_id: deployment.clone(),
+                desired_status: "run",
+                client_status: "pending",
+                task_states: BTreeMap::new(),
+                resources: Resources { cpu: 500, memory_mb: 256, disk_mb: 300 },
+                create_index: 0,
+                modify_index: 0,
+            })
+        };
+        places.filter_map(on_a_node).collect()
     }
 
     fn deployment(&mut self, job: &Job) -> Deployment {
@@ -306,8 +292,18 @@ impl Scheduler {
     }
 }
 
+fn deregister_batch(server: &mut Server) -> Step {
+    let batch: Vec<Job> = server.store.read().jobs.values().filter(|job| job.r#type == "batch").cloned().collect();
+    server.commit(|commit| {
+        for job in batch {
+            commit.delete(happened::JOB_BATCH_DEREGISTERED, job);
+        }
+    })
+}
+
 fn task_group(job: &str, version: u64, count: u64) -> TaskGroup {
-    let config = BTreeMap::from([("image", format!("registry.internal/{job}:1.{version}")), ("ports", "http".to_owned())]);
+    let config =
+        BTreeMap::from([("image", format!("registry.internal/{job}:1.{version}")), ("ports", "http".to_owned())]);
     let resources = Resources { cpu: 500, memory_mb: 256, disk_mb: 300 };
     TaskGroup { name: GROUP, count, tasks: vec![Task { name: "server", driver: "docker", config, resources }] }
 }
