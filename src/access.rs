@@ -336,7 +336,7 @@ pub trait Authorizer<P>: Send + Sync {
     }
 }
 
-impl<P, A: Authorizer<P> + ?Sized> Authorizer<P> for Arc<A> {
+impl<P, T: Authorizer<P> + ?Sized> Authorizer<P> for Arc<T> {
     fn authorize(&self, request: &AccessRequest<'_>) -> Result<Grant, Denial> {
         (**self).authorize(request)
     }

@@ -27,6 +27,7 @@ use crate::name::{EventType, Key, Namespace, Topic};
 /// assert_eq!(event.index(), 0, "publishing stamps the index of the commit");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "`type` is a keyword")]
 pub struct Event<P> {
     topic: Topic,
     event_type: EventType,

@@ -321,7 +321,7 @@ impl<P> Request<P> {
         if self.namespaces.iter().any(|name| name == "*") {
             return Ok(Scope::All);
         }
-        let mut names = SmallVec::from_iter(self.namespaces.iter().cloned());
+        let mut names: SmallVec<[Namespace; 1]> = self.namespaces.iter().cloned().collect();
         names.sort_unstable();
         names.dedup();
         Ok(Scope::Named(Named(names)))

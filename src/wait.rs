@@ -177,6 +177,13 @@ pub(crate) struct Enrolment<X> {
     list: u32,
 }
 
+impl<X> Enrolment<X> {
+    /// Where the seat notes this enrolment.
+    fn mark(&self) -> Option<&Mark> {
+        self.seat.marks.get(usize::try_from(self.list).ok()?)
+    }
+}
+
 /// The seats that wait for one thing.
 pub(crate) struct WaitList<X> {
     occupied: AtomicBool,
@@ -209,6 +216,7 @@ impl<X> Default for Taken<X> {
 
 impl<X> WaitList<X> {
     /// Enrols a seat that knows this list as number `list`, unless it is enrolled. [`look_again`] must follow.
+    #[expect(clippy::significant_drop_tightening, reason = "mark, place and flag change together")]
     pub(crate) fn enrol(&self, seat: &Arc<Seat<X>>, list: usize) {
         let Some(mark) = seat.marks.get(list) else { return };
         if mark.get().is_some() {
@@ -244,12 +252,13 @@ impl<X> WaitList<X> {
             self.occupied.store(false, Ordering::Relaxed);
             std::mem::take(&mut *enrolled)
         };
-        for Enrolment { seat, list } in list {
+        for enrolment in list {
+            if let Some(mark) = enrolment.mark() {
+                mark.clear();
+            }
+            let Enrolment { seat, list } = enrolment;
             if let Some(news) = &seat.news {
                 news.lock().push_back(list);
-            }
-            if let Some(mark) = usize::try_from(list).ok().and_then(|list| seat.marks.get(list)) {
-                mark.clear();
             }
             taken.seats.push(seat);
         }
@@ -265,10 +274,10 @@ impl<X> WaitList<X> {
             return;
         }
         let left = enrolled.swap_remove(place);
-        if let Some(moved) = enrolled.get(place) {
-            if let Some(mark) = usize::try_from(moved.list).ok().and_then(|list| moved.seat.marks.get(list)) {
-                mark.set(place);
-            }
+        if let Some(moved) = enrolled.get(place)
+            && let Some(mark) = moved.mark()
+        {
+            mark.set(place);
         }
         mark.clear();
         drop(enrolled);
@@ -292,12 +301,12 @@ impl<X> Taken<X> {
         for seat in self.seats {
             seat.wake();
         }
-        for Enrolment { seat, list } in self.lists.into_iter().flatten() {
+        for enrolment in self.lists.into_iter().flatten() {
             // Before the seat's lock, which `wake` takes: see the second step at the top.
-            if let Some(mark) = usize::try_from(list).ok().and_then(|list| seat.marks.get(list)) {
+            if let Some(mark) = enrolment.mark() {
                 mark.clear();
             }
-            seat.wake();
+            enrolment.seat.wake();
         }
     }
 }

@@ -29,10 +29,12 @@ mod table;
 mod workload;
 
 use std::error::Error;
+use std::ffi::OsStr;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
+use std::str::FromStr;
 
-use event_broker::nomad::Query;
 use event_broker::nomad::rights::Rights;
 use lexopt::prelude::*;
 
@@ -77,7 +79,7 @@ fn main() -> ExitCode {
         Ok(Task::Job) => run_job(),
         Ok(Task::Query(options)) => run_query(options),
         Err(error) => {
-            eprintln!("scheduler: {error}; --help says more");
+            say(format_args!("{error}; --help says more"));
             ExitCode::from(INVALID)
         }
     }
@@ -89,9 +91,9 @@ fn arguments() -> Result<Task, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => return Ok(Task::Help),
-            Long("query") => query = Some(parser.value()?.parse_with(Query::parse)?),
-            Long("rights") => rights = Some(parser.value()?.parse::<Rights>()?),
-            Long("commits") => commits = Some(parser.value()?.parse::<u64>()?),
+            Long("query") => query = Some(read("--query", &parser.value()?)?),
+            Long("rights") => rights = Some(read("--rights", &parser.value()?)?),
+            Long("commits") => commits = Some(read("--commits", &parser.value()?)?),
             other => return Err(other.unexpected()),
         }
     }
@@ -106,6 +108,12 @@ fn arguments() -> Result<Task, lexopt::Error> {
     }
 }
 
+/// Reads the value of an option.
+fn read<T: FromStr<Err: Display>>(option: &str, value: &OsStr) -> Result<T, lexopt::Error> {
+    let text = value.to_str().ok_or_else(|| format!("{option} is not UTF-8"))?;
+    text.parse().map_err(|error| format!("{option}: {error}").into())
+}
+
 fn run_query(options: Options) -> ExitCode {
     let (status, why) = match query::run(options) {
         Ok(Outcome::Done) => return ExitCode::SUCCESS,
@@ -113,7 +121,7 @@ fn run_query(options: Options) -> ExitCode {
         Ok(Outcome::Invalid(why)) => (INVALID, why),
         Err(error) => return finish(Err(error)),
     };
-    eprintln!("scheduler: {why}");
+    say(why);
     ExitCode::from(status)
 }
 
@@ -125,7 +133,7 @@ fn run_job() -> ExitCode {
     let job::Report { table, totals, checks } = report;
     let printed = print(&format!("{table}\n{totals}\nchecks: {} passed", checks.passed));
     for failed in &checks.failed {
-        eprintln!("scheduler: check failed: {failed}");
+        say(format_args!("check failed: {failed}"));
     }
     let failed = checks.failed.len();
     if failed > 0 { finish(Err(format!("{failed} checks failed").into())) } else { finish(printed) }
@@ -140,11 +148,16 @@ fn print(text: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// Says something on stderr, if anybody listens.
+fn say(what: impl Display) {
+    let _ = writeln!(io::stderr(), "scheduler: {what}");
+}
+
 fn finish(result: Result<(), Box<dyn Error>>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("scheduler: {error}");
+            say(error);
             ExitCode::FAILURE
         }
     }

@@ -3,19 +3,16 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
+use std::time::Duration;
 
-use event_broker::nomad::Query;
 use event_broker::nomad::rights::Rights;
-use event_broker::{
-    Batch, Delivery, EncodeError, Frame, Principal, Request, SubscribeError, Subscription, TryRecvError,
-};
+use event_broker::nomad::{Query, event_type as happened};
+use event_broker::{FrameOptions, Frames, Principal, Request, SubscribeError};
 
 use crate::acl;
 use crate::model::Object;
 use crate::server::{Log, Server};
 use crate::workload::Scheduler;
-
-use event_broker::nomad::event_type as happened;
 
 /// What the tool was asked for.
 #[derive(Debug)]
@@ -40,19 +37,20 @@ pub(crate) fn run(options: Options) -> Result<Outcome, Box<dyn Error>> {
     let mut server = Server::new(1, Log::None)?;
     let principal = seat(&server, &rights);
     let request = Request::from(query).principal(principal);
-    let mut subscription = match server.broker.subscribe(request) {
+    let subscription = match server.broker.subscribe(request) {
         Ok(subscription) => subscription,
         Err(SubscribeError::Denied(denial)) => return Ok(Outcome::Denied(denial.to_string())),
-        Err(error) => return Ok(Outcome::Invalid(error.to_string())),
+        Err(error) => return Ok(Outcome::Invalid(format!("--query: {error}"))),
     };
+    // Beside the opening one there are no heartbeats: nothing that is printed depends on the time.
+    let mut frames = subscription.into_frames(FrameOptions::new().heartbeat(Duration::MAX)?);
     let mut out = io::stdout().lock();
-    let written = write(&mut out, &Frame::heartbeat()).and_then(|()| {
+    let written = forward(&mut frames, &mut out).and_then(|()| {
         let mut scheduler = Scheduler::new();
-        for _ in 0..commits {
+        (0..commits).try_for_each(|_| {
             scheduler.step(&mut server).map_err(io::Error::other)?;
-            forward(&mut subscription, &mut out)?;
-        }
-        Ok(())
+            forward(&mut frames, &mut out)
+        })
     });
     match written {
         // Whoever read has seen enough.
@@ -77,22 +75,10 @@ fn seat(server: &Server, rights: &Rights) -> Principal {
     principal
 }
 
-fn forward(subscription: &mut Subscription<Object>, out: &mut impl Write) -> io::Result<()> {
-    loop {
-        match subscription.try_recv() {
-            Ok(delivery) => write(out, &frame(&delivery).map_err(io::Error::other)?)?,
-            Err(TryRecvError::Empty) => return Ok(()),
-            Err(error) => return Err(io::Error::other(error)),
-        }
+/// Writes the frames that there are now, each at once and whole.
+fn forward(frames: &mut Frames<Object>, out: &mut impl Write) -> io::Result<()> {
+    while let Some(frame) = frames.try_frame().map_err(io::Error::other)? {
+        out.write_all(&frame)?;
     }
-}
-
-/// The frame of a delivery.
-fn frame(delivery: &Delivery<Object>) -> Result<Frame, EncodeError> {
-    Frame::encode(&Batch::new(delivery.index(), delivery.events().cloned().collect::<Vec<_>>()))
-}
-
-fn write(out: &mut impl Write, frame: &Frame) -> io::Result<()> {
-    out.write_all(frame.as_bytes())?;
     out.flush()
 }

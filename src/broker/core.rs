@@ -70,16 +70,6 @@ pub(super) enum Floor {
     AtLeast(u64),
 }
 
-impl Floor {
-    pub(super) fn admit(self, index: u64) -> Result<(), PublishErrorKind> {
-        match self {
-            Self::Above(initial) if index <= initial => Err(PublishErrorKind::Past { index, initial }),
-            Self::AtLeast(latest) if index < latest => Err(PublishErrorKind::Falling { index, latest }),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// Everything that is changed under the lock.
 pub(super) struct State<P> {
     pub(super) appender: Appender<Record<P>>,
@@ -121,12 +111,24 @@ impl<P> State<P> {
     pub(super) fn fence(&mut self, changes: &[AccessChange], taken: &mut Taken<Shared>) {
         for change in changes {
             self.access_changes += 1;
-            if let AccessChange::TokenDeleted(id) = change {
-                if self.questions > 0 {
-                    self.deletions.push(Arc::clone(id));
-                }
+            if let AccessChange::TokenDeleted(id) = change
+                && self.questions > 0
+            {
+                self.deletions.push(Arc::clone(id));
             }
             self.registry.fence(change, |station| taken.push(Arc::clone(station)));
+        }
+    }
+
+    /// Whether a batch of this index may be published now.
+    pub(super) fn admit(&self, index: u64) -> Result<(), PublishErrorKind> {
+        if self.appender.is_closed() {
+            return Err(PublishErrorKind::Closed);
+        }
+        match self.floor {
+            Floor::Above(initial) if index <= initial => Err(PublishErrorKind::Past { index, initial }),
+            Floor::AtLeast(latest) if index < latest => Err(PublishErrorKind::Falling { index, latest }),
+            _ => Ok(()),
         }
     }
 

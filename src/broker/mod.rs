@@ -71,6 +71,7 @@ impl<P> Broker<P> {
     }
 
     /// A broker with every default: 100 batches, everything allowed, no history missing.
+    #[expect(clippy::missing_panics_doc, reason = "the defaults are valid")]
     pub fn new() -> Self
     where
         P: 'static,

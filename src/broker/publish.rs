@@ -42,17 +42,14 @@ impl<P> Core<P> {
         let batch = Arc::new(Published::new(events));
 
         let mut after = After::default();
-        let refused = {
-            let mut state = self.state.lock();
-            let refused =
-                if state.appender.is_closed() { Err(PublishErrorKind::Closed) } else { state.floor.admit(index) };
-            if refused.is_ok() {
-                state.fence(&changes, &mut after.taken);
-                self.append(&mut state, index, Arc::clone(&batch), bytes, &mut after);
-            }
-            refused
-        };
-        if let Err(kind) = refused {
+        let mut state = self.state.lock();
+        let admitted = state.admit(index);
+        if admitted.is_ok() {
+            state.fence(&changes, &mut after.taken);
+            self.append(&mut state, index, Arc::clone(&batch), bytes, &mut after);
+        }
+        drop(state);
+        if let Err(kind) = admitted {
             let events = Arc::into_inner(batch).map(|batch| batch.events).unwrap_or_default();
             return Err(PublishError { kind, events });
         }
@@ -105,7 +102,7 @@ impl<P> Core<P> {
                 }
             }
         }
-        appender.set_latest_index(&self.log, index);
+        self.log.set_latest_index(index);
         appender.reveal(&self.log);
         look_again();
         let parked = interest.hit_nodes().map(|node| &node.lists.parked);
@@ -121,15 +118,11 @@ impl<P> Core<P> {
 
     /// A batch without events: only the latest index moves.
     fn advance(&self, index: u64) -> Result<(), PublishErrorKind> {
-        {
-            let mut state = self.state.lock();
-            if state.appender.is_closed() {
-                return Err(PublishErrorKind::Closed);
-            }
-            state.floor.admit(index)?;
-            state.floor = Floor::AtLeast(index);
-            state.appender.set_latest_index(&self.log, index);
-        }
+        let mut state = self.state.lock();
+        state.admit(index)?;
+        state.floor = Floor::AtLeast(index);
+        self.log.set_latest_index(index);
+        drop(state);
         self.hooks.observe(|observer| observer.on_publish(index, 0));
         Ok(())
     }
@@ -180,7 +173,7 @@ impl<P> Core<P> {
             }
             state.counters.evicted += state.appender.held().batches;
             state.appender.clear(&self.log, &mut garbage);
-            state.appender.set_latest_index(&self.log, index);
+            self.log.set_latest_index(index);
             state.floor = Floor::Above(index);
             state.gone = Place::past(index);
             state.next_place = Place::past(index);

@@ -58,6 +58,10 @@ impl<P> Core<P> {
         Ok(subscription)
     }
 
+    #[expect(
+        clippy::significant_drop_tightening,
+        reason = "what is found under the lock must hold until all is entered"
+    )]
     fn open(&self, filter: &Arc<Filter>, request: &Request<P>) -> Result<(Opened, Option<Grant>), SubscribeError> {
         let question = Question::begin(self);
         let mut answer = question.ask(filter, &request.principal).map_err(SubscribeError::Denied)?;
@@ -84,14 +88,13 @@ impl<P> Core<P> {
             let (begins, verdict, from) = state.begin(request.start)?;
             nodes.join(&mut state, last);
             let grant = answer.grant.take();
-            let opened = self.enter(&mut state, filter, request, grant.as_ref(), nodes.keep(), begins, verdict, from);
+            let opened = Self::enter(&mut state, filter, request, grant.as_ref(), nodes.keep(), begins, verdict, from);
             return Ok((opened, grant));
         }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call, split off to keep `open` on a screen")]
     fn enter(
-        &self,
         state: &mut State<P>,
         filter: &Filter,
         request: &Request<P>,
@@ -175,6 +178,7 @@ impl<P> Core<P> {
     /// Asks the authorizer about an open subscription, as often as access changes meanwhile. Its new grant is noted.
     ///
     /// A panic of the authorizer counts as a denial. `seen` becomes what the gate said before the last question.
+    #[expect(clippy::significant_drop_tightening, reason = "the answer must stand until its basis is noted")]
     pub(crate) fn ask_again(
         &self,
         station: &Station,

@@ -160,6 +160,7 @@ impl Hasher for Prehashed {
 #[derive(Debug)]
 enum Bucket {
     One(u32),
+    #[expect(clippy::box_collection, reason = "every entry of the table would be as wide as a set")]
     Many(Box<HashSet<u32>>),
 }
 
@@ -297,11 +298,11 @@ impl<L: Default> Interest<L> {
     /// The node of a term, made if nobody had subscribed to it. Its chain begins at `end`, the next position.
     pub(crate) fn join(&mut self, term: NodeTerm, end: Position) -> Arc<Node<L>> {
         let keys = self.keys(&term);
-        if let Some(place) = keys.first().and_then(|(_, hash)| self.find(*hash, &term)) {
-            if let Some(Some(entry)) = self.nodes.get_mut(index(place)) {
-                entry.subscriptions += 1;
-                return Arc::clone(&entry.node);
-            }
+        if let Some(place) = keys.first().and_then(|(_, hash)| self.find(*hash, &term))
+            && let Some(Some(entry)) = self.nodes.get_mut(index(place))
+        {
+            entry.subscriptions += 1;
+            return Arc::clone(&entry.node);
         }
         self.next += 1;
         self.youngest = end;

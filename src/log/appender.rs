@@ -152,11 +152,6 @@ impl<T: Weighed + Placed> Appender<T> {
         log.frontier.set_end(End { position: self.end, closed: self.closed });
     }
 
-    /// Moves the latest index, which may run ahead of the batches: an empty one moves nothing else.
-    pub(crate) fn set_latest_index(&self, log: &Log<T>, index: u64) {
-        log.frontier.set_latest_index(index);
-    }
-
     /// Lets readers know that nothing follows.
     pub(crate) fn close(&mut self, log: &Log<T>) {
         self.closed = true;

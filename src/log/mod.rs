@@ -59,6 +59,12 @@ impl<T> Log<T> {
         self.frontier.latest_index()
     }
 
+    /// Moves the latest index, which may run ahead of the batches: an empty one moves nothing else. Only under the
+    /// broker's lock.
+    pub(crate) fn set_latest_index(&self, index: u64) {
+        self.frontier.set_latest_index(index);
+    }
+
     /// The segments live now. Holding the directory holds them.
     pub(crate) fn directory(&self) -> Arc<Directory<T>> {
         Arc::clone(&self.directory.lock())

@@ -143,6 +143,7 @@ impl<P> fmt::Debug for Drain<'_, P> {
     }
 }
 
+#[expect(clippy::into_iter_without_iter, reason = "`iter` is what callers look for; items are not mutable")]
 impl<'w, P> IntoIterator for &'w mut Drain<'_, P> {
     type Item = DeliveryRef<'w, P>;
     type IntoIter = DrainIter<'w, P>;
@@ -188,9 +189,7 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
 
     #[inline]
     fn next(&mut self) -> Option<DeliveryRef<'w, P>> {
-        if self.directory.is_none() {
-            return None;
-        }
+        self.directory?;
         loop {
             let position = match self.subscription.reader.next_in_run() {
                 Some(position) => position,

@@ -224,10 +224,9 @@ impl Reader {
         let joins = |last: &Run| last.end == run.start && run.start != self.live_from;
         match self.more.back_mut() {
             Some(last) if joins(last) => last.end = run.end,
-            Some(_) => self.more.push_back(run),
             None if self.run.is_empty() => self.run = run,
             None if joins(&self.run) => self.run.end = run.end,
-            None => self.more.push_back(run),
+            _ => self.more.push_back(run),
         }
     }
 
