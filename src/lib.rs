@@ -14,6 +14,8 @@ mod frames;
 mod gate;
 mod interest;
 mod log;
+#[cfg(all(test, broker_loom))]
+mod models;
 mod name;
 pub mod nomad;
 mod observer;

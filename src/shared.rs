@@ -1,12 +1,12 @@
 //! What a subscription shares with its handles, its nodes and the broker.
 //! What only its reader touches is in the subscription itself.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::gate::Gate;
 use crate::interest;
 use crate::position::Position;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, Slot};
 use crate::wait::{Seat, WaitList};
 
 /// The seat of a subscription.
@@ -19,18 +19,28 @@ pub(crate) type Node = interest::Node<Lists>;
 pub(crate) const POLLED: usize = 8;
 
 /// Who waits for a node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lists {
     /// Readers of few nodes, while they wait.
     pub(crate) parked: WaitList<Shared>,
     /// Readers of many nodes, since they last looked.
-    named: OnceLock<Box<WaitList<Shared>>>,
+    named: Slot<Box<WaitList<Shared>>>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self { parked: WaitList::default(), named: Slot::new() }
+    }
 }
 
 impl Lists {
     /// The list of those who want to be told of a hit.
     pub(crate) fn named(&self) -> &WaitList<Shared> {
-        self.named.get_or_init(Box::default)
+        if self.named.get().is_none() {
+            // Lost to another reader, or not: either way it is there now.
+            let _ = self.named.set(Box::default());
+        }
+        self.named.get().expect("it was set")
     }
 
     /// The same, if anybody ever did.

@@ -68,7 +68,7 @@ impl<P> Core<P> {
         let events = batch.events.len() as u64;
         let cost = Cost { batches: 1, events, bytes };
         let State { appender, interest, gone, counters, .. } = state;
-        appender.make_room(&self.log, cost, &mut after.garbage, |position, record| {
+        appender.make_room(cost, |position, record| {
             interest.note_evicted(position, &record.batch.events);
             *gone = record.place.next();
             after.evicted += 1;
@@ -94,17 +94,24 @@ impl<P> Core<P> {
                 after.taken.push(station);
             }
         }
-        if state.named_readers > 0 {
+        let mut name = || {
             look_again();
-            for list in interest.hit_nodes().filter_map(|node| node.lists.named_if_any()) {
-                if list.is_occupied() {
-                    list.name(&mut after.taken);
+            if state.named_readers > 0 {
+                for list in interest.hit_nodes().filter_map(|node| node.lists.named_if_any()) {
+                    if list.is_occupied() {
+                        list.name(&mut after.taken);
+                    }
                 }
             }
+        };
+        if state.named_readers > 0 {
+            // A reader that sees the new end must have been told which nodes to look at.
+            name();
         }
         self.log.set_latest_index(index);
         appender.reveal(&self.log);
-        look_again();
+        // A reader that enrolled meanwhile has looked at the nodes, but may not have seen the end.
+        name();
         let parked = interest.hit_nodes().map(|node| &node.lists.parked);
         for list in std::iter::once(&self.everyone).chain(parked) {
             if list.is_occupied() {

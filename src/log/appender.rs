@@ -86,64 +86,55 @@ impl<T: Weighed + Placed> Appender<T> {
         seek(&self.segments, self.oldest, self.end, from)
     }
 
-    /// Evicts until a batch of this cost fits, or nothing is left. `evicted` sees each before it is out of reach.
-    pub(crate) fn make_room(
-        &mut self,
-        log: &Log<T>,
-        cost: Cost,
-        garbage: &mut Garbage<T>,
-        evicted: impl FnMut(Position, &T),
-    ) {
-        let before = self.oldest;
-        let mut retained = self.held;
-        let mut oldest = self.oldest;
-        let mut evicted = evicted;
-        while oldest < self.end && !self.retention.holds(retained.add(cost)) {
+    /// Gives up the oldest batches until one of this cost fits, or nothing is left. `evicted` sees each before readers
+    /// can know of it, which is when the new batch has been [written](Self::write).
+    pub(crate) fn make_room(&mut self, cost: Cost, mut evicted: impl FnMut(Position, &T)) {
+        let (mut oldest, mut held) = (self.oldest, self.held);
+        while oldest < self.end && !self.retention.holds(held.add(cost)) {
             if let Some(value) = self.get(oldest) {
                 evicted(oldest, value);
-                retained = retained.sub(value.cost());
+                held = held.sub(value.cost());
             }
             oldest = oldest.next();
         }
-        if oldest != before {
-            self.oldest = oldest;
-            self.held = retained;
-            log.frontier.set_oldest(oldest);
-            if self.pop_evicted(garbage) {
-                self.replace_directory(log, garbage);
-            }
-        }
+        self.oldest = oldest;
+        self.held = held;
     }
 
     /// Evicts everything: a reader that comes now finds the log empty.
     pub(crate) fn clear(&mut self, log: &Log<T>, garbage: &mut Garbage<T>) {
         self.oldest = self.end;
         self.held = Cost::default();
-        log.frontier.set_oldest(self.oldest);
-        garbage.segments.extend(self.segments.drain(..));
         self.tail = Cost::default();
+        garbage.segments.extend(self.segments.drain(..));
         self.replace_directory(log, garbage);
     }
 
-    /// Writes the batch at [`end`](Self::end). Readers do not see it yet.
+    /// Writes the batch at [`end`](Self::end), and puts what made room for it out of reach. Readers do not see it yet.
+    ///
+    /// The slot is written before `oldest` moves, so that the oldest position is always one that can be read: a reader
+    /// that was overtaken is told where it goes on without waiting for the publisher.
     pub(crate) fn write(&mut self, log: &Log<T>, value: T, garbage: &mut Garbage<T>) {
         let cost = value.cost();
         let used = self.segments.back().map_or(0, |tail| self.end.since(tail.base()));
         let len = self.segments.back().map_or(0, |tail| tail.len());
         let used = usize::try_from(used).unwrap_or(len);
-        if used >= len || !self.retention.shares(self.tail.add(cost)) && used > 0 {
+        let full = used >= len || !self.retention.shares(self.tail.add(cost)) && used > 0;
+        if full {
             let segment = Segment::new(self.end, self.retention.next_segment(len, used));
             self.segments.push_back(Arc::new(segment));
             self.tail = Cost::default();
-            // The segment that was written last may have been evicted to its end.
-            self.pop_evicted(garbage);
-            self.replace_directory(log, garbage);
         }
         if let Some(tail) = self.segments.back() {
             tail.set(self.end, value);
         }
         self.tail = self.tail.add(cost);
         self.held = self.held.add(cost);
+        if self.pop_evicted(garbage) || full {
+            self.replace_directory(log, garbage);
+        } else {
+            log.frontier.set_oldest(self.oldest);
+        }
     }
 
     /// Makes what was written visible, whole.
@@ -179,8 +170,13 @@ impl<T: Weighed + Placed> Appender<T> {
         popped
     }
 
+    /// Lets readers find the segments there are now. Directory and oldest position change together, under the
+    /// directory's lock: whoever reads under it finds one in the other.
     fn replace_directory(&self, log: &Log<T>, garbage: &mut Garbage<T>) {
         let directory = Arc::new(Directory::new(self.segments.iter()));
-        garbage.directories.push(mem::replace(&mut *log.directory.lock(), directory));
+        let mut current = log.directory.lock();
+        log.frontier.set_oldest(self.oldest);
+        garbage.directories.push(mem::replace(&mut *current, directory));
+        drop(current);
     }
 }

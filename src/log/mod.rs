@@ -6,7 +6,8 @@
 //!
 //! Invariants:
 //! - positions in `oldest..end` of the frontier are written, and found through the directory;
-//! - the appender moves `oldest` before it moves `end`, so a reader never reaches more than the retention allows;
+//! - the appender writes a slot, moves `oldest`, and then moves `end`: a reader never reaches more than the retention
+//!   allows, and always finds what is oldest;
 //! - whoever loads `end`, then takes the directory, then loads `oldest`, finds every position in `oldest..end` there.
 
 mod appender;

@@ -203,6 +203,15 @@ impl Reader {
         oldest
     }
 
+    /// Enrols a reader of many nodes in those that it has not looked at since they were hit, or at all.
+    pub(super) fn enrol_carried(&self, station: &Station) {
+        for list in self.carry.iter().filter_map(|list| usize::try_from(*list).ok()) {
+            if let Some(node) = station.owner.nodes.get(list) {
+                node.lists.named().enrol(station, list);
+            }
+        }
+    }
+
     fn walk<'a, P>(
         &mut self,
         log: &Log<Record<P>>,

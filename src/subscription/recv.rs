@@ -256,8 +256,10 @@ impl<P> Subscription<P> {
     /// Makes sure that the next hit of anything asked for wakes this reader. The caller looks once more afterwards.
     pub(super) fn enrol(&mut self) {
         let nodes = &self.station.owner.nodes;
-        if self.stand == Stand::Pending || self.station.is_named() {
-            // The place it waits for wakes it, or the enrolments that its reads keep.
+        if self.stand == Stand::Pending {
+            // The place that it waits for wakes it.
+        } else if self.station.is_named() {
+            self.reader.enrol_carried(&self.station);
         } else if nodes.is_empty() {
             self.core.everyone.enrol(&self.station, 0);
         } else {

@@ -1,0 +1,107 @@
+//! Fences against publishing and reading: G8.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Payload, check, event, keys, spawn};
+use crate::{
+    AccessChange, AccessRequest, Authorizer, Broker, Denial, Event, Grant, Principal, RecvError, TryRecvError,
+};
+
+/// The server's rules: one switch. A published event of the key `policy` says that it was turned.
+struct Switch(AtomicBool);
+
+impl Authorizer<Payload> for Switch {
+    fn authorize(&self, _: &AccessRequest<'_>) -> Result<Grant, Denial> {
+        // Acquire: the commit happens before the publish that announces it.
+        if self.0.load(Ordering::Acquire) { Err(Denial::new("off")) } else { Ok(Grant::all()) }
+    }
+
+    fn changes(&self, event: &Event<Payload>, changes: &mut Vec<AccessChange>) {
+        if event.key() == "policy" {
+            changes.push(AccessChange::Token("x".into()));
+        }
+    }
+}
+
+fn switched() -> (Arc<Switch>, Broker<Payload>) {
+    let switch = Arc::new(Switch(AtomicBool::new(false)));
+    let broker = Broker::builder().max_batches(4).authorizer(Arc::clone(&switch)).build().unwrap();
+    (switch, broker)
+}
+
+/// A read that is running when access changes hands out nothing of the change's batch or later.
+#[test]
+fn fence_against_publish_and_a_running_read() {
+    check(|| {
+        let (switch, broker) = switched();
+        let mut reader = broker.subscribe(keys(&["a"]).principal(Principal::new("x"))).unwrap();
+        let publisher = spawn(move || {
+            broker.publish(1, [event("a", 1)]).unwrap();
+            switch.0.store(true, Ordering::Release);
+            broker.publish(2, [event("policy", 2), event("a", 2)]).unwrap();
+        });
+        let mut read = Vec::new();
+        for _ in 0..2 {
+            match reader.try_recv() {
+                Ok(delivery) => read.push(delivery.index()),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Recv(error)) => assert!(matches!(error, RecvError::Revoked(_))),
+            }
+        }
+        publisher.join().unwrap();
+        assert!(matches!(reader.try_recv(), Err(TryRecvError::Recv(RecvError::Revoked(_)))));
+        assert!(read.is_empty() || read == [1], "{read:?}");
+    });
+}
+
+/// The same for a window: its end is taken before its fence is.
+#[test]
+fn fence_against_a_window() {
+    check(|| {
+        let (switch, broker) = switched();
+        let mut reader = broker.subscribe(keys(&["a"]).principal(Principal::new("x"))).unwrap();
+        let publisher = spawn(move || {
+            switch.0.store(true, Ordering::Release);
+            broker.publish(2, [event("policy", 2), event("a", 2)]).unwrap();
+        });
+        if let Ok(mut window) = reader.drain() {
+            assert_eq!(window.iter().count(), 0);
+        }
+        publisher.join().unwrap();
+        assert!(matches!(reader.drain(), Err(RecvError::Revoked(_))));
+    });
+}
+
+/// A waiting reader is woken by the change itself.
+#[test]
+fn park_against_revoke() {
+    check(|| {
+        let (switch, broker) = switched();
+        let mut reader = broker.subscribe(keys(&["a"]).principal(Principal::new("x"))).unwrap();
+        let reading = spawn(move || reader.recv().unwrap_err());
+        switch.0.store(true, Ordering::Release);
+        broker.access_changed(AccessChange::Everyone);
+        assert!(matches!(reading.join().unwrap(), RecvError::Revoked(_)));
+    });
+}
+
+/// A subscription that is being opened while access changes is refused, or ends before it reads.
+#[test]
+fn subscribe_against_revoke() {
+    check(|| {
+        let (switch, broker) = switched();
+        let revoker = spawn({
+            let broker = broker.clone();
+            move || {
+                switch.0.store(true, Ordering::Release);
+                broker.publish(1, [event("policy", 1), event("a", 1)]).unwrap();
+            }
+        });
+        let opened = broker.subscribe(keys(&["a"]).principal(Principal::new("x")));
+        let read = opened.map(|mut reader| reader.try_recv().map(|delivery| delivery.index()));
+        revoker.join().unwrap();
+        assert!(!matches!(read, Ok(Ok(_))), "{read:?}");
+    });
+}

@@ -1,0 +1,163 @@
+//! Appending against reading, evicting and subscribing: G1, G2, G3, G4.
+//! Nobody waits here.
+
+use super::{broker, check, event, everything, keys, read_all, read_or_lose, spawn};
+use crate::{LagPolicy, Start};
+
+/// A buffer of one: every publish evicts. What was read and what was told as lost make up what was sent.
+#[test]
+fn append_against_read_and_evict() {
+    check(|| {
+        let broker = broker(1);
+        let mut reader = broker.subscribe(everything().lag_policy(LagPolicy::Continue)).unwrap();
+        read_all(&mut reader);
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || {
+                for n in 1..=2 {
+                    broker.publish(n, [event("a", n), event("b", n)]).unwrap();
+                }
+            }
+        });
+        let (mut read, mut lost) = (Vec::new(), 0);
+        read_or_lose(&mut reader, &mut read, &mut lost);
+        publisher.join().unwrap();
+        read_or_lose(&mut reader, &mut read, &mut lost);
+        assert_eq!(read.len() as u64 / 2 + lost, 2);
+        assert!(read.is_sorted() && read.len() % 2 == 0, "in order and whole: {read:?}");
+        assert_eq!(read.last(), Some(&2), "the newest stays");
+    });
+}
+
+/// The same by the chain of a term, where a loss is told only if something asked for was lost.
+#[test]
+fn chain_against_evict() {
+    check(|| {
+        let broker = broker(1);
+        let mut reader = broker.subscribe(keys(&["a"]).lag_policy(LagPolicy::Continue)).unwrap();
+        read_all(&mut reader);
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || {
+                broker.publish(1, [event("a", 1)]).unwrap();
+                broker.publish(2, [event("b", 2)]).unwrap();
+            }
+        });
+        let (mut read, mut lost) = (Vec::new(), 0);
+        read_or_lose(&mut reader, &mut read, &mut lost);
+        publisher.join().unwrap();
+        read_or_lose(&mut reader, &mut read, &mut lost);
+        assert_eq!(read == [1], lost == 0, "read {read:?}, lost {lost}");
+        assert!(read.is_empty() || read == [1]);
+    });
+}
+
+/// A window that is open while its batches are evicted shows each of them or stops, and what it did not show is told.
+#[test]
+fn window_against_evict() {
+    check(|| {
+        let broker = broker(1);
+        let mut reader = broker.subscribe(everything().lag_policy(LagPolicy::Continue)).unwrap();
+        broker.publish(1, [event("a", 1)]).unwrap();
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || broker.publish(2, [event("a", 2)]).unwrap()
+        });
+        let (mut read, mut lost) = (Vec::new(), 0);
+        for _ in 0..2 {
+            match reader.drain() {
+                Ok(mut window) => read.extend(window.iter().map(|delivery| delivery.index())),
+                Err(error) => lost += error.lagged().unwrap().missed,
+            }
+        }
+        publisher.join().unwrap();
+        read_or_lose(&mut reader, &mut read, &mut lost);
+        // Whoever starts at the oldest may find that to be the second batch.
+        assert!(read == [1, 2] && lost == 0 || read == [2], "read {read:?}, lost {lost}");
+    });
+}
+
+/// Two terms, two chains: merged in order, and complete at every end.
+#[test]
+fn two_chains_are_merged() {
+    check(|| {
+        let broker = broker(4);
+        let mut reader = broker.subscribe(keys(&["a", "b"])).unwrap();
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || {
+                broker.publish(1, [event("a", 1)]).unwrap();
+                broker.publish(2, [event("b", 2)]).unwrap();
+            }
+        });
+        let mut read = read_all(&mut reader);
+        publisher.join().unwrap();
+        read.extend(read_all(&mut reader));
+        assert_eq!(read, [1, 2]);
+    });
+}
+
+/// A reader of so many terms that hits are named to it.
+#[test]
+fn named_hits_are_all_read() {
+    const KEYS: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+    check(|| {
+        let broker = broker(4);
+        let mut reader = broker.subscribe(keys(&KEYS)).unwrap();
+        // The first look enrols everywhere.
+        broker.publish(1, [event("z", 1)]).unwrap();
+        assert!(read_all(&mut reader).is_empty());
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || {
+                broker.publish(2, [event("a", 2)]).unwrap();
+                broker.publish(3, [event("a", 3)]).unwrap();
+            }
+        });
+        let mut read = read_all(&mut reader);
+        publisher.join().unwrap();
+        read.extend(read_all(&mut reader));
+        assert_eq!(read, [2, 3]);
+    });
+}
+
+/// Between the backlog, which is scanned, and what is live, which is chained, nothing is lost or doubled.
+#[test]
+fn subscribe_against_publish() {
+    check(|| {
+        let broker = broker(4);
+        broker.publish(1, [event("a", 1)]).unwrap();
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || {
+                broker.publish(2, [event("a", 2)]).unwrap();
+                broker.publish(3, [event("a", 3)]).unwrap();
+            }
+        });
+        let mut reader = broker.subscribe(keys(&["a"]).start(Start::Index(1))).unwrap();
+        let mut read = read_all(&mut reader);
+        publisher.join().unwrap();
+        read.extend(read_all(&mut reader));
+        assert_eq!(read, [1, 2, 3]);
+    });
+}
+
+/// A future index begins with its own batch, whenever that comes.
+#[test]
+fn future_start_against_publish() {
+    check(|| {
+        let broker = broker(4);
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || {
+                broker.publish(1, [event("a", 1)]).unwrap();
+                broker.publish(2, [event("a", 2)]).unwrap();
+            }
+        });
+        let mut reader = broker.subscribe(everything().start(Start::Index(2))).unwrap();
+        let mut read = read_all(&mut reader);
+        publisher.join().unwrap();
+        read.extend(read_all(&mut reader));
+        assert_eq!(read, [2]);
+    });
+}
