@@ -92,12 +92,12 @@ fn node_event(scheduler: &mut Scheduler, server: &mut Server) -> Step {
         }
         node.events.push(NodeEvent { message: "Driver docker restarted", subsystem: "Driver" });
     }
-    server.commit(|commit| node.into_iter().for_each(|node| commit.put(happened::NODE_EVENT, node)))
+    server.commit(|commit| commit.put_all(&happened::NODE_EVENT, node))
 }
 
 fn heartbeat(scheduler: &mut Scheduler, server: &mut Server) -> Step {
     let node = any_node(scheduler, server);
-    server.commit(|commit| node.into_iter().for_each(|node| commit.put(happened::NODE_REGISTRATION, node)))
+    server.commit(|commit| commit.put_all(&happened::NODE_REGISTRATION, node))
 }
 
 fn eligibility(scheduler: &mut Scheduler, server: &mut Server) -> Step {
@@ -106,7 +106,7 @@ fn eligibility(scheduler: &mut Scheduler, server: &mut Server) -> Step {
         scheduler.todo.push_back(Todo::Undrain(node.id.clone()));
     }
     let node = node.map(|node| Node { scheduling_eligibility: "ineligible", ..node });
-    server.commit(|commit| node.into_iter().for_each(|node| commit.put(happened::NODE_ELIGIBILITY, node)))
+    server.commit(|commit| commit.put_all(&happened::NODE_ELIGIBILITY, node))
 }
 
 /// A drain is two events of one commit: it has a topic of its own, and the node is no longer eligible.
@@ -125,7 +125,7 @@ fn drain(scheduler: &mut Scheduler, server: &mut Server) -> Step {
 pub(crate) fn undrain(id: &Key, server: &mut Server) -> Step {
     let found = server.store.read().nodes.get(id).cloned();
     let node = found.map(|node| Node { drain: false, scheduling_eligibility: "eligible", ..node });
-    server.commit(|commit| node.into_iter().for_each(|node| commit.put(happened::NODE_ELIGIBILITY, node)))
+    server.commit(|commit| commit.put_all(&happened::NODE_ELIGIBILITY, node))
 }
 
 /// A node leaves, and another will come in its place. The one that somebody asks for by name stays.
@@ -134,7 +134,7 @@ fn deregister(scheduler: &mut Scheduler, server: &mut Server) -> Step {
     if node.is_some() {
         scheduler.todo.push_back(Todo::Node);
     }
-    server.commit(|commit| node.into_iter().for_each(|node| commit.delete(happened::NODE_DEREGISTRATION, node)))
+    server.commit(|commit| commit.delete_all(&happened::NODE_DEREGISTRATION, node))
 }
 
 fn pool(scheduler: &mut Scheduler, server: &mut Server) -> Step {

@@ -31,8 +31,6 @@ macro_rules! rows {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Serialize)]
         #[serde(rename_all = "PascalCase")]
-        #[expect(clippy::allow_attributes, reason = "an expectation would not hold for every row")]
-        #[allow(clippy::struct_field_names, reason = "the members are named as on the wire")]
         pub(crate) struct $name {
             $($(#[$attribute])* pub(crate) $field: $type,)*
             /// 0 until the row is committed.
@@ -57,6 +55,7 @@ rows! {
         stop: bool,
         version: u64,
     }
+    #[expect(clippy::struct_field_names, reason = "the members are named as on the wire")]
     Node {
         #[serde(rename = "ID")]
         id: Key,
@@ -122,6 +121,7 @@ rows! {
         status: &'static str,
         status_description: &'static str,
     }
+    #[expect(clippy::struct_field_names, reason = "the members are named as on the wire")]
     Service {
         #[serde(rename = "ID")]
         id: Key,

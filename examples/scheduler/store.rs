@@ -90,6 +90,20 @@ impl Commit<'_> {
         self.change(what, row.into(), true);
     }
 
+    /// Writes these rows, of which there may be none.
+    pub(crate) fn put_all<R: Into<Object>>(&mut self, what: &EventType, rows: impl IntoIterator<Item = R>) {
+        for row in rows {
+            self.put(what.clone(), row);
+        }
+    }
+
+    /// Deletes these rows, of which there may be none.
+    pub(crate) fn delete_all<R: Into<Object>>(&mut self, what: &EventType, rows: impl IntoIterator<Item = R>) {
+        for row in rows {
+            self.delete(what.clone(), row);
+        }
+    }
+
     /// Deletes a row; the event shows it as it was.
     pub(crate) fn delete(&mut self, what: EventType, row: impl Into<Object>) {
         self.change(what, row.into(), false);
@@ -102,9 +116,9 @@ impl Commit<'_> {
         self.events.push(row.event(what));
     }
 
-    /// Deletes a row that is of no interest any more, without an event.
-    pub(crate) fn forget(&mut self, row: Object) {
-        self.changes.push(Change { row, is_there: false });
+    /// Deletes rows that are of no interest any more, without an event.
+    pub(crate) fn forget(&mut self, rows: impl IntoIterator<Item = Object>) {
+        self.changes.extend(rows.into_iter().map(|row| Change { row, is_there: false }));
     }
 
     fn change(&mut self, what: EventType, mut row: Object, is_there: bool) {

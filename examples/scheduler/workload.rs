@@ -172,10 +172,10 @@ impl Scheduler {
             Some(_) => (happened::PLAN_RESULT, happened::PLAN_RESULT),
         };
         server.commit(|commit| {
-            services.into_iter().for_each(|row| commit.delete(happened::SERVICE_DEREGISTRATION, row));
-            old.into_iter().for_each(|row| commit.put(stopped.clone(), row));
-            deployment.into_iter().for_each(|row| commit.put(happened::PLAN_RESULT, row));
-            new.into_iter().for_each(|row| commit.put(placed.clone(), row));
+            commit.delete_all(&happened::SERVICE_DEREGISTRATION, services);
+            commit.put_all(&stopped, old);
+            commit.put_all(&happened::PLAN_RESULT, deployment);
+            commit.put_all(&placed, new);
         })
     }
 
@@ -239,11 +239,7 @@ impl Scheduler {
             row.client_status = "running";
             row.task_states.insert("server", TaskState { state: "running", failed: false, restarts });
         }
-        server.commit(|commit| {
-            for row in rows {
-                commit.put(happened::ALLOCATION_UPDATED, row);
-            }
-        })
+        server.commit(|commit| commit.put_all(&happened::ALLOCATION_UPDATED, rows))
     }
 
     fn serve(&mut self, ids: &[Key], server: &mut Server) -> Step {
@@ -264,11 +260,7 @@ impl Scheduler {
                 modify_index: 0,
             })
             .collect();
-        server.commit(|commit| {
-            for row in services {
-                commit.put(happened::SERVICE_REGISTRATION, row);
-            }
-        })
+        server.commit(|commit| commit.put_all(&happened::SERVICE_REGISTRATION, services))
     }
 
     fn health(&mut self, id: &Key, server: &mut Server) -> Step {
@@ -281,24 +273,20 @@ impl Scheduler {
             })
             .sum();
         self.todo.push_back(if canaries > 0 { Todo::Promote(id.clone()) } else { Todo::Finish(id.clone()) });
-        server.commit(|commit| row.into_iter().for_each(|row| commit.put(happened::DEPLOYMENT_ALLOC_HEALTH, row)))
+        server.commit(|commit| commit.put_all(&happened::DEPLOYMENT_ALLOC_HEALTH, row))
     }
 
     fn promote(&mut self, id: Key, server: &mut Server) -> Step {
         let mut row = server.store.read().deployments.get(&id).cloned();
         row.iter_mut().flat_map(|row| row.task_groups.values_mut()).for_each(|group| group.promoted = true);
         self.todo.push_back(Todo::Finish(id));
-        server.commit(|commit| row.into_iter().for_each(|row| commit.put(happened::DEPLOYMENT_PROMOTION, row)))
+        server.commit(|commit| commit.put_all(&happened::DEPLOYMENT_PROMOTION, row))
     }
 }
 
 fn deregister_batch(server: &mut Server) -> Step {
     let batch: Vec<Job> = server.store.read().jobs.values().filter(|job| job.r#type == "batch").cloned().collect();
-    server.commit(|commit| {
-        for job in batch {
-            commit.delete(happened::JOB_BATCH_DEREGISTERED, job);
-        }
-    })
+    server.commit(|commit| commit.delete_all(&happened::JOB_BATCH_DEREGISTERED, batch))
 }
 
 fn task_group(job: &str, version: u64, count: u64) -> TaskGroup {
@@ -315,14 +303,14 @@ fn allocations(ids: &[Key], server: &Server) -> Vec<Allocation> {
 
 fn complete(id: &Key, server: &mut Server) -> Step {
     let row = server.store.read().evaluations.get(id).map(|row| Evaluation { status: "complete", ..row.clone() });
-    server.commit(|commit| row.into_iter().for_each(|row| commit.put(happened::EVALUATION_UPDATED, row)))
+    server.commit(|commit| commit.put_all(&happened::EVALUATION_UPDATED, row))
 }
 
 fn finish(id: &Key, server: &mut Server) -> Step {
     let (status, status_description) = ("successful", "Deployment completed successfully");
     let found = server.store.read().deployments.get(id).cloned();
     let row = found.map(|row| Deployment { status, status_description, ..row });
-    server.commit(|commit| row.into_iter().for_each(|row| commit.put(happened::DEPLOYMENT_STATUS_UPDATE, row)))
+    server.commit(|commit| commit.put_all(&happened::DEPLOYMENT_STATUS_UPDATE, row))
 }
 
 /// Forgets what has come to an end. The state changes and nobody is told: a commit without events.
@@ -333,5 +321,5 @@ fn collect(server: &mut Server) -> Step {
     let finished = tables.deployments.values().filter(|row| row.status != "running").cloned().map(Object::from);
     let rows: Vec<Object> = stopped.chain(complete).chain(finished).collect();
     drop(tables);
-    server.commit(|commit| rows.into_iter().for_each(|row| commit.forget(row)))
+    server.commit(|commit| commit.forget(rows))
 }
