@@ -16,7 +16,10 @@ use crate::server::Server;
 /// What a step gives: the index it committed under.
 pub(crate) type Step = Result<u64, PublishError<Object>>;
 
+/// Namespace, id and type. The first is worked on most, so it is here more than once.
 const JOBS: &[(&str, &str, &str)] = &[
+    ("default", "web", "service"),
+    ("default", "web", "service"),
     ("default", "web", "service"),
     ("default", "redis", "service"),
     ("default", "api", "service"),
