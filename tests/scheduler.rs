@@ -80,7 +80,7 @@ fn a_stream_of_everything_is_whole_and_as_the_page_says() {
     assert!(all.iter().any(|batch| batch.events().len() > 3), "a commit of several events is one batch");
     let topics: BTreeSet<&str> = events(&all).map(|event| event.topic().as_str()).collect();
     let expected: BTreeSet<&str> =
-        topic::ALL.iter().filter(|topic| **topic != topic::ACL_ROLES).map(|topic| topic.as_str()).collect();
+        topic::ALL.iter().filter(|topic| **topic != topic::ACL_ROLES).map(event_broker::Topic::as_str).collect();
     assert_eq!(topics, expected);
     for event in events(&all) {
         let members: Vec<_> = event.payload().as_object().unwrap().iter().collect();

@@ -106,8 +106,12 @@ impl<'a> Published<'a> {
 
     /// The reader's story up to a fence: what it had not read by then it does not get, and nothing behind it.
     pub(crate) fn read_up_to(&self, fence: u64, wants: Wants, record: &Record) -> Result<(), String> {
+        let fence_at = self.place(fence);
+        if self.nothing_wanted(fence_at, self.batches.len(), wants).is_ok() {
+            return Err("nothing was published behind the fence that it could have been given".to_owned());
+        }
         match self.follow(0, wants, record)? {
-            place if place <= self.place(fence) => Ok(()),
+            place if place <= fence_at => Ok(()),
             _ => Err(format!("something was delivered at or after the fence {fence}")),
         }
     }
