@@ -4,6 +4,7 @@ mod access;
 mod broker;
 mod clock;
 mod delivery;
+mod dispatch;
 mod error;
 mod event;
 mod filter;
@@ -33,7 +34,7 @@ mod token;
 mod wait;
 
 pub use access::{AccessChange, AccessRequest, Authorizer, Denial, Grant, Principal};
-pub use broker::{Broker, Builder, WeakBroker};
+pub use broker::{Broker, Builder, Dispatcher, WeakBroker};
 pub use clock::{Clock, SystemClock};
 pub use delivery::{Delivery, DeliveryRef, Events};
 pub use error::{

@@ -8,6 +8,9 @@ mod real {
 
     pub(crate) use parking_lot::Mutex;
 
+    /// How often an idle dispatcher looks by itself before it sleeps for good.
+    pub(crate) const LINGERS: u32 = 200;
+
     /// A place that is written once and read from anywhere: [`set`](Self::set) stores Release, [`get`](Self::get)
     /// loads Acquire.
     #[derive(Debug)]
@@ -35,6 +38,9 @@ mod real {
 
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use loom::thread::{Thread, current, park};
+
+    /// A model has no time to linger in.
+    pub(crate) const LINGERS: u32 = 0;
 
     /// Loom's mutex with the signature of the real one.
     #[derive(Debug, Default)]

@@ -286,6 +286,10 @@ impl<X> WaitList<X> {
 }
 
 impl<X> Taken<X> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.seats.is_empty() && self.lists.is_empty()
+    }
+
     /// How many seats there are to wake.
     pub(crate) fn len(&self) -> u64 {
         (self.seats.len() + self.lists.iter().map(SmallVec::len).sum::<usize>()) as u64

@@ -1,6 +1,7 @@
 //! What a broker can be configured with, and its defaults.
 //! Nothing is checked before `build`, and nothing runs until then.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use super::core::{Core, Counters, Floor, Hooks, State, Weigher};
 use super::{Broker, Owner};
 use crate::access::Authorizer;
 use crate::clock::{Clock, SystemClock};
+use crate::dispatch::Dispatch;
 use crate::error::BuildError;
 use crate::event::Event;
 use crate::interest::Interest;
@@ -18,7 +20,6 @@ use crate::registry::Registry;
 use crate::sync::Mutex;
 use crate::token::{Epoch, Place};
 use crate::wait::WaitList;
-use std::collections::BTreeMap;
 
 /// How many batches a broker keeps if nothing is said: as many as the API's server does.
 const DEFAULT_BATCHES: u64 = 100;
@@ -156,6 +157,7 @@ impl<P> Builder<P> {
         Ok(Broker::from_core(Core {
             log: Log::new(self.initial_index.unwrap_or(0)),
             everyone: WaitList::default(),
+            dispatch: Dispatch::new(),
             state: Mutex::new(State {
                 appender: Appender::new(Retention::new(self.max_batches, self.max_events, self.max_bytes)),
                 interest: Interest::new(),

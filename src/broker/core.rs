@@ -6,7 +6,7 @@
 //! In this order, and no foreign code under any of them:
 //! 1. [`Core::state`]: one publisher, subscriber or closer at a time.
 //! 2. a node's or the everything list's [`WaitList`];
-//! 3. a seat's signal or news, and the log's directory.
+//! 3. a seat's signal or news, the log's directory, and the dispatchers' queue.
 //!
 //! Readers take the second and third alone, and only to wait or to cross the log; draining takes the directory's lock
 //! once a window. Access checks and the drop of a subscription take the first.
@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::access::{AccessChange, Authorizer};
 use crate::clock::Clock;
+use crate::dispatch::Dispatch;
 use crate::error::PublishErrorKind;
 use crate::event::Event;
 use crate::interest::Interest;
@@ -37,6 +38,7 @@ pub(crate) struct Core<P> {
     pub(crate) log: Log<Record<P>>,
     /// Readers of everything, while they wait.
     pub(crate) everyone: WaitList<Shared>,
+    pub(crate) dispatch: Dispatch<Shared>,
     pub(super) state: Mutex<State<P>>,
     pub(crate) hooks: Hooks<P>,
 }

@@ -4,6 +4,7 @@
 
 mod builder;
 mod core;
+mod dispatcher;
 mod publish;
 mod subscribe;
 
@@ -12,6 +13,7 @@ use std::sync::{Arc, Weak};
 
 pub use builder::Builder;
 pub(crate) use core::Core;
+pub use dispatcher::Dispatcher;
 pub(crate) use subscribe::{Begins, Opened, token_deleted};
 
 use crate::access::AccessChange;
@@ -155,6 +157,11 @@ impl<P> Broker<P> {
     /// Whether the broker is closed.
     pub fn is_closed(&self) -> bool {
         self.core().log.end().closed
+    }
+
+    /// A dispatcher, which does nothing until it is [run](Dispatcher::run).
+    pub fn dispatcher(&self) -> Dispatcher<P> {
+        Dispatcher::new(Arc::clone(self.core()))
     }
 
     /// A handle that does not keep the broker open.

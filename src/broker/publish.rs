@@ -54,7 +54,7 @@ impl<P> Core<P> {
             return Err(PublishError { kind, events });
         }
         let After { taken, evicted, evicted_through, garbage } = after;
-        taken.wake();
+        self.dispatch.wake(taken);
         self.hooks.observe(|observer| observer.on_publish(index, count));
         if evicted > 0 {
             self.hooks.observe(|observer| observer.on_evict(evicted, evicted_through));
@@ -167,6 +167,7 @@ impl<P> Core<P> {
         for station in stations {
             station.wake();
         }
+        self.dispatch.nudge();
     }
 
     pub(super) fn reset(&self, index: u64, epoch: Epoch) {

@@ -136,6 +136,49 @@ fn drop_of_a_pending_receive() {
     });
 }
 
+/// A dispatcher that is handed a wake-up, or is ending just then, loses none.
+#[test]
+fn dispatcher_hand_over() {
+    check(|| {
+        let broker = broker(2);
+        let mut reader = broker.subscribe(keys(&["a"])).unwrap();
+        let dispatcher = Arc::new(broker.dispatcher());
+        let waking = spawn({
+            let dispatcher = Arc::clone(&dispatcher);
+            move || dispatcher.run()
+        });
+        let reading = spawn(move || reader.recv().unwrap().index());
+        broker.publish(1, [event("a", 1)]).unwrap();
+        assert_eq!(reading.join().unwrap(), 1);
+        broker.close();
+        waking.join().unwrap();
+    });
+}
+
+/// The same, where it is stopped while the wake-up is handed over.
+#[test]
+fn dispatcher_death() {
+    check(|| {
+        let broker = broker(2);
+        let mut reader = broker.subscribe(everything()).unwrap();
+        let waker = Arc::new(Count::default());
+        assert!(reader.poll_recv(&mut Context::from_waker(&Waker::from(Arc::clone(&waker)))).is_pending());
+        let dispatcher = Arc::new(broker.dispatcher());
+        let stopper = Arc::clone(&dispatcher);
+        let waking = spawn(move || dispatcher.run());
+        let publisher = spawn(move || {
+            broker.publish(1, [event("a", 1)]).unwrap();
+            broker
+        });
+        stopper.stop();
+        let broker = publisher.join().unwrap();
+        broker.close();
+        waking.join().unwrap();
+        assert!(waker.0.load(Ordering::Relaxed) >= 1);
+        drop(reader);
+    });
+}
+
 /// One reader leaves a node while another is to be woken there.
 #[test]
 fn unsubscribe_against_wake() {
