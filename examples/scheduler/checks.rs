@@ -1,0 +1,141 @@
+//! Whether every reader got what it should: its record against a plain list of all that was published.
+//! The readers' wishes are plain functions here, so that a mistake in the crate's own filter shows.
+
+use event_broker::nomad::{event_type, topic};
+use event_broker::{Batch, Event};
+
+use crate::model::Object;
+use crate::record::{Item, Record};
+
+/// What a reader wants, written out by hand.
+pub(crate) type Wants = fn(&Event<Object>) -> bool;
+
+/// Checks, counted.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    pub(crate) passed: u64,
+    pub(crate) failed: Vec<String>,
+}
+
+impl Checks {
+    pub(crate) fn that(&mut self, what: &str, holds: bool) {
+        self.result(what, if holds { Ok(()) } else { Err("it does not hold".to_owned()) });
+    }
+
+    pub(crate) fn result(&mut self, what: &str, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(why) => self.failed.push(format!("{what}: {why}")),
+        }
+    }
+}
+
+/// What was published, commits without events left out: where they stand in this list is the broker's own count.
+#[derive(Debug)]
+pub(crate) struct Published<'a> {
+    batches: Vec<&'a Batch<Object>>,
+}
+
+impl<'a> Published<'a> {
+    pub(crate) fn new(log: &'a [Batch<Object>]) -> Self {
+        Self { batches: log.iter().filter(|batch| !batch.events().is_empty()).collect() }
+    }
+
+    pub(crate) fn batches(&self) -> &[&'a Batch<Object>] {
+        &self.batches
+    }
+
+    pub(crate) fn events(&self) -> impl Iterator<Item = &'a Event<Object>> {
+        self.batches.iter().flat_map(|batch| batch.events())
+    }
+
+    /// Where the first batch of at least this index stands.
+    fn place(&self, index: u64) -> usize {
+        self.batches.partition_point(|batch| batch.index() < index)
+    }
+
+    /// Whether the batches from one place to another hold nothing that is wanted.
+    fn nothing_wanted(&self, from: usize, to: usize, wants: Wants) -> Result<(), String> {
+        let skipped = self.batches.get(from..to).ok_or_else(|| format!("it went back from {from} to {to}"))?;
+        match skipped.iter().find(|batch| batch.events().iter().any(wants)) {
+            None => Ok(()),
+            Some(batch) => Err(format!("the batch of index {} was not delivered", batch.index())),
+        }
+    }
+
+    /// Follows a reader through the list: nothing twice, nothing out of order, nothing too much, and nothing left out
+    /// that was not told as lost, with the exact count. Gives the place after the last thing it was given.
+    fn follow(&self, from: u64, wants: Wants, record: &Record) -> Result<usize, String> {
+        let mut place = self.place(from);
+        for item in &record.items {
+            match item {
+                Item::Delivery(delivery) => {
+                    let at = self.place(delivery.index());
+                    self.nothing_wanted(place, at, wants)?;
+                    let batch = self.batches.get(at).filter(|batch| batch.index() == delivery.index());
+                    let wanted = batch.into_iter().flat_map(|batch| batch.events()).filter(|event| wants(event));
+                    if !wanted.eq(delivery.events()) {
+                        return Err(format!("the delivery of index {} is not what was published", delivery.index()));
+                    }
+                    place = at + 1;
+                }
+                Item::Lagged(lagged) => {
+                    let oldest = self.place(lagged.resumes_at);
+                    let stood = usize::try_from(lagged.missed).ok().and_then(|missed| oldest.checked_sub(missed));
+                    let stood = stood.ok_or_else(|| format!("{lagged}, which is more than there were"))?;
+                    self.nothing_wanted(place, stood, wants)?;
+                    let last = oldest.checked_sub(1).and_then(|last| self.batches.get(last));
+                    if last.is_none_or(|batch| batch.index() != lagged.through) {
+                        return Err(format!("{lagged}, but the batch before the oldest is another"));
+                    }
+                    if self.nothing_wanted(stood, oldest, wants).is_ok() {
+                        return Err(format!("{lagged}, but nothing was lost that was asked for"));
+                    }
+                    place = oldest;
+                }
+            }
+        }
+        Ok(place)
+    }
+
+    /// The reader's story, to the end of all that was published.
+    pub(crate) fn read_to_the_end(&self, from: u64, wants: Wants, record: &Record) -> Result<(), String> {
+        let place = self.follow(from, wants, record)?;
+        self.nothing_wanted(place, self.batches.len(), wants)
+    }
+
+    /// The reader's story up to a fence: what it had not read by then it does not get, and nothing behind it.
+    pub(crate) fn read_up_to(&self, fence: u64, wants: Wants, record: &Record) -> Result<(), String> {
+        let fence_at = self.place(fence);
+        if self.nothing_wanted(fence_at, self.batches.len(), wants).is_ok() {
+            return Err("nothing was published behind the fence that it could have been given".to_owned());
+        }
+        match self.follow(0, wants, record)? {
+            place if place <= fence_at => Ok(()),
+            _ => Err(format!("something was delivered at or after the fence {fence}")),
+        }
+    }
+
+    /// Every topic and type of the page, every payload named as the page names it, and no secret in any.
+    pub(crate) fn check_events(&self, secrets: &[String], checks: &mut Checks) {
+        for what in event_type::ALL {
+            checks.that(&format!("{what} was published"), self.events().any(|event| event.event_type() == what));
+        }
+        // The page spells the roles' topic in two ways, and its server says `ACLRole`.
+        for subject in topic::ALL.iter().filter(|topic| **topic != topic::ACL_ROLES) {
+            checks.that(&format!("{subject} was published"), self.events().any(|event| event.topic() == subject));
+        }
+        let named = self.events().all(|event| {
+            let member = topic::payload_member(event.topic());
+            let payload = serde_json::to_value(event.payload()).ok();
+            let object = payload.as_ref().and_then(serde_json::Value::as_object);
+            object.is_some_and(|object| object.len() == 1 && object.keys().next().map(String::as_str) == member)
+        });
+        checks.that("payloads are objects with the member of the page", named);
+        let shows_none = self.events().all(|event| {
+            let text = serde_json::to_string(event).unwrap_or_default();
+            !text.is_empty() && !secrets.iter().any(|secret| text.contains(secret))
+        });
+        checks.that("no secret was published", shows_none);
+    }
+}

@@ -1,0 +1,275 @@
+//! The main job: commits at a steady pace, the readers on threads of their own, and what befalls them on the way.
+//! Afterwards the table, and the checks of its own totals.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use event_broker::nomad::Query;
+use event_broker::{LagPolicy, RecvError, Request, SubscribeError, Subscription, Verdict};
+
+use crate::cast::{self, Ending, Seat, Way};
+use crate::checks::{Checks, Published};
+use crate::model::Object;
+use crate::readers::{self, Return};
+use crate::record::Record;
+use crate::server::{Log, Server};
+use crate::table::Table;
+use crate::workload::Scheduler;
+
+/// Small, so that who stalls is overtaken soon.
+const BUFFER: u64 = 256;
+const PACE: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(3);
+const GUEST_STAYS: Duration = Duration::from_millis(400);
+
+// The script, in commits.
+const OPEN: u32 = 60;
+const RETURN: u32 = 200;
+/// Nothing has been evicted yet: every reader stands where it should before anything is.
+const MEET: u32 = 240;
+const WIDEN: u32 = 400;
+const STRIP: u32 = 500;
+const LET_GO: u32 = 800;
+const END: u32 = 1200;
+
+/// So many deliveries are read before a reader stalls or goes away.
+const BEFORE: usize = 5;
+
+/// What the run was, for whoever prints it.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) table: String,
+    pub(crate) totals: String,
+    pub(crate) checks: Checks,
+}
+
+/// The strings by which the server moves its readers.
+struct Strings {
+    ready: Receiver<()>,
+    over: Receiver<&'static str>,
+    return_now: Sender<()>,
+    go_on: Sender<()>,
+}
+
+/// What the server noted on the way.
+#[derive(Debug, Default)]
+struct Notes {
+    /// The index under which a token lost its policy.
+    fence: u64,
+    /// Who ended before the broker was closed.
+    early: Vec<&'static str>,
+}
+
+/// A reader's story, and what it was to be.
+type Told = (Seat, Record);
+
+pub(crate) fn run() -> Result<Report, Box<dyn Error>> {
+    let mut server = Server::new(BUFFER, Log::Kept)?;
+    let mut scheduler = Scheduler::new();
+    server.commit(cast::admit)?;
+    for _ in 0..OPEN {
+        scheduler.step(&mut server)?;
+    }
+    server.commit(|commit| cast::admit_guest(commit, Instant::now() + GUEST_STAYS))?;
+
+    let mut checks = Checks::default();
+    let stranger = server.broker.subscribe(Request::from(Query::default()));
+    checks.that("who shows no token is denied", matches!(stranger, Err(SubscribeError::Denied(_))));
+
+    let mut opened = Vec::new();
+    for seat in cast::seats() {
+        opened.push((open(&server, &seat)?, seat));
+    }
+    let (ready, is_ready) = unbounded();
+    let (over, is_over) = unbounded();
+    let (return_now, comes_back) = bounded(1);
+    let (go_on, goes_on) = bounded(1);
+    let (told, driven) = thread::scope(|scope| {
+        let mut handles: Vec<ScopedJoinHandle<'_, Told>> = Vec::new();
+        for (subscription, seat) in opened {
+            let back = Return {
+                broker: server.broker.downgrade(),
+                query: Query::parse(&seat.query).unwrap_or_default(),
+                principal: cast::principal(seat.token),
+                go_on: comes_back.clone(),
+            };
+            let mut record = Record::new(subscription.verdict(), Arc::clone(&server.store), ready.clone());
+            let (over, goes_on) = (over.clone(), goes_on.clone());
+            handles.push(scope.spawn(move || {
+                let record_ref = &mut record;
+                match seat.way {
+                    Way::Blocking => readers::blocking(subscription, record_ref),
+                    Way::Streaming => readers::streaming(subscription, record_ref),
+                    Way::Idling => readers::idling(subscription, record_ref),
+                    Way::Ringing => readers::ringing(subscription, record_ref),
+                    Way::Stalling => readers::stalling(subscription, record_ref, BEFORE, &goes_on),
+                    Way::Resuming => readers::resuming(subscription, record_ref, BEFORE, back),
+                }
+                let _ = over.send(seat.name);
+                (seat, record)
+            }));
+        }
+        let strings = Strings { ready: is_ready, over: is_over, return_now, go_on };
+        let driven = drive(&mut server, &mut scheduler, &strings, handles.len());
+        // However it went: nobody may wait for what will not come.
+        server.broker.close();
+        drop(strings);
+        let told: Vec<_> = handles.into_iter().map(ScopedJoinHandle::join).collect();
+        (told, driven.map_err(|error| error.to_string()))
+    });
+    let notes = driven?;
+    let told: Vec<Told> = told.into_iter().collect::<Result<_, _>>().map_err(|_| "a reader panicked")?;
+
+    check(&server, &told, &notes, &mut checks);
+    let stats = server.broker.stats();
+    let totals = format!(
+        "published: {} commits, {} of them with {} events; indexes up to {}; {} batches evicted",
+        server.log().len(),
+        stats.published_batches,
+        stats.published_events,
+        stats.latest_index,
+        stats.evicted_batches,
+    );
+    Ok(Report { table: tabulate(&told), totals, checks })
+}
+
+/// Opens a stream as a server would: from the query as it came, for whoever showed the token.
+fn open(server: &Server, seat: &Seat) -> Result<Subscription<Object>, Box<dyn Error>> {
+    let query = Query::parse(&seat.query)?;
+    let request = Request::from(query).principal(cast::principal(seat.token)).lag_policy(LagPolicy::Continue);
+    Ok(server.broker.subscribe(request)?)
+}
+
+/// The host's own loop: it commits, it minds its timer, and it follows the script.
+fn drive(
+    server: &mut Server,
+    scheduler: &mut Scheduler,
+    strings: &Strings,
+    readers: usize,
+) -> Result<Notes, Box<dyn Error>> {
+    let mut notes = Notes::default();
+    for number in OPEN..END {
+        match number {
+            RETURN => strings.return_now.send(())?,
+            MEET => {
+                for _ in 0..readers {
+                    strings.ready.recv_timeout(PATIENCE).map_err(|_| "a reader did not get going in time")?;
+                }
+            }
+            WIDEN => {
+                server.commit(cast::widen)?;
+            }
+            STRIP => {
+                let (token, _) = cast::member(cast::TEMPORARY).ok_or("there is no such token")?;
+                notes.fence = server.commit(|commit| cast::strip(commit, token))?;
+            }
+            LET_GO => strings.go_on.send(())?,
+            _ => {}
+        }
+        scheduler.step(server)?;
+        if number % 10 == 0 {
+            server.broker.tick();
+        }
+        thread::sleep(PACE);
+    }
+    // Two should have ended by themselves, long ago.
+    for _ in 0..2 {
+        let early = strings.over.recv_timeout(PATIENCE);
+        notes.early.push(early.map_err(|_| "a reader that should have ended did not")?);
+    }
+    notes.early.sort_unstable();
+    Ok(notes)
+}
+
+fn check(server: &Server, told: &[Told], notes: &Notes, checks: &mut Checks) {
+    let published = Published::new(server.log());
+    for (seat, record) in told {
+        let of = |what: &str| format!("{} {what}", seat.name);
+        let story = match seat.ending {
+            Ending::Revoked => published.read_up_to(notes.fence, seat.wants, record),
+            Ending::Closed | Ending::Expired => published.read_to_the_end(seat.from, seat.wants, record),
+        };
+        checks.result(&of("got what it asked for, and was told of all that it lost"), story);
+        let ended = match (seat.ending, &record.end) {
+            (Ending::Closed, Some(RecvError::Closed))
+            | (Ending::Revoked, Some(RecvError::Revoked(_)))
+            | (Ending::Expired, Some(RecvError::Expired)) => Ok(()),
+            (expected, end) => Err(format!("it ended by {end:?}, expected {expected:?}")),
+        };
+        checks.result(&of("ended as it should"), ended);
+        checks.that(&of("lost nothing before its start"), record.verdict == Verdict::Whole);
+        checks.that(
+            &of("read something, unless it was idle"),
+            (record.batches() > 0) == !matches!(seat.way, Way::Idling),
+        );
+        checks.that(&of("never saw an event before the state showed it"), record.ahead_of_state == 0);
+        let stats = (record.stats.batches, record.stats.events, record.stats.missed);
+        let counted = (record.batches() as u64, record.events() as u64, record.lost());
+        checks.that(&of("was counted as it counts itself"), stats == counted);
+        match seat.way {
+            Way::Stalling => checks.that(&of("and was overtaken"), record.lost() > 0),
+            Way::Resuming => checks.that(&of("and read on"), record.batches() > BEFORE),
+            _ => {}
+        }
+    }
+    checks.that("two ended while the broker was open", notes.early == ["idle guest (task)", "loses its policy"]);
+
+    let stats = server.broker.stats();
+    let batches = published.batches().len() as u64;
+    let last = server.log().last().map_or(0, event_broker::Batch::index);
+    checks.that("the broker counts the batches published", stats.published_batches == batches);
+    checks.that("the broker counts the events published", stats.published_events == published.events().count() as u64);
+    checks.that("the buffer holds as many batches as it should", stats.buffered_batches == BUFFER.min(batches));
+    checks.that("the rest was evicted", stats.evicted_batches == batches.saturating_sub(BUFFER));
+    checks.that("the latest index is that of the last commit", stats.latest_index == last);
+    checks.that("nobody is left", stats.subscriptions == 0);
+    checks.that("a closed broker takes nothing more", server.broker.publish(last + 1, []).is_err());
+    checks.that("some commits have no events", server.log().len() > published.batches().len());
+    checks.that("some commits have several", published.batches().iter().any(|batch| batch.events().len() > 3));
+    let indexes = || server.log().iter().map(event_broker::Batch::index);
+    let rises = || indexes().zip(indexes().skip(1));
+    checks.that("indexes rise", rises().all(|(before, after)| before < after));
+    checks.that("indexes have gaps", rises().any(|(before, after)| before + 1 < after));
+    published.check_events(&cast::secrets(), checks);
+}
+
+fn tabulate(told: &[Told]) -> String {
+    let columns = [
+        ("reader", false),
+        ("asked for", false),
+        ("start", false),
+        ("batches", true),
+        ("events", true),
+        ("lost", true),
+        ("ended because", false),
+    ];
+    let mut table = Table::new(columns);
+    for (seat, record) in told {
+        let asked = if seat.query.is_empty() { "(nothing named)".to_owned() } else { shorten(&seat.query) };
+        let start = match seat.way {
+            Way::Resuming => "oldest, then its token".to_owned(),
+            _ if seat.from > 0 => format!("index {}", seat.from),
+            _ => "oldest".to_owned(),
+        };
+        let end = record.end.as_ref().map_or_else(|| "it was never told".to_owned(), RecvError::to_string);
+        table.row([
+            seat.name.to_owned(),
+            asked,
+            start,
+            record.batches().to_string(),
+            record.events().to_string(),
+            record.lost().to_string(),
+            end,
+        ]);
+    }
+    table.to_string()
+}
+
+/// The sample node's id, cut, so that the table keeps to a screen.
+fn shorten(query: &str) -> String {
+    let head: String = crate::cluster::SAMPLE_NODE.chars().take(8).collect();
+    query.replace(crate::cluster::SAMPLE_NODE, &format!("{head}…"))
+}
