@@ -246,6 +246,7 @@ impl<P> Subscription<P> {
             Stand::Oldest => {
                 let oldest = self.core.log.oldest();
                 self.reader.place(oldest);
+                self.station.owner.meters.set_cursor(oldest);
                 if let Some(place) = self.core.log.read(oldest, |record| record.place) {
                     self.passed = place;
                 }

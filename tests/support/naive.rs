@@ -255,7 +255,12 @@ impl NaiveBroker {
     /// The first batch in reach at this place or a later one, or a wait for it.
     fn begin(&self, from: Place) -> (Stand, Verdict, Place) {
         let found = self.reach().iter().position(|batch| batch.place >= from);
-        let stand = found.map_or(Stand::Waiting(from), |found| Stand::At(self.oldest + found));
+        let stand = match found {
+            Some(found) => Stand::At(self.oldest + found),
+            // Whatever comes next is not before it: this is no wait.
+            None if from <= self.next_place() => Stand::At(self.log.len()),
+            None => Stand::Waiting(from),
+        };
         let verdict = if from < self.gone {
             Verdict::Lost { oldest: self.oldest_index() }
         } else if from.index > self.latest.saturating_add(1) {
