@@ -161,6 +161,8 @@ impl Pair<'_> {
     fn drain(&mut self, count: usize) -> bool {
         let number = self.slot.naive;
         let expected = self.naive.open_window(number);
+        // What cannot be foretold of a window is known once it was looked into.
+        let count = if expected == Window::Either { count.max(1) } else { count };
         let mut window = match (self.slot.real.drain(), expected) {
             (Err(error), Window::End(end)) => {
                 let end = Outcome::End(end);
