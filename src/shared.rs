@@ -102,6 +102,8 @@ pub(crate) struct Tally {
 impl Meters {
     /// The cursor of a subscription that waits for its place to come.
     pub(crate) const PENDING: Position = Position(u64::MAX);
+    /// The cursor of a subscription that will begin at the oldest batch of its first read.
+    pub(crate) const OLDEST: Position = Position(u64::MAX - 1);
 
     pub(crate) fn new() -> Self {
         let [cursor, batches, events, missed] = [const { 0 }; 4].map(AtomicU64::new);

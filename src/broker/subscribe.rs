@@ -111,7 +111,7 @@ impl<P> Core<P> {
         let meters = Meters::new();
         meters.set_cursor(match begins {
             Begins::At(position) => position,
-            Begins::Oldest => state.appender.oldest(),
+            Begins::Oldest => Meters::OLDEST,
             Begins::Pending => Meters::PENDING,
         });
         let shared = Shared {

@@ -13,9 +13,6 @@ impl<P> Subscription<P> {
     pub(super) fn attend(&mut self) -> Result<(), RecvError> {
         loop {
             let state = self.station.owner.gate.state();
-            if state == self.seen {
-                return Ok(());
-            }
             if state.is(Ending::Reset) {
                 return Err(self.end(RecvError::Reset));
             }
@@ -32,16 +29,18 @@ impl<P> Subscription<P> {
                     }
                     Err(denial) => return Err(self.end(RecvError::Revoked(denial))),
                 }
-                // Another change may have come while this was asked, or an end that outranks it.
+                // Another change may have come while this was asked, or an end that outranks it. What was seen with
+                // the question may hold an end as well, which is still to be told.
                 continue;
             }
-            if state.is(Ending::Expired) {
+            if state.is(Ending::Expired) || self.has_expired() {
                 return Err(self.end(RecvError::Expired));
             }
             if state.is(Ending::Cancelled) {
                 return Err(self.end(RecvError::Cancelled));
             }
             self.seen = state;
+            return Ok(());
         }
     }
 }

@@ -123,10 +123,13 @@ impl<P> Drop for Drain<'_, P> {
         if tally.batches > 0 {
             meters.add(*tally);
         }
-        if *dry && subscription.stand == super::Stand::Reading && subscription.reader.cursor() >= *end {
-            subscription.pass_all(*latest);
-        } else {
-            meters.set_cursor(subscription.reader.cursor());
+        // One that still waits for its place has no cursor to tell.
+        if subscription.stand == super::Stand::Reading {
+            if *dry && subscription.reader.cursor() >= *end {
+                subscription.pass_all(*latest);
+            } else {
+                meters.set_cursor(subscription.reader.cursor());
+            }
         }
         if subscription.station.has_doorbell() {
             if *dry {

@@ -65,6 +65,7 @@ impl<P> SubscriptionHandle<P> {
         let end = log.end().position;
         let cursor = match self.station.owner.meters.cursor() {
             Meters::PENDING => self.station.owner.begin.get().unwrap_or(end),
+            Meters::OLDEST => log.oldest(),
             cursor => cursor,
         };
         let nodes = &self.station.owner.nodes;

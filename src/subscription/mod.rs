@@ -246,11 +246,17 @@ impl<P> Subscription<P> {
                 self.attend()?;
                 continue;
             }
-            if self.expiry.is_some_and(|expiry| self.core.hooks.clock.now() >= expiry) {
+            if self.has_expired() {
                 return Err(self.end(RecvError::Expired));
             }
             return Ok((latest, end));
         }
+    }
+
+    /// Whether the grant has run out. Without an expiry the clock is not read.
+    #[inline]
+    fn has_expired(&self) -> bool {
+        self.expiry.is_some_and(|expiry| self.core.hooks.clock.now() >= expiry)
     }
 
     /// Whether the cursor is placed, after placing it if that can be done now.
@@ -261,6 +267,7 @@ impl<P> Subscription<P> {
             Stand::Oldest => {
                 let oldest = self.core.log.oldest();
                 self.reader.place(oldest);
+                self.station.owner.meters.set_cursor(oldest);
                 if let Some(place) = self.core.log.read(oldest, |record| record.place) {
                     self.passed = place;
                 }

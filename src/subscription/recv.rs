@@ -251,7 +251,12 @@ impl<P> Subscription<P> {
                 self.pass_all(latest);
                 end.closed
             }
-            Located::At(_) | Located::Lost(_) => true,
+            Located::At(_) => {
+                // It may have skipped what was evicted and not asked for.
+                self.station.owner.meters.set_cursor(self.reader.cursor());
+                true
+            }
+            Located::Lost(_) => true,
         }
     }
 

@@ -1,0 +1,354 @@
+//! Runs a script on the real broker and on the naive one, and compares all that can be seen of them.
+//! What must be seen is decided by the naive broker alone.
+
+mod read;
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use event_broker::{
+    Broker, Delivery, DeliveryRef, Epoch, Explanation, LagPolicy, Lagged, PublishErrorKind, RecvError,
+    RecvTimeoutError, Request, Start, SubscribeError, Subscription, Term, Token, TryRecvError, Verdict,
+};
+
+use super::hooks::{Count, Hands, Ledger, Load, Rules};
+use super::naive::{self, NaiveBroker, Refusal, Unpublished};
+use super::op::{Config, EventSpec, Kind, Op, RequestSpec, SLOTS, StartSpec};
+use super::reader::{End, Judgement, Outcome, Readiness};
+
+/// Runs a script, and panics where the two brokers differ.
+pub fn run_script(config: &Config, script: &[Op]) {
+    let mut driver = Driver::new(config);
+    for op in script {
+        driver.apply(op);
+        driver.settle();
+    }
+    driver.finish();
+}
+
+/// A subscription under test.
+struct Slot {
+    real: Subscription<Load>,
+    /// Its number in the naive broker.
+    naive: usize,
+    waker: Arc<Count>,
+    /// Set while the last thing it did was to find nothing as a task.
+    parked: bool,
+    /// The count of its waker when that was last looked at.
+    woken: u64,
+    bell: Option<Receiver<()>>,
+    /// The events that its predicate was asked about.
+    judged: Arc<Mutex<Vec<u64>>>,
+}
+
+struct Driver {
+    real: Broker<Load>,
+    naive: NaiveBroker,
+    rules: Rules,
+    clock: Hands,
+    ledger: Arc<Ledger>,
+    slots: [Option<Slot>; SLOTS],
+    tokens: Vec<(Token, naive::Token)>,
+}
+
+impl Driver {
+    fn new(config: &Config) -> Self {
+        let clock = Hands::new();
+        let rules = Rules::new(clock.clone());
+        let ledger = Arc::new(Ledger::default());
+        let mut builder = Broker::<Load>::builder()
+            .max_batches(config.max_batches)
+            .epoch(Epoch::from(1))
+            .clock(clock.clone())
+            .observer(Arc::clone(&ledger))
+            .weigher(|event| event.payload().weight);
+        if let Some(events) = config.max_events {
+            builder = builder.max_events(events);
+        }
+        if let Some(bytes) = config.max_bytes {
+            builder = builder.max_bytes(bytes);
+        }
+        if let Some(index) = config.initial_index {
+            builder = builder.initial_index(index);
+        }
+        if config.guarded {
+            builder = builder.authorizer(rules.clone());
+        }
+        Self {
+            real: builder.build().unwrap(),
+            naive: NaiveBroker::new(config.clone(), rules.clone(), clock.clone(), 1),
+            rules,
+            clock,
+            ledger,
+            slots: [const { None }; SLOTS],
+            tokens: Vec::new(),
+        }
+    }
+
+    fn index(&self, step: i64) -> u64 {
+        self.naive.latest.saturating_add_signed(step)
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Publish { step, events, change } => self.publish(self.index(*step), events, *change),
+            Op::Subscribe { slot, request } => self.subscribe(*slot, request),
+            Op::Read { slot, kind } => self.read(*slot, *kind),
+            Op::Doorbell { slot } => {
+                if let Some(slot) = &mut self.slots[*slot] {
+                    // Asked for again it is the same bell, and rings at once again.
+                    slot.bell = Some(slot.real.doorbell());
+                    slot.parked = false;
+                    slot.woken = slot.waker.get();
+                }
+            }
+            Op::Unsubscribe { slot } => self.unsubscribe(*slot),
+            Op::Cancel { slot } => {
+                if let Some(slot) = &self.slots[*slot] {
+                    slot.real.handle().cancel();
+                    self.naive.cancel(slot.naive);
+                }
+            }
+            Op::SetRule { principal, rule } => self.rules.set(principal, rule.clone()),
+            Op::AccessChanged { change } => {
+                self.real.access_changed(change.announced());
+                self.naive.change(*change);
+            }
+            Op::Advance { millis } => self.clock.advance(*millis),
+            Op::Tick => {
+                self.real.tick();
+                self.naive.tick();
+            }
+            Op::Explain { slot, event } => self.explain(*slot, event),
+            Op::HasInterest { topic, namespace, key } => {
+                let event =
+                    EventSpec { topic, kind: "", key, namespace, filter_keys: Vec::new(), weight: 0 };
+                assert_eq!(self.real.has_interest(*topic, *namespace, *key), self.naive.has_interest(&event));
+            }
+            Op::Reset { step, same_epoch } => {
+                let epoch = self.naive.epoch + u64::from(!same_epoch);
+                let index = self.index(*step);
+                self.real.reset(index, Epoch::from(epoch));
+                self.naive.reset(index, epoch);
+                assert_eq!(self.real.epoch(), Epoch::from(epoch));
+            }
+            Op::Close => {
+                self.real.close();
+                self.naive.close();
+                assert!(self.real.is_closed());
+            }
+        }
+    }
+
+    fn publish(&mut self, index: u64, events: &[EventSpec], change: Option<super::op::Change>) {
+        let facts = self.naive.number(events);
+        let carries = |place: usize| change.filter(|_| place == 0);
+        let batch: Vec<_> =
+            facts.iter().enumerate().map(|(place, fact)| fact.spec.event(fact.id, carries(place))).collect();
+        let ids: Vec<u64> = facts.iter().map(|fact| fact.id).collect();
+        let expected = self.naive.publish(index, facts, change);
+        let actual = self.real.publish(index, batch).map_err(|error| {
+            let back: Vec<u64> = error.events.iter().map(|event| event.payload().id).collect();
+            assert_eq!(back, ids, "a refused batch comes back whole");
+            match error.kind {
+                PublishErrorKind::Falling { index, latest } => Unpublished::Falling { index, latest },
+                PublishErrorKind::Past { index, initial } => Unpublished::Past { index, initial },
+                PublishErrorKind::Closed => Unpublished::Closed,
+                other => panic!("unknown refusal {other:?}"),
+            }
+        });
+        assert_eq!(actual, expected, "publish at {index}");
+    }
+
+    fn subscribe(&mut self, slot: usize, spec: &RequestSpec) {
+        self.unsubscribe(slot);
+        let (start, naive_start) = self.start(spec.start);
+        let judged = Arc::new(Mutex::new(Vec::new()));
+        let expected = self.naive.subscribe(spec.clone(), naive_start);
+        let actual = request(spec, start, &judged).and_then(|request| self.real.subscribe(request));
+        let (real, (naive, verdict)) = match (actual, expected) {
+            (Ok(real), Ok(naive)) => (real, naive),
+            (Err(error), Err(refusal)) => return assert_eq!(refused(&error), refusal, "{error}"),
+            (actual, expected) => panic!("subscribe gave {actual:?}, expected {expected:?}"),
+        };
+        let actual = match real.verdict() {
+            Verdict::Whole => naive::Verdict::Whole,
+            Verdict::Lost { oldest } => naive::Verdict::Lost { oldest },
+            Verdict::Future { latest } => naive::Verdict::Future { latest },
+            Verdict::OtherEpoch { oldest } => naive::Verdict::OtherEpoch { oldest },
+            other => panic!("unknown verdict {other:?}"),
+        };
+        assert_eq!(actual, verdict, "{naive_start:?}");
+        self.slots[slot] =
+            Some(Slot { real, naive, waker: Arc::default(), parked: false, woken: 0, bell: None, judged });
+        self.note_token(slot);
+    }
+
+    fn start(&self, start: StartSpec) -> (Start, naive::Start) {
+        match start {
+            StartSpec::Oldest => (Start::Oldest, naive::Start::Oldest),
+            StartSpec::Latest => (Start::Latest, naive::Start::Latest),
+            StartSpec::Index(step) => (Start::Index(self.index(step)), naive::Start::Index(self.index(step))),
+            StartSpec::Exactly(step) => (Start::Exactly(self.index(step)), naive::Start::Exactly(self.index(step))),
+            StartSpec::After(back) => {
+                let place = self.tokens.len().checked_sub(1 + usize::from(back)).unwrap_or(0);
+                match self.tokens.get(place) {
+                    Some((real, naive)) => (Start::After(*real), naive::Start::After(*naive)),
+                    None => (Start::Oldest, naive::Start::Oldest),
+                }
+            }
+        }
+    }
+
+    fn unsubscribe(&mut self, slot: usize) {
+        if let Some(slot) = self.slots[slot].take() {
+            self.naive.unsubscribe(slot.naive);
+            let handle = slot.real.handle();
+            drop(slot.real);
+            // A handle outlives its subscription, and then does nothing.
+            handle.cancel();
+            let mut judged = slot.judged.lock().unwrap().clone();
+            let all = judged.len();
+            judged.sort_unstable();
+            judged.dedup();
+            assert_eq!(judged.len(), all, "a predicate runs once for each event");
+        }
+    }
+
+    fn explain(&mut self, slot: usize, event: &EventSpec) {
+        let Some(slot) = &mut self.slots[slot] else { return };
+        let fact = naive::Fact { id: 0, spec: event.clone() };
+        let expected = self.naive.judge(&self.naive.readers[slot.naive], &fact);
+        let actual = match slot.real.explain(&event.event(0, None)) {
+            Explanation::Delivered => Judgement::Delivered,
+            Explanation::NoTerm => Judgement::NoTerm,
+            Explanation::OutOfScope => Judgement::OutOfScope,
+            Explanation::OtherType => Judgement::OtherType,
+            Explanation::NotGranted => Judgement::NotGranted,
+            Explanation::NotPermitted => Judgement::NotPermitted,
+            Explanation::Refused => Judgement::Refused,
+            other => panic!("unknown explanation {other:?}"),
+        };
+        assert_eq!(actual, expected);
+    }
+
+    /// Keeps where a reader stands, for later starts.
+    fn note_token(&mut self, slot: usize) {
+        if let Some(slot) = &self.slots[slot] {
+            let token: Token = slot.real.token().to_string().parse().unwrap();
+            assert_eq!(token, slot.real.token());
+            self.tokens.push((token, self.naive.readers[slot.naive].token));
+        }
+    }
+
+    /// After every step: who was woken, and what is counted.
+    fn settle(&mut self) {
+        for slot in self.slots.iter_mut().flatten() {
+            let count = slot.waker.get();
+            let expected = u64::from(slot.parked && self.naive.woken.contains(&slot.naive));
+            let request = &self.naive.readers[slot.naive].request;
+            assert_eq!(count - slot.woken, expected, "wake-ups of a reader, parked: {}, of {request:?}", slot.parked);
+            slot.woken = count;
+            slot.parked &= expected == 0;
+
+            let stats = slot.real.stats();
+            let reader = &self.naive.readers[slot.naive];
+            assert_eq!((stats.batches, stats.events, stats.missed), (reader.batches, reader.events, reader.missed));
+            if reader.ended.is_none() && !reader.reset {
+                assert_eq!(stats.lag, self.naive.lag(slot.naive), "lag at {:?} of {:?}", reader.stand, reader.request);
+            }
+        }
+        self.naive.woken.clear();
+        let stats = self.real.stats();
+        let totals = naive::Totals {
+            published_batches: stats.published_batches,
+            published_events: stats.published_events,
+            evicted_batches: stats.evicted_batches,
+            buffered_batches: stats.buffered_batches,
+            buffered_events: stats.buffered_events,
+            buffered_bytes: stats.buffered_bytes,
+            oldest_index: stats.oldest_index,
+            latest_index: stats.latest_index,
+            subscriptions: stats.subscriptions,
+        };
+        assert_eq!(totals, self.naive.totals());
+        assert_eq!(self.real.latest_index(), self.naive.latest);
+        assert_eq!(self.ledger.told(), self.naive.told);
+    }
+
+    /// Everybody reads to the end, and every token seen is resumed from.
+    fn finish(mut self) {
+        for slot in 0..SLOTS {
+            self.read(slot, Kind::TryAll);
+            self.settle();
+        }
+        for back in 0..u8::try_from(self.tokens.len().min(24)).unwrap_or(24) {
+            let request = RequestSpec {
+                start: StartSpec::After(back),
+                terms: Vec::new(),
+                filler: 0,
+                namespaces: vec!["*"],
+                types: Vec::new(),
+                refuses: None,
+                principal: "resumer",
+                goes_on: true,
+            };
+            self.subscribe(0, &request);
+            self.read(0, Kind::TryAll);
+            self.tokens.pop();
+            self.tokens.pop();
+            self.settle();
+        }
+        for slot in 0..SLOTS {
+            self.unsubscribe(slot);
+        }
+        assert_eq!(self.real.stats().subscriptions, 0);
+        assert_eq!(self.real.stats().terms, 0, "terms that nobody asks for are gone");
+    }
+}
+
+/// A request as the real broker takes it.
+fn request(
+    spec: &RequestSpec,
+    start: Start,
+    judged: &Arc<Mutex<Vec<u64>>>,
+) -> Result<Request<Load>, SubscribeError> {
+    let mut request = Request::<Load>::new()
+        .start(start)
+        .namespaces(spec.namespaces.iter().copied())
+        .principal(event_broker::Principal::new(spec.principal))
+        .lag_policy(if spec.goes_on { LagPolicy::Continue } else { LagPolicy::Close });
+    for (topic, key) in &spec.terms {
+        request = request.term(Term::new(*topic, *key)?);
+    }
+    for number in 0..spec.filler {
+        request = request.term(Term::new("A", format!("nobody's {number}"))?);
+    }
+    for kind in &spec.types {
+        request = request.event_type(*kind);
+    }
+    if let Some(rest) = spec.refuses {
+        let judged = Arc::clone(judged);
+        request = request.filter(move |event| {
+            if event.payload().id > 0 {
+                judged.lock().unwrap().push(event.payload().id);
+            }
+            event.payload().id % 3 != rest
+        });
+    }
+    Ok(request)
+}
+
+fn refused(error: &SubscribeError) -> Refusal {
+    match error {
+        SubscribeError::Invalid(_) => Refusal::Invalid,
+        SubscribeError::Denied(_) => Refusal::Denied,
+        SubscribeError::Closed => Refusal::Closed,
+        SubscribeError::Lost { index, oldest } => Refusal::Lost { index: *index, oldest: *oldest },
+        SubscribeError::Absent { index, next } => Refusal::Absent { index: *index, next: *next },
+        SubscribeError::Future { index, latest } => Refusal::Future { index: *index, latest: *latest },
+        other => panic!("unknown refusal {other:?}"),
+    }
+}

@@ -1,0 +1,286 @@
+//! Reads of every kind, each compared with what the naive reader gives.
+//! Opening, publishing and counting are one file up.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use super::*;
+use crate::support::naive::NaiveBroker;
+use crate::support::reader::Window;
+
+impl Driver {
+    pub(super) fn read(&mut self, slot: usize, kind: Kind) {
+        let Some(mut taken) = self.slots[slot].take() else { return };
+        let Self { naive, tokens, .. } = self;
+        let reader = &mut Pair { slot: &mut taken, naive, tokens };
+        match kind {
+            Kind::Try => {
+                reader.one(try_recv);
+            }
+            Kind::TryAll => while reader.one(try_recv) {},
+            Kind::Timeout => reader.timed(|real| real.recv_timeout(Duration::ZERO)),
+            Kind::Deadline => reader.timed(|real| real.recv_deadline(Instant::now())),
+            Kind::Block => {
+                reader.one_unless_empty(|real| outcome(real.recv()));
+            }
+            Kind::Poll => {
+                let waker = reader.waker();
+                let context = &mut Context::from_waker(&waker);
+                let expected = reader.naive.read(reader.slot.naive);
+                reader.compare(|real| polled(real.poll_recv(context)), &expected);
+                reader.slot.parked |= expected == Outcome::Empty;
+            }
+            Kind::Async => {
+                let waker = reader.waker();
+                let context = &mut Context::from_waker(&waker);
+                reader.one(|real| polled(Pin::new(&mut real.recv_async()).poll(context)));
+                // The future takes its waker with it.
+                reader.slot.parked = false;
+            }
+            Kind::Readable => reader.readable(),
+            Kind::Iter => (0..3).for_each(|_| reader.next_of_iterator()),
+            Kind::Stream => (0..3).for_each(|_| reader.next_of_stream()),
+            Kind::DrainAll => {
+                reader.drain(usize::MAX);
+            }
+            Kind::DrainTake(count) => {
+                reader.drain(count);
+            }
+            Kind::Ring { drain } => reader.ring(drain),
+        }
+        self.slots[slot] = Some(taken);
+        self.note_token(slot);
+    }
+}
+
+/// A subscription and its naive twin.
+struct Pair<'a> {
+    slot: &'a mut Slot,
+    naive: &'a mut NaiveBroker,
+    tokens: &'a mut Vec<(Token, naive::Token)>,
+}
+
+impl Pair<'_> {
+    fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.slot.waker))
+    }
+
+    /// One read. Whether there may be more.
+    fn one(&mut self, read: impl FnOnce(&mut Subscription<Load>) -> Seen) -> bool {
+        let expected = self.naive.read(self.slot.naive);
+        self.compare(read, &expected)
+    }
+
+    fn compare(&mut self, read: impl FnOnce(&mut Subscription<Load>) -> Seen, expected: &Outcome) -> bool {
+        let actual = read(&mut self.slot.real);
+        let token = self.naive.readers[self.slot.naive].token;
+        if let Some(delivered) = actual.token {
+            assert_eq!(delivered, self.slot.real.token());
+            self.tokens.push((delivered, token));
+        }
+        agree(&actual.outcome, expected);
+        goes_on(expected)
+    }
+
+    /// One read of a kind that would wait for good if nothing was there.
+    fn one_unless_empty(&mut self, read: impl FnOnce(&mut Subscription<Load>) -> Seen) -> bool {
+        match self.naive.read(self.slot.naive) {
+            Outcome::Empty => self.compare(try_recv, &Outcome::Empty),
+            expected => self.compare(read, &expected),
+        }
+    }
+
+    fn timed(&mut self, read: impl FnOnce(&mut Subscription<Load>) -> Result<Delivery<Load>, RecvTimeoutError>) {
+        let expected = self.naive.read(self.slot.naive);
+        self.compare(
+            |real| match read(real) {
+                Err(RecvTimeoutError::Timeout) => Seen::EMPTY,
+                Err(RecvTimeoutError::Recv(error)) => outcome(Err(error)),
+                Ok(delivery) => outcome(Ok(delivery)),
+            },
+            &expected,
+        );
+        // It has waited, and taken its word back.
+        self.slot.parked &= expected != Outcome::Empty;
+    }
+
+    fn readable(&mut self) {
+        let expected = self.naive.readiness(self.slot.naive);
+        let waker = self.waker();
+        let actual = self.slot.real.poll_readable(&mut Context::from_waker(&waker));
+        match (actual, expected) {
+            (Poll::Ready(()), Readiness::Ready | Readiness::Either) => {}
+            (Poll::Pending, Readiness::Pending) => self.slot.parked = true,
+            (Poll::Pending, Readiness::Either) => {
+                self.naive.pass_all(self.slot.naive);
+                self.slot.parked = true;
+            }
+            _ => panic!("readable gave {actual:?}, expected {expected:?}"),
+        }
+    }
+
+    fn next_of_iterator(&mut self) {
+        match self.naive.next_item(self.slot.naive) {
+            Some(Outcome::Empty) => {
+                self.compare(try_recv, &Outcome::Empty);
+            }
+            Some(expected) => {
+                self.compare(|real| outcome(real.iter().next().expect("an item")), &expected);
+            }
+            None => assert!(self.slot.real.iter().next().is_none(), "an iterator that is over stays over"),
+        }
+    }
+
+    #[cfg(not(feature = "stream"))]
+    fn next_of_stream(&mut self) {
+        self.next_of_iterator();
+    }
+
+    #[cfg(feature = "stream")]
+    fn next_of_stream(&mut self) {
+        use futures_core::Stream as _;
+
+        let waker = self.waker();
+        let context = &mut Context::from_waker(&waker);
+        match self.naive.next_item(self.slot.naive) {
+            Some(expected) => {
+                let read = |real: &mut Subscription<Load>| {
+                    polled(Pin::new(real).poll_next(context).map(|item| item.expect("an item")))
+                };
+                self.compare(read, &expected);
+                self.slot.parked |= expected == Outcome::Empty;
+            }
+            None => {
+                let actual = Pin::new(&mut self.slot.real).poll_next(context);
+                assert!(matches!(actual, Poll::Ready(None)), "a stream that is over stays over");
+            }
+        }
+    }
+
+    /// Reads up to so many from one window. Whether there may be more.
+    fn drain(&mut self, count: usize) -> bool {
+        let number = self.slot.naive;
+        let expected = self.naive.open_window(number);
+        // What cannot be foretold of a window is known once it was looked into.
+        let count = if expected == Window::Either { count.max(1) } else { count };
+        let mut window = match (self.slot.real.drain(), expected) {
+            (Err(error), Window::End(end)) => {
+                let end = Outcome::End(end);
+                agree(&outcome(Err(error)).outcome, &end);
+                return goes_on(&end);
+            }
+            (Err(RecvError::Closed), Window::Either) if self.naive.closed => {
+                assert_eq!(self.naive.read(number), Outcome::End(End::Closed));
+                return false;
+            }
+            (Ok(window), Window::Open | Window::Either) => window,
+            (actual, expected) => panic!("a window gave {actual:?}, expected {expected:?}"),
+        };
+        let mut items = window.iter();
+        for _ in 0..count {
+            let expected = self.naive.next_in_window(number);
+            let item = items.next();
+            if let Some(item) = &item {
+                self.tokens.push((item.token(), self.naive.readers[number].token));
+                assert_eq!(seen_ref(item), seen(&item.to_delivery()));
+            }
+            agree(&item.as_ref().map_or(Outcome::Empty, seen_ref), &expected);
+            if item.is_none() {
+                assert!(items.next().is_none(), "a window that is over stays over");
+                break;
+            }
+        }
+        false
+    }
+
+    /// The protocol of the doorbell: on a ring, read until nothing is left; without one, nothing is there. [20], G10
+    fn ring(&mut self, drain: bool) {
+        let rung = self.slot.bell.as_ref().is_none_or(|bell| bell.try_recv().is_ok());
+        let number = self.slot.naive;
+        let ended = self.naive.readers[number].ended.is_some();
+        if !rung && !ended {
+            match self.naive.read(number) {
+                // Time alone rings nothing.
+                expected @ (Outcome::Empty | Outcome::End(End::Expired)) => {
+                    self.compare(try_recv, &expected);
+                }
+                missed => panic!("no ring for {missed:?} of {:?}", self.naive.readers[number].request),
+            }
+        } else if drain {
+            while self.drain(usize::MAX) {}
+        } else {
+            while self.one(try_recv) {}
+        }
+    }
+}
+
+/// What a real read gave, and the delivery's token.
+struct Seen {
+    outcome: Outcome,
+    token: Option<Token>,
+}
+
+impl Seen {
+    const EMPTY: Self = Self { outcome: Outcome::Empty, token: None };
+}
+
+fn try_recv(real: &mut Subscription<Load>) -> Seen {
+    match real.try_recv() {
+        Err(TryRecvError::Empty) => Seen::EMPTY,
+        Err(TryRecvError::Recv(error)) => outcome(Err(error)),
+        Ok(delivery) => outcome(Ok(delivery)),
+    }
+}
+
+fn polled(poll: Poll<Result<Delivery<Load>, RecvError>>) -> Seen {
+    match poll {
+        Poll::Pending => Seen::EMPTY,
+        Poll::Ready(result) => outcome(result),
+    }
+}
+
+fn outcome(result: Result<Delivery<Load>, RecvError>) -> Seen {
+    let end = match result {
+        Ok(delivery) => return Seen { token: Some(delivery.token()), outcome: seen(&delivery) },
+        Err(RecvError::Reset) => End::Reset,
+        Err(RecvError::Revoked(_)) => End::Revoked,
+        Err(RecvError::Expired) => End::Expired,
+        Err(RecvError::Cancelled) => End::Cancelled,
+        Err(RecvError::Closed) => End::Closed,
+        Err(RecvError::Lagged(Lagged { missed, from, through, resumes_at, policy, .. })) => {
+            End::Lagged { missed, first: from, through, resumes_at, goes_on: policy == LagPolicy::Continue }
+        }
+        Err(other) => panic!("unknown end {other:?}"),
+    };
+    Seen { token: None, outcome: Outcome::End(end) }
+}
+
+fn seen(delivery: &Delivery<Load>) -> Outcome {
+    let ids: Vec<u64> = delivery.events().map(|event| event.payload().id).collect();
+    assert!(delivery.events().all(|event| event.index() == delivery.index()), "every event is stamped");
+    assert_eq!((ids.len(), delivery.is_empty()), (delivery.len(), false));
+    Outcome::Delivery { index: delivery.index(), ids, batch_len: delivery.batch_len() }
+}
+
+fn seen_ref(delivery: &DeliveryRef<'_, Load>) -> Outcome {
+    let ids: Vec<u64> = delivery.events().map(|event| event.payload().id).collect();
+    assert_eq!((ids.len(), delivery.is_empty()), (delivery.len(), false));
+    Outcome::Delivery { index: delivery.index(), ids, batch_len: delivery.batch_len() }
+}
+
+/// Whether there may be more to read after this.
+fn goes_on(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Delivery { .. } | Outcome::End(End::Lagged { goes_on: true, .. }))
+}
+
+/// Equal, but for the lower bound of a lost range, which need not be tight.
+fn agree(actual: &Outcome, expected: &Outcome) {
+    let mut actual = actual.clone();
+    if let (Outcome::End(End::Lagged { first: bound, .. }), Outcome::End(End::Lagged { first, .. })) =
+        (&mut actual, expected)
+    {
+        assert!(*bound <= *first, "lost from {first} on, and was told from {bound} on");
+        *bound = *first;
+    }
+    assert_eq!(actual, *expected);
+}

@@ -1,0 +1,202 @@
+//! The host's side of a test: payloads, rules as a table, a clock with hands, wakers and observers that count.
+//! Both brokers ask the same table, each in its own way.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Wake;
+use std::time::{Duration, Instant};
+
+use event_broker::{
+    AccessChange, AccessRequest, Authorizer, Clock, Denial, Event, Grant, Lagged, Observer, Principal, RecvError,
+    SubscriptionId,
+};
+
+use super::op::{Change, EventSpec, Rule};
+
+/// The payload of every event: its number in the run, which no other event has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub id: u64,
+    pub weight: u64,
+    pub change: Option<Change>,
+}
+
+impl EventSpec {
+    pub fn event(&self, id: u64, change: Option<Change>) -> Event<Load> {
+        Event::new(self.topic, self.kind, self.key, Load { id, weight: self.weight, change })
+            .with_namespace(self.namespace)
+            .with_filter_keys(self.filter_keys.iter().copied())
+    }
+}
+
+impl Change {
+    pub fn announced(self) -> AccessChange {
+        match self {
+            Self::TokenDeleted(id) => AccessChange::TokenDeleted(id.into()),
+            Self::Token(id) => AccessChange::Token(id.into()),
+            Self::Policy(name) => AccessChange::Policy(name.into()),
+            Self::Role(id) => AccessChange::Role(id.into()),
+            Self::Everyone => AccessChange::Everyone,
+        }
+    }
+}
+
+/// A clock that moves when the script says so.
+#[derive(Clone, Debug)]
+pub struct Hands {
+    started: Instant,
+    millis: Arc<AtomicU64>,
+}
+
+impl Hands {
+    pub fn new() -> Self {
+        Self { started: Instant::now(), millis: Arc::default() }
+    }
+
+    pub fn millis(&self) -> u64 {
+        self.millis.load(Ordering::SeqCst)
+    }
+
+    pub fn advance(&self, millis: u64) {
+        self.millis.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    pub fn at(&self, millis: u64) -> Instant {
+        self.started + Duration::from_millis(millis)
+    }
+}
+
+impl Clock for Hands {
+    fn now(&self) -> Instant {
+        self.at(self.millis())
+    }
+}
+
+/// The table of rules, shared by the authorizer of the real broker and the naive one.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    table: Arc<Mutex<BTreeMap<String, Rule>>>,
+    clock: Hands,
+}
+
+impl Rules {
+    pub fn new(clock: Hands) -> Self {
+        Self { table: Arc::default(), clock }
+    }
+
+    pub fn set(&self, principal: &str, rule: Rule) {
+        self.table.lock().unwrap().insert(principal.to_owned(), rule);
+    }
+
+    /// What the table says; a principal that it does not know may read everything.
+    pub fn of(&self, principal: &str) -> Rule {
+        self.table.lock().unwrap().get(principal).cloned().unwrap_or(Rule {
+            allowed: true,
+            namespaces: None,
+            ttl: None,
+            forbidden_key: None,
+            checks_events: true,
+            token: None,
+            policy: None,
+            role: None,
+        })
+    }
+}
+
+impl Authorizer<Load> for Rules {
+    fn authorize(&self, request: &AccessRequest<'_>) -> Result<Grant, Denial> {
+        let rule = self.of(request.principal().id());
+        if !rule.allowed {
+            return Err(Denial::new("by the table"));
+        }
+        let mut grant = match rule.namespaces {
+            Some(names) => Grant::namespaces(names),
+            None => Grant::all(),
+        };
+        if let Some(ttl) = rule.ttl {
+            grant = grant.expires_at(self.clock.at(self.clock.millis() + ttl));
+        }
+        if let Some(token) = rule.token {
+            grant = grant.resting_on_token(token);
+        }
+        if let Some(policy) = rule.policy {
+            grant = grant.resting_on_policy(policy);
+        }
+        if let Some(role) = rule.role {
+            grant = grant.resting_on_role(role);
+        }
+        Ok(if rule.checks_events { grant } else { grant.without_event_checks() })
+    }
+
+    fn permits(&self, principal: &Principal, event: &Event<Load>) -> bool {
+        self.of(principal.id()).forbidden_key.is_none_or(|forbidden| event.key() != forbidden)
+    }
+
+    fn changes(&self, event: &Event<Load>, changes: &mut Vec<AccessChange>) {
+        changes.extend(event.payload().change.map(Change::announced));
+    }
+}
+
+/// A waker that counts.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// What an observer was told, added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    pub published: u64,
+    pub events: u64,
+    pub evicted: u64,
+    pub evicted_through: u64,
+    pub subscribed: u64,
+    pub missed: u64,
+    pub ended: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<Told>);
+
+impl Ledger {
+    pub fn told(&self) -> Told {
+        *self.0.lock().unwrap()
+    }
+}
+
+impl Observer for Ledger {
+    fn on_publish(&self, _index: u64, events: usize) {
+        let mut told = self.0.lock().unwrap();
+        told.published += 1;
+        told.events += events as u64;
+    }
+
+    fn on_evict(&self, batches: u64, through: u64) {
+        let mut told = self.0.lock().unwrap();
+        told.evicted += batches;
+        told.evicted_through = through;
+    }
+
+    fn on_subscribe(&self, _id: SubscriptionId) {
+        self.0.lock().unwrap().subscribed += 1;
+    }
+
+    fn on_lag(&self, _id: SubscriptionId, lagged: &Lagged) {
+        self.0.lock().unwrap().missed += lagged.missed;
+    }
+
+    fn on_end(&self, _id: SubscriptionId, _end: Option<&RecvError>) {
+        self.0.lock().unwrap().ended += 1;
+    }
+}

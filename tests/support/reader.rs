@@ -1,0 +1,409 @@
+//! Readers of the naive broker: matching, fences, loss and ends, as plain conditions on plain structs.
+//! Waiting is not here: a naive reader only says what a read must give.
+
+use super::hooks::Hands;
+use super::naive::{Batch, Fact, NaiveBroker, Place, Token};
+use super::op::{EventSpec, RequestSpec, Rule};
+
+impl RequestSpec {
+    pub fn is_invalid(&self) -> bool {
+        self.terms.iter().any(|(topic, key)| topic.is_empty() || key.is_empty())
+            || self.namespaces.contains(&"")
+            || self.types.contains(&"")
+    }
+
+    /// The namespaces asked for; none if all are. [12]
+    pub fn named_namespaces(&self) -> Option<Vec<&'static str>> {
+        if self.namespaces.contains(&"*") {
+            None
+        } else if self.namespaces.is_empty() {
+            Some(vec!["default"])
+        } else {
+            Some(self.namespaces.clone())
+        }
+    }
+
+    pub fn matches_term(&self, event: &EventSpec) -> bool {
+        let everything = self.terms.is_empty() && self.filler == 0;
+        let matches = |(topic, key): &(&str, &str)| {
+            (*topic == "*" || *topic == event.topic)
+                && (*key == "*" || *key == event.key || event.filter_keys.contains(key))
+        };
+        everything || self.terms.iter().any(matches)
+    }
+
+    pub fn matches_scope(&self, event: &EventSpec) -> bool {
+        event.namespace.is_empty() || self.named_namespaces().is_none_or(|names| names.contains(&event.namespace))
+    }
+
+    /// [11], [12]: what a reader can lose.
+    pub fn matches(&self, event: &EventSpec) -> bool {
+        self.matches_term(event) && self.matches_scope(event)
+    }
+
+    pub fn asks_for(&self, batch: &Batch) -> bool {
+        batch.facts.iter().any(|fact| self.matches(&fact.spec))
+    }
+
+    pub fn matches_type(&self, event: &EventSpec) -> bool {
+        self.types.is_empty() || self.types.contains(&event.kind)
+    }
+}
+
+/// What the table granted when it was asked.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub rule: Rule,
+    pub expires_at: Option<u64>,
+}
+
+impl Grant {
+    pub fn admits(&self, event: &EventSpec) -> bool {
+        let names = self.rule.namespaces.as_ref();
+        event.namespace.is_empty() || names.is_none_or(|names| names.contains(&event.namespace))
+    }
+}
+
+/// Where a reader stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// At the oldest of its first read.
+    Oldest,
+    /// Before a batch of this place or a later one, which has not come.
+    Waiting(Place),
+    /// At a position: everything before it has been passed.
+    At(usize),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    Reset,
+    Revoked,
+    Expired,
+    Cancelled,
+    Lagged { missed: u64, first: u64, through: u64, resumes_at: u64, goes_on: bool },
+    Closed,
+}
+
+/// What a read gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Delivery { index: u64, ids: Vec<u64>, batch_len: usize },
+    Empty,
+    End(End),
+}
+
+/// Whether a reader that asks whether there is something to read is told so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    Ready,
+    Pending,
+    /// Only backlog from before the subscription lies ahead, none of which matches: it may be passed or not.
+    Either,
+}
+
+/// What opening a drain window gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Window {
+    End(End),
+    Open,
+    /// Open, or as if it had been drained; see [`Readiness::Either`].
+    Either,
+}
+
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub request: RequestSpec,
+    pub open: bool,
+    pub stand: Stand,
+    pub token: Token,
+    /// The position of the first batch that was published after it was opened.
+    pub opened_at: usize,
+    pub grant: Option<Grant>,
+    pub reset: bool,
+    pub token_deleted: bool,
+    pub must_ask: bool,
+    pub ticked: bool,
+    pub cancelled: bool,
+    pub ended: Option<End>,
+    /// Whether a stream or iterator has yielded the end.
+    pub over: bool,
+    pub batches: u64,
+    pub events: u64,
+    pub missed: u64,
+}
+
+impl Reader {
+    pub fn new(request: RequestSpec, stand: Stand, token: Token, opened_at: usize, grant: Option<Grant>) -> Self {
+        Self {
+            request,
+            open: true,
+            stand,
+            token,
+            opened_at,
+            grant,
+            reset: false,
+            token_deleted: false,
+            must_ask: false,
+            ticked: false,
+            cancelled: false,
+            ended: None,
+            over: false,
+            batches: 0,
+            events: 0,
+            missed: 0,
+        }
+    }
+
+    pub fn has_expired(&self, clock: &Hands) -> bool {
+        self.grant.as_ref().and_then(|grant| grant.expires_at).is_some_and(|expiry| expiry <= clock.millis())
+    }
+}
+
+/// Why an event is delivered or not, in the order of the judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    Delivered,
+    NoTerm,
+    OutOfScope,
+    OtherType,
+    NotGranted,
+    NotPermitted,
+    Refused,
+}
+
+impl NaiveBroker {
+    pub fn judge(&self, reader: &Reader, fact: &Fact) -> Judgement {
+        let request = &reader.request;
+        let rule = self.rules.of(request.principal);
+        if !request.matches_term(&fact.spec) {
+            Judgement::NoTerm
+        } else if !request.matches_scope(&fact.spec) {
+            Judgement::OutOfScope
+        } else if !request.matches_type(&fact.spec) {
+            Judgement::OtherType
+        } else if reader.grant.as_ref().is_some_and(|grant| !grant.admits(&fact.spec)) {
+            Judgement::NotGranted
+        } else if reader.grant.as_ref().is_some_and(|grant| grant.rule.checks_events)
+            && rule.forbidden_key == Some(fact.spec.key)
+        {
+            Judgement::NotPermitted
+        } else if request.refuses.is_some_and(|rest| fact.id % 3 == rest) {
+            Judgement::Refused
+        } else {
+            Judgement::Delivered
+        }
+    }
+
+    /// Everything that comes before data, in the order of precedence. [17], [18], [23]
+    fn mind(&mut self, number: usize) -> Result<(), End> {
+        if let Some(end) = &self.readers[number].ended {
+            return Err(end.clone());
+        }
+        let reader = &self.readers[number];
+        if reader.reset {
+            return Err(self.end(number, End::Reset));
+        }
+        if reader.token_deleted {
+            return Err(self.end(number, End::Revoked));
+        }
+        if reader.must_ask && self.config.guarded {
+            match self.ask(&reader.request) {
+                Some(grant) => self.readers[number].grant = Some(grant),
+                None => return Err(self.end(number, End::Revoked)),
+            }
+        }
+        self.readers[number].must_ask = false;
+        if self.readers[number].ticked || self.readers[number].has_expired(&self.clock) {
+            return Err(self.end(number, End::Expired));
+        }
+        if self.readers[number].cancelled {
+            return Err(self.end(number, End::Cancelled));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, number: usize, end: End) -> End {
+        self.readers[number].ended = Some(end.clone());
+        self.told.ended += 1;
+        end
+    }
+
+    /// The cursor, placed if it can be.
+    fn cursor(&mut self, number: usize) -> Option<usize> {
+        let reader = &mut self.readers[number];
+        match reader.stand {
+            Stand::At(position) => Some(position),
+            Stand::Waiting(_) => None,
+            Stand::Oldest => {
+                reader.stand = Stand::At(self.oldest);
+                if let Some(oldest) = self.log.get(self.oldest) {
+                    reader.token.place = oldest.place;
+                }
+                Some(self.oldest)
+            }
+        }
+    }
+
+    /// What was lost between a cursor and the oldest, if any of it was asked for. [22]
+    fn lost(&self, number: usize, cursor: usize) -> Option<End> {
+        let request = &self.readers[number].request;
+        let evicted = self.log.get(cursor..self.oldest)?;
+        let (first, last) = (evicted.first()?, evicted.last()?);
+        evicted.iter().any(|batch| request.asks_for(batch)).then(|| End::Lagged {
+            missed: evicted.len() as u64,
+            first: first.place.index,
+            through: last.place.index,
+            resumes_at: self.log[self.oldest].place.index,
+            goes_on: request.goes_on,
+        })
+    }
+
+    /// The reader ends there, or goes on at the oldest.
+    fn tell_lost(&mut self, number: usize, end: End) -> End {
+        let reader = &mut self.readers[number];
+        if let End::Lagged { missed, .. } = end {
+            reader.missed += missed;
+            self.told.missed += missed;
+        }
+        if !reader.request.goes_on {
+            return self.end(number, end);
+        }
+        reader.stand = Stand::At(self.oldest);
+        reader.token.place = self.log[self.oldest].place;
+        end
+    }
+
+    /// Whether anything that was asked for lies ahead of a cursor that has lost nothing.
+    fn ahead(&mut self, number: usize, cursor: usize) -> Readiness {
+        let cursor = cursor.max(self.oldest);
+        let reader = &mut self.readers[number];
+        reader.stand = Stand::At(cursor);
+        if self.log[cursor..].iter().any(|batch| reader.request.asks_for(batch)) {
+            Readiness::Ready
+        } else if cursor < reader.opened_at {
+            Readiness::Either
+        } else {
+            Readiness::Pending
+        }
+    }
+
+    /// A read of any kind that does not wait.
+    pub fn read(&mut self, number: usize) -> Outcome {
+        if let Err(end) = self.mind(number) {
+            return Outcome::End(end);
+        }
+        let Some(cursor) = self.cursor(number) else { return self.nothing(number) };
+        if let Some(end) = self.lost(number, cursor) {
+            return Outcome::End(self.tell_lost(number, end));
+        }
+        for position in cursor.max(self.oldest)..self.log.len() {
+            let batch = &self.log[position];
+            let reader = &self.readers[number];
+            let delivered = batch.facts.iter().filter(|fact| self.judge(reader, fact) == Judgement::Delivered);
+            let ids: Vec<u64> = delivered.map(|fact| fact.id).collect();
+            if !ids.is_empty() {
+                let (place, batch_len) = (batch.place, batch.facts.len());
+                let reader = &mut self.readers[number];
+                reader.stand = Stand::At(position + 1);
+                reader.token.place = place.next();
+                reader.batches += 1;
+                reader.events += ids.len() as u64;
+                return Outcome::Delivery { index: place.index, ids, batch_len };
+            }
+        }
+        self.nothing(number)
+    }
+
+    /// Everything there is has been passed.
+    fn nothing(&mut self, number: usize) -> Outcome {
+        self.pass_all(number);
+        if self.closed { Outcome::End(self.end(number, End::Closed)) } else { Outcome::Empty }
+    }
+
+    pub fn pass_all(&mut self, number: usize) {
+        let reader = &mut self.readers[number];
+        if let Stand::At(_) = reader.stand {
+            reader.stand = Stand::At(self.log.len());
+            reader.token.place = reader.token.place.max(Place::before(self.latest));
+        }
+    }
+
+    /// Opens a drain window: everything that comes before data is checked once. [20]
+    pub fn open_window(&mut self, number: usize) -> Window {
+        if let Err(end) = self.mind(number) {
+            return Window::End(end);
+        }
+        let Some(cursor) = self.cursor(number) else {
+            return if self.closed { Window::End(self.end(number, End::Closed)) } else { Window::Open };
+        };
+        if let Some(end) = self.lost(number, cursor) {
+            return Window::End(self.tell_lost(number, end));
+        }
+        match self.ahead(number, cursor) {
+            Readiness::Ready => Window::Open,
+            Readiness::Either => Window::Either,
+            Readiness::Pending => match self.nothing(number) {
+                Outcome::End(end) => Window::End(end),
+                _ => Window::Open,
+            },
+        }
+    }
+
+    /// The next item of an open window. As no script publishes while one is open, it is as a read; but an end is told
+    /// by the next window.
+    pub fn next_in_window(&mut self, number: usize) -> Outcome {
+        if self.readers[number].ended.is_some() {
+            return Outcome::Empty;
+        }
+        let (closed, ended) = (std::mem::take(&mut self.closed), self.told.ended);
+        let outcome = self.read(number);
+        self.closed = closed;
+        assert_eq!(self.told.ended, ended, "nothing ends within a window");
+        outcome
+    }
+
+    /// The next item of an iterator or stream: the end once, and for `Closed` not at all. [23]
+    pub fn next_item(&mut self, number: usize) -> Option<Outcome> {
+        let outcome = self.read(number);
+        if self.readers[number].ended.is_some() {
+            let over = std::mem::replace(&mut self.readers[number].over, true);
+            if over || outcome == Outcome::End(End::Closed) {
+                return None;
+            }
+        }
+        Some(outcome)
+    }
+
+    /// Whether there is a batch, a loss or an end to be told. Nothing is passed that might be delivered.
+    pub fn readiness(&mut self, number: usize) -> Readiness {
+        if self.mind(number).is_err() {
+            return Readiness::Ready;
+        }
+        let closed = if self.closed { Readiness::Ready } else { Readiness::Pending };
+        let Some(cursor) = self.cursor(number) else { return closed };
+        if self.lost(number, cursor).is_some() {
+            return Readiness::Ready;
+        }
+        match self.ahead(number, cursor) {
+            Readiness::Pending => {
+                self.pass_all(number);
+                closed
+            }
+            Readiness::Either if self.closed => Readiness::Ready,
+            readiness => readiness,
+        }
+    }
+
+    /// The batches ahead, if any of them was asked for. [27]
+    pub fn lag(&self, number: usize) -> u64 {
+        let reader = &self.readers[number];
+        let cursor = match reader.stand {
+            Stand::At(position) => position,
+            Stand::Oldest => self.oldest,
+            Stand::Waiting(_) => self.log.len(),
+        };
+        let ahead = &self.log[cursor..];
+        if ahead.iter().any(|batch| reader.request.asks_for(batch)) { ahead.len() as u64 } else { 0 }
+    }
+}
