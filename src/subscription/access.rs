@@ -35,7 +35,8 @@ impl<P> Subscription<P> {
                 // Another change may have come while this was asked, or an end that outranks it.
                 continue;
             }
-            if state.is(Ending::Expired) {
+            // By a tick, or by the clock alone: a cancel must not come before it either way.
+            if state.is(Ending::Expired) || self.has_expired() {
                 return Err(self.end(RecvError::Expired));
             }
             if state.is(Ending::Cancelled) {
@@ -43,5 +44,11 @@ impl<P> Subscription<P> {
             }
             self.seen = state;
         }
+    }
+
+    /// Whether the grant has run out. Without an expiry the clock is not read.
+    #[inline]
+    pub(super) fn has_expired(&self) -> bool {
+        self.expiry.is_some_and(|expiry| self.core.hooks.clock.now() >= expiry)
     }
 }

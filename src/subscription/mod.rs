@@ -246,7 +246,7 @@ impl<P> Subscription<P> {
                 self.attend()?;
                 continue;
             }
-            if self.expiry.is_some_and(|expiry| self.core.hooks.clock.now() >= expiry) {
+            if self.has_expired() {
                 return Err(self.end(RecvError::Expired));
             }
             return Ok((latest, end));
