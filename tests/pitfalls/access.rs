@@ -105,14 +105,14 @@ fn expired_tokens_do_not_live_on_in_idle_streams() {
     let rules = Rules::new(move |_| Ok(Grant::all().expires_at(expiry)));
     let broker = Broker::<u64>::builder().authorizer(rules).clock(hands.clone()).build().expect("defaults");
     let mut reader = broker.subscribe(asks("Job", "*")).expect("open");
-    let (wakes, waker) = Wakes::new();
+    let (woken, waker) = Wakes::new();
     let mut context = std::task::Context::from_waker(&waker);
     assert!(reader.poll_recv(&mut context).is_pending());
     broker.tick();
-    assert_eq!(wakes.count(), 0);
+    assert_eq!(woken.count(), 0);
     hands.turn(Duration::from_secs(61));
     broker.tick();
-    assert_eq!(wakes.count(), 1);
+    assert_eq!(woken.count(), 1);
     assert_end(&mut reader, &RecvError::Expired);
 }
 
