@@ -33,6 +33,7 @@ impl<P> Subscription<P> {
                 // the question may hold an end as well, which is still to be told.
                 continue;
             }
+            // By a tick, or by the clock alone: a cancel must not come before it either way.
             if state.is(Ending::Expired) || self.has_expired() {
                 return Err(self.end(RecvError::Expired));
             }

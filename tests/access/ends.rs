@@ -1,0 +1,92 @@
+//! Ends that hold at once, pair by pair.
+//! How each of them comes about alone is tested elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_broker::{AccessChange, Broker, Grant, LagPolicy, RecvError};
+
+use crate::common::{Hands, Rules, asks, assert_end, error_now, indexes_now, publish_all, who};
+
+/// What can end a subscription, in the order of precedence (semantics 23), and what a read says then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Reset,
+    Revoked,
+    Expired,
+    Cancelled,
+    Lagged,
+    Closed,
+}
+
+const ENDS: [End; 6] = [End::Reset, End::Revoked, End::Expired, End::Cancelled, End::Lagged, End::Closed];
+
+fn told(error: &RecvError) -> Option<End> {
+    Some(match error {
+        RecvError::Reset => End::Reset,
+        RecvError::Revoked(_) => End::Revoked,
+        RecvError::Expired => End::Expired,
+        RecvError::Cancelled => End::Cancelled,
+        RecvError::Lagged(_) => End::Lagged,
+        RecvError::Closed => End::Closed,
+        _ => return None,
+    })
+}
+
+/// Lets two ends happen in this order before the next read, and says which of them it tells. Access is taken back by
+/// a change that is asked about, or by a deleted token; a grant runs out by a tick, or by the clock alone.
+fn first_of(ends: [End; 2], by_deletion: bool, by_tick: bool) -> End {
+    let hands = Hands::new();
+    let expiry = hands.after(60);
+    let rules = Rules::new(move |_| Ok(Grant::all().expires_at(expiry)));
+    let broker = Broker::<u64>::builder()
+        .max_batches(2)
+        .authorizer(Arc::clone(&rules))
+        .clock(hands.clone())
+        .build()
+        .expect("bounds above zero");
+    let mut reader =
+        broker.subscribe(asks("Job", "*").principal(who("6f1c")).lag_policy(LagPolicy::Close)).expect("open");
+    publish_all(&broker, [1]);
+    assert_eq!(indexes_now(&mut reader), [1]);
+    for end in ends {
+        match end {
+            End::Reset => broker.reset(100, broker.epoch()),
+            End::Revoked if by_deletion => broker.access_changed(AccessChange::TokenDeleted("6f1c".into())),
+            End::Revoked => {
+                rules.deny();
+                broker.access_changed(AccessChange::Everyone);
+            }
+            End::Expired => {
+                hands.turn(Duration::from_secs(60));
+                if by_tick {
+                    broker.tick();
+                }
+            }
+            End::Cancelled => reader.handle().cancel(),
+            End::Lagged if broker.is_closed() => {}
+            End::Lagged => publish_all(&broker, 102..=105),
+            End::Closed => broker.close(),
+        }
+    }
+    let error = error_now(&mut reader);
+    assert_end(&mut reader, &error);
+    told(&error).expect("an end")
+}
+
+/// Of any two ends that hold at once the more important one is told, in whatever order they came.
+#[test]
+fn ends_have_an_order_of_precedence() {
+    for (place, first) in ENDS.into_iter().enumerate() {
+        for second in ENDS.into_iter().skip(place + 1) {
+            for (by_deletion, by_tick) in [(false, false), (false, true), (true, false), (true, true)] {
+                for ends in [[first, second], [second, first]] {
+                    // Nothing can be lost once the broker is closed.
+                    let expected = if ends == [End::Closed, End::Lagged] { End::Closed } else { first };
+                    let which = format!("{ends:?}, by deletion: {by_deletion}, by tick: {by_tick}");
+                    assert_eq!(first_of(ends, by_deletion, by_tick), expected, "{which}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Code of the host's that panics, calls back, or takes its time: the broker stays usable, and no other subscription
+//! notices (semantics 19, G7, G9).
+//! What the hooks decide is tested elsewhere.
+
+mod common;
+
+#[path = "hooks/host.rs"]
+mod host;
+#[path = "hooks/panics.rs"]
+mod panics;
+#[path = "hooks/reenter.rs"]
+mod reenter;
+#[path = "hooks/slow.rs"]
+mod slow;

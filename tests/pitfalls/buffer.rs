@@ -1,0 +1,218 @@
+//! The buffer and slow readers: what is kept, who is told of a loss, who waits for whom.
+//! Bounds of memory are measured in a test of their own.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use event_broker::{Broker, Event, LagPolicy, Observer, RecvError, Request, Start, SubscriptionId, TryRecvError};
+
+use crate::common::{
+    Wakes, asks, assert_empty, assert_end, broker_of, error_now, event, in_time, indexes_now, job, publish_all,
+};
+
+/// A buffer of 100 holds 100, not 101, and not a power of two (semantics 5).
+#[test]
+fn a_buffer_of_100_holds_100() {
+    for bound in [1, 2, 3, 100, 129] {
+        let broker = broker_of(bound);
+        publish_all(&broker, 1..=300);
+        let stats = broker.stats();
+        assert_eq!((stats.buffered_batches, stats.evicted_batches), (bound, 300 - bound));
+        let mut reader = broker.subscribe(Request::new()).expect("open");
+        assert_eq!(indexes_now(&mut reader), (301 - bound..=300).collect::<Vec<_>>());
+    }
+}
+
+/// Large commits are bounded too: by events, and by bytes (semantics 5).
+#[test]
+fn large_commits_are_bounded_by_events_and_bytes() {
+    let commit = |events: usize| (0..events).map(|_| job("web")).collect::<Vec<_>>();
+    let broker = Broker::<u64>::builder().max_events(10).build().expect("bounds above zero");
+    for (index, events) in [(1, 4), (2, 4), (3, 2), (4, 3)] {
+        broker.publish(index, commit(events)).expect("rising");
+    }
+    assert_eq!((broker.stats().oldest_index, broker.stats().buffered_events), (Some(2), 9));
+    broker.publish(5, commit(1_000)).expect("rising");
+    assert_eq!((broker.stats().oldest_index, broker.stats().buffered_events), (Some(5), 1_000), "the newest stays");
+
+    let weigh = |event: &Event<u64>| event.filter_keys().len() as u64;
+    let broker = Broker::<u64>::builder().max_bytes(5).weigher(weigh).build().expect("bounds above zero");
+    for index in 1..=3 {
+        broker.publish(index, [job("web").with_filter_keys(["a", "b"])]).expect("rising");
+    }
+    assert_eq!((broker.stats().oldest_index, broker.stats().buffered_bytes), (Some(2), 4));
+}
+
+/// A stalled reader keeps nothing: what is out of reach is dropped, however far back it stands (semantics 7).
+#[test]
+fn a_stalled_reader_keeps_no_batch() {
+    let broker = Broker::<Arc<()>>::builder().max_batches(8).build().expect("a bound above zero");
+    let alive = Arc::new(());
+    let publish = |index| {
+        broker.publish(index, [Event::new("Job", "Changed", "web", Arc::clone(&alive))]).expect("rising");
+    };
+    let mut stalled = broker.subscribe(Request::new()).expect("open");
+    publish(1);
+    let kept = stalled.recv().expect("one");
+    for index in 2..=1_000 {
+        publish(index);
+    }
+    // The retention, an eighth of it, what the user keeps, and this handle.
+    assert!(Arc::strong_count(&alive) <= 8 + 1 + 1 + 1, "{}", Arc::strong_count(&alive));
+    drop(kept);
+    assert!(Arc::strong_count(&alive) <= 8 + 1 + 1);
+    drop(broker);
+    drop(stalled);
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+/// A reader at the very edge has lost nothing and is told nothing; one batch further it has (semantics 22).
+#[test]
+fn a_reader_at_the_edge_has_lost_nothing() {
+    let broker = broker_of(3);
+    let reader = || broker.subscribe(Request::new().start(Start::Latest)).expect("open");
+    let mut edge = reader();
+    publish_all(&broker, 1..=3);
+    assert_eq!(indexes_now(&mut edge), [1, 2, 3]);
+    publish_all(&broker, 4..=6);
+    let mut beyond = reader();
+    assert_eq!(indexes_now(&mut edge), [4, 5, 6], "the buffer is full of what it has not read, and nothing is lost");
+    publish_all(&broker, 7..=10);
+    assert_eq!(error_now(&mut beyond).lagged().expect("overtaken").missed, 1);
+}
+
+/// A loss is data: how many, which, and where it goes on; and a loop that stops on errors can tell it from an end
+/// (semantics 22).
+#[test]
+fn a_loss_is_counted_and_no_silent_end() {
+    let broker = broker_of(2);
+    let asked = |policy| broker.subscribe(Request::new().start(Start::Latest).lag_policy(policy)).expect("open");
+    let (mut closing, mut going_on) = (asked(LagPolicy::Close), asked(LagPolicy::Continue));
+    publish_all(&broker, [3, 5, 5, 9, 12]);
+    let error = error_now(&mut going_on);
+    let lagged = error.lagged().expect("overtaken").clone();
+    assert_eq!((lagged.missed, lagged.from, lagged.through, lagged.resumes_at), (3, 0, 5, 9));
+    assert!(!error.is_terminal());
+    assert_eq!(indexes_now(&mut going_on), [9, 12]);
+    assert_eq!(going_on.stats().missed, 3);
+    let end = error_now(&mut closing);
+    assert_eq!(end.lagged().map(|lagged| lagged.missed), Some(3));
+    assert_end(&mut closing, &end);
+}
+
+/// The read that does not wait tells a loss too (semantics 22).
+#[test]
+fn reads_that_do_not_wait_tell_a_loss() {
+    let broker = broker_of(1);
+    let open = || broker.subscribe(Request::new().start(Start::Latest)).expect("open");
+    let (mut tried, mut drained) = (open(), open());
+    publish_all(&broker, 1..=2);
+    assert!(matches!(tried.try_recv(), Err(TryRecvError::Recv(RecvError::Lagged(_)))));
+    assert!(matches!(drained.drain(), Err(RecvError::Lagged(_))));
+}
+
+/// Capacity is what was asked for, so the lag of a reader is what it was told (semantics 5, 27).
+#[test]
+fn lag_is_counted_in_what_was_asked_for() {
+    let broker = broker_of(100);
+    let mut reader = broker.subscribe(Request::new().start(Start::Latest)).expect("open");
+    publish_all(&broker, 1..=100);
+    assert_eq!(reader.stats().lag, 100);
+    assert_eq!(indexes_now(&mut reader).len(), 100);
+    assert_eq!(reader.stats().lag, 0);
+}
+
+/// A publish wakes those who wait for what it holds, and no other (the index of interest).
+#[test]
+fn an_append_wakes_only_whom_it_concerns() {
+    let broker = broker_of(100);
+    let mut readers: Vec<_> =
+        (0..1_000).map(|n| (broker.subscribe(asks("Job", &format!("job-{n}"))).expect("open"), Wakes::new())).collect();
+    for (reader, (_, waker)) in &mut readers {
+        assert!(reader.poll_recv(&mut std::task::Context::from_waker(waker)).is_pending());
+    }
+    broker.publish(1, [job("job-7"), job("nobody"), event("Node", "job-8")]).expect("the first");
+    let woken: Vec<_> = (0..).zip(&readers).filter(|(_, (_, (wakes, _)))| wakes.count() > 0).map(|(n, _)| n).collect();
+    assert_eq!(woken, [7]);
+    assert_eq!(broker.stats().wakeups, 1);
+}
+
+/// A stuck reader stalls nobody: not those who publish, not those who read or subscribe (G7).
+#[test]
+fn one_stuck_reader_stalls_nobody() {
+    in_time(|| {
+        let broker = broker_of(4);
+        let (stuck, is_stuck) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let mut reader = broker
+            .subscribe(Request::new().filter(move |_| {
+                stuck.send(()).expect("the test waits for it");
+                released.recv().is_err()
+            }))
+            .expect("open");
+        publish_all(&broker, [1]);
+        let stuck = thread::spawn(move || reader.try_recv().map(|delivery| delivery.index()));
+        is_stuck.recv().expect("it is in its predicate");
+        publish_all(&broker, 2..=100);
+        let mut other = broker.subscribe(Request::new()).expect("open");
+        assert_eq!(indexes_now(&mut other), [97, 98, 99, 100]);
+        assert_eq!(broker.stats().published_batches, 100);
+        drop(release);
+        assert_eq!(stuck.join().expect("it ends"), Ok(1));
+    });
+}
+
+/// Payloads are dropped with no lock held: a drop that uses the broker comes through (semantics 19).
+#[test]
+fn values_are_not_dropped_under_a_lock() {
+    struct Reenters(Mutex<Option<Broker<Self>>>, mpsc::Sender<u64>);
+    impl Drop for Reenters {
+        fn drop(&mut self) {
+            if let Some(broker) = self.0.lock().ok().and_then(|mut broker| broker.take()) {
+                drop(broker.subscribe(Request::new()).expect("open"));
+                self.1.send(broker.stats().evicted_batches).expect("the test waits for it");
+            }
+        }
+    }
+    in_time(|| {
+        let broker = Broker::<Reenters>::builder().max_batches(1).build().expect("a bound above zero");
+        let (dropped, seen) = mpsc::channel();
+        for index in 1..=20 {
+            let payload = Reenters(Mutex::new(Some(broker.clone())), dropped.clone());
+            broker.publish(index, [Event::new("Job", "Changed", "web", payload)]).expect("rising");
+        }
+        assert!(seen.try_iter().count() >= 18, "all but the newest, and at most an eighth more");
+        // The last holds the broker that holds it.
+        broker.reset(20, broker.epoch());
+    });
+}
+
+/// An observer is told of a loss with no lock held (semantics 19, 27).
+#[test]
+fn a_loss_is_told_outside_the_locks() {
+    struct Asks(Mutex<Option<Broker<u64>>>);
+    impl Observer for Asks {
+        fn on_lag(&self, _: SubscriptionId, _: &event_broker::Lagged) {
+            if let Some(broker) = self.0.lock().ok().and_then(|mut broker| broker.take()) {
+                broker.publish(100, [job("web")]).expect("rising");
+            }
+        }
+    }
+    in_time(|| {
+        let observer = Arc::new(Asks(Mutex::new(None)));
+        let broker = Broker::builder().max_batches(2).observer(Arc::clone(&observer)).build().expect("bounds");
+        let mut reader =
+            broker.subscribe(Request::new().start(Start::Latest).lag_policy(LagPolicy::Continue)).expect("open");
+        publish_all(&broker, 1..=3);
+        *observer.0.lock().expect("free") = Some(broker.clone());
+        assert!(error_now(&mut reader).lagged().is_some());
+        // What came while it was told may have pushed the oldest out again: then that is told as well.
+        let rest = match reader.try_recv() {
+            Err(TryRecvError::Recv(RecvError::Lagged(lagged))) => lagged.missed,
+            other => panic!("2 was lost while 1 was told of, got {other:?}"),
+        };
+        assert_eq!((rest, indexes_now(&mut reader)), (1, vec![3, 100]));
+        assert_empty(&mut reader);
+    });
+}
