@@ -73,17 +73,6 @@ impl Selection<'_> {
         };
         Events { events, which }
     }
-
-    /// The ordinals of the selected events, or `None` for all.
-    #[cfg(feature = "json")]
-    pub(crate) fn ordinals(&self) -> Option<Box<[u32]>> {
-        match self {
-            Self::All => None,
-            Self::Bits(bits) => Some((0..u64::BITS).filter(|ordinal| bits >> ordinal & 1 == 1).collect()),
-            Self::Ordinals(ordinals) => Some((*ordinals).into()),
-            Self::Owned(ordinals) => Some(ordinals.clone()),
-        }
-    }
 }
 
 /// The matching events of a delivery, in the order of the commit.
@@ -113,6 +102,12 @@ impl<P> Events<'_, P> {
             }
             Which::Ordinals(ordinals) => usize::try_from(*ordinals.next()?).ok(),
         }
+    }
+
+    /// The places of these events among all events of the batch, rising.
+    #[cfg(feature = "json")]
+    pub(crate) fn ordinals(mut self) -> impl Iterator<Item = usize> {
+        std::iter::from_fn(move || self.next_ordinal())
     }
 
     /// The next event with its place in the batch.

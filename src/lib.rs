@@ -10,6 +10,8 @@ mod event;
 mod filter;
 #[cfg(feature = "json")]
 mod frame;
+#[cfg(feature = "json")]
+mod frames;
 mod gate;
 mod interest;
 mod log;
@@ -41,6 +43,10 @@ pub use error::{
 pub use event::{Batch, BatchBuilder, Event};
 #[cfg(feature = "json")]
 pub use frame::{DecodeError, DecodeErrorKind, Decoder, EncodeError, Frame, FrameReader, Incoming, ReadError};
+#[cfg(all(feature = "json", feature = "stream"))]
+pub use frames::FrameStream;
+#[cfg(feature = "json")]
+pub use frames::{FrameError, FrameOptions, Frames, HeartbeatError, WriteError};
 pub use name::{EventType, Key, Namespace, Topic};
 pub use observer::Observer;
 pub use request::{InvalidRequest, LagPolicy, Named, Request, Scope, Start, Term};

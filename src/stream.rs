@@ -19,7 +19,7 @@ impl<P> Stream for Subscription<P> {
         let this = self.get_mut();
         this.poll_recv(context).map(|result| match result {
             Ok(delivery) => Some(Ok(delivery)),
-            Err(error) => this.last_item(error),
+            Err(error) => this.last_error(error).map(Err),
         })
     }
 }

@@ -107,7 +107,6 @@ impl FrameCache {
     }
 
     /// The frame of the events at these ordinals, which rise and lie within the batch.
-    #[cfg_attr(any(not(test), broker_loom), expect(dead_code, reason = "the frames of a subscription take it"))]
     pub(crate) fn part<P: Serialize>(
         &self,
         index: u64,

@@ -12,10 +12,6 @@ mod tests;
 pub use bytes::Frame;
 pub use decode::{DecodeError, DecodeErrorKind, Decoder};
 pub use encode::EncodeError;
-#[cfg_attr(
-    any(not(test), broker_loom),
-    expect(unused_imports, reason = "the log's slots and the frames of a subscription take it")
-)]
 pub(crate) use encode::FrameCache;
 pub use line::Incoming;
 pub use read::{FrameReader, ReadError};

@@ -196,6 +196,21 @@ impl<P> Subscription<P> {
         Token::new(self.epoch, self.passed)
     }
 
+    /// The highest index that is certainly finished for this reader: all of it and below was delivered, told as lost,
+    /// or not asked for. One below the place where the reader stands, since a further batch of that index may come;
+    /// none while the reader waits for an index that the broker has not reached.
+    #[cfg(feature = "json")]
+    pub(crate) fn finished(&self) -> Option<u64> {
+        let Place { index, .. } = self.passed;
+        if index > self.core.log.latest_index() { None } else { index.checked_sub(1) }
+    }
+
+    /// The end that a read would give before it looks for a batch, if there is one.
+    #[cfg(feature = "json")]
+    pub(crate) fn mind(&mut self) -> Result<(), RecvError> {
+        self.look().map(drop)
+    }
+
     /// A handle to watch or end this subscription from elsewhere.
     pub fn handle(&self) -> SubscriptionHandle<P> {
         SubscriptionHandle::new(Arc::clone(&self.core), Arc::clone(&self.station))

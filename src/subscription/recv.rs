@@ -295,16 +295,16 @@ impl<P> Subscription<P> {
         result
     }
 
-    /// The next item of an iterator or stream that ended with `error`: the end once, and then none.
-    pub(crate) fn last_item(&mut self, error: RecvError) -> Option<Result<Delivery<P>, RecvError>> {
+    /// What an iterator or stream yields for `error`: an end once, and then none.
+    pub(crate) fn last_error(&mut self, error: RecvError) -> Option<RecvError> {
         if !error.is_terminal() {
-            return Some(Err(error));
+            return Some(error);
         }
         let over = std::mem::replace(&mut self.ended, Ended::Over(Box::new(error.clone())));
         match over {
             Ended::Over(_) => None,
             _ if error == RecvError::Closed => None,
-            _ => Some(Err(error)),
+            _ => Some(error),
         }
     }
 }
@@ -350,7 +350,7 @@ impl<P> Iterator for Iter<'_, P> {
     fn next(&mut self) -> Option<Self::Item> {
         match self.subscription.recv() {
             Ok(delivery) => Some(Ok(delivery)),
-            Err(error) => self.subscription.last_item(error),
+            Err(error) => self.subscription.last_error(error).map(Err),
         }
     }
 }

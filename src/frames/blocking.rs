@@ -1,0 +1,248 @@
+//! Frames for a thread: an iterator that waits, a look that does not, and a loop over any writer.
+//! The writer is the caller's, and so is what happens when it fails.
+
+use std::fmt;
+use std::io::Write;
+use std::iter::FusedIterator;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::delivery::Delivery;
+use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
+use crate::frame::Frame;
+use crate::frames::error::{FrameError, WriteError};
+use crate::frames::options::FrameOptions;
+use crate::subscription::Subscription;
+
+impl<P> Subscription<P> {
+    /// Reads on as frames, on a thread of the reader's own.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, FrameOptions, Request};
+    ///
+    /// let broker = Broker::<u32>::new();
+    /// let reader = broker.subscribe(Request::new())?;
+    /// broker.publish(7, [Event::new("Job", "JobRegistered", "web", 1)])?;
+    /// drop(broker);
+    ///
+    /// let frames: Vec<_> = reader.into_frames(FrameOptions::new().tokens(true)).collect::<Result<_, _>>()?;
+    /// let [opening, batch] = &frames[..] else { panic!("all that was published, and the end") };
+    /// assert_eq!(opening.as_str(), "{}\n");
+    /// assert!(batch.as_str().contains(r#"],"Token":""#));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn into_frames(self, options: FrameOptions) -> Frames<P> {
+        Frames { subscription: self, options, state: State::Unopened }
+    }
+}
+
+/// A subscription as frames: the opening heartbeat `{}`, then a frame for each delivery, and a heartbeat whenever the
+/// interval passes without a frame.
+///
+/// Iterating waits. The interval counts from the last frame that was given, so whoever stalls gathers no heartbeats.
+/// No error goes in-band: the end is the last item, as an error; for [`RecvError::Closed`] there is none. A loss that
+/// is no end, and a payload that refuses to be JSON, are items like any other; of the latter the delivery has been
+/// passed, and the stream goes on.
+///
+/// Frames obey the fence: once access was taken back, nothing more is given, also of what was readable before.
+///
+/// # Panics
+///
+/// As [`Subscription::recv`], and if a payload's `Serialize` does; then the delivery has been passed.
+pub struct Frames<P> {
+    subscription: Subscription<P>,
+    options: FrameOptions,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Unopened,
+    /// The last frame was given then.
+    Given(Instant),
+}
+
+impl<P> Frames<P> {
+    /// The subscription: where it stands, its numbers, its handle.
+    pub fn subscription(&self) -> &Subscription<P> {
+        &self.subscription
+    }
+
+    /// The options.
+    pub fn options(&self) -> FrameOptions {
+        self.options
+    }
+
+    /// Gives the subscription back, at the place where the frames got to.
+    pub fn into_subscription(self) -> Subscription<P> {
+        self.subscription
+    }
+
+    fn give(&mut self, frame: Frame) -> Frame {
+        self.state = State::Given(Instant::now());
+        frame
+    }
+
+    fn beat(&mut self) -> Frame {
+        let frame = self.options.beat(&self.subscription);
+        self.give(frame)
+    }
+
+    /// The opening heartbeat, unless it was given. Whoever has lost access already is not told "still here".
+    fn open(&mut self) -> Result<Option<Frame>, RecvError> {
+        match self.state {
+            State::Given(_) => Ok(None),
+            State::Unopened => {
+                self.subscription.mind()?;
+                Ok(Some(self.give(Frame::heartbeat())))
+            }
+        }
+    }
+
+    /// When the next heartbeat is due; never, if the clock cannot say it.
+    fn due(&self) -> Option<Instant> {
+        match self.state {
+            State::Unopened => None,
+            State::Given(last) => last.checked_add(self.options.heartbeat_interval()),
+        }
+    }
+}
+
+impl<P: Serialize> Frames<P> {
+    /// The next frame, if there is one now: for hosts that poll, or that have a doorbell.
+    ///
+    /// `None` means that everything published before the call has been given, and that no heartbeat is due.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, FrameError, FrameOptions, RecvError, Request};
+    ///
+    /// let broker = Broker::<u32>::new();
+    /// let mut frames = broker.subscribe(Request::new())?.into_frames(FrameOptions::new());
+    /// assert_eq!(frames.try_frame()?.unwrap().as_str(), "{}\n");
+    /// assert_eq!(frames.try_frame()?, None);
+    /// broker.publish(7, [Event::new("Job", "JobRegistered", "web", 1)])?;
+    /// assert!(frames.try_frame()?.unwrap().as_str().starts_with(r#"{"Index":7,"#));
+    /// drop(broker);
+    /// assert_eq!(frames.try_frame(), Err(FrameError::Recv(RecvError::Closed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As the items of the iterator, but an end repeats on every further call, also [`RecvError::Closed`].
+    ///
+    /// # Panics
+    ///
+    /// As the iterator.
+    pub fn try_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        if let Some(opening) = self.open()? {
+            return Ok(Some(opening));
+        }
+        match self.subscription.try_recv() {
+            Ok(delivery) => self.frame(&delivery).map(Some),
+            Err(TryRecvError::Empty) => {
+                let is_due = self.due().is_some_and(|due| due <= Instant::now());
+                Ok(is_due.then(|| self.beat()))
+            }
+            Err(TryRecvError::Recv(error)) => Err(error.into()),
+        }
+    }
+
+    /// Writes frames until the subscription has something else to say, and returns that: its end, or a loss after
+    /// which calling again goes on.
+    ///
+    /// A frame is one `write_all`, newline included, and the writer is flushed before every wait and at the end. It
+    /// should not keep frames for itself beyond that: what it holds back is outside the fence.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, FrameOptions, RecvError, Request};
+    ///
+    /// let broker = Broker::<u32>::new();
+    /// let mut frames = broker.subscribe(Request::new())?.into_frames(FrameOptions::new());
+    /// broker.publish(7, [Event::new("Job", "JobRegistered", "web", 1)])?;
+    /// drop(broker);
+    ///
+    /// let mut written = Vec::new(); // or whatever the server has: a socket, a pipe
+    /// assert_eq!(frames.write_to(&mut written)?, RecvError::Closed);
+    /// assert!(written.starts_with(b"{}\n{\"Index\":7,"));
+    /// assert!(written.ends_with(b"]}\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the writer fails, which leaves the frame it was given half-written at worst, and read in any case. If an
+    /// event refuses to be JSON: then nothing of its delivery was written, and calling again goes on behind it.
+    ///
+    /// # Panics
+    ///
+    /// As the iterator, and if the writer panics.
+    pub fn write_to(&mut self, mut writer: impl Write) -> Result<RecvError, WriteError> {
+        let error = loop {
+            let frame = match self.try_frame() {
+                Ok(Some(frame)) => Ok(frame),
+                Ok(None) => {
+                    writer.flush()?;
+                    self.wait()
+                }
+                Err(error) => Err(error),
+            };
+            match frame {
+                Ok(frame) => writer.write_all(&frame)?,
+                Err(error) => break error,
+            }
+        };
+        writer.flush()?;
+        match error {
+            FrameError::Recv(error) => Ok(error),
+            FrameError::Encode(error) => Err(WriteError::Encode(error)),
+        }
+    }
+
+    /// Waits for the next frame after the opening one.
+    fn wait(&mut self) -> Result<Frame, FrameError> {
+        let received = match self.due() {
+            Some(due) => self.subscription.recv_deadline(due),
+            None => self.subscription.recv().map_err(Into::into),
+        };
+        match received {
+            Ok(delivery) => self.frame(&delivery),
+            Err(RecvTimeoutError::Timeout) => Ok(self.beat()),
+            Err(RecvTimeoutError::Recv(error)) => Err(error.into()),
+        }
+    }
+
+    fn frame(&mut self, delivery: &Delivery<P>) -> Result<Frame, FrameError> {
+        let frame = self.options.frame(delivery)?;
+        Ok(self.give(frame))
+    }
+}
+
+impl<P: Serialize> Iterator for Frames<P> {
+    type Item = Result<Frame, FrameError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let frame = match self.open() {
+            Ok(Some(opening)) => return Some(Ok(opening)),
+            Ok(None) => self.wait(),
+            Err(error) => Err(error.into()),
+        };
+        match frame {
+            Err(FrameError::Recv(error)) => self.subscription.last_error(error).map(|error| Err(error.into())),
+            frame => Some(frame),
+        }
+    }
+}
+
+impl<P: Serialize> FusedIterator for Frames<P> {}
+
+impl<P> fmt::Debug for Frames<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frames")
+            .field("subscription", &self.subscription)
+            .field("options", &self.options)
+            .field("state", &self.state)
+            .finish()
+    }
+}

@@ -1,0 +1,108 @@
+//! What a stream of frames carries, and how long it may be silent.
+//! When a frame is given is decided by whoever waits.
+
+use std::time::Duration;
+
+use crate::delivery::Delivery;
+use crate::frame::{EncodeError, Frame};
+use crate::frames::error::HeartbeatError;
+use crate::subscription::Subscription;
+use serde::Serialize;
+
+/// How a stream of frames is to be: left alone, as the API's server has it.
+///
+/// ```
+/// use std::time::Duration;
+/// use event_broker::FrameOptions;
+///
+/// let options = FrameOptions::new().heartbeat(Duration::from_secs(10))?.progress(true).tokens(true);
+/// assert_eq!(options.heartbeat_interval(), Duration::from_secs(10));
+///
+/// let refused = FrameOptions::new().heartbeat(Duration::ZERO).unwrap_err();
+/// assert_eq!(refused.to_string(), "heartbeat interval is 0ns, expected at least 1ms");
+/// # Ok::<(), event_broker::HeartbeatError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameOptions {
+    heartbeat: Duration,
+    progress: bool,
+    tokens: bool,
+}
+
+impl FrameOptions {
+    /// The interval if nothing is said, 30 s: what the API's server has.
+    pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(30);
+
+    /// The shortest interval, 1 ms: below that a silent stream would do nothing but beat.
+    pub const MIN_HEARTBEAT: Duration = Duration::from_millis(1);
+
+    /// A heartbeat after 30 s of silence, without progress; frames without tokens.
+    pub const fn new() -> Self {
+        Self { heartbeat: Self::DEFAULT_HEARTBEAT, progress: false, tokens: false }
+    }
+
+    /// Sets how long the stream may be silent. [`Duration::MAX`] is for ever: then the opening heartbeat is the only
+    /// one. A stream of frames for tasks has [ticks](crate::Subscription::into_frame_stream) instead.
+    ///
+    /// # Errors
+    ///
+    /// If the interval is shorter than [`MIN_HEARTBEAT`](Self::MIN_HEARTBEAT).
+    pub const fn heartbeat(mut self, interval: Duration) -> Result<Self, HeartbeatError> {
+        if interval.as_nanos() < Self::MIN_HEARTBEAT.as_nanos() {
+            return Err(HeartbeatError { interval, minimum: Self::MIN_HEARTBEAT });
+        }
+        self.heartbeat = interval;
+        Ok(self)
+    }
+
+    /// Sets whether heartbeats say how far the state got, as `{"Index":7}`: everything up to and including 7 has been
+    /// given or was not asked for. A reader that matches little can then resume near the present, at one more.
+    ///
+    /// It is one below the newest index that the reader has passed, since one index may carry several batches. While
+    /// nothing is finished, a heartbeat is a plain `{}`, and the opening one always is.
+    #[must_use]
+    pub const fn progress(mut self, progress: bool) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Sets whether frames of deliveries carry the resume token as their last field, `Token`.
+    #[must_use]
+    pub const fn tokens(mut self, tokens: bool) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
+    /// How long the stream may be silent.
+    pub const fn heartbeat_interval(&self) -> Duration {
+        self.heartbeat
+    }
+
+    /// Whether heartbeats carry progress.
+    pub const fn has_progress(&self) -> bool {
+        self.progress
+    }
+
+    /// Whether frames of deliveries carry their token.
+    pub const fn has_tokens(&self) -> bool {
+        self.tokens
+    }
+
+    pub(super) fn frame<P: Serialize>(&self, delivery: &Delivery<P>) -> Result<Frame, EncodeError> {
+        if self.tokens { delivery.frame_with_token() } else { delivery.frame() }
+    }
+
+    /// The heartbeat after a read of this subscription that found nothing.
+    pub(super) fn beat<P>(&self, subscription: &Subscription<P>) -> Frame {
+        match subscription.finished() {
+            Some(index) if self.progress => Frame::progress(index),
+            _ => Frame::heartbeat(),
+        }
+    }
+}
+
+impl Default for FrameOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
