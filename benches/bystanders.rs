@@ -1,6 +1,8 @@
 //! One hot reader among idle readers of other keys: what the idle ones cost the publisher and the hot one.
 //! The idle ones are parked, as the tasks of open streams are.
 
+#![expect(clippy::cast_precision_loss, reason = "small numbers, for show")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use event_broker::{Broker, Subscription};
+use event_broker::{Broker, Dispatcher, Subscription};
 
 use support::event::{Payload, Plan, event};
 use support::indexed::{Flume, Indexed};
@@ -38,14 +39,40 @@ impl Wake for Count {
 }
 
 /// Who wakes the readers: sets it up, and gives what has to be kept while it is measured.
-type Host = fn(&Broker<Payload>) -> Box<dyn std::any::Any>;
+type Host = fn(&Broker<Payload>) -> Option<Waking>;
 
-/// The publisher itself. A dispatcher is a further line here, with its thread as what is kept.
-const HOSTS: [(&str, Host); 1] = [("woken by the publisher", |_| Box::new(()))];
+const HOSTS: [(&str, Host); 2] =
+    [("woken by the publisher", |_| None), ("dispatcher", |broker| Some(Waking::start(broker)))];
+
+/// A dispatcher on a thread of its own.
+struct Waking {
+    dispatcher: Arc<Dispatcher<Payload>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Waking {
+    fn start(broker: &Broker<Payload>) -> Self {
+        let dispatcher = Arc::new(broker.dispatcher());
+        let running = Arc::clone(&dispatcher);
+        let thread = std::thread::spawn(move || running.run());
+        // Until it runs, the publisher would wake.
+        std::thread::sleep(Duration::from_millis(50));
+        Self { dispatcher, thread: Some(thread) }
+    }
+}
+
+impl Drop for Waking {
+    fn drop(&mut self) {
+        self.dispatcher.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("a dispatcher that was stopped");
+        }
+    }
+}
 
 /// Readers that are polled by hand.
 struct Parked {
-    _kept: Box<dyn std::any::Any>,
+    _waking: Option<Waking>,
     broker: Broker<Payload>,
     readers: Vec<Subscription<Payload>>,
     woken: Arc<Count>,
@@ -60,7 +87,7 @@ impl Parked {
         let readers = (0..readers).map(|_| broker.subscribe(request(&Want::Everything)).expect("allowed")).collect();
         let woken = Arc::<Count>::default();
         let waker = Waker::from(Arc::clone(&woken));
-        Self { _kept: host(&broker), broker, readers, woken, waker, payload: Payload::of(256), index: 0 }
+        Self { _waking: host(&broker), broker, readers, woken, waker, payload: Payload::of(256), index: 0 }
     }
 
     /// Parks everybody, publishes, lets everybody read; gives what `publish` took.
@@ -120,7 +147,11 @@ fn tasks_of<S: Awaited>(c: &mut Criterion, latencies: &mut Latencies, name: &str
         group.bench_function(BenchmarkId::new(format!("{name}, whole cycle"), parked), |b| {
             let rig = rig.get_or_insert_with(|| {
                 let plan = Plan { window: 1, ..Plan::everything() };
-                Waiting::<S>::tasks(parked, plan, Placement::OwnThread)
+                let mut rig = Waiting::<S>::tasks(parked, plan, Placement::OwnThread);
+                // The first finds tasks that have yet to be polled.
+                rig.run(1, Run::timed());
+                std::thread::sleep(Duration::from_millis(20));
+                rig
             });
             b.iter_custom(|publishes| {
                 let run = rig.run(publishes, Run::with_latencies());

@@ -33,9 +33,22 @@ impl Serialize for Payload {
     }
 }
 
-/// A key of 36 bytes, as the ids of the reference's objects have.
+/// A key of 36 bytes, as the ids of the reference's objects have. Put together by hand: formatting would cost more than
+/// publishing.
 pub(crate) fn key(number: u64) -> Key {
-    Key::from(format!("{:08x}-0000-4000-8000-{:012x}", number & 0xffff_ffff, number))
+    let mut text = *b"00000000-0000-4000-8000-000000000000";
+    let (head, tail) = text.split_at_mut(24);
+    hex(head.get_mut(..8).unwrap_or_default(), number);
+    hex(tail, number);
+    Key::from(std::str::from_utf8(&text).expect("digits"))
+}
+
+/// The lowest digits that fit.
+fn hex(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef".get((number & 15) as usize).copied().unwrap_or_default();
+        number >>= 4;
+    }
 }
 
 /// One event: 36-byte key of its own, the default namespace, one or two filter keys, a shared payload.
@@ -44,7 +57,7 @@ pub(crate) fn event(object: u64, payload: &Payload) -> Event {
     let [job, node] = FILTER_KEYS.get_or_init(|| [key(u64::MAX), key(u64::MAX - 1)]);
     let event =
         Event::new(TOPIC, TYPE, key(object), payload.clone()).with_namespace(Namespace::DEFAULT).with_filter_key(job);
-    if object % 2 == 0 { event } else { event.with_filter_key(node) }
+    if object.is_multiple_of(2) { event } else { event.with_filter_key(node) }
 }
 
 /// Which events are published, and which of them each reader is to get.
