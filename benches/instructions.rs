@@ -1,0 +1,132 @@
+//! Fixed bodies on one thread, for counting instructions: `instructions BODY ROUNDS`; see `benches/guard`.
+//! Nothing is counted or timed here, and set-up is the same whatever the rounds.
+
+use std::hint::black_box;
+use std::process::ExitCode;
+
+use event_broker::{Request, Start};
+
+use support::event::{Payload, Plan, event, key};
+use support::inline::Inline;
+use support::ours::{self, Ours, request};
+use support::{Structure, Want};
+
+#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
+#[allow(dead_code, reason = "each benchmark uses a part")]
+mod support;
+
+/// A body does so many rounds of its operation.
+type Body = fn(rounds: u64);
+
+/// Name, body, and the operations that a round is.
+const BODIES: [(&str, Body, u64); 11] = [
+    ("build_and_drop_events", build_and_drop_events, 1),
+    ("publish_no_reader", publish_no_reader, 1),
+    ("publish_everything_hit", |rounds| publish_to(rounds, &Want::Everything), 1),
+    ("publish_narrow_hit", |rounds| publish_to(rounds, &Want::Key(key(1))), 1),
+    ("publish_narrow_miss", |rounds| publish_to(rounds, &Want::Key(key(2))), 1),
+    ("drain_everything", |rounds| read_windows::<Ours<false>>(rounds, &everything()), READERS * 64),
+    ("drain_default_namespace", |rounds| read_windows::<Ours<false>>(rounds, &scoped()), READERS * 64),
+    ("try_recv_everything", |rounds| read_windows::<Ours<true>>(rounds, &everything()), READERS * 64),
+    ("publish_and_drain_narrow", |rounds| read_windows::<Ours<false>>(rounds, &Plan::selective(READERS)), 64),
+    ("subscribe_drop", subscribe_drop, 1),
+    ("frame_whole", frame_whole, READERS),
+];
+
+const READERS: u64 = 100;
+
+fn everything() -> Plan {
+    Plan::everything()
+}
+
+fn scoped() -> Plan {
+    Plan { all: Want::DefaultNamespace, ..Plan::everything() }
+}
+
+/// What the bodies below do beside publishing.
+fn build_and_drop_events(rounds: u64) {
+    let payload = Payload::of(64);
+    for _ in 0..rounds {
+        drop(black_box(vec![event(1, &payload)]));
+    }
+}
+
+fn publish_no_reader(rounds: u64) {
+    publish(rounds, &[]);
+}
+
+/// Publishes to a reader that never reads.
+fn publish_to(rounds: u64, want: &Want) {
+    publish(rounds, std::slice::from_ref(want));
+}
+
+fn publish(rounds: u64, wants: &[Want]) {
+    let (mut ours, _readers) = Ours::<false>::open(wants, 64);
+    let payload = Payload::of(64);
+    for index in 1..=rounds {
+        ours.publish((index, vec![event(1, &payload)]));
+    }
+    assert_eq!(ours.broker.stats().published_batches, rounds);
+}
+
+/// Publishes windows of 64, which every reader concerned reads.
+fn read_windows<S: Structure>(rounds: u64, plan: &Plan) {
+    let readers = usize::try_from(READERS).expect("few");
+    let mut rig = Inline::<S>::new(readers, plan.clone());
+    for _ in 0..rounds {
+        let window = rig.prepare();
+        rig.publish(window);
+        let expected = rig.expected();
+        assert_eq!(rig.drain(), expected);
+    }
+}
+
+fn subscribe_drop(rounds: u64) {
+    let broker = ours::broker(64);
+    let _neighbour = broker.subscribe(request(&Want::Key(key(2)))).expect("allowed");
+    for _ in 0..rounds {
+        drop(black_box(broker.subscribe(request(&Want::Key(key(1)))).expect("allowed")));
+    }
+}
+
+/// Publishes, and every reader takes the frame of it.
+fn frame_whole(rounds: u64) {
+    let broker = ours::broker(64);
+    let request = || Request::new().namespace("*").start(Start::Latest);
+    let mut readers: Vec<_> = (0..READERS).map(|_| broker.subscribe(request()).expect("allowed")).collect();
+    let payload = Payload::of(2_048);
+    for index in 1..=rounds {
+        broker.publish(index, [event(1, &payload)]).map_err(|refused| refused.kind).expect("indexes rise");
+        for reader in &mut readers {
+            for delivery in &mut reader.drain().expect("not overtaken") {
+                black_box(delivery.frame().expect("plain data").as_bytes());
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--list"] => {
+            for (name, _, operations) in BODIES {
+                println!("{name} {operations}");
+            }
+            ExitCode::SUCCESS
+        }
+        [name, rounds] => {
+            let body = BODIES.into_iter().find(|(known, ..)| known == name);
+            let (Some((_, body, _)), Ok(rounds)) = (body, rounds.parse()) else {
+                eprintln!("expected a body of --list and a number of rounds, got {name} {rounds}");
+                return ExitCode::from(2);
+            };
+            body(rounds);
+            ExitCode::SUCCESS
+        }
+        // As `cargo bench` calls it among the others.
+        _ => {
+            println!("instructions are counted by benches/guard");
+            ExitCode::SUCCESS
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The event that everything is measured with, and the plan that says who gets which.
+//! Nothing here is measured.
+
+use std::sync::{Arc, OnceLock};
+
+use event_broker::{Batch, EventType, Key, Namespace, Topic};
+use serde::{Serialize, Serializer};
+
+use super::Want;
+
+pub(crate) type Event = event_broker::Event<Payload>;
+
+/// What structures that share a batch hand out.
+pub(crate) type Item = Arc<Batch<Payload>>;
+
+pub(crate) const TOPIC: Topic = Topic::from_static("Allocation");
+const TYPE: EventType = EventType::from_static("AllocationUpdated");
+
+/// A payload that all events share, as the objects of a state store are shared with its snapshots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Payload(pub(crate) Arc<str>);
+
+impl Payload {
+    /// Text of so many bytes, none of which JSON has to escape.
+    pub(crate) fn of(bytes: usize) -> Self {
+        Self("0123456789abcdef".repeat(bytes.div_ceil(16)).get(..bytes).unwrap_or_default().into())
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// A key of 36 bytes, as the ids of the reference's objects have. Put together by hand: formatting would cost more than
+/// publishing.
+pub(crate) fn key(number: u64) -> Key {
+    let mut text = *b"00000000-0000-4000-8000-000000000000";
+    let (head, tail) = text.split_at_mut(24);
+    hex(head.get_mut(..8).unwrap_or_default(), number);
+    hex(tail, number);
+    Key::from(std::str::from_utf8(&text).expect("digits"))
+}
+
+/// The lowest digits that fit.
+fn hex(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef".get((number & 15) as usize).copied().unwrap_or_default();
+        number >>= 4;
+    }
+}
+
+/// One event: 36-byte key of its own, the default namespace, one or two filter keys, a shared payload.
+pub(crate) fn event(object: u64, payload: &Payload) -> Event {
+    static FILTER_KEYS: OnceLock<[Key; 2]> = OnceLock::new();
+    let [job, node] = FILTER_KEYS.get_or_init(|| [key(u64::MAX), key(u64::MAX - 1)]);
+    let event =
+        Event::new(TOPIC, TYPE, key(object), payload.clone()).with_namespace(Namespace::DEFAULT).with_filter_key(job);
+    if object.is_multiple_of(2) { event } else { event.with_filter_key(node) }
+}
+
+/// Which events are published, and which of them each reader is to get.
+///
+/// Event `e` is of group `e % groups`, reader `r` wants group `r % groups`. One group: everybody wants everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) groups: u64,
+    /// Events in a batch.
+    pub(crate) batch: usize,
+    /// Batches published before readers must have caught up.
+    pub(crate) window: usize,
+    pub(crate) payload: Payload,
+    /// What readers ask for where there is one group.
+    pub(crate) all: Want,
+}
+
+impl Plan {
+    /// Everybody gets everything, one event a batch, windows of 64.
+    pub(crate) fn everything() -> Self {
+        Self::selective(1)
+    }
+
+    /// Each group of readers its own key, one event a batch, windows of 64.
+    pub(crate) fn selective(groups: u64) -> Self {
+        Self { groups, batch: 1, window: 64, payload: Payload::of(256), all: Want::Everything }
+    }
+
+    pub(crate) fn want(&self, reader: usize) -> Want {
+        if self.groups == 1 { self.all.clone() } else { Want::Key(key(reader as u64 % self.groups)) }
+    }
+
+    /// The events of the batch that is the `number`th since the beginning.
+    pub(crate) fn events(&self, number: u64) -> Vec<Event> {
+        let first = number * self.batch as u64;
+        (first..first + self.batch as u64).map(|e| event(e % self.groups, &self.payload)).collect()
+    }
+
+    /// How many events of a window a reader is to get.
+    pub(crate) fn expected(&self, reader: usize, window: u64) -> u64 {
+        let group = reader as u64 % self.groups;
+        let before = |events: u64| (events + self.groups - 1 - group) / self.groups;
+        let len = (self.window * self.batch) as u64;
+        before((window + 1) * len) - before(window * len)
+    }
+
+    /// How many deliveries of events a window is to so many readers.
+    pub(crate) fn deliveries(&self, readers: usize, window: u64) -> u64 {
+        if self.groups == 1 {
+            return (self.window * self.batch * readers) as u64;
+        }
+        self.concerned(readers, window).map(|reader| self.expected(reader, window)).sum()
+    }
+
+    /// The readers, of so many, that get something of a window.
+    pub(crate) fn concerned(&self, readers: usize, window: u64) -> impl Iterator<Item = usize> {
+        let len = (self.window * self.batch) as u64;
+        let groups = usize::try_from(self.groups).unwrap_or(usize::MAX);
+        let first = if len < self.groups { usize::try_from(window * len % self.groups).unwrap_or(0) } else { 0 };
+        let count = usize::try_from(len.min(self.groups)).unwrap_or(usize::MAX);
+        (first..first + count).flat_map(move |group| (group % groups..readers).step_by(groups))
+    }
+}

@@ -1,0 +1,68 @@
+//! The bare ring with cursors: what any shared buffer costs at least.
+//! It knows no loss, no index, no waiting and no other thread.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use event_broker::Batch;
+
+use super::event::{Event, Item};
+use super::{Seen, Structure, Want};
+
+/// A ring of batches. Its readers borrow them, or with `CLONE` share them.
+pub(crate) struct Ring<const CLONE: bool> {
+    slots: Vec<Option<Item>>,
+    mask: u64,
+    end: u64,
+}
+
+pub(crate) struct Cursor {
+    at: u64,
+    want: Want,
+}
+
+impl<const CLONE: bool> Structure for Ring<CLONE> {
+    type Reader = Cursor;
+    type Prepared = Item;
+    const SEES_ALL: bool = true;
+
+    fn name() -> &'static str {
+        if CLONE { "bare ring, Arc cloned" } else { "bare ring, borrowed" }
+    }
+
+    fn open(wants: &[Want], capacity: usize) -> (Self, Vec<Cursor>) {
+        let capacity = capacity.next_power_of_two();
+        let ring = Self { slots: vec![None; capacity], mask: capacity as u64 - 1, end: 0 };
+        (ring, wants.iter().map(|want| Cursor { at: 0, want: want.clone() }).collect())
+    }
+
+    fn prepare(index: u64, events: Vec<Event>) -> Item {
+        Arc::new(Batch::new(index, events))
+    }
+
+    fn publish(&mut self, batch: Item) {
+        let slot = usize::try_from(self.end & self.mask).ok().and_then(|at| self.slots.get_mut(at));
+        *slot.expect("the mask keeps it inside") = Some(batch);
+        self.end += 1;
+    }
+
+    #[inline]
+    fn drain(&self, reader: &mut Cursor) -> Seen {
+        let mut seen = Seen::default();
+        while reader.at < self.end {
+            let slot = usize::try_from(reader.at & self.mask).ok().and_then(|at| self.slots.get(at));
+            let batch = slot.and_then(Option::as_ref).expect("published");
+            reader.at += 1;
+            let events = if CLONE {
+                let batch = Arc::clone(batch);
+                black_box(batch.index());
+                reader.want.count(batch.events())
+            } else {
+                black_box(batch.index());
+                reader.want.count(batch.events())
+            };
+            seen += Seen { batches: 1, events };
+        }
+        seen
+    }
+}

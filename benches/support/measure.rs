@@ -1,0 +1,71 @@
+//! How the benchmarks are run by criterion, and how distributions are shown beside it.
+//! What is measured is in the benchmarks.
+
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, SamplingMode};
+use hdrhistogram::Histogram;
+
+/// Short runs: the whole of `cargo bench` is to end within a quarter of an hour.
+pub(crate) fn config() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(20)
+}
+
+/// For iterations that take milliseconds.
+pub(crate) fn slow(group: &mut BenchmarkGroup<'_, WallTime>) {
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+}
+
+/// For operations whose preparation, which criterion does not see, takes many times as long as they do.
+pub(crate) fn brief(group: &mut BenchmarkGroup<'_, WallTime>) {
+    group.warm_up_time(Duration::from_millis(20)).measurement_time(Duration::from_millis(100)).sample_size(10);
+}
+
+/// Back to how [`config`] has it.
+pub(crate) fn normal(group: &mut BenchmarkGroup<'_, WallTime>) {
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(20);
+    group.sampling_mode(SamplingMode::Auto);
+}
+
+/// Distributions of latencies, shown as a table when it is dropped.
+pub(crate) struct Latencies {
+    title: &'static str,
+    rows: Vec<(String, Histogram<u64>)>,
+}
+
+impl Latencies {
+    pub(crate) fn titled(title: &'static str) -> Self {
+        Self { title, rows: Vec::new() }
+    }
+
+    /// The distribution of one row.
+    pub(crate) fn row(&mut self, name: String) -> &mut Histogram<u64> {
+        self.rows.push((name, Histogram::new(3).expect("three digits")));
+        &mut self.rows.last_mut().expect("pushed").1
+    }
+}
+
+/// A duration in whole nanoseconds.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Drop for Latencies {
+    fn drop(&mut self) {
+        self.rows.retain(|(_, latencies)| !latencies.is_empty());
+        if self.rows.is_empty() || std::thread::panicking() {
+            return;
+        }
+        println!("\n{}, ns", self.title);
+        println!("{:<52} {:>8} {:>10} {:>10} {:>10} {:>10}", "", "n", "p50", "p99", "p99.9", "max");
+        for (name, latencies) in &self.rows {
+            let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| latencies.value_at_quantile(quantile));
+            println!("{name:<52} {:>8} {p50:>10} {p99:>10} {p999:>10} {:>10}", latencies.len(), latencies.max());
+        }
+        println!();
+    }
+}

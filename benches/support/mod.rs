@@ -1,0 +1,85 @@
+//! What the benchmarks and the study share: the events, the structures under test, and the rigs that drive them.
+//! No benchmark lives here, and no figure.
+
+pub(crate) mod event;
+pub(crate) mod floor;
+pub(crate) mod indexed;
+pub(crate) mod inline;
+pub(crate) mod measure;
+pub(crate) mod ours;
+pub(crate) mod rivals;
+pub(crate) mod tasks;
+
+use std::future::Future;
+use std::ops::AddAssign;
+
+use event_broker::Key;
+
+use event::Event;
+
+/// What a reader asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// All there is.
+    Everything,
+    /// All there is in the namespace that every event is in: for the crate a term like any other, for the rest all.
+    DefaultNamespace,
+    /// What has this key or filter key.
+    Key(Key),
+}
+
+impl Want {
+    /// How many of these events a receiver that filters for itself would take.
+    pub(crate) fn count(&self, events: &[Event]) -> u64 {
+        match self {
+            Self::Everything | Self::DefaultNamespace => events.len() as u64,
+            Self::Key(key) => {
+                events.iter().filter(|event| event.key() == key || event.filter_keys().contains(key)).count() as u64
+            }
+        }
+    }
+}
+
+/// What a reader came by in one read: the batches that went through its hands, and the events in them it asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) batches: u64,
+    pub(crate) events: u64,
+}
+
+impl AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.batches += other.batches;
+        self.events += other.events;
+    }
+}
+
+/// One publisher and many readers. What loses a delivery panics.
+pub(crate) trait Structure: Sized + Send + 'static {
+    type Reader: Send + 'static;
+    /// A batch as `publish` takes it, made outside what is measured.
+    type Prepared: Send;
+    /// Whether every batch goes through every reader's hands, whatever it asked for.
+    const SEES_ALL: bool;
+
+    /// The name in reports.
+    fn name() -> &'static str;
+    /// The structure with one reader for each want, holding `capacity` batches.
+    fn open(wants: &[Want], capacity: usize) -> (Self, Vec<Self::Reader>);
+    fn prepare(index: u64, events: Vec<Event>) -> Self::Prepared;
+    fn publish(&mut self, batch: Self::Prepared);
+    /// Reads all there is, without waiting.
+    fn drain(&self, reader: &mut Self::Reader) -> Seen;
+}
+
+/// A structure whose readers can be tasks.
+pub(crate) trait Awaited: Structure {
+    /// Reads at least one batch, waiting for it; no batch means that the structure is gone.
+    fn wait(reader: &mut Self::Reader) -> impl Future<Output = Seen> + Send;
+}
+
+/// A structure whose readers can be threads.
+pub(crate) trait Blocking: Structure {
+    /// As [`Awaited::wait`].
+    fn block(reader: &mut Self::Reader) -> Seen;
+}

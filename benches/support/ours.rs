@@ -1,0 +1,122 @@
+//! The crate as a structure under test, read by window or by owned delivery.
+//! Configured like the rest: bounded by batches, no authorizer, no observer.
+
+use std::hint::black_box;
+
+use event_broker::{Broker, RecvError, Request, Start, Subscription, Term, TryRecvError};
+
+use super::event::{Event, Payload, TOPIC};
+use super::{Awaited, Blocking, Seen, Structure, Want};
+
+/// The broker. Its readers drain windows, or with `OWNED` take one owned delivery at a time.
+pub(crate) struct Ours<const OWNED: bool> {
+    pub(crate) broker: Broker<Payload>,
+}
+
+/// What a reader asks for, from now on.
+pub(crate) fn request(want: &Want) -> Request<Payload> {
+    let request = Request::new().start(Start::Latest);
+    match want {
+        Want::Everything => request.namespace("*"),
+        Want::DefaultNamespace => request,
+        Want::Key(key) => request.term(Term::new(TOPIC, key).expect("a topic and a key")),
+    }
+}
+
+/// A broker that holds so many batches.
+pub(crate) fn broker(capacity: usize) -> Broker<Payload> {
+    Broker::builder().max_batches(capacity as u64).build().expect("a capacity")
+}
+
+/// Reads a window.
+#[inline]
+pub(crate) fn drain(reader: &mut Subscription<Payload>) -> Result<Seen, RecvError> {
+    let mut seen = Seen::default();
+    for delivery in &mut reader.drain()? {
+        black_box(delivery.index());
+        seen += Seen { batches: 1, events: delivery.len() as u64 };
+    }
+    Ok(seen)
+}
+
+/// What a read means that found an end.
+fn over(error: &RecvError) -> Seen {
+    assert!(matches!(error, RecvError::Closed), "a reader was to get everything: {error}");
+    Seen::default()
+}
+
+impl<const OWNED: bool> Structure for Ours<OWNED> {
+    type Reader = Subscription<Payload>;
+    type Prepared = (u64, Vec<Event>);
+    const SEES_ALL: bool = false;
+
+    fn name() -> &'static str {
+        if OWNED { "event-broker, owned" } else { "event-broker, drain" }
+    }
+
+    fn open(wants: &[Want], capacity: usize) -> (Self, Vec<Self::Reader>) {
+        let broker = broker(capacity);
+        let readers = wants.iter().map(|want| broker.subscribe(request(want)).expect("allowed")).collect();
+        (Self { broker }, readers)
+    }
+
+    fn prepare(index: u64, events: Vec<Event>) -> Self::Prepared {
+        (index, events)
+    }
+
+    fn publish(&mut self, (index, events): Self::Prepared) {
+        self.broker.publish(index, events).map_err(|refused| refused.kind).expect("indexes rise");
+    }
+
+    #[inline]
+    fn drain(&self, reader: &mut Self::Reader) -> Seen {
+        if !OWNED {
+            return drain(reader).expect("not overtaken");
+        }
+        let mut seen = Seen::default();
+        loop {
+            match reader.try_recv() {
+                Ok(delivery) => {
+                    black_box(delivery.index());
+                    seen += Seen { batches: 1, events: delivery.len() as u64 };
+                }
+                Err(TryRecvError::Empty) => return seen,
+                Err(error) => panic!("a reader was to get everything: {error}"),
+            }
+        }
+    }
+}
+
+impl<const OWNED: bool> Awaited for Ours<OWNED> {
+    async fn wait(reader: &mut Self::Reader) -> Seen {
+        if OWNED {
+            match reader.recv_async().await {
+                Ok(delivery) => Seen { batches: 1, events: delivery.len() as u64 },
+                Err(error) => over(&error),
+            }
+        } else {
+            loop {
+                reader.readable().await;
+                match drain(reader) {
+                    Ok(Seen { batches: 0, .. }) => {}
+                    Ok(seen) => return seen,
+                    Err(error) => return over(&error),
+                }
+            }
+        }
+    }
+}
+
+impl<const OWNED: bool> Blocking for Ours<OWNED> {
+    fn block(reader: &mut Self::Reader) -> Seen {
+        let mut seen = match reader.recv() {
+            Ok(delivery) => Seen { batches: 1, events: delivery.len() as u64 },
+            Err(error) => return over(&error),
+        };
+        if !OWNED {
+            // What else is there; an end is told by the next wait.
+            seen += drain(reader).unwrap_or_default();
+        }
+        seen
+    }
+}

@@ -1,0 +1,196 @@
+//! Structures with one shared buffer: tokio's broadcast, async-broadcast, bus. Readers filter for themselves.
+//! None has an index, a start other than now, or access; only tokio's counts what was lost.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use async_broadcast as asynchronous;
+use event_broker::Batch;
+use tokio::sync::broadcast;
+
+use super::event::{Event, Item};
+use super::{Awaited, Blocking, Seen, Structure, Want};
+
+/// A receiver with what its owner wants.
+pub(crate) struct Filtered<R> {
+    receiver: R,
+    want: Want,
+}
+
+impl<R> Filtered<R> {
+    #[inline]
+    fn take(&self, batch: &Item) -> Seen {
+        black_box(batch.index());
+        Seen { batches: 1, events: self.want.count(batch.events()) }
+    }
+}
+
+fn share(index: u64, events: Vec<Event>) -> Item {
+    Arc::new(Batch::new(index, events))
+}
+
+/// A receiver for each want.
+fn receivers<R>(wants: &[Want], mut receiver: impl FnMut() -> R) -> Vec<Filtered<R>> {
+    wants.iter().map(|want| Filtered { receiver: receiver(), want: want.clone() }).collect()
+}
+
+/// `tokio::sync::broadcast` of shared batches.
+pub(crate) struct Tokio(pub(crate) broadcast::Sender<Item>);
+
+impl Structure for Tokio {
+    type Reader = Filtered<broadcast::Receiver<Item>>;
+    type Prepared = Item;
+    const SEES_ALL: bool = true;
+
+    fn name() -> &'static str {
+        "tokio broadcast"
+    }
+
+    fn open(wants: &[Want], capacity: usize) -> (Self, Vec<Self::Reader>) {
+        let sender = broadcast::Sender::new(capacity);
+        let readers = receivers(wants, || sender.subscribe());
+        (Self(sender), readers)
+    }
+
+    fn prepare(index: u64, events: Vec<Event>) -> Item {
+        share(index, events)
+    }
+
+    fn publish(&mut self, batch: Item) {
+        // An error only says that nobody is there.
+        let _ = self.0.send(batch);
+    }
+
+    #[inline]
+    fn drain(&self, reader: &mut Self::Reader) -> Seen {
+        let mut seen = Seen::default();
+        loop {
+            match reader.receiver.try_recv() {
+                Ok(batch) => seen += reader.take(&batch),
+                Err(broadcast::error::TryRecvError::Empty) => return seen,
+                Err(error) => panic!("a reader was to get everything: {error}"),
+            }
+        }
+    }
+}
+
+fn received(reader: &Filtered<broadcast::Receiver<Item>>, result: Result<Item, broadcast::error::RecvError>) -> Seen {
+    match result {
+        Ok(batch) => reader.take(&batch),
+        Err(broadcast::error::RecvError::Closed) => Seen::default(),
+        Err(error) => panic!("a reader was to get everything: {error}"),
+    }
+}
+
+impl Awaited for Tokio {
+    async fn wait(reader: &mut Self::Reader) -> Seen {
+        let result = reader.receiver.recv().await;
+        received(reader, result)
+    }
+}
+
+impl Blocking for Tokio {
+    fn block(reader: &mut Self::Reader) -> Seen {
+        let result = reader.receiver.blocking_recv();
+        received(reader, result)
+    }
+}
+
+/// `async-broadcast` of shared batches, not overflowing: its publisher would wait for readers.
+pub(crate) struct AsyncBroadcast(asynchronous::Sender<Item>, #[expect(dead_code, reason = "keeps it open")] Kept);
+
+type Kept = asynchronous::InactiveReceiver<Item>;
+
+impl Structure for AsyncBroadcast {
+    type Reader = Filtered<asynchronous::Receiver<Item>>;
+    type Prepared = Item;
+    const SEES_ALL: bool = true;
+
+    fn name() -> &'static str {
+        "async-broadcast"
+    }
+
+    fn open(wants: &[Want], capacity: usize) -> (Self, Vec<Self::Reader>) {
+        let (sender, receiver) = asynchronous::broadcast(capacity);
+        let readers = receivers(wants, || receiver.new_receiver());
+        (Self(sender, receiver.deactivate()), readers)
+    }
+
+    fn prepare(index: u64, events: Vec<Event>) -> Item {
+        share(index, events)
+    }
+
+    fn publish(&mut self, batch: Item) {
+        match self.0.try_broadcast(batch) {
+            Ok(_) | Err(asynchronous::TrySendError::Inactive(_)) => {}
+            Err(error) => panic!("the window fits: {error}"),
+        }
+    }
+
+    #[inline]
+    fn drain(&self, reader: &mut Self::Reader) -> Seen {
+        let mut seen = Seen::default();
+        loop {
+            match reader.receiver.try_recv() {
+                Ok(batch) => seen += reader.take(&batch),
+                Err(asynchronous::TryRecvError::Empty) => return seen,
+                Err(error) => panic!("a reader was to get everything: {error}"),
+            }
+        }
+    }
+}
+
+impl Awaited for AsyncBroadcast {
+    async fn wait(reader: &mut Self::Reader) -> Seen {
+        match reader.receiver.recv_direct().await {
+            Ok(batch) => reader.take(&batch),
+            Err(asynchronous::RecvError::Closed) => Seen::default(),
+            Err(error) => panic!("a reader was to get everything: {error}"),
+        }
+    }
+}
+
+/// `bus` of shared batches: its publisher would wait for readers.
+pub(crate) struct Bus(bus::Bus<Item>);
+
+impl Structure for Bus {
+    type Reader = Filtered<bus::BusReader<Item>>;
+    type Prepared = Item;
+    const SEES_ALL: bool = true;
+
+    fn name() -> &'static str {
+        "bus"
+    }
+
+    fn open(wants: &[Want], capacity: usize) -> (Self, Vec<Self::Reader>) {
+        let mut bus = bus::Bus::new(capacity);
+        let readers = receivers(wants, || bus.add_rx());
+        (Self(bus), readers)
+    }
+
+    fn prepare(index: u64, events: Vec<Event>) -> Item {
+        share(index, events)
+    }
+
+    fn publish(&mut self, batch: Item) {
+        self.0.try_broadcast(batch).map_err(|_| "full").expect("the window fits");
+    }
+
+    #[inline]
+    fn drain(&self, reader: &mut Self::Reader) -> Seen {
+        let mut seen = Seen::default();
+        while let Ok(batch) = reader.receiver.try_recv() {
+            seen += reader.take(&batch);
+        }
+        seen
+    }
+}
+
+impl Blocking for Bus {
+    fn block(reader: &mut Self::Reader) -> Seen {
+        match reader.receiver.recv() {
+            Ok(batch) => reader.take(&batch),
+            Err(_) => Seen::default(),
+        }
+    }
+}

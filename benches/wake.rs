@@ -1,0 +1,176 @@
+//! Publishing to parked readers that all match: the publisher's latency as a distribution.
+//! What criterion shows is the whole cycle of parking, publishing and reading; the table shows `publish` alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use event_broker::{Broker, Dispatcher, Subscription};
+
+use support::event::{Payload, Plan, event};
+use support::indexed::{Flume, Indexed};
+use support::measure::{Latencies, nanos};
+use support::ours::{Ours, request};
+use support::rivals::{AsyncBroadcast, Tokio};
+use support::tasks::{Placement, Run, Waiting};
+use support::{Awaited, Structure, Want, measure, ours};
+
+#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
+#[allow(dead_code, reason = "each benchmark uses a part")]
+mod support;
+
+const PARKED: [usize; 4] = [0, 100, 1_000, 10_000];
+
+/// A waker that costs next to nothing, and counts.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Who wakes the readers: sets it up, and gives what has to be kept while it is measured.
+type Host = fn(&Broker<Payload>) -> Option<Waking>;
+
+const HOSTS: [(&str, Host); 2] =
+    [("woken by the publisher", |_| None), ("dispatcher", |broker| Some(Waking::start(broker)))];
+
+/// A dispatcher on a thread of its own.
+struct Waking {
+    dispatcher: Arc<Dispatcher<Payload>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Waking {
+    fn start(broker: &Broker<Payload>) -> Self {
+        let dispatcher = Arc::new(broker.dispatcher());
+        let running = Arc::clone(&dispatcher);
+        let thread = std::thread::spawn(move || running.run());
+        // Until it runs, the publisher would wake.
+        std::thread::sleep(Duration::from_millis(50));
+        Self { dispatcher, thread: Some(thread) }
+    }
+}
+
+impl Drop for Waking {
+    fn drop(&mut self) {
+        self.dispatcher.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("a dispatcher that was stopped");
+        }
+    }
+}
+
+/// Readers that are polled by hand.
+struct Parked {
+    _waking: Option<Waking>,
+    broker: Broker<Payload>,
+    readers: Vec<Subscription<Payload>>,
+    woken: Arc<Count>,
+    waker: Waker,
+    payload: Payload,
+    index: u64,
+}
+
+impl Parked {
+    fn new(readers: usize, host: Host) -> Self {
+        let broker = ours::broker(128);
+        let readers = (0..readers).map(|_| broker.subscribe(request(&Want::Everything)).expect("allowed")).collect();
+        let woken = Arc::<Count>::default();
+        let waker = Waker::from(Arc::clone(&woken));
+        Self { _waking: host(&broker), broker, readers, woken, waker, payload: Payload::of(256), index: 0 }
+    }
+
+    /// Parks everybody, publishes, lets everybody read; gives what `publish` took.
+    fn cycle(&mut self) -> Duration {
+        let mut context = Context::from_waker(&self.waker);
+        for reader in &mut self.readers {
+            assert!(reader.poll_recv(&mut context).is_pending(), "everything was read");
+        }
+        self.woken.0.store(0, Ordering::Release);
+        self.index += 1;
+        let events = vec![event(self.index, &self.payload)];
+        let start = Instant::now();
+        self.broker.publish(self.index, events).map_err(|refused| refused.kind).expect("indexes rise");
+        let elapsed = start.elapsed();
+        while self.woken.0.load(Ordering::Acquire) < self.readers.len() {
+            assert!(start.elapsed() < Duration::from_secs(60), "a parked reader was not woken");
+            std::thread::yield_now();
+        }
+        for reader in &mut self.readers {
+            match reader.poll_recv(&mut context) {
+                Poll::Ready(Ok(delivery)) => assert_eq!(delivery.index(), self.index),
+                other => panic!("a reader lost its delivery: {other:?}"),
+            }
+        }
+        elapsed
+    }
+}
+
+fn polled(c: &mut Criterion) {
+    let mut latencies = Latencies::titled("wake: publish with readers parked by poll, waker of one atomic");
+    let mut group = c.benchmark_group("wake");
+    for (name, host) in HOSTS {
+        for parked in PARKED {
+            if parked >= 1_000 {
+                measure::slow(&mut group);
+            } else {
+                measure::normal(&mut group);
+            }
+            let row = latencies.row(format!("event-broker, {name}, {parked} parked"));
+            let mut rig = None;
+            group.bench_function(BenchmarkId::new(format!("event-broker, {name}, whole cycle"), parked), |b| {
+                let rig = rig.get_or_insert_with(|| Parked::new(parked, host));
+                b.iter(|| row.record(nanos(rig.cycle())).expect("resizes"));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Tasks of a current-thread runtime on another thread. Most are parked when the next batch comes.
+fn tasks_of<S: Awaited>(c: &mut Criterion, latencies: &mut Latencies, name: &str) {
+    let mut group = c.benchmark_group("wake_tasks");
+    measure::slow(&mut group);
+    for parked in PARKED.into_iter().skip(1) {
+        let row = latencies.row(format!("{name}, {parked} tasks"));
+        let mut rig = None;
+        group.bench_function(BenchmarkId::new(format!("{name}, whole cycle"), parked), |b| {
+            let rig = rig.get_or_insert_with(|| {
+                let plan = Plan { window: 1, ..Plan::everything() };
+                let mut rig = Waiting::<S>::tasks(parked, plan, Placement::OwnThread);
+                // The first finds tasks that have yet to be polled.
+                rig.run(1, Run::timed());
+                std::thread::sleep(Duration::from_millis(20));
+                rig
+            });
+            b.iter_custom(|publishes| {
+                let run = rig.run(publishes, Run::with_latencies());
+                assert_eq!(run.deliveries, publishes * parked as u64);
+                row.add(run.latencies.expect("asked for")).expect("resizes");
+                run.elapsed
+            });
+        });
+    }
+    group.finish();
+}
+
+fn tasks(c: &mut Criterion) {
+    let mut latencies = Latencies::titled("wake_tasks: publish to the tasks of another thread's runtime");
+    tasks_of::<Ours<true>>(c, &mut latencies, "event-broker, recv_async");
+    tasks_of::<Tokio>(c, &mut latencies, Tokio::name());
+    tasks_of::<AsyncBroadcast>(c, &mut latencies, AsyncBroadcast::name());
+    tasks_of::<Indexed<Flume>>(c, &mut latencies, "flume a reader");
+}
+
+criterion_group! { name = benches; config = measure::config(); targets = polled, tasks }
+criterion_main!(benches);
