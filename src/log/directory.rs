@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::segment::Segment;
-use crate::position::Position;
+use crate::position::{Position, Run};
+use crate::sync::Slot;
 
 /// Live segments by base, oldest first.
 ///
@@ -38,6 +39,15 @@ impl<T> Directory<T> {
         }
         let after = self.segments.partition_point(|(base, _)| *base <= position);
         self.segments.get(after.checked_sub(1)?).map(|(_, segment)| &**segment)
+    }
+
+    /// The slots at the beginning of a run, as far as they lie in one segment.
+    pub(crate) fn slots(&self, run: Run) -> &[Slot<T>] {
+        let after = self.segments.partition_point(|(base, _)| *base <= run.start);
+        let Some((_, segment)) = after.checked_sub(1).and_then(|at| self.segments.get(at)) else { return &[] };
+        // A segment may have been closed before it was full: what follows is in the next one.
+        let end = self.segments.get(after).map_or(run.end, |(next, _)| run.end.min(*next));
+        segment.slots(Run { end, ..run })
     }
 
     /// The value at a position, if its segment is here and it has been written.

@@ -186,7 +186,7 @@ impl<'w, P> DrainIter<'w, P> {
             *self.dry = true;
             return false;
         };
-        self.run = directory.segment(run.start).map_or(&[], |segment| segment.slots(run));
+        self.run = directory.slots(run);
         self.slots = self.run.iter();
         !self.run.is_empty()
     }

@@ -123,8 +123,7 @@ impl Driver {
             }
             Op::Explain { slot, event } => self.explain(*slot, event),
             Op::HasInterest { topic, namespace, key } => {
-                let event =
-                    EventSpec { topic, kind: "", key, namespace, filter_keys: Vec::new(), weight: 0 };
+                let event = EventSpec { topic, kind: "", key, namespace, filter_keys: Vec::new(), weight: 0 };
                 assert_eq!(self.real.has_interest(*topic, *namespace, *key), self.naive.has_interest(&event));
             }
             Op::Reset { step, same_epoch } => {
@@ -310,11 +309,7 @@ impl Driver {
 }
 
 /// A request as the real broker takes it.
-fn request(
-    spec: &RequestSpec,
-    start: Start,
-    judged: &Arc<Mutex<Vec<u64>>>,
-) -> Result<Request<Load>, SubscribeError> {
+fn request(spec: &RequestSpec, start: Start, judged: &Arc<Mutex<Vec<u64>>>) -> Result<Request<Load>, SubscribeError> {
     let mut request = Request::<Load>::new()
         .start(start)
         .namespaces(spec.namespaces.iter().copied())

@@ -241,9 +241,7 @@ impl NaiveBroker {
             Start::Latest => (Stand::At(self.log.len()), Verdict::Whole, self.next_place()),
             Start::Index(index) => self.begin(Place::before(index)),
             Start::After(token) if token.epoch == self.epoch => self.begin(token.place),
-            Start::After(_) => {
-                (Stand::Oldest, Verdict::OtherEpoch { oldest: self.oldest_index() }, Place::before(0))
-            }
+            Start::After(_) => (Stand::Oldest, Verdict::OtherEpoch { oldest: self.oldest_index() }, Place::before(0)),
             Start::Exactly(index) => self.begin_exactly(index)?,
         };
         let token = Token { epoch: self.epoch, place: passed };
