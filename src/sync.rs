@@ -29,6 +29,11 @@ mod real {
         pub(crate) fn get(&self) -> Option<&T> {
             self.0.get()
         }
+
+        /// Makes the place as new. Nobody else can be looking.
+        pub(crate) fn take(&mut self) -> Option<T> {
+            self.0.take()
+        }
     }
 }
 
@@ -81,6 +86,11 @@ mod real {
 
         pub(crate) fn get(&self) -> Option<&T> {
             if self.written.load(Ordering::Acquire) { self.value.get() } else { None }
+        }
+
+        pub(crate) fn take(&mut self) -> Option<T> {
+            self.written = AtomicBool::new(false);
+            self.value.take()
         }
     }
 }

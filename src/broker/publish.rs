@@ -60,7 +60,9 @@ impl<P> Core<P> {
         if after.evicted > 0 {
             self.hooks.observe(|observer| observer.on_evict(after.evicted, after.evicted_through));
         }
-        drop(after);
+        if !after.garbage.is_empty() {
+            self.log.discard(after.garbage);
+        }
         Ok(())
     }
 
@@ -192,7 +194,7 @@ impl<P> Core<P> {
         for station in stations {
             station.wake();
         }
-        drop(garbage);
+        self.log.discard(garbage);
     }
 }
 

@@ -182,6 +182,15 @@ impl Links {
         self.find(node.id).map(|link| self.hits(link))
     }
 
+    /// The events that matched any of `nodes`, which are sorted by id, if there is one link alone.
+    #[inline]
+    pub(crate) fn matched_only<L>(&self, nodes: &[Arc<Node<L>>]) -> Option<Hits<'_>> {
+        match self.links.as_slice() {
+            [link] if nodes.len() <= LINEAR && nodes.iter().any(|node| node.id == link.node) => Some(self.hits(link)),
+            _ => None,
+        }
+    }
+
     /// The events that matched each of `nodes`, which are sorted by id.
     pub(crate) fn matched_any<'a, L>(&'a self, nodes: &[Arc<Node<L>>]) -> impl Iterator<Item = Hits<'a>> {
         // Whichever side is shorter is gone through, the other is searched.

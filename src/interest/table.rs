@@ -438,6 +438,10 @@ impl<L: Default> Interest<L> {
 
     /// The links that a batch at `position` will store. [`extend`](Self::extend) must follow, once they are stored.
     pub(crate) fn link<P>(&mut self, position: Position, events: &[Event<P>]) -> Links {
+        if self.shapes.present == 0 {
+            self.hit_places.clear();
+            return Links::default();
+        }
         let mut hits = std::mem::take(&mut self.hits);
         self.hit_places.clear();
         for (ordinal, event) in events.iter().enumerate() {

@@ -22,8 +22,14 @@ pub(crate) trait Weighed {
 /// Evicted segments and replaced directories: dropped by the caller, after its lock.
 #[derive(Debug)]
 pub(crate) struct Garbage<T> {
-    segments: Vec<Arc<Segment<T>>>,
-    directories: Vec<Arc<Directory<T>>>,
+    pub(super) segments: Vec<Arc<Segment<T>>>,
+    pub(super) directories: Vec<Arc<Directory<T>>>,
+}
+
+impl<T> Garbage<T> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty() && self.directories.is_empty()
+    }
 }
 
 impl<T> Default for Garbage<T> {
@@ -124,7 +130,12 @@ impl<T: Weighed + Placed> Appender<T> {
         let used = usize::try_from(used).unwrap_or(len);
         let full = used >= len || !self.retention.shares(self.tail.add(cost)) && used > 0;
         if full {
-            let segment = Segment::new(self.end, self.retention.next_segment(len, used));
+            let len = self.retention.next_segment(len, used);
+            let spare = log.spare.lock().take_if(|spare| spare.len() == len);
+            let segment = match spare {
+                Some(spare) => spare.rebase(self.end),
+                None => Segment::new(self.end, len),
+            };
             self.segments.push_back(Arc::new(segment));
             self.tail = Cost::default();
         }

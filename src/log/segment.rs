@@ -1,6 +1,8 @@
 //! A fixed array of write-once slots.
 //! Which of them is in reach is decided elsewhere.
 
+use std::sync::Arc;
+
 use crate::position::{Position, Run};
 use crate::sync::Slot;
 
@@ -14,6 +16,20 @@ pub(crate) struct Segment<T> {
 impl<T> Segment<T> {
     pub(crate) fn new(base: Position, len: usize) -> Self {
         Self { base, slots: (0..len).map(|_| Slot::new()).collect() }
+    }
+
+    /// An evicted segment made as new, if nobody holds it any more. Its values are dropped.
+    pub(crate) fn recycle(segment: Arc<Self>) -> Option<Self> {
+        let mut segment = Arc::into_inner(segment)?;
+        for slot in &mut segment.slots {
+            drop(slot.take());
+        }
+        Some(segment)
+    }
+
+    /// The same slots for other positions. They are as new.
+    pub(crate) fn rebase(self, base: Position) -> Self {
+        Self { base, ..self }
     }
 
     pub(crate) fn base(&self) -> Position {

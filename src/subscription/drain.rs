@@ -45,8 +45,9 @@ impl<P> Subscription<P> {
     pub fn drain(&mut self) -> Result<Drain<'_, P>, RecvError> {
         loop {
             let (latest, end) = self.look()?;
+            let mut stash = None;
             let located = if self.has_begun() {
-                self.reader.locate(&self.core.log, &self.station, end.position)
+                self.reader.locate(&self.core.log, &self.station, end.position, &mut stash)
             } else if end.closed {
                 return Err(self.end(RecvError::Closed));
             } else {
@@ -61,7 +62,7 @@ impl<P> Subscription<P> {
                     }
                 }
                 Located::At(position) => {
-                    let directory = self.core.log.directory();
+                    let directory = stash.unwrap_or_else(|| self.core.log.directory());
                     // After the directory: what is still in reach is in it.
                     if self.core.log.oldest() <= position {
                         return Ok(Drain::new(self, latest, end.position, Some(directory)));

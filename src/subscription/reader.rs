@@ -13,7 +13,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::interest::collect;
-use crate::log::Log;
+use crate::log::{Directory, Log};
 use crate::position::{Position, Run};
 use crate::record::Record;
 use crate::shared::{Node, Station};
@@ -29,6 +29,9 @@ pub(super) enum Located {
     /// A batch that was asked for was evicted; this is the oldest position now.
     Lost(Position),
 }
+
+/// The directory that a look was made in.
+pub(super) type Stash<P> = Option<Arc<Directory<Record<P>>>>;
 
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -73,16 +76,23 @@ impl Reader {
         position < self.live_from
     }
 
-    /// The next batch below `end`, which was loaded before this was called.
-    pub(super) fn locate<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Located {
+    /// The next batch below `end`, which was loaded before this was called. A directory that had to be taken for it is
+    /// left in `stash`: it holds whatever is in reach below `end`.
+    pub(super) fn locate<P>(
+        &mut self,
+        log: &Log<Record<P>>,
+        station: &Station,
+        end: Position,
+        stash: &mut Stash<P>,
+    ) -> Located {
         loop {
             if self.run.is_empty() && self.more.is_empty() && self.known < end {
-                self.learn(log, station, end);
+                self.learn(log, station, end, stash);
             }
             let oldest = log.oldest();
             if self.cursor < oldest {
                 if self.known < oldest.min(end) {
-                    self.learn(log, station, end);
+                    self.learn(log, station, end, stash);
                     continue;
                 }
                 self.trim(station, oldest);
@@ -125,10 +135,17 @@ impl Reader {
                 return None;
             }
             let from = self.known;
-            if self.learn(log, station, end) > from {
+            if self.learn(log, station, end, &mut None) > from {
                 return None;
             }
         }
+    }
+
+    /// The next position, if it is known, links tell what it matched, and there is no loss to be told first.
+    #[inline]
+    pub(super) fn next_known(&self) -> Option<Position> {
+        let known = !self.run.is_empty() && !self.lost && !self.must_scan(self.run.start);
+        known.then_some(self.run.start)
     }
 
     /// The next position of the current run.
@@ -151,7 +168,7 @@ impl Reader {
     }
 
     /// Looks at what became visible below `end`, or at a part of it, and tells the oldest position of that moment.
-    fn learn<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Position {
+    fn learn<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position, stash: &mut Stash<P>) -> Position {
         let nodes = &station.owner.nodes;
         let from = self.known;
         if nodes.is_empty() {
@@ -166,18 +183,24 @@ impl Reader {
             return log.oldest();
         }
         if station.is_named() {
-            return self.learn_from_news(log, station, end);
+            return self.learn_from_news(log, station, end, stash);
         }
         let lasts: SmallVec<[Position; 8]> = nodes.iter().map(|node| node.chain.last()).collect();
         if lasts.iter().all(|last| *last <= from) {
             self.known = end;
             return log.oldest();
         }
-        self.walk(log, nodes.iter().zip(lasts), end)
+        self.walk(log, nodes.iter().zip(lasts), end, stash)
     }
 
     /// The same for a reader of many nodes: only those that were hit are looked at.
-    fn learn_from_news<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Position {
+    fn learn_from_news<P>(
+        &mut self,
+        log: &Log<Record<P>>,
+        station: &Station,
+        end: Position,
+        stash: &mut Stash<P>,
+    ) -> Position {
         let nodes = &station.owner.nodes;
         station.take_news(&mut self.carry);
         self.carry.sort_unstable();
@@ -196,7 +219,7 @@ impl Reader {
         let lasts: Vec<Position> =
             carry.iter().copied().filter_map(carried).map(|(_, node)| node.chain.last()).collect();
         let hit = carry.iter().copied().filter_map(carried).map(|(_, node)| node).zip(lasts.iter().copied());
-        let oldest = self.walk(log, hit, end);
+        let oldest = self.walk(log, hit, end, stash);
         // What lies beyond will not be named again: the hit has taken the enrolment, or will be taken for this look.
         let mut lasts = lasts.into_iter();
         carry.retain(|_| lasts.next().is_some_and(|last| last > self.known));
@@ -218,10 +241,11 @@ impl Reader {
         log: &Log<Record<P>>,
         lasts: impl Iterator<Item = (&'a Arc<Node>, Position)>,
         end: Position,
+        stash: &mut Stash<P>,
     ) -> Position {
-        let directory = log.directory();
+        let directory = stash.insert(log.directory());
         let oldest = log.oldest();
-        let collected = collect(lasts, &directory, oldest, self.known, end);
+        let collected = collect(lasts, directory, oldest, self.known, end);
         self.known = collected.through;
         for run in collected.runs {
             self.append(run);

@@ -14,6 +14,8 @@ use super::reader::Located;
 use super::{Ended, Stand, Subscription};
 use crate::delivery::Delivery;
 use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
+use crate::position::Position;
+use crate::record::Record;
 use crate::shared::Tally;
 use crate::sync::{current, park, park_timeout};
 use crate::wait::{Signal, look_again};
@@ -196,13 +198,54 @@ impl<P> Subscription<P> {
     }
 
     /// The next delivery, if there is one now; `None` if everything visible has been passed.
+    #[inline]
     pub(super) fn next_now(&mut self) -> Result<Option<Delivery<P>>, RecvError> {
+        match self.next_known() {
+            Some(delivery) => Ok(Some(delivery)),
+            None => self.next_looked_for(),
+        }
+    }
+
+    /// The next delivery, if the reader knows where it is and nothing else has a say. Most are read so.
+    ///
+    /// The end that was loaded when the reader learned of the batch is older than the gate that is loaded here.
+    #[inline]
+    fn next_known(&mut self) -> Option<Delivery<P>> {
+        if !matches!(self.ended, Ended::Not)
+            || self.station.owner.gate.state() != self.seen
+            || self.expiry.is_some()
+            || self.sieve.is_fine()
+        {
+            return None;
+        }
+        let nodes = &self.station.owner.nodes;
+        let position = self.reader.next_known()?;
+        let delivery = self.core.log.read(position, |record| {
+            let selection = self.sieve.select(record, nodes, false)?.into_owned();
+            Some(Delivery { batch: Arc::clone(&record.batch), selection })
+        })??;
+        self.pass(position, &delivery);
+        Some(delivery)
+    }
+
+    /// Counts a delivery as read.
+    #[inline]
+    fn pass(&mut self, position: Position, delivery: &Delivery<P>) {
+        self.reader.pass(position);
+        self.passed = delivery.batch.place.next();
+        let meters = &self.station.owner.meters;
+        meters.set_cursor(position.next());
+        meters.add(Tally { batches: 1, events: delivery.len() as u64 });
+    }
+
+    fn next_looked_for(&mut self) -> Result<Option<Delivery<P>>, RecvError> {
         loop {
             let (latest, end) = self.look()?;
             if !self.has_begun() {
                 return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(None) };
             }
-            match self.reader.locate(&self.core.log, &self.station, end.position) {
+            let mut stash = None;
+            match self.reader.locate(&self.core.log, &self.station, end.position, &mut stash) {
                 Located::Dry => {
                     self.pass_all(latest);
                     return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(None) };
@@ -215,10 +258,14 @@ impl<P> Subscription<P> {
                 Located::At(position) => {
                     let scan = self.reader.must_scan(position);
                     let nodes = &self.station.owner.nodes;
-                    let found = self.core.log.read(position, |record| {
+                    let select = |record: &Record<P>| {
                         let selection = self.sieve.select(record, nodes, scan)?.into_owned();
                         Some(Delivery { batch: Arc::clone(&record.batch), selection })
-                    });
+                    };
+                    let found = match stash.filter(|_| self.core.log.oldest() <= position) {
+                        Some(directory) => directory.get(position).map(select),
+                        None => self.core.log.read(position, select),
+                    };
                     // Evicted since it was located: look again.
                     let Some(mut found) = found else { continue };
                     if self.sieve.is_fine() {
@@ -228,12 +275,11 @@ impl<P> Subscription<P> {
                             Some(Delivery { batch, selection })
                         });
                     }
-                    self.reader.pass(position);
-                    let Some(delivery) = found else { continue };
-                    self.passed = delivery.batch.place.next();
-                    let meters = &self.station.owner.meters;
-                    meters.set_cursor(position.next());
-                    meters.add(Tally { batches: 1, events: delivery.len() as u64 });
+                    let Some(delivery) = found else {
+                        self.reader.pass(position);
+                        continue;
+                    };
+                    self.pass(position, &delivery);
                     return Ok(Some(delivery));
                 }
             }
@@ -246,7 +292,7 @@ impl<P> Subscription<P> {
         if !self.has_begun() {
             return end.closed;
         }
-        match self.reader.locate(&self.core.log, &self.station, end.position) {
+        match self.reader.locate(&self.core.log, &self.station, end.position, &mut None) {
             Located::Dry => {
                 self.pass_all(latest);
                 end.closed

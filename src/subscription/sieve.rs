@@ -75,7 +75,10 @@ impl<P> Sieve<P> {
                 Selection::of(events.len(), matching.map(|(_, ordinal)| ordinal))
             }
             [node] => record.links.matched(node).and_then(|hits| selection(events.len(), hits)),
-            nodes => select_union(&record.links, events.len(), nodes),
+            nodes => match record.links.matched_only(nodes) {
+                Some(hits) => selection(events.len(), hits),
+                None => select_union(&record.links, events.len(), nodes),
+            },
         }
     }
 
