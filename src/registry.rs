@@ -12,27 +12,27 @@ use crate::shared::Station;
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     stations: Vec<Option<Station>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
     by_basis: HashMap<Basis, HashMap<u64, Station>>,
     expiries: BTreeMap<(Instant, u64), Station>,
 }
 
 impl Registry {
     /// Adds a subscription; the place is for taking it out again.
-    pub(crate) fn enter(&mut self, station: Station) -> usize {
+    pub(crate) fn enter(&mut self, station: Station) -> u32 {
         if let Some(place) = self.free.pop() {
-            if let Some(vacant) = self.stations.get_mut(place) {
+            if let Some(vacant) = self.stations.get_mut(index(place)) {
                 *vacant = Some(station);
             }
             place
         } else {
             self.stations.push(Some(station));
-            self.stations.len() - 1
+            u32::try_from(self.stations.len() - 1).expect("fewer than 2^32 subscriptions fit any memory")
         }
     }
 
-    pub(crate) fn exit(&mut self, place: usize) {
-        if let Some(occupied) = self.stations.get_mut(place) {
+    pub(crate) fn exit(&mut self, place: u32) {
+        if let Some(occupied) = self.stations.get_mut(index(place)) {
             *occupied = None;
             self.free.push(place);
         }
@@ -94,4 +94,8 @@ impl Registry {
         let expired = std::mem::replace(&mut self.expiries, later);
         expired.into_values().inspect(|station| station.owner.gate.end(Ending::Expired)).collect()
     }
+}
+
+fn index(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
 }

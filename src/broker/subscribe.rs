@@ -33,7 +33,7 @@ pub(crate) enum Begins {
 /// What an opened subscription is made of.
 pub(crate) struct Opened {
     pub(crate) station: Station,
-    pub(crate) place: usize,
+    pub(crate) place: u32,
     pub(crate) begins: Begins,
     pub(crate) verdict: Verdict,
     /// What has been passed, as a resume token has it.
@@ -140,7 +140,7 @@ impl<P> Core<P> {
     }
 
     /// Takes a subscription out again.
-    pub(crate) fn leave(&self, station: &Station, place: usize, principal: &Principal, grant: Option<&Grant>) {
+    pub(crate) fn leave(&self, station: &Station, place: u32, principal: &Principal, grant: Option<&Grant>) {
         let nodes = &station.owner.nodes;
         if nodes.is_empty() {
             self.everyone.leave(station, 0);

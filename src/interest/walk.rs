@@ -80,6 +80,8 @@ pub(crate) fn collect<'a, T: Linked, L: 'a>(
             past = link.before;
         }
     }
-    collected.compact();
+    if collected.runs.len() > 1 {
+        collected.compact();
+    }
     collected
 }

@@ -2,7 +2,6 @@
 //! Who is concerned by a change was decided by the publisher.
 
 use super::Subscription;
-use crate::access::Grant;
 use crate::broker::token_deleted;
 use crate::error::RecvError;
 use crate::gate::Ending;
@@ -21,12 +20,9 @@ impl<P> Subscription<P> {
             }
             if state.changes() != self.seen.changes() {
                 let held = self.sieve.grant();
-                let (filter, principal) = (&self.sieve.filter, &self.sieve.principal);
+                let (filter, principal) = (&self.sieve.filter, self.sieve.principal());
                 match self.core.ask_again(&self.station, filter, principal, held, &mut self.seen) {
-                    Ok(grant) => {
-                        self.expiry = grant.as_ref().and_then(Grant::expiry);
-                        self.sieve.set_grant(grant);
-                    }
+                    Ok(grant) => self.sieve.set_grant(grant),
                     Err(denial) => return Err(self.end(RecvError::Revoked(denial))),
                 }
                 // Another change may have come while this was asked, or an end that outranks it. What was seen with

@@ -13,7 +13,6 @@ mod sieve;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 pub use drain::{Drain, DrainIter};
 pub use handle::SubscriptionHandle;
@@ -97,7 +96,6 @@ pub struct Subscription<P> {
     reader: Reader,
     stand: Stand,
     sieve: Sieve<P>,
-    expiry: Option<Instant>,
     /// What the gate said when it was last minded.
     seen: GateState,
     /// Up to here everything has been passed.
@@ -106,7 +104,7 @@ pub struct Subscription<P> {
     verdict: Verdict,
     policy: LagPolicy,
     ended: Ended,
-    registered: usize,
+    registered: u32,
 }
 
 /// Whether the cursor has been placed.
@@ -153,7 +151,6 @@ impl<P> Subscription<P> {
             station,
             reader,
             stand,
-            expiry: grant.as_ref().and_then(Grant::expiry),
             sieve: Sieve::new(filter, request.principal, grant, request.predicate),
             seen: GateState::OPEN,
             passed: token.place(),
@@ -256,7 +253,7 @@ impl<P> Subscription<P> {
     /// Whether the grant has run out. Without an expiry the clock is not read.
     #[inline]
     fn has_expired(&self) -> bool {
-        self.expiry.is_some_and(|expiry| self.core.hooks.clock.now() >= expiry)
+        self.sieve.expiry().is_some_and(|expiry| self.core.hooks.clock.now() >= expiry)
     }
 
     /// Whether the cursor is placed, after placing it if that can be done now.
@@ -320,7 +317,7 @@ impl<P> Subscription<P> {
 
 impl<P> Drop for Subscription<P> {
     fn drop(&mut self) {
-        self.core.leave(&self.station, self.registered, &self.sieve.principal, self.sieve.grant());
+        self.core.leave(&self.station, self.registered, self.sieve.principal(), self.sieve.grant());
         self.station.stop_waiting();
         if let Ended::Not = self.ended {
             self.core.hooks.observe(|observer| observer.on_end(self.id(), None));

@@ -38,12 +38,15 @@ pub(super) struct Reader {
     cursor: Position,
     known: Position,
     run: Run,
-    more: VecDeque<Run>,
+    /// Boxed, because hardly any reader has it for long.
+    #[expect(clippy::box_collection, reason = "a reader is small while it has none")]
+    more: Option<Box<VecDeque<Run>>>,
     live_from: Position,
     /// Lost batches of which the reader's owner has not been told yet.
     lost: bool,
     /// For a reader of many nodes: those to look at. All others are enrolled for news.
-    carry: Vec<u32>,
+    #[expect(clippy::box_collection, reason = "most readers have few nodes, and none of this")]
+    carry: Option<Box<Vec<u32>>>,
 }
 
 impl Reader {
@@ -53,10 +56,10 @@ impl Reader {
             cursor: Position::ZERO,
             known: Position::ZERO,
             run: Run::EMPTY,
-            more: VecDeque::new(),
+            more: None,
             live_from,
             lost: false,
-            carry: if station.is_named() { (0..lists).collect() } else { Vec::new() },
+            carry: station.is_named().then(|| Box::new((0..lists).collect())),
         }
     }
 
@@ -86,7 +89,7 @@ impl Reader {
         stash: &mut Stash<P>,
     ) -> Located {
         loop {
-            if self.run.is_empty() && self.more.is_empty() && self.known < end {
+            if self.run.is_empty() && self.more.is_none() && self.known < end {
                 self.learn(log, station, end, stash);
             }
             let oldest = log.oldest();
@@ -115,10 +118,11 @@ impl Reader {
     /// Whether there is a run to read from, after moving to the next one if need be.
     fn next_run(&mut self) -> bool {
         while self.run.is_empty() {
-            match self.more.pop_front() {
-                Some(run) => self.run = run,
-                None => return false,
-            }
+            let Some(run) = self.more.as_mut().and_then(|more| more.pop_front()) else {
+                self.more = None;
+                return false;
+            };
+            self.run = run;
         }
         true
     }
@@ -185,6 +189,14 @@ impl Reader {
         if station.is_named() {
             return self.learn_from_news(log, station, end, stash);
         }
+        if let [node] = &**nodes {
+            let last = node.chain.last();
+            if last <= from {
+                self.known = end;
+                return log.oldest();
+            }
+            return self.walk(log, std::iter::once((node, last)), end, stash);
+        }
         let lasts: SmallVec<[Position; 8]> = nodes.iter().map(|node| node.chain.last()).collect();
         if lasts.iter().all(|last| *last <= from) {
             self.known = end;
@@ -202,14 +214,15 @@ impl Reader {
         stash: &mut Stash<P>,
     ) -> Position {
         let nodes = &station.owner.nodes;
-        station.take_news(&mut self.carry);
-        self.carry.sort_unstable();
-        self.carry.dedup();
-        if self.carry.is_empty() {
+        let mut carry = self.carry.take().unwrap_or_default();
+        station.take_news(&mut carry);
+        carry.sort_unstable();
+        carry.dedup();
+        if carry.is_empty() {
             self.known = end;
+            self.carry = Some(carry);
             return log.oldest();
         }
-        let mut carry = std::mem::take(&mut self.carry);
         let carried = |list: u32| Some((list, nodes.get(usize::try_from(list).ok()?)?));
         for (list, node) in carry.iter().copied().filter_map(carried) {
             node.lists.named().enrol(station, usize::try_from(list).unwrap_or(usize::MAX));
@@ -223,13 +236,13 @@ impl Reader {
         // What lies beyond will not be named again: the hit has taken the enrolment, or will be taken for this look.
         let mut lasts = lasts.into_iter();
         carry.retain(|_| lasts.next().is_some_and(|last| last > self.known));
-        self.carry = carry;
+        self.carry = Some(carry);
         oldest
     }
 
     /// Enrols a reader of many nodes in those that it has not looked at since they were hit, or at all.
     pub(super) fn enrol_carried(&self, station: &Station) {
-        for list in self.carry.iter().filter_map(|list| usize::try_from(*list).ok()) {
+        for list in self.carry.iter().flat_map(|carry| carry.iter()).filter_map(|list| usize::try_from(*list).ok()) {
             if let Some(node) = station.owner.nodes.get(list) {
                 node.lists.named().enrol(station, list);
             }
@@ -256,11 +269,11 @@ impl Reader {
     fn append(&mut self, run: Run) {
         // Runs on both sides of `live_from` are read differently and stay apart.
         let joins = |last: &Run| last.end == run.start && run.start != self.live_from;
-        match self.more.back_mut() {
+        match self.more.as_mut().and_then(|more| more.back_mut()) {
             Some(last) if joins(last) => last.end = run.end,
             None if self.run.is_empty() => self.run = run,
             None if joins(&self.run) => self.run.end = run.end,
-            _ => self.more.push_back(run),
+            _ => self.more.get_or_insert_default().push_back(run),
         }
     }
 

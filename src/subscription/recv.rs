@@ -213,7 +213,7 @@ impl<P> Subscription<P> {
     fn next_known(&mut self) -> Option<Delivery<P>> {
         if !matches!(self.ended, Ended::Not)
             || self.station.owner.gate.state() != self.seen
-            || self.expiry.is_some()
+            || self.sieve.expiry().is_some()
             || self.sieve.is_fine()
         {
             return None;
@@ -334,7 +334,8 @@ impl<P> Subscription<P> {
                 break result.map(Some);
             }
             // On the broker's clock, which need not be the one that the deadline is on.
-            let expires_in = self.expiry.map(|expiry| expiry.saturating_duration_since(self.core.hooks.clock.now()));
+            let expires_in =
+                self.sieve.expiry().map(|expiry| expiry.saturating_duration_since(self.core.hooks.clock.now()));
             let ends_in = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if ends_in == Some(Duration::ZERO) {
                 break Ok(None);

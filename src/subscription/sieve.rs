@@ -2,6 +2,7 @@
 //! Where the reader stands is not known here.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::access::{Authorizer, Grant, Principal};
 use crate::delivery::Selection;
@@ -34,11 +35,17 @@ pub enum Explanation {
 
 pub(super) struct Sieve<P> {
     pub(super) filter: Arc<Filter>,
-    pub(super) principal: Principal,
-    grant: Option<Grant>,
+    /// Who asked, and what was granted; none for the anonymous principal of a broker without an authorizer.
+    access: Option<Box<Access>>,
     predicate: Option<Predicate<P>>,
     /// Whether anything but terms and scope has a say.
     fine: bool,
+}
+
+/// Apart, so that a subscription nobody has to ask about is small.
+struct Access {
+    principal: Principal,
+    grant: Option<Grant>,
 }
 
 impl<P> Sieve<P> {
@@ -48,19 +55,34 @@ impl<P> Sieve<P> {
         grant: Option<Grant>,
         predicate: Option<Predicate<P>>,
     ) -> Self {
-        let mut sieve = Self { filter, principal, grant: None, predicate, fine: false };
+        let nobody = grant.is_none() && principal == Principal::anonymous();
+        let access = (!nobody).then(|| Box::new(Access { principal, grant: None }));
+        let mut sieve = Self { filter, access, predicate, fine: false };
         sieve.set_grant(grant);
         sieve
     }
 
+    pub(super) fn principal(&self) -> &Principal {
+        static ANONYMOUS: Principal = Principal::anonymous();
+        self.access.as_ref().map_or(&ANONYMOUS, |access| &access.principal)
+    }
+
     pub(super) fn grant(&self) -> Option<&Grant> {
-        self.grant.as_ref()
+        self.access.as_ref()?.grant.as_ref()
+    }
+
+    /// When the grant runs out, if it does.
+    #[inline]
+    pub(super) fn expiry(&self) -> Option<Instant> {
+        self.grant()?.expiry()
     }
 
     pub(super) fn set_grant(&mut self, grant: Option<Grant>) {
         let narrows = |grant: &Grant| grant.allowed_namespaces().is_some() || grant.checks_events();
         self.fine = self.predicate.is_some() || self.filter.has_types() || grant.as_ref().is_some_and(narrows);
-        self.grant = grant;
+        if let Some(access) = &mut self.access {
+            access.grant = grant;
+        }
     }
 
     /// The events that match terms and scope: by the slot's links, or one by one if those do not know the nodes.
@@ -115,12 +137,12 @@ impl<P> Sieve<P> {
         if !self.filter.matches_type(event) {
             return Explanation::OtherType;
         }
-        if let Some(grant) = &self.grant {
+        if let Some(Access { principal, grant: Some(grant) }) = self.access.as_deref() {
             if !grant.admits(event.namespace()) {
                 return Explanation::NotGranted;
             }
             let asked = authorizer.filter(|_| grant.checks_events());
-            if asked.is_some_and(|authorizer| !authorizer.permits(&self.principal, event)) {
+            if asked.is_some_and(|authorizer| !authorizer.permits(principal, event)) {
                 return Explanation::NotPermitted;
             }
         }
