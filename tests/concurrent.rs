@@ -22,7 +22,7 @@ use history::{Published, Step, Trace, validate};
 
 /// Long enough that only a lost wake-up takes it.
 const FOREVER: Duration = Duration::from_secs(60);
-const BATCHES: usize = 500;
+const BATCHES: usize = 360;
 const PUBLISHERS: usize = 3;
 
 /// One event of the run; its payload is its number.
@@ -334,7 +334,7 @@ fn ringing(world: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mut
 /// Reads now and then, so that it is overtaken.
 fn stalling(world: &World, reader: &mut Subscription<u64>, log: &mut Log, dice: &mut Dice) {
     loop {
-        for _ in 0..dice.below(200) {
+        for _ in 0..dice.below(50) {
             thread::yield_now();
         }
         for _ in 0..dice.below(20) {
@@ -446,7 +446,7 @@ fn run(seed: u64, max_batches: u64) {
 
     let commits = world.commits.lock().unwrap();
     let ids = |facts: &[Fact]| facts.iter().map(|fact| fact.id).collect();
-    let published = Published { batches: commits.batches.iter().map(|(index, facts)| (*index, ids(facts))).collect() };
+    let published = Published::new(commits.batches.iter().map(|(index, facts)| (*index, ids(facts))).collect());
     for log in logs {
         validate(&published, &log.wish.trace(&commits, log.begin, log.steps), &log.name);
     }
@@ -456,7 +456,7 @@ fn run(seed: u64, max_batches: u64) {
 /// G1 order, G2 no duplicates, G3 no silent loss, G4 atomic, G5 resumable, G8 fence: a buffer that overtakes readers.
 #[test]
 fn g1_to_g5_g8_histories_of_overtaken_readers_are_valid() {
-    for seed in 1..=6 {
+    for seed in 1..=3 {
         run(seed * 7919, 8);
     }
 }
@@ -464,7 +464,7 @@ fn g1_to_g5_g8_histories_of_overtaken_readers_are_valid() {
 /// The same with a buffer that seldom does.
 #[test]
 fn g1_to_g5_g8_histories_of_readers_that_keep_up_are_valid() {
-    for seed in 1..=6 {
+    for seed in 1..=3 {
         run(seed * 104_729, 200);
     }
 }
@@ -473,7 +473,7 @@ fn g1_to_g5_g8_histories_of_readers_that_keep_up_are_valid() {
 /// lost is made up for by no later one. Of the two kinds of batch each reader but the last takes one.
 #[test]
 fn g10_a_waiting_reader_is_woken_by_its_batch_alone() {
-    const ROUNDS: u64 = 400;
+    const ROUNDS: u64 = 240;
     let world = &World::new(4);
     let twenty = |topic| Wish::new((0..20).map(move |key| (topic, key)), &["n1"]);
     let readers: [(Wish, Read); 7] = [

@@ -8,23 +8,18 @@ mod history;
 
 use history::{Published, Step, Trace, VALIDATORS};
 
+fn batches() -> Vec<(u64, Vec<u64>)> {
+    vec![(1, vec![10]), (2, vec![11, 12]), (3, vec![13]), (3, vec![14, 15]), (5, vec![16]), (8, vec![17, 18, 19])]
+}
+
 /// Six batches; index 3 has two. Event 10 is of batch 0, 11 and 12 of batch 1, and so on.
 fn published() -> Published {
-    Published {
-        batches: vec![
-            (1, vec![10]),
-            (2, vec![11, 12]),
-            (3, vec![13]),
-            (3, vec![14, 15]),
-            (5, vec![16]),
-            (8, vec![17, 18, 19]),
-        ],
-    }
+    Published::new(batches())
 }
 
 /// A reader that asked for everything from the first batch on.
 fn of_all(steps: Vec<Step>) -> Trace {
-    let all: Vec<_> = published().batches.into_iter().map(|(_, events)| events).collect();
+    let all: Vec<_> = batches().into_iter().map(|(_, events)| events).collect();
     Trace { begin: (0, 0), must: all.clone(), may: all, steps }
 }
 
@@ -46,7 +41,7 @@ fn fenced(steps: Vec<Step>) -> Trace {
 
 /// The delivery of a whole batch.
 fn batch(at: usize) -> Step {
-    let (index, events) = published().batches[at].clone();
+    let (index, events) = batches()[at].clone();
     Step::Delivery { index, events }
 }
 
