@@ -15,7 +15,7 @@ use event_broker::{
 
 use super::hooks::{Count, Hands, Ledger, Load, Rules};
 use super::naive::{self, NaiveBroker, Refusal, Unpublished};
-use super::op::{Config, EventSpec, Kind, Op, RequestSpec, SLOTS, StartSpec};
+use super::op::{Change, Config, EventSpec, Kind, Op, RequestSpec, SLOTS, StartSpec};
 use super::reader::{End, Judgement, Outcome, Readiness};
 
 /// Runs a script, and panics where the two brokers differ.
@@ -96,14 +96,7 @@ impl Driver {
             Op::Publish { step, events, change } => self.publish(self.index(*step), events, *change),
             Op::Subscribe { slot, request } => self.subscribe(*slot, request),
             Op::Read { slot, kind } => self.read(*slot, *kind),
-            Op::Doorbell { slot } => {
-                if let Some(slot) = &mut self.slots[*slot] {
-                    // Asked for again it is the same bell, and rings at once again.
-                    slot.bell = Some(slot.real.doorbell());
-                    slot.parked = false;
-                    slot.woken = slot.waker.get();
-                }
-            }
+            Op::Doorbell { slot } => self.doorbell(*slot),
             Op::Unsubscribe { slot } => self.unsubscribe(*slot),
             Op::Cancel { slot } => {
                 if let Some(slot) = &self.slots[*slot] {
@@ -111,15 +104,18 @@ impl Driver {
                     self.naive.cancel(slot.naive);
                 }
             }
-            Op::SetRule { principal, rule } => self.rules.set(principal, rule.clone()),
-            Op::AccessChanged { change } => {
-                self.real.access_changed(change.announced());
-                self.naive.change(*change);
+            Op::DrainAcross { slot, take, batches, events } => self.drain_across(*slot, *take, *batches, events),
+            Op::SetRule { principal, rule, announced } => {
+                self.rules.set(principal, rule.clone());
+                announced.iter().for_each(|change| self.access_changed(*change));
             }
-            Op::Advance { millis } => self.clock.advance(*millis),
-            Op::Tick => {
-                self.real.tick();
-                self.naive.tick();
+            Op::AccessChanged { change } => self.access_changed(*change),
+            Op::Advance { millis, tick } => {
+                self.clock.advance(*millis);
+                if *tick {
+                    self.real.tick();
+                    self.naive.tick();
+                }
             }
             Op::Explain { slot, event } => self.explain(*slot, event),
             Op::HasInterest { topic, namespace, key } => {
@@ -141,7 +137,21 @@ impl Driver {
         }
     }
 
-    fn publish(&mut self, index: u64, events: &[EventSpec], change: Option<super::op::Change>) {
+    fn doorbell(&mut self, slot: usize) {
+        if let Some(slot) = &mut self.slots[slot] {
+            // Asked for again it is the same bell, and rings at once again.
+            slot.bell = Some(slot.real.doorbell());
+            slot.parked = false;
+            slot.woken = slot.waker.get();
+        }
+    }
+
+    fn access_changed(&mut self, change: Change) {
+        self.real.access_changed(change.announced());
+        self.naive.change(change);
+    }
+
+    fn publish(&mut self, index: u64, events: &[EventSpec], change: Option<Change>) {
         let facts = self.naive.number(events);
         let carries = |place: usize| change.filter(|_| place == 0);
         let batch: Vec<_> =
@@ -183,6 +193,9 @@ impl Driver {
         self.slots[slot] =
             Some(Slot { real, naive, waker: Arc::default(), parked: false, woken: 0, bell: None, judged });
         self.note_token(slot);
+        if spec.bell {
+            self.doorbell(slot);
+        }
     }
 
     fn start(&self, start: StartSpec) -> (Start, naive::Start) {
@@ -293,6 +306,7 @@ impl Driver {
                 refuses: None,
                 principal: "resumer",
                 goes_on: true,
+                bell: false,
             };
             self.subscribe(0, &request);
             self.read(0, Kind::TryAll);

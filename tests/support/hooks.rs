@@ -91,16 +91,7 @@ impl Rules {
 
     /// What the table says; a principal that it does not know may read everything.
     pub fn of(&self, principal: &str) -> Rule {
-        self.table.lock().unwrap().get(principal).cloned().unwrap_or(Rule {
-            allowed: true,
-            namespaces: None,
-            ttl: None,
-            forbidden_key: None,
-            checks_events: true,
-            token: None,
-            policy: None,
-            role: None,
-        })
+        self.table.lock().unwrap().get(principal).cloned().unwrap_or_default()
     }
 }
 

@@ -47,9 +47,11 @@ pub struct RequestSpec {
     pub refuses: Option<u64>,
     pub principal: &'static str,
     pub goes_on: bool,
+    /// Whether it is given a doorbell at once.
+    pub bell: bool,
 }
 
-/// What the table of rules says of one principal.
+/// What the table of rules says of one principal. The default allows everything, and rests on a bit of all.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub allowed: bool,
@@ -92,62 +94,40 @@ pub enum Kind {
     Stream,
     DrainAll,
     DrainTake(usize),
-    /// Takes a ring, if there is one, and then reads until it is empty, by drain windows or one by one.
-    Ring {
-        drain: bool,
-    },
+    /// Takes a ring, if there is one, and then reads.
+    Ring(Rung),
+}
+
+/// What a reader does when its bell has rung: each leaves the bell armed.
+#[derive(Clone, Copy, Debug)]
+pub enum Rung {
+    /// It reads one by one until nothing is left.
+    One,
+    /// It opens windows until nothing is left.
+    Windows,
+    /// It takes so many from a window; the rest rings again.
+    Part(usize),
 }
 
 /// One step of a script.
 #[derive(Clone, Debug)]
 pub enum Op {
     /// The index is relative to the latest.
-    Publish {
-        step: i64,
-        events: Vec<EventSpec>,
-        change: Option<Change>,
-    },
-    Subscribe {
-        slot: usize,
-        request: RequestSpec,
-    },
-    Read {
-        slot: usize,
-        kind: Kind,
-    },
-    Doorbell {
-        slot: usize,
-    },
-    Unsubscribe {
-        slot: usize,
-    },
-    Cancel {
-        slot: usize,
-    },
-    SetRule {
-        principal: &'static str,
-        rule: Rule,
-    },
-    AccessChanged {
-        change: Change,
-    },
-    Advance {
-        millis: u64,
-    },
-    Tick,
-    Explain {
-        slot: usize,
-        event: EventSpec,
-    },
-    HasInterest {
-        topic: &'static str,
-        namespace: &'static str,
-        key: &'static str,
-    },
-    Reset {
-        step: i64,
-        same_epoch: bool,
-    },
+    Publish { step: i64, events: Vec<EventSpec>, change: Option<Change> },
+    Subscribe { slot: usize, request: RequestSpec },
+    Read { slot: usize, kind: Kind },
+    Doorbell { slot: usize },
+    Unsubscribe { slot: usize },
+    Cancel { slot: usize },
+    /// Publishes batches, each of these events, while a window is open that so many were taken from.
+    DrainAcross { slot: usize, take: usize, batches: usize, events: Vec<EventSpec> },
+    /// The table is changed, and that may be announced.
+    SetRule { principal: &'static str, rule: Rule, announced: Option<Change> },
+    AccessChanged { change: Change },
+    Advance { millis: u64, tick: bool },
+    Explain { slot: usize, event: EventSpec },
+    HasInterest { topic: &'static str, namespace: &'static str, key: &'static str },
+    Reset { step: i64, same_epoch: bool },
     Close,
 }
 
@@ -267,7 +247,8 @@ impl Choices<'_> {
     fn request(&mut self) -> RequestSpec {
         let start = match self.below(10) {
             0..3 => StartSpec::Oldest,
-            3 | 4 => StartSpec::Index(self.signed(-10, 16)),
+            3 => StartSpec::Index(self.signed(-10, 16)),
+            4 => StartSpec::Index(self.signed(-70, 72)),
             5 => StartSpec::Index(self.signed(0, 5)),
             6 => StartSpec::Exactly(self.signed(-8, 11)),
             7 | 8 => StartSpec::After(u8::try_from(self.below(24)).unwrap_or(0)),
@@ -294,7 +275,8 @@ impl Choices<'_> {
         if self.below(64) == 63 {
             terms.push(self.pick(&[("", "k0"), ("A", "")]));
         }
-        RequestSpec { start, terms, filler, namespaces, types, refuses, principal, goes_on }
+        let bell = self.one_in(4);
+        RequestSpec { start, terms, filler, namespaces, types, refuses, principal, goes_on, bell }
     }
 
     fn rule(&mut self) -> Rule {
@@ -309,9 +291,9 @@ impl Choices<'_> {
             ttl: self.some(4, |choices| 10 * choices.number(6)),
             forbidden_key: self.some(3, |choices| choices.pick(&KEYS[..4])),
             checks_events: !self.one_in(3),
-            token: self.some(4, |choices| choices.pick(&TOKENS)),
+            token: self.some(3, |choices| choices.pick(&TOKENS)),
             policy: self.some(2, |choices| choices.pick(&POLICIES)),
-            role: self.some(3, |choices| choices.pick(&ROLES)),
+            role: self.some(2, |choices| choices.pick(&ROLES)),
         }
     }
 
@@ -322,12 +304,13 @@ impl Choices<'_> {
             3 | 4 => Change::Policy(self.pick(&POLICIES)),
             5 => Change::Role(self.pick(&ROLES)),
             6 => Change::Token(self.pick(&TOKENS)),
+            7 if self.one_in(2) => Change::Role(self.pick(&ROLES)),
             _ => Change::TokenDeleted(self.pick(&["t0", "ann", "bob", "anonymous"])),
         }
     }
 
     fn kind(&mut self) -> Kind {
-        match self.below(16) {
+        match self.below(20) {
             0 | 1 => Kind::Try,
             2 => Kind::TryAll,
             3 => Kind::Timeout,
@@ -340,7 +323,11 @@ impl Choices<'_> {
             12 => Kind::Stream,
             13 => Kind::DrainAll,
             14 => Kind::DrainTake(self.below(5)),
-            _ => Kind::Ring { drain: self.one_in(2) },
+            _ => Kind::Ring(match self.below(3) {
+                0 => Rung::One,
+                1 => Rung::Windows,
+                _ => Rung::Part(self.below(4)),
+            }),
         }
     }
 }
@@ -363,38 +350,55 @@ impl Config {
     }
 }
 
+impl Default for Rule {
+    fn default() -> Self {
+        Self {
+            allowed: true,
+            namespaces: None,
+            ttl: None,
+            forbidden_key: None,
+            checks_events: true,
+            token: Some(TOKENS[0]),
+            policy: Some(POLICIES[0]),
+            role: Some(ROLES[0]),
+        }
+    }
+}
+
 impl Op {
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut choices = Choices(bytes);
         let choice = choices.below(128);
         let slot = choices.below(SLOTS);
         match choice {
-            0..44 => Self::Publish {
-                step: [1, 1, 0, 2, 0, 3, 1, 1][choices.below(8)],
-                events: choices.events(),
-                change: None,
-            },
+            0..44 => Self::Publish { step: [1, 1, 0, 2, 0, 3, 1, 1][choices.below(8)], events: choices.events(), change: None },
             44 => Self::Publish { step: choices.signed(-3, 4), events: choices.events(), change: None },
             45..50 => Self::Publish { step: 1, events: choices.events(), change: Some(choices.change()) },
-            50..92 => Self::Read { slot, kind: choices.kind() },
-            92..108 => Self::Subscribe { slot, request: choices.request() },
-            108..111 => Self::SetRule { principal: choices.pick(&PRINCIPALS), rule: choices.rule() },
-            111..114 => Self::AccessChanged { change: choices.change() },
-            114 | 115 => Self::Advance { millis: 5 * choices.number(8) },
-            116 => Self::Tick,
-            117..119 => Self::Doorbell { slot },
-            119 => Self::Unsubscribe { slot },
-            120 => Self::Cancel { slot },
-            121 | 122 => Self::Explain { slot, event: choices.event() },
-            123..125 => Self::HasInterest {
+            50..86 => Self::Read { slot, kind: choices.kind() },
+            86..90 => Self::DrainAcross {
+                slot,
+                take: choices.below(6),
+                batches: 1 + choices.below(10),
+                events: vec![choices.event()],
+            },
+            90..104 => Self::Subscribe { slot, request: choices.request() },
+            104..108 => {
+                let principal = choices.pick(&PRINCIPALS);
+                Self::SetRule { principal, rule: choices.rule(), announced: choices.some(2, Choices::change) }
+            }
+            108..112 => Self::AccessChanged { change: choices.change() },
+            112..115 => Self::Advance { millis: 5 * choices.number(8), tick: choices.one_in(2) },
+            115 => Self::Doorbell { slot },
+            116 => Self::Unsubscribe { slot },
+            117 => Self::Cancel { slot },
+            118 | 119 => Self::Explain { slot, event: choices.event() },
+            120 | 121 => Self::HasInterest {
                 topic: choices.pick(&TOPICS),
                 namespace: choices.pick(&NAMESPACES),
                 key: choices.key(&KEYS),
             },
-            125 | 126 if choices.one_in(4) => {
-                Self::Reset { step: choices.signed(-3, 8), same_epoch: choices.one_in(4) }
-            }
-            127 if choices.one_in(4) => Self::Close,
+            122 | 123 => Self::Reset { step: choices.signed(-16, 24), same_epoch: choices.one_in(4) },
+            124 if choices.one_in(8) => Self::Close,
             _ => Self::Read { slot, kind: Kind::TryAll },
         }
     }

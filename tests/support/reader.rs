@@ -363,6 +363,44 @@ impl NaiveBroker {
         outcome
     }
 
+    /// The next item of a window that was opened when the log ended at `end`, whatever was evicted since.
+    pub fn next_below(&mut self, number: usize, end: usize) -> Outcome {
+        let Stand::At(cursor) = self.readers[number].stand else { return Outcome::Empty };
+        let reader = &mut self.readers[number];
+        let found = (cursor..end).find(|at| reader.request.asks_for(&self.log[*at]));
+        let Some(at) = found else {
+            reader.stand = Stand::At(end.max(cursor));
+            return Outcome::Empty;
+        };
+        let batch = &self.log[at];
+        let wanted = batch.facts.iter().filter(|fact| reader.request.matches(&fact.spec));
+        let ids: Vec<u64> = wanted.map(|fact| fact.id).collect();
+        reader.stand = Stand::At(at + 1);
+        reader.token.place = batch.place.next();
+        reader.batches += 1;
+        reader.events += ids.len() as u64;
+        Outcome::Delivery { index: batch.place.index, ids, batch_len: batch.facts.len() }
+    }
+
+    /// Takes back what [`next_below`](Self::next_below) gave, from a reader that stood there.
+    pub fn untake(&mut self, number: usize, stand: Stand, taken: &Outcome) {
+        let reader = &mut self.readers[number];
+        reader.stand = stand;
+        if let Outcome::Delivery { ids, .. } = taken {
+            reader.batches -= 1;
+            reader.events -= ids.len() as u64;
+        }
+    }
+
+    /// Moves a reader within a window, past nothing that it asked for.
+    pub fn stand_at(&mut self, number: usize, cursor: usize, end: usize) {
+        let Stand::At(before) = self.readers[number].stand else { panic!("it has no cursor") };
+        assert!(before <= cursor && cursor <= end, "a window of {before}..{end} ended at {cursor}");
+        let skipped = self.log[before..cursor].iter().find(|batch| self.readers[number].request.asks_for(batch));
+        assert!(skipped.is_none(), "a window passed {skipped:?} and did not give it");
+        self.readers[number].stand = Stand::At(cursor);
+    }
+
     /// The next item of an iterator or stream: the end once, and for `Closed` not at all. [23]
     pub fn next_item(&mut self, number: usize) -> Option<Outcome> {
         let outcome = self.read(number);

@@ -6,7 +6,8 @@ use std::pin::Pin;
 
 use super::*;
 use crate::support::naive::NaiveBroker;
-use crate::support::reader::Window;
+use crate::support::op::Rung;
+use crate::support::reader::{Stand, Window};
 
 impl Driver {
     pub(super) fn read(&mut self, slot: usize, kind: Kind) {
@@ -46,8 +47,69 @@ impl Driver {
             Kind::DrainTake(count) => {
                 reader.drain(count);
             }
-            Kind::Ring { drain } => reader.ring(drain),
+            Kind::Ring(rung) => reader.ring(rung),
         }
+        self.slots[slot] = Some(taken);
+        self.note_token(slot);
+    }
+}
+
+impl Driver {
+    /// Publishes while a window is open. What the window showed when it was opened is still read from it, evicted or
+    /// not; it may only end early, where the reader had not looked at what is evicted now. [20]
+    pub(super) fn drain_across(&mut self, slot: usize, take: usize, batches: usize, events: &[EventSpec]) {
+        let Some(mut taken) = self.slots[slot].take() else { return };
+        let number = taken.naive;
+        let reader = &self.naive.readers[number];
+        let refuses = self.naive.config.guarded || reader.request.refuses.is_some() || !reader.request.types.is_empty();
+        let ended = reader.ended.is_some() || reader.reset || reader.token_deleted || reader.must_ask || reader.cancelled;
+        let waits = matches!(reader.stand, Stand::Waiting(_));
+        let mut pair = Pair { slot: &mut taken, naive: &mut self.naive, tokens: &mut self.tokens };
+        if refuses || ended || waits || pair.naive.closed || pair.naive.readiness(number) != Readiness::Ready {
+            // What a reader refuses has been passed, or not, by where a window ends early.
+            pair.one(try_recv);
+            self.slots[slot] = Some(taken);
+            return;
+        }
+        if let Window::End(end) = pair.naive.open_window(number) {
+            agree(&outcome(Err(taken.real.drain().unwrap_err())).outcome, &Outcome::End(end));
+            self.slots[slot] = Some(taken);
+            return;
+        }
+        let end = self.naive.log.len();
+        let mut window = taken.real.drain().unwrap();
+        let mut items = window.iter();
+        let mut early = false;
+        for taken in 0.. {
+            if taken == take {
+                for _ in 0..batches {
+                    let index = self.naive.latest.saturating_add(1);
+                    self.publish(index, events, None);
+                }
+            }
+            let cursor = self.naive.readers[number].stand;
+            let expected = self.naive.next_below(number, end);
+            let actual = items.next().map_or(Outcome::Empty, |item| seen_ref(&item));
+            if actual == Outcome::Empty {
+                early = matches!(cursor, Stand::At(cursor) if cursor < self.naive.oldest);
+                if early {
+                    self.naive.untake(number, cursor, &expected);
+                }
+                assert!(early || expected == Outcome::Empty, "the window ended before {expected:?}");
+                break;
+            }
+            assert_eq!(actual, expected);
+        }
+        drop(window);
+        if early {
+            // Where it stands is seen by what is ahead of it; if nothing is, by a read that says so.
+            let lag = usize::try_from(taken.real.stats().lag).unwrap();
+            if lag > 0 {
+                self.naive.stand_at(number, self.naive.log.len() - lag, end);
+            }
+        }
+        let pair = &mut Pair { slot: &mut taken, naive: &mut self.naive, tokens: &mut self.tokens };
+        pair.one(try_recv);
         self.slots[slot] = Some(taken);
         self.note_token(slot);
     }
@@ -194,7 +256,7 @@ impl Pair<'_> {
     }
 
     /// The protocol of the doorbell: on a ring, read until nothing is left; without one, nothing is there. [20], G10
-    fn ring(&mut self, drain: bool) {
+    fn ring(&mut self, how: Rung) {
         let rung = self.slot.bell.as_ref().is_none_or(|bell| bell.try_recv().is_ok());
         let number = self.slot.naive;
         let ended = self.naive.readers[number].ended.is_some();
@@ -206,10 +268,12 @@ impl Pair<'_> {
                 }
                 missed => panic!("no ring for {missed:?} of {:?}", self.naive.readers[number].request),
             }
-        } else if drain {
-            while self.drain(usize::MAX) {}
-        } else {
-            while self.one(try_recv) {}
+            return;
+        }
+        match how {
+            Rung::One => while self.one(try_recv) {},
+            Rung::Windows => while self.drain(usize::MAX) {},
+            Rung::Part(count) => while self.drain(count) {},
         }
     }
 }

@@ -1,0 +1,272 @@
+//! Validators of histories: what was published, and what each reader saw of it, in a run that no oracle can foretell.
+//! They know no broker: a history is plain data, and each validator stands for one guarantee.
+
+use std::collections::{BTreeSet, HashMap};
+
+/// All batches in the order of their publishing, by index and events. Every event has a number of its own, and no
+/// index has more than two batches, so that a lost range names its place.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    batches: Vec<(u64, Vec<u64>)>,
+    /// The position of each event's batch, and its place there.
+    places: HashMap<u64, (usize, usize)>,
+}
+
+/// What one reader did and saw.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// The first position that it could see lies in here, both ends included.
+    pub begin: (usize, usize),
+    /// For each position, the events that it must get of it, and those that it may get: they differ after a fence, and
+    /// where a grant may already have been narrowed.
+    pub must: Vec<Vec<u64>>,
+    pub may: Vec<Vec<u64>>,
+    pub steps: Vec<Step>,
+}
+
+/// One read, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Delivery {
+        index: u64,
+        events: Vec<u64>,
+    },
+    /// Nothing to read, when so many batches had certainly been published before.
+    Empty {
+        published: usize,
+    },
+    /// Overtaken. The reader goes on, unless this is its last step.
+    Lost {
+        missed: u64,
+        from: u64,
+        through: u64,
+        resumes_at: u64,
+    },
+    /// A new subscription after the last token. If its verdict was a loss, with the oldest index of that moment.
+    Resumed {
+        lost: Option<u64>,
+    },
+    /// The broker is closed, and all has been read.
+    Closed,
+    /// Access was taken back.
+    Revoked,
+    /// The reader was stopped by the test.
+    Stopped,
+}
+
+pub type Check = fn(&Published, &Trace) -> Result<(), String>;
+
+/// Every validator by its name.
+pub const VALIDATORS: [(&str, Check); 6] = [
+    ("order", order),
+    ("unique", unique),
+    ("no silent loss", no_silent_loss),
+    ("atomic", atomic),
+    ("resumable", resumable),
+    ("fence", fence),
+];
+
+/// Panics with everything that is wrong with a trace.
+pub fn validate(published: &Published, trace: &Trace, reader: &str) {
+    let wrong: Vec<String> = VALIDATORS
+        .iter()
+        .filter_map(|(name, check)| check(published, trace).err().map(|reason| format!("{name}: {reason}")))
+        .collect();
+    assert!(wrong.is_empty(), "{reader}: {wrong:#?}");
+}
+
+impl Published {
+    pub fn new(batches: Vec<(u64, Vec<u64>)>) -> Self {
+        let numbered = batches.iter().enumerate();
+        let places =
+            numbered.flat_map(|(at, (_, events))| events.iter().enumerate().map(move |(n, id)| (*id, (at, n)))).collect();
+        Self { batches, places }
+    }
+
+    /// The position of the first batch of an index or a later one.
+    fn first_of(&self, index: u64) -> usize {
+        self.batches.partition_point(|batch| batch.0 < index)
+    }
+
+    /// The position that a lost range ends before.
+    fn resumption(&self, through: u64, resumes_at: u64) -> Option<usize> {
+        let pair = [through, resumes_at];
+        self.batches.windows(2).position(|two| [two[0].0, two[1].0] == pair).map(|place| place + 1)
+    }
+}
+
+/// The batch that a delivery is of, by its first event.
+fn position(published: &Published, events: &[u64]) -> Result<usize, String> {
+    let first = events.first().ok_or("a delivery without events")?;
+    published.places.get(first).map(|(at, _)| *at).ok_or_else(|| format!("event {first} was never published"))
+}
+
+/// G1: batches in the order of their publishing and under its index, events in the order of the batch.
+pub fn order(published: &Published, trace: &Trace) -> Result<(), String> {
+    let mut last = None;
+    for step in &trace.steps {
+        let Step::Delivery { index, events } = step else { continue };
+        let at = position(published, events)?;
+        if published.batches[at].0 != *index {
+            return Err(format!("batch {at} came under index {index}"));
+        }
+        if last > Some(at) {
+            return Err(format!("batch {at} came after {last:?}"));
+        }
+        last = Some(at);
+        let within: Vec<_> = events.iter().filter_map(|id| published.places.get(id)).map(|(_, place)| *place).collect();
+        if !within.is_sorted() {
+            return Err(format!("events of batch {at} came as {within:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// G2: no batch twice, no event twice.
+pub fn unique(published: &Published, trace: &Trace) -> Result<(), String> {
+    let (mut batches, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    for step in &trace.steps {
+        let Step::Delivery { events, .. } = step else { continue };
+        let at = position(published, events)?;
+        if !batches.insert(at) {
+            return Err(format!("batch {at} came twice"));
+        }
+        if let Some(twice) = events.iter().find(|id| !seen.insert(**id)) {
+            return Err(format!("event {twice} came twice"));
+        }
+    }
+    Ok(())
+}
+
+/// G3: every batch that had to come came, lies in a reported range, or after where the reader stood at its end; and
+/// what is reported as lost was lost.
+pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String> {
+    let wanted = |at: usize| trace.must.get(at).is_some_and(|events| !events.is_empty());
+    let wanted_in = |from: usize, to: usize| (from..to).find(|at| wanted(*at));
+    // Everything below was accounted for.
+    let mut cursor = trace.begin.1;
+    // The cursor is not lower than this, as far as reads have told.
+    let mut passed = trace.begin.0;
+    for step in &trace.steps {
+        match step {
+            Step::Delivery { events, .. } => {
+                let at = position(published, events)?;
+                if let Some(lost) = wanted_in(cursor, at) {
+                    return Err(format!("batch {lost} never came, {at} did"));
+                }
+                cursor = cursor.max(at + 1);
+                passed = passed.max(at + 1);
+            }
+            Step::Empty { published } => {
+                if let Some(lost) = wanted_in(cursor, *published) {
+                    return Err(format!("batch {lost} was there when nothing was found"));
+                }
+                cursor = cursor.max(*published);
+                passed = passed.max(*published);
+            }
+            Step::Lost { missed, from, through, resumes_at } => {
+                let oldest = published
+                    .resumption(*through, *resumes_at)
+                    .ok_or_else(|| format!("no batch of {resumes_at} follows one of {through}"))?;
+                let first = usize::try_from(*missed).ok().and_then(|missed| oldest.checked_sub(missed));
+                let first = first.filter(|first| *first >= passed).ok_or_else(|| {
+                    format!("{missed} batches before {oldest} are said to be lost, the reader stood at {passed}")
+                })?;
+                if *missed == 0 || published.batches[first].0 < *from {
+                    return Err(format!("{missed} batches from index {from} are said to be lost, the first is {first}"));
+                }
+                if let Some(lost) = wanted_in(cursor, first) {
+                    return Err(format!("batch {lost} is missing from a lost range that begins at {first}"));
+                }
+                let may = |at: usize| trace.may.get(at).is_some_and(|events| !events.is_empty());
+                if !(first..oldest).any(may) {
+                    return Err(format!("nothing in {first}..{oldest} was asked for, and it was reported as lost"));
+                }
+                cursor = cursor.max(oldest);
+                passed = passed.max(oldest);
+            }
+            Step::Resumed { lost: Some(oldest) } => {
+                let last = published.batches.iter().rposition(|(index, _)| index == oldest);
+                cursor = cursor.max(last.ok_or_else(|| format!("nothing has index {oldest}"))?);
+            }
+            Step::Closed => {
+                if let Some(lost) = wanted_in(cursor, published.batches.len()) {
+                    return Err(format!("batch {lost} never came, and the end did"));
+                }
+            }
+            // Of an index that may still grow, a token does not say what was passed without being delivered.
+            Step::Resumed { lost: None } => {
+                passed = passed.checked_sub(1).map_or(0, |last| published.first_of(published.batches[last].0));
+            }
+            Step::Revoked | Step::Stopped => {}
+        }
+    }
+    Ok(())
+}
+
+/// G4: what comes of a batch comes at once, and of one batch.
+pub fn atomic(published: &Published, trace: &Trace) -> Result<(), String> {
+    for step in &trace.steps {
+        let Step::Delivery { events, .. } = step else { continue };
+        let at = position(published, events)?;
+        if let Some(other) = events.iter().find(|id| !published.batches[at].1.contains(id)) {
+            return Err(format!("event {other} came with batch {at}, which it is not of"));
+        }
+        let missing = trace.must.get(at).into_iter().flatten().find(|id| !events.contains(id));
+        if let Some(missing) = missing {
+            return Err(format!("event {missing} did not come with its batch {at}"));
+        }
+    }
+    Ok(())
+}
+
+/// G5: a reader that resumed goes on with the very next batch that had to come, unless it was told of a loss.
+pub fn resumable(published: &Published, trace: &Trace) -> Result<(), String> {
+    let wanted = |at: usize| trace.must.get(at).is_some_and(|events| !events.is_empty());
+    for (place, step) in trace.steps.iter().enumerate() {
+        if *step != (Step::Resumed { lost: None }) {
+            continue;
+        }
+        let before = trace.steps[..place].iter().rev().find_map(|step| match step {
+            Step::Delivery { events, .. } => Some(position(published, events).map(|at| at + 1)),
+            Step::Empty { published } => Some(Ok(*published)),
+            Step::Lost { through, resumes_at, .. } => published.resumption(*through, *resumes_at).map(Ok),
+            Step::Resumed { lost: Some(_) } => Some(Err(String::new())),
+            _ => None,
+        });
+        // After a verdict of loss nobody knows where it stood.
+        let before = match before {
+            Some(Ok(before)) => before,
+            Some(Err(_)) => continue,
+            None => trace.begin.1,
+        };
+        if let Some(Step::Delivery { events, .. }) = trace.steps.get(place + 1) {
+            let at = position(published, events)?;
+            if at < before {
+                return Err(format!("batch {at} was repeated after resuming at {before}"));
+            }
+            if let Some(skipped) = (before..at).find(|at| wanted(*at)) {
+                return Err(format!("batch {skipped} was skipped after resuming at {before}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// G8: nothing comes that the grant in force at its position does not allow, and nothing after the end.
+pub fn fence(published: &Published, trace: &Trace) -> Result<(), String> {
+    for step in &trace.steps {
+        let Step::Delivery { events, .. } = step else { continue };
+        let allowed = |id: &&u64| {
+            published.places.get(*id).and_then(|(at, _)| trace.may.get(*at)).is_some_and(|may| may.contains(*id))
+        };
+        if let Some(leaked) = events.iter().find(|id| !allowed(id)) {
+            return Err(format!("event {leaked} came, which is not allowed at its position"));
+        }
+    }
+    let end = trace.steps.iter().position(|step| matches!(step, Step::Revoked | Step::Closed | Step::Stopped));
+    match end.and_then(|end| trace.steps.get(end + 1)) {
+        Some(after) => Err(format!("{after:?} came after the end")),
+        None => Ok(()),
+    }
+}
