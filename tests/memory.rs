@@ -141,10 +141,10 @@ fn a_drained_delivery_allocates_nothing() {
     }
 }
 
-/// Beyond what the caller built, a publish allocates a few times, however many listen.
+/// Beyond what the caller built, a publish allocates a few times, however many nodes it hits.
 fn a_publish_allocates_a_constant() {
     const BATCHES: u64 = 1_000;
-    /// Per batch: the batch behind its `Arc`, its links if any node was hit, and a share of a segment.
+    /// The batch behind its `Arc`, its links if it hit several nodes, and the rare growth of a segment; with room for one.
     const BOUND: f64 = 4.0;
     const FOUR: &[(&str, &str)] = &[("Job", "web"), ("Job", "*"), ("*", "web"), ("Job", "id")];
     for (name, terms, scopes) in [
