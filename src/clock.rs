@@ -1,4 +1,5 @@
-//! The clock that grants expire by. Nothing else in the broker has to know the time.
+//! The clock that grants expire by.
+//! Nothing else in the broker has to know the time.
 
 use std::fmt::Debug;
 use std::time::Instant;

@@ -1,4 +1,5 @@
 //! The in-process event broker for servers with a replicated or versioned state.
+//! It opens no socket and starts no thread: transports and threads are the host's.
 
 mod access;
 mod broker;

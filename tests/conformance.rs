@@ -28,6 +28,9 @@ mod buffer;
 mod endpoint;
 #[path = "conformance/extra.rs"]
 mod extra;
+#[cfg(feature = "json")]
+#[path = "conformance/frames.rs"]
+mod frames;
 #[path = "conformance/state.rs"]
 mod state;
 #[path = "conformance/subscription.rs"]

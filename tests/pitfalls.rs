@@ -16,6 +16,9 @@ mod common;
 mod access;
 #[path = "pitfalls/buffer.rs"]
 mod buffer;
+#[cfg(feature = "json")]
+#[path = "pitfalls/frames.rs"]
+mod frames;
 #[path = "pitfalls/index.rs"]
 mod index;
 #[path = "pitfalls/lifecycle.rs"]

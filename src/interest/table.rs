@@ -454,6 +454,10 @@ impl<L: Default> Interest<L> {
             hits.dedup();
         }
         let mut links = Links::default();
+        if hits.len() > 1 {
+            // At once and exactly: growing would allocate again and again, and keep what it took too much.
+            links.links.reserve_exact(hits.chunk_by(|a, b| a.node == b.node).count());
+        }
         let mut ordinals = (events.len() > Links::BITS).then(|| Vec::with_capacity(hits.len()));
         for same in hits.chunk_by(|a, b| a.node == b.node) {
             let Some((first, node)) = same.first().and_then(|hit| Some((hit, self.node(hit.place)?))) else { continue };

@@ -1,4 +1,5 @@
-//! How much the log keeps: arithmetic on counts, without a log.
+//! How much the log keeps: arithmetic on counts.
+//! No log is known here.
 
 /// The longest segment, in batches: long enough that crossing into the next costs nothing a batch, short enough that
 /// allocating one (some 80 KiB) does not show in a publisher's tail latency.

@@ -1,4 +1,5 @@
 //! Fences against publishing and reading: G8.
+//! What an authorizer answers is fixed here; its hooks are tested without models.
 
 use std::sync::Arc;
 

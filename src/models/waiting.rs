@@ -1,4 +1,5 @@
 //! Waiting against publishing, closing and leaving: G10. A lost wake-up is a model that does not end.
+//! What is delivered, and in which order, is modelled elsewhere.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};

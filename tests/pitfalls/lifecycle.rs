@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use event_broker::{Broker, LagPolicy, PublishErrorKind, RecvError, Request, Start, SubscribeError};
+use event_broker::{Broker, PublishErrorKind, RecvError, Request, Start, SubscribeError};
 
 use crate::common::{Rules, assert_end, broker_of, error_now, in_time, indexes_now, job, publish_all, ruled_by, who};
 
@@ -78,6 +78,8 @@ fn every_end_has_a_name_of_its_own() {
 fn a_stream_does_not_hide_a_loss() {
     use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
+
+    use event_broker::LagPolicy;
 
     fn next(reader: &mut event_broker::Subscription<u64>) -> Option<Result<u64, RecvError>> {
         let poll = futures_core::Stream::poll_next(Pin::new(reader), &mut Context::from_waker(Waker::noop()));

@@ -1,0 +1,150 @@
+//! Which public types may be sent, shared and moved while pinned.
+//! A change here breaks users without any signature changing, so it is asserted.
+
+use std::panic::{RefUnwindSafe, UnwindSafe};
+
+use event_broker::nomad::rights::{ParseRightsError, Rights};
+use event_broker::nomad::{AclAuthorizer, Limits, Query, QueryError, Resolved};
+use event_broker::{
+    AccessChange, AccessRequest, Authorizer, Batch, BatchBuilder, Broker, BrokerStats, BuildError, Builder, Clock,
+    Delivery, DeliveryRef, Denial, Dispatcher, Drain, DrainIter, Epoch, Event, EventType, Events, Explanation, Grant,
+    InvalidRequest, Iter, Key, LagPolicy, Lagged, Namespace, Observer, ParseTokenError, Principal, PublishError,
+    PublishErrorKind, Recv, RecvError, RecvTimeoutError, Request, Scope, Start, SubscribeError, Subscription,
+    SubscriptionHandle, SubscriptionId, SubscriptionStats, SystemClock, Term, Token, Topic, TryRecvError, Verdict,
+    WeakBroker,
+};
+
+fn all<T: Send + Sync + Unpin>() {}
+fn send<T: Send + Unpin>() {}
+fn plain<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
+fn error<T: std::error::Error + Send + Sync + Unpin + UnwindSafe + 'static>() {}
+
+/// A payload that may be sent and shared, and is neither `Unpin` nor safe to unwind through.
+type Payload = std::sync::Arc<(std::marker::PhantomPinned, std::sync::Mutex<u8>)>;
+
+/// What hosts share between threads.
+#[test]
+fn shared_handles_are_send_and_sync() {
+    all::<Broker<Payload>>();
+    all::<WeakBroker<Payload>>();
+    all::<SubscriptionHandle<Payload>>();
+    all::<Dispatcher<Payload>>();
+    all::<Delivery<Payload>>();
+    all::<DeliveryRef<'_, Payload>>();
+    all::<Events<'_, Payload>>();
+    all::<Event<Payload>>();
+    all::<Batch<Payload>>();
+    all::<BatchBuilder<Payload>>();
+    all::<PublishError<Payload>>();
+    all::<AclAuthorizer<Rights>>();
+    all::<Resolved<Rights>>();
+}
+
+/// What one reader owns may move to another thread. A predicate may be anything that may be sent.
+#[test]
+fn a_readers_own_types_are_send() {
+    send::<Subscription<Payload>>();
+    send::<Request<Payload>>();
+    send::<Builder<Payload>>();
+    send::<Drain<'_, Payload>>();
+    send::<DrainIter<'_, Payload>>();
+    send::<Iter<'_, Payload>>();
+    send::<Recv<'_, Payload>>();
+}
+
+/// Words are plain values.
+#[test]
+fn words_are_plain_values() {
+    plain::<Topic>();
+    plain::<Key>();
+    plain::<Namespace>();
+    plain::<EventType>();
+    plain::<Epoch>();
+    plain::<Token>();
+    plain::<Term>();
+    plain::<Scope>();
+    plain::<Start>();
+    plain::<LagPolicy>();
+    plain::<Verdict>();
+    plain::<Explanation>();
+    plain::<Principal>();
+    plain::<Grant>();
+    plain::<AccessChange>();
+    plain::<Lagged>();
+    plain::<PublishErrorKind>();
+    plain::<BrokerStats>();
+    plain::<SubscriptionStats>();
+    plain::<SubscriptionId>();
+    plain::<SystemClock>();
+    plain::<Query>();
+    plain::<Limits>();
+    plain::<Rights>();
+    all::<AccessRequest<'_>>();
+}
+
+/// Errors can be boxed, sent, and caught around.
+#[test]
+fn errors_are_errors() {
+    error::<PublishError<u8>>();
+    error::<BuildError>();
+    error::<SubscribeError>();
+    error::<RecvError>();
+    error::<TryRecvError>();
+    error::<RecvTimeoutError>();
+    error::<InvalidRequest>();
+    error::<ParseTokenError>();
+    error::<Denial>();
+    error::<QueryError>();
+    error::<ParseRightsError>();
+}
+
+/// Hooks are objects.
+#[test]
+fn hooks_are_objects() {
+    fn object<T: ?Sized>() {}
+    object::<dyn Authorizer<Payload>>();
+    object::<dyn Observer>();
+    object::<dyn Clock>();
+}
+
+/// Frames and what reads them back.
+#[cfg(feature = "json")]
+#[test]
+fn frames_are_send() {
+    use event_broker::{
+        DecodeError, Decoder, EncodeError, Frame, FrameError, FrameOptions, FrameReader, Frames, HeartbeatError,
+        Incoming, ReadError, WriteError,
+    };
+
+    fn boxed<T: std::error::Error + Send + Sync + 'static>() {}
+    plain::<Frame>();
+    plain::<FrameOptions>();
+    all::<Decoder<Payload>>();
+    all::<Incoming<Payload>>();
+    all::<FrameReader<&[u8], Payload>>();
+    send::<Frames<Payload>>();
+    error::<EncodeError>();
+    error::<DecodeError>();
+    error::<FrameError>();
+    error::<HeartbeatError>();
+    boxed::<ReadError>();
+    boxed::<WriteError>();
+}
+
+/// Streams may be polled without being pinned.
+#[cfg(feature = "stream")]
+#[test]
+fn streams_are_send_and_unpin() {
+    fn stream<T: futures_core::Stream + Send + Unpin>() {}
+    stream::<Subscription<Payload>>();
+}
+
+/// The futures of reads may be spawned.
+#[test]
+fn futures_are_send() {
+    fn future<T: Future + Send>(_: T) {}
+    let broker = Broker::<Payload>::new();
+    let mut reader = broker.subscribe(Request::new()).expect("open");
+    future(reader.recv_async());
+    future(reader.readable());
+}

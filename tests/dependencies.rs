@@ -1,0 +1,102 @@
+//! Nothing in the tree of dependencies opens a socket, tests and benchmarks included.
+//! The lock file lists every package that could be built, so it is enough to read that.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+fn text(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a file of the crate")
+}
+
+/// The names of all packages in the lock file.
+fn packages() -> BTreeSet<String> {
+    let lock = text("Cargo.lock");
+    let names = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    names.map(str::to_owned).collect()
+}
+
+/// Packages that open sockets, resolve names, or exist for those that do.
+const NETWORK: &[&str] = &[
+    "actix-web",
+    "async-io",
+    "async-net",
+    "async-std",
+    "attohttpc",
+    "axum",
+    "curl",
+    "h2",
+    "h3",
+    "hickory-resolver",
+    "hyper",
+    "hyper-util",
+    "isahc",
+    "mio",
+    "native-tls",
+    "nats",
+    "net2",
+    "openssl",
+    "polling",
+    "quinn",
+    "reqwest",
+    "rustls",
+    "smol",
+    "socket2",
+    "surf",
+    "tarpc",
+    "tide",
+    "tiny_http",
+    "tokio-native-tls",
+    "tokio-net",
+    "tokio-rustls",
+    "tokio-stream",
+    "tokio-tungstenite",
+    "tonic",
+    "tungstenite",
+    "ureq",
+    "warp",
+    "websocket",
+];
+
+#[test]
+fn no_dependency_opens_a_socket() {
+    let packages = packages();
+    assert!(packages.contains("parking_lot") && packages.contains("tokio"), "the lock file is read");
+    let network: Vec<_> = NETWORK.iter().filter(|name| packages.contains(**name)).collect();
+    assert!(network.is_empty(), "{network:?}");
+}
+
+/// The run-time dependencies are those that were decided on, and no other.
+#[test]
+fn run_time_dependencies_are_few() {
+    let manifest = text("Cargo.toml");
+    let (_, rest) = manifest.split_once("\n[dependencies]\n").expect("a section");
+    let section = rest.split("\n[").next().unwrap_or_default();
+    let names: BTreeSet<_> = section
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| Some(line.split_once('=')?.0.trim()))
+        .collect();
+    let decided = [
+        "ahash",
+        "crossbeam-channel",
+        "futures-core",
+        "parking_lot",
+        "percent-encoding",
+        "serde",
+        "serde_json",
+        "smallvec",
+    ];
+    assert_eq!(names, BTreeSet::from(decided));
+}
+
+/// The runtime of the tests is built without its `net`.
+#[test]
+fn tokio_is_without_net() {
+    let manifest = text("Cargo.toml");
+    let tokio = manifest.lines().find(|line| line.starts_with("tokio =")).expect("a dependency of tests");
+    assert!(tokio.contains("default-features = false"), "{tokio}");
+    for feature in ["\"net\"", "\"full\"", "\"process\""] {
+        assert!(!tokio.contains(feature), "{tokio}");
+    }
+}

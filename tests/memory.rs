@@ -1,0 +1,190 @@
+//! Bounded memory, and allocations counted (G6, semantics 7 and 20), by a profiling allocator.
+//! Without the usual harness, whose threads would be counted too.
+
+use std::task::{Context, Waker};
+
+use event_broker::{Broker, Event, Request, Start, Subscription, Term};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+const READERS: usize = 1_000;
+const EARLY: u64 = 10_000;
+const LATE: u64 = 1_000_000;
+
+fn main() {
+    let tests: [(&str, fn()); 5] = [
+        ("stalled_readers_bound_nothing", stalled_readers_bound_nothing),
+        ("a_kept_delivery_keeps_its_own_batch_alone", a_kept_delivery_keeps_its_own_batch_alone),
+        ("a_drained_delivery_allocates_nothing", a_drained_delivery_allocates_nothing),
+        ("a_publish_allocates_a_constant", a_publish_allocates_a_constant),
+        ("a_drop_gives_everything_back", a_drop_gives_everything_back),
+    ];
+    println!("running {} tests", tests.len());
+    for (name, test) in tests {
+        let profiler = dhat::Profiler::builder().testing().trim_backtraces(Some(1)).build();
+        test();
+        drop(profiler);
+        println!("test {name} ... ok");
+    }
+    println!("\ntest result: ok. {} passed; 0 failed", tests.len());
+}
+
+fn bytes_now() -> usize {
+    dhat::HeapStats::get().curr_bytes
+}
+
+/// How many allocations the work makes.
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = dhat::HeapStats::get().total_blocks;
+    work();
+    dhat::HeapStats::get().total_blocks - before
+}
+
+fn event(topic: &'static str, key: &'static str) -> Event<u64> {
+    Event::new(
+        event_broker::Topic::from_static(topic),
+        event_broker::EventType::from_static("Changed"),
+        event_broker::Key::from_static(key),
+        0,
+    )
+    .with_namespace(event_broker::Namespace::DEFAULT)
+}
+
+fn term(topic: &str, key: &str) -> Term {
+    Term::new(topic, key).expect("neither side is empty")
+}
+
+/// A reader that will never read again, in one of the ways there are to be stalled.
+fn stalled(broker: &Broker<u64>, number: usize) -> Subscription<u64> {
+    let narrow = |topic: &str, key: String| Request::new().term(term(topic, &key));
+    let request = match number % 5 {
+        0 => Request::new(),
+        // Half of these keys are published, half never.
+        1 => narrow("Job", format!("job-{}", number % 20)),
+        2 => Request::new().terms((0..20).map(|key| term("Job", &format!("job-{key}")))),
+        3 => Request::new().term(term("Node", "*")),
+        _ => Request::new().term(term("Job", "*")),
+    };
+    let mut reader = broker.subscribe(request).expect("open");
+    match number % 3 {
+        0 => drop(reader.try_recv()),
+        1 => drop(reader.poll_recv(&mut Context::from_waker(Waker::noop()))),
+        _ => {
+            drop(reader.doorbell());
+            drop(reader.try_recv());
+        }
+    }
+    reader
+}
+
+/// The heap after a million batches is that after ten thousand, although a thousand readers stand still.
+fn stalled_readers_bound_nothing() {
+    const KEYS: [&str; 8] = ["job-0", "job-1", "job-2", "job-5", "job-11", "job-16", "other", "another"];
+    let broker = Broker::<u64>::new();
+    let readers: Vec<_> = (0..READERS).map(|number| stalled(&broker, number)).collect();
+    let mut early = 0;
+    for (index, key) in (1..=LATE).zip(KEYS.into_iter().cycle()) {
+        broker.publish(index, [event("Job", key)]).expect("rising");
+        if index == EARLY {
+            early = bytes_now();
+        }
+    }
+    let late = bytes_now();
+    println!("heap with {READERS} stalled readers: {early} bytes after {EARLY} batches, {late} after {LATE}");
+    assert!(late.abs_diff(early) * 20 < early, "{early} and {late} differ by 5 % or more");
+    drop(readers);
+}
+
+/// What a user holds is what stays: one batch for a delivery, and none of its neighbours.
+fn a_kept_delivery_keeps_its_own_batch_alone() {
+    const PAYLOAD: usize = 10_000;
+    let broker = Broker::<Vec<u8>>::new();
+    let mut reader = broker.subscribe(Request::new()).expect("open");
+    let publish = |index| {
+        broker.publish(index, [Event::new("Job", "Changed", "web", vec![0; PAYLOAD])]).expect("rising");
+    };
+    (1..=50).for_each(publish);
+    let kept: Vec<_> = (0..50).filter_map(|_| reader.try_recv().ok()).filter(|d| d.index() % 10 == 0).collect();
+    assert_eq!(kept.len(), 5);
+    (51..=1_000).for_each(publish);
+    let with = bytes_now();
+    drop(kept);
+    let freed = with - bytes_now();
+    assert!((5 * PAYLOAD..6 * PAYLOAD).contains(&freed), "five deliveries kept {freed} bytes");
+    // The retention, at most an eighth more, and what is small.
+    assert!(bytes_now() < 115 * PAYLOAD, "{} bytes", bytes_now());
+}
+
+/// A window costs what opening it costs, whatever it yields; a delivery in it nothing.
+fn a_drained_delivery_allocates_nothing() {
+    let broker = Broker::<u64>::builder().max_batches(10_000).build().expect("a bound above zero");
+    let open = |request: Request<u64>| broker.subscribe(request.start(Start::Latest)).expect("open");
+    let readers = [
+        ("everything", open(Request::new())),
+        ("a topic", open(Request::new().term(term("Job", "*")))),
+        ("a predicate", open(Request::new().filter(|event| event.index() > 0))),
+    ];
+    for index in 1..=10_000 {
+        broker.publish(index, [event("Job", "web"), event("Node", "n")]).expect("rising");
+    }
+    for (name, mut reader) in readers {
+        let mut window = reader.drain().expect("open");
+        let mut deliveries = window.iter();
+        let first = allocations(|| drop(deliveries.next()));
+        let mut count = 0;
+        let rest = allocations(|| {
+            count = deliveries.by_ref().filter(|delivery| delivery.events().all(|event| event.index() > 0)).count();
+        });
+        println!("drain of {name}: {first} allocations for the first delivery, {rest} for {count} more");
+        assert_eq!((rest, count), (0, 9_999), "{name}");
+    }
+}
+
+/// Beyond what the caller built, a publish allocates a few times, however many nodes it hits.
+fn a_publish_allocates_a_constant() {
+    const BATCHES: u64 = 1_000;
+    /// The batch behind its `Arc`, its links if it hit several nodes, and the rare growth of a segment; with room for one.
+    const BOUND: f64 = 4.0;
+    const FOUR: &[(&str, &str)] = &[("Job", "web"), ("Job", "*"), ("*", "web"), ("Job", "id")];
+    for (name, terms, scopes) in [
+        ("no reader", &[][..], &["default"][..]),
+        ("other keys", &[("Job", "other"), ("Node", "*")], &["default"]),
+        ("one node", &[("Job", "web")], &["default"]),
+        ("four nodes", FOUR, &["default"]),
+        ("eight nodes", FOUR, &["default", "*"]),
+    ] {
+        let broker = Broker::<u64>::new();
+        let requests = terms.iter().flat_map(|(topic, key)| {
+            scopes.iter().map(|scope| Request::new().term(term(topic, key)).namespace(*scope))
+        });
+        let readers: Vec<_> = requests.map(|request| broker.subscribe(request).expect("open")).collect();
+        let mut batches = (1..=2 * BATCHES)
+            .map(|index| (index, vec![event("Job", "web").with_filter_key(event_broker::Key::from_static("id"))]));
+        let mut publish = |(index, events): (u64, Vec<Event<u64>>)| broker.publish(index, events).expect("rising");
+        batches.by_ref().take(1_000).for_each(&mut publish);
+        let built: Vec<_> = batches.collect();
+        let counted = allocations(|| built.into_iter().for_each(&mut publish));
+        #[expect(clippy::cast_precision_loss, reason = "small counts")]
+        let per_batch = counted as f64 / BATCHES as f64;
+        println!("publish with {name}: {per_batch:.2} allocations a batch");
+        assert!(per_batch <= BOUND, "{name}: {per_batch}");
+        drop(readers);
+    }
+}
+
+/// When the last handle is gone, so is everything.
+fn a_drop_gives_everything_back() {
+    let before = bytes_now();
+    let broker = Broker::<u64>::new();
+    let readers: Vec<_> = (0..READERS).map(|number| stalled(&broker, number)).collect();
+    for index in 1..=1_000 {
+        broker.publish(index, [event("Job", "job-1"), event("Node", "n")]).expect("rising");
+    }
+    let handles: Vec<_> = readers.iter().map(Subscription::handle).collect();
+    assert!(bytes_now() > before);
+    drop((readers, handles));
+    assert_eq!(broker.stats().terms, 0);
+    drop(broker);
+    assert_eq!(bytes_now(), before);
+}
