@@ -15,7 +15,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 const PANEL: (u32, u32) = (440, 400);
 const LEGEND: u32 = 230;
-const TITLE: u32 = 44;
+const TITLE: u32 = 62;
 const FONT: &str = "sans-serif";
 
 /// A number of three digits with its thousands as a letter.
@@ -35,6 +35,11 @@ pub(crate) fn short(value: f64) -> String {
     let text = format!("{value:.digits$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     format!("{text}{letter}")
+}
+
+/// What a reader asks for, in words.
+pub(crate) fn part(fraction: f64) -> String {
+    if fraction < 1.0 { format!("{fraction} of the events") } else { "everything".to_owned() }
 }
 
 /// Nanoseconds with their unit.
@@ -62,7 +67,7 @@ struct Panel {
 
 /// A picture: panels side by side on the same axes, and one legend.
 struct Picture {
-    title: String,
+    title: &'static str,
     x: (&'static str, fn(f64) -> String),
     y: (&'static str, fn(f64) -> String),
     panels: Vec<Panel>,
@@ -73,7 +78,6 @@ pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<d
     let mut drawn = Vec::new();
     let Some(first) = rows.first() else { return Ok(drawn) };
     let (batch, payload) = (first.point.batch, first.point.payload);
-    let beside = format!("batches of {batch}, payloads of {payload} bytes");
     for mode in Mode::ALL {
         let rows: Vec<&Row> = rows
             .iter()
@@ -82,12 +86,13 @@ pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<d
         if rows.is_empty() {
             continue;
         }
+        let subtitle = format!("{}; batches of {batch}, payloads of {payload} bytes", mode.title());
         let readers = ("readers", short as fn(f64) -> String);
         let pictures = [
             (
                 "throughput",
                 Picture {
-                    title: format!("Deliveries of events a second: {}; {beside}", mode.title()),
+                    title: "Deliveries of events a second",
                     x: readers,
                     y: ("deliveries a second", short),
                     panels: by_fraction(&rows, |row| vec![(row.deliveries_per_second, false)]),
@@ -96,7 +101,7 @@ pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<d
             (
                 "latency",
                 Picture {
-                    title: format!("Latency of publish, p50 and (thin) p99: {}; {beside}", mode.title()),
+                    title: "Latency of publish: p50, and thin p99",
                     x: readers,
                     y: ("publish takes", time),
                     panels: by_fraction(&rows, |row| {
@@ -107,7 +112,7 @@ pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<d
             (
                 "selectivity",
                 Picture {
-                    title: format!("Cost of an event, published and read by all: {}; {beside}", mode.title()),
+                    title: "Cost of an event, published and read by all",
                     x: ("fraction of the events that a reader asks for", short),
                     y: ("an event takes", time),
                     panels: by_readers(&rows),
@@ -116,7 +121,7 @@ pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<d
         ];
         for (name, picture) in pictures {
             let path = directory.join(format!("{name}-{mode}.svg"));
-            if picture.draw(&path)? {
+            if picture.draw(&path, &subtitle)? {
                 drawn.push(path);
             }
         }
@@ -149,7 +154,7 @@ fn by_fraction(rows: &[&Row], values: impl Fn(&Row) -> Vec<(f64, bool)>) -> Vec<
                 add(&mut lines, row.point.contender, thin, (readers(row), y));
             }
         }
-        Panel { caption: format!("each reader asks for {fraction}"), lines }
+        Panel { caption: format!("each reader asks for {}", part(fraction)), lines }
     };
     distinct(rows.iter().map(|row| row.point.fraction).collect()).into_iter().map(panel).collect()
 }
@@ -161,7 +166,7 @@ fn by_readers(rows: &[&Row]) -> Vec<Panel> {
         for row in rows.iter().filter(|row| readers(row).total_cmp(&subscribers).is_eq()) {
             add(&mut lines, row.point.contender, false, (row.point.fraction, row.nanos_per_event));
         }
-        Panel { caption: format!("{} readers", short(subscribers)), lines }
+        Panel { caption: format!("{} reader{}", short(subscribers), if subscribers > 1.0 { "s" } else { "" }), lines }
     };
     let mut largest: Vec<f64> = distinct(rows.iter().map(|row| readers(row)).collect());
     largest.truncate(3);
@@ -199,12 +204,13 @@ fn decades(values: impl Iterator<Item = f64>) -> Option<std::ops::Range<f64>> {
     let low = logs.iter().copied().min_by(f64::total_cmp)?.floor();
     let high = logs.iter().copied().max_by(f64::total_cmp)?.ceil();
     let high = if high > low { high } else { low + 1.0 };
-    Some(10_f64.powf(low)..10_f64.powf(high))
+    // A little more, or rounding may cost the first or last label.
+    Some(10_f64.powf(low) * 0.999..10_f64.powf(high) * 1.001)
 }
 
 impl Picture {
     /// Whether there was anything to draw.
-    fn draw(&self, path: &Path) -> Result<bool, Box<dyn Error>> {
+    fn draw(&self, path: &Path, subtitle: &str) -> Result<bool, Box<dyn Error>> {
         let points = || self.panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
         let (Some(x), Some(y)) = (decades(points().map(|point| point.0)), decades(points().map(|point| point.1)))
         else {
@@ -215,7 +221,8 @@ impl Picture {
         let root = SVGBackend::new(path, size).into_drawing_area();
         root.fill(&WHITE)?;
         let (title, body) = root.split_vertically(TITLE);
-        title.draw(&Text::new(self.title.clone(), (14, 14), (FONT, 17).into_font()))?;
+        title.draw(&Text::new(self.title, (14, 12), (FONT, 18).into_font()))?;
+        title.draw(&Text::new(subtitle.to_owned(), (14, 37), (FONT, 13).into_font()))?;
         let (left, legend) = body.split_horizontally(PANEL.0 * panels);
         for (panel, area) in self.panels.iter().zip(left.split_evenly((1, self.panels.len()))) {
             self.draw_panel(panel, &area, x.clone(), y.clone())?;

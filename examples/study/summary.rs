@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::plots::{count, short, time};
+use crate::plots::{count, part, short, time};
 use crate::point::Mode;
 use crate::sheet::Row;
 
@@ -31,7 +31,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
             if rows.is_empty() {
                 continue;
             }
-            section(&mut text, mode, &format!("{subscribers} readers, each asking for {fraction}"), &rows);
+            section(&mut text, mode, &format!("{subscribers} readers, each asking for {}", part(fraction)), &rows);
         }
     }
     text
