@@ -25,7 +25,8 @@ impl Progress {
     pub(crate) fn new(total: usize) -> Self {
         let bar = stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total as u64);
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {wide_msg}").expect("a template that is fixed");
+            let style =
+                ProgressStyle::with_template("{bar:30} {pos}/{len}, {wide_msg}").expect("a template that is fixed");
             bar.set_style(style);
             bar
         });
