@@ -71,6 +71,8 @@ pub(crate) struct Plan {
     /// Batches published before readers must have caught up.
     pub(crate) window: usize,
     pub(crate) payload: Payload,
+    /// Whether each event has a copy of the payload for itself; otherwise all share one.
+    pub(crate) copied: bool,
     /// What readers ask for where there is one group.
     pub(crate) all: Want,
 }
@@ -83,7 +85,7 @@ impl Plan {
 
     /// Each group of readers its own key, one event a batch, windows of 64.
     pub(crate) fn selective(groups: u64) -> Self {
-        Self { groups, batch: 1, window: 64, payload: Payload::of(256), all: Want::Everything }
+        Self { groups, batch: 1, window: 64, payload: Payload::of(256), copied: false, all: Want::Everything }
     }
 
     pub(crate) fn want(&self, reader: usize) -> Want {
@@ -93,7 +95,8 @@ impl Plan {
     /// The events of the batch that is the `number`th since the beginning.
     pub(crate) fn events(&self, number: u64) -> Vec<Event> {
         let first = number * self.batch as u64;
-        (first..first + self.batch as u64).map(|e| event(e % self.groups, &self.payload)).collect()
+        let payload = || if self.copied { Payload(Arc::from(&*self.payload.0)) } else { self.payload.clone() };
+        (first..first + self.batch as u64).map(|e| event(e % self.groups, &payload())).collect()
     }
 
     /// How many events of a window a reader is to get.

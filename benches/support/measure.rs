@@ -13,6 +13,7 @@ pub(crate) fn config() -> Criterion {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .sample_size(20)
+        .nresamples(20_000)
 }
 
 /// For iterations that take milliseconds.

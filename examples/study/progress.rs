@@ -1,0 +1,70 @@
+//! How far the study is, on standard error: a bar on a terminal, plain lines elsewhere.
+//! Nothing here is a result.
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::point::Point;
+
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    total: usize,
+    done: usize,
+    start: Instant,
+    /// When a plain line was last written.
+    told: Option<Instant>,
+}
+
+/// How often there is a plain line.
+const PLAIN: Duration = Duration::from_secs(2);
+
+impl Progress {
+    pub(crate) fn new(total: usize) -> Self {
+        let bar = stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(total as u64);
+            let style =
+                ProgressStyle::with_template("{bar:30} {pos}/{len}, {wide_msg}").expect("a template that is fixed");
+            bar.set_style(style);
+            bar
+        });
+        Self { bar, total, done: 0, start: Instant::now(), told: None }
+    }
+
+    /// Shows what is measured next.
+    pub(crate) fn begin(&mut self, point: &Point) {
+        let message = format!("{} left, {point}", self.left());
+        if let Some(bar) = &self.bar {
+            bar.set_message(message);
+        } else if self.told.is_none_or(|told| told.elapsed() >= PLAIN) {
+            self.told = Some(Instant::now());
+            eprintln!("{}/{}, {message}", self.done, self.total);
+        }
+    }
+
+    pub(crate) fn done(&mut self) {
+        self.done += 1;
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done as u64);
+        }
+    }
+
+    pub(crate) fn finish(self) {
+        match self.bar {
+            Some(bar) => bar.finish_and_clear(),
+            None => eprintln!("{} points in {} s", self.done, self.start.elapsed().as_secs()),
+        }
+    }
+
+    /// If the points to come take as long as those that were.
+    fn left(&self) -> String {
+        if self.done == 0 {
+            return "unknown time".to_owned();
+        }
+        let each = self.start.elapsed() / u32::try_from(self.done).unwrap_or(u32::MAX);
+        let seconds = (each * u32::try_from(self.total - self.done).unwrap_or(u32::MAX)).as_secs();
+        if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds.div_ceil(60)) }
+    }
+}
