@@ -1,5 +1,6 @@
 //! The declared Rust version is one that the run-time dependencies, as locked, can be built with.
 //! What the crate itself uses is watched by `clippy::incompatible_msrv`; dependencies of tests may ask for more.
+#![expect(clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::process::Command;
