@@ -230,12 +230,9 @@ impl Log {
     /// Whether the reader goes on.
     fn error(&mut self, error: &RecvError) -> bool {
         self.steps.push(match error {
-            RecvError::Lagged(lost) => Step::Lost {
-                missed: lost.missed,
-                from: lost.from,
-                through: lost.through,
-                resumes_at: lost.resumes_at,
-            },
+            RecvError::Lagged(lost) => {
+                Step::Lost { missed: lost.missed, from: lost.from, through: lost.through, resumes_at: lost.resumes_at }
+            }
             RecvError::Closed => Step::Closed,
             RecvError::Revoked(_) => Step::Revoked,
             other => panic!("{}: {other}", self.name),

@@ -78,8 +78,9 @@ pub fn validate(published: &Published, trace: &Trace, reader: &str) {
 impl Published {
     pub fn new(batches: Vec<(u64, Vec<u64>)>) -> Self {
         let numbered = batches.iter().enumerate();
-        let places =
-            numbered.flat_map(|(at, (_, events))| events.iter().enumerate().map(move |(n, id)| (*id, (at, n)))).collect();
+        let places = numbered
+            .flat_map(|(at, (_, events))| events.iter().enumerate().map(move |(n, id)| (*id, (at, n))))
+            .collect();
         Self { batches, places }
     }
 
@@ -173,7 +174,9 @@ pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String
                     format!("{missed} batches before {oldest} are said to be lost, the reader stood at {passed}")
                 })?;
                 if *missed == 0 || published.batches[first].0 < *from {
-                    return Err(format!("{missed} batches from index {from} are said to be lost, the first is {first}"));
+                    return Err(format!(
+                        "{missed} batches from index {from} are said to be lost, the first is {first}"
+                    ));
                 }
                 if let Some(lost) = wanted_in(cursor, first) {
                     return Err(format!("batch {lost} is missing from a lost range that begins at {first}"));

@@ -113,21 +113,61 @@ pub enum Rung {
 #[derive(Clone, Debug)]
 pub enum Op {
     /// The index is relative to the latest.
-    Publish { step: i64, events: Vec<EventSpec>, change: Option<Change> },
-    Subscribe { slot: usize, request: RequestSpec },
-    Read { slot: usize, kind: Kind },
-    Doorbell { slot: usize },
-    Unsubscribe { slot: usize },
-    Cancel { slot: usize },
+    Publish {
+        step: i64,
+        events: Vec<EventSpec>,
+        change: Option<Change>,
+    },
+    Subscribe {
+        slot: usize,
+        request: RequestSpec,
+    },
+    Read {
+        slot: usize,
+        kind: Kind,
+    },
+    Doorbell {
+        slot: usize,
+    },
+    Unsubscribe {
+        slot: usize,
+    },
+    Cancel {
+        slot: usize,
+    },
     /// Publishes batches, each of these events, while a window is open that so many were taken from.
-    DrainAcross { slot: usize, take: usize, batches: usize, events: Vec<EventSpec> },
+    DrainAcross {
+        slot: usize,
+        take: usize,
+        batches: usize,
+        events: Vec<EventSpec>,
+    },
     /// The table is changed, and that may be announced.
-    SetRule { principal: &'static str, rule: Rule, announced: Option<Change> },
-    AccessChanged { change: Change },
-    Advance { millis: u64, tick: bool },
-    Explain { slot: usize, event: EventSpec },
-    HasInterest { topic: &'static str, namespace: &'static str, key: &'static str },
-    Reset { step: i64, same_epoch: bool },
+    SetRule {
+        principal: &'static str,
+        rule: Rule,
+        announced: Option<Change>,
+    },
+    AccessChanged {
+        change: Change,
+    },
+    Advance {
+        millis: u64,
+        tick: bool,
+    },
+    Explain {
+        slot: usize,
+        event: EventSpec,
+    },
+    HasInterest {
+        topic: &'static str,
+        namespace: &'static str,
+        key: &'static str,
+    },
+    Reset {
+        step: i64,
+        same_epoch: bool,
+    },
     Close,
 }
 
@@ -371,7 +411,11 @@ impl Op {
         let choice = choices.below(128);
         let slot = choices.below(SLOTS);
         match choice {
-            0..44 => Self::Publish { step: [1, 1, 0, 2, 0, 3, 1, 1][choices.below(8)], events: choices.events(), change: None },
+            0..44 => Self::Publish {
+                step: [1, 1, 0, 2, 0, 3, 1, 1][choices.below(8)],
+                events: choices.events(),
+                change: None,
+            },
             44 => Self::Publish { step: choices.signed(-3, 4), events: choices.events(), change: None },
             45..50 => Self::Publish { step: 1, events: choices.events(), change: Some(choices.change()) },
             50..86 => Self::Read { slot, kind: choices.kind() },

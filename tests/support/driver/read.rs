@@ -62,7 +62,8 @@ impl Driver {
         let number = taken.naive;
         let reader = &self.naive.readers[number];
         let refuses = self.naive.config.guarded || reader.request.refuses.is_some() || !reader.request.types.is_empty();
-        let ended = reader.ended.is_some() || reader.reset || reader.token_deleted || reader.must_ask || reader.cancelled;
+        let ended =
+            reader.ended.is_some() || reader.reset || reader.token_deleted || reader.must_ask || reader.cancelled;
         let waits = matches!(reader.stand, Stand::Waiting(_));
         let mut pair = Pair { slot: &mut taken, naive: &mut self.naive, tokens: &mut self.tokens };
         if refuses || ended || waits || pair.naive.closed || pair.naive.readiness(number) != Readiness::Ready {

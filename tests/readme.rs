@@ -1,0 +1,79 @@
+//! The README is true: the files that it links exist, and so do the tests and benchmarks that it names.
+//! Its example is compiled and run as a test of the documentation.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The links of a text: what is shown, and where it leads.
+fn links(text: &str) -> Vec<(&str, &str)> {
+    let parts = text.split("](").collect::<Vec<_>>();
+    let pairs = parts.windows(2).filter_map(|pair| match pair {
+        [before, after] => Some((before.rsplit_once('[')?.1, after.split_once(')')?.0)),
+        _ => None,
+    });
+    pairs.collect()
+}
+
+#[test]
+fn what_is_linked_exists_and_tests_are_where_it_says() {
+    let readme = readme();
+    let mut named = 0;
+    for (shown, target) in links(&readme) {
+        if target.starts_with("https://") {
+            continue;
+        }
+        let path = root().join(target);
+        assert!(path.exists(), "{target} is linked and does not exist");
+        if let Some(name) = shown.strip_prefix('`').and_then(|name| name.strip_suffix('`'))
+            && !name.contains(['/', '.'])
+        {
+            named += 1;
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains(&format!("fn {name}(")), "{target} has no function {name}");
+        }
+    }
+    assert!(named >= 20, "only {named} tests were found in the table");
+}
+
+#[test]
+fn every_guarantee_has_a_test() {
+    let readme = readme();
+    let rows: Vec<_> = readme.lines().filter(|line| line.starts_with("| G")).collect();
+    assert_eq!(rows.len(), 11);
+    for (row, number) in rows.iter().zip(1..) {
+        assert!(row.starts_with(&format!("| G{number} ")), "{row}");
+        assert!(!links(row).is_empty(), "{row}");
+    }
+}
+
+#[test]
+fn commands_name_what_the_manifest_has() {
+    let (readme, manifest) = (readme(), fs::read_to_string(root().join("Cargo.toml")).unwrap());
+    let manifest_has = |kind: &str, name: &str| {
+        let sections = manifest.split("\n[[").filter(|section| section.starts_with(kind));
+        sections.into_iter().any(|section| section.contains(&format!("\nname = \"{name}\"\n")))
+    };
+    for (option, kind) in [("--bench ", "bench]]"), ("--example ", "example]]")] {
+        let names = readme.split(option).skip(1);
+        let names: Vec<_> = names.filter_map(|rest| rest.split([' ', '`', '\n']).next()).collect();
+        assert!(!names.is_empty());
+        for name in names {
+            assert!(manifest_has(kind, name), "{option}{name} is not in the manifest");
+        }
+    }
+    for line in ["cargo run --release --example scheduler", "cargo test"] {
+        assert!(readme.lines().any(|found| found == line), "{line} has no line of its own");
+    }
+    for program in [".ci/run", "benches/guard", "tests/planted/prove"] {
+        assert!(readme.contains(&format!("`{program}`")) && Path::new(&root().join(program)).exists(), "{program}");
+    }
+}
