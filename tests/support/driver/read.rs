@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::*;
-use crate::support::naive::NaiveBroker;
-use crate::support::reader::Window;
+use super::super::naive::NaiveBroker;
+use super::super::reader::Window;
 
 impl Driver {
     pub(super) fn read(&mut self, slot: usize, kind: Kind) {
