@@ -4,10 +4,10 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use super::super::naive::NaiveBroker;
+use super::super::op::Rung;
+use super::super::reader::{Stand, Window};
 use super::*;
-use crate::support::naive::NaiveBroker;
-use crate::support::op::Rung;
-use crate::support::reader::{Stand, Window};
 
 impl Driver {
     pub(super) fn read(&mut self, slot: usize, kind: Kind) {

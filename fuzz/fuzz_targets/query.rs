@@ -1,0 +1,5 @@
+//! Any bytes into `query`.
+//! What is done with them stands in the library, where an ordinary test finds it too.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::query::run(data));

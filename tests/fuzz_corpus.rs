@@ -1,0 +1,69 @@
+//! Every input that the fuzz targets found worth keeping, and every one that ever broke something, as ordinary tests.
+//! What is done with an input stands beside the targets, in `fuzz/src/`.
+#![cfg(feature = "json")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::cast_possible_truncation,
+    clippy::cast_lossless,
+    reason = "tests"
+)]
+
+#[path = "../fuzz/src/lib.rs"]
+mod bodies;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Names the input that a target panics on.
+struct Named(PathBuf);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the input is {}", self.0.display());
+        }
+    }
+}
+
+fn inputs(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort_unstable();
+    paths
+}
+
+/// Puts a target through its corpus, which must be there, and through its regressions.
+fn replay(target: &str, run: fn(&[u8])) {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let corpus = inputs(&fuzz.join("corpus").join(target));
+    assert!(!corpus.is_empty(), "fuzz/corpus/{target} is empty, expected what `cargo fuzz cmin` left of it");
+    let regressions = inputs(&fuzz.join("regressions").join(target));
+    for path in corpus.into_iter().chain(regressions) {
+        let input = Named(path);
+        run(&fs::read(&input.0).unwrap());
+    }
+    // No bytes at all are an input too, and no corpus keeps them.
+    run(&[]);
+}
+
+#[test]
+fn queries() {
+    replay("query", bodies::query::run);
+}
+
+#[test]
+fn frames() {
+    replay("frames", bodies::frames::run);
+}
+
+#[test]
+fn scripts() {
+    replay("ops", bodies::ops::run);
+}
+
+#[test]
+fn matching() {
+    replay("matcher", bodies::matcher::run);
+}
