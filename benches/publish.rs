@@ -7,7 +7,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use event_broker::{Batch, Broker, Request, Start};
 use tokio::sync::broadcast;
 
-use support::event::{Event, Item, Payload, event, key};
+use support::event::{Event, Item, NOBODYS, Payload, event, key};
 use support::{Structure, Want, floor, indexed, measure, ours};
 
 #[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
@@ -93,7 +93,7 @@ fn publish(c: &mut Criterion) {
             c,
             "event-broker, stalled reader of another key",
             events,
-            Some(ours::request(&Want::Key(key(u64::MAX / 2)))),
+            Some(ours::request(&Want::Key(key(NOBODYS)))),
         );
 
         // The budget's other side: the batch is in its `Arc` before the clock runs.
@@ -114,8 +114,7 @@ fn publish(c: &mut Criterion) {
         );
         let (mut ring, _) = floor::Ring::<false>::open(&[], CAPACITY);
         publishing(c, "bare ring, Arc made before", events, share, |batch| ring.publish(batch));
-        let (mut index, _) =
-            indexed::Indexed::<indexed::Crossbeam, true>::open(&[Want::Key(key(u64::MAX / 2))], CAPACITY);
+        let (mut index, _) = indexed::Indexed::<indexed::Crossbeam, true>::open(&[Want::Key(key(NOBODYS))], CAPACITY);
         publishing(c, "hash index and backlog deque, reader of another key", events, share, |batch| {
             index.publish(batch);
         });

@@ -13,6 +13,9 @@ pub(crate) type Event = event_broker::Event<Payload>;
 /// What structures that share a batch hand out.
 pub(crate) type Item = Arc<Batch<Payload>>;
 
+/// The number of a key that no event has. Keys tell numbers below 2^48 apart.
+pub(crate) const NOBODYS: u64 = 0x7777_0000_0000;
+
 pub(crate) const TOPIC: Topic = Topic::from_static("Allocation");
 const TYPE: EventType = EventType::from_static("AllocationUpdated");
 
@@ -54,7 +57,7 @@ fn hex(digits: &mut [u8], mut number: u64) {
 /// One event: 36-byte key of its own, the default namespace, one or two filter keys, a shared payload.
 pub(crate) fn event(object: u64, payload: &Payload) -> Event {
     static FILTER_KEYS: OnceLock<[Key; 2]> = OnceLock::new();
-    let [job, node] = FILTER_KEYS.get_or_init(|| [key(u64::MAX), key(u64::MAX - 1)]);
+    let [job, node] = FILTER_KEYS.get_or_init(|| [key(0xffff_0000_0000), key(0xffff_0000_0001)]);
     let event =
         Event::new(TOPIC, TYPE, key(object), payload.clone()).with_namespace(Namespace::DEFAULT).with_filter_key(job);
     if object.is_multiple_of(2) { event } else { event.with_filter_key(node) }
