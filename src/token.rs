@@ -199,6 +199,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::unwrap_used, reason = "what is no token must be refused")]
     fn what_is_no_token_says_which_part() {
         for (text, part) in [
             ("", "epoch"),

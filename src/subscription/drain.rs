@@ -81,6 +81,8 @@ pub struct Drain<'s, P> {
     directory: Option<Arc<Directory<Record<P>>>>,
     latest: u64,
     end: Position,
+    /// Whole batches yielded of the reader's current run, and not passed yet.
+    yielded: u64,
     tally: Tally,
     dry: bool,
 }
@@ -93,7 +95,7 @@ impl<'s, P> Drain<'s, P> {
         directory: Option<Arc<Directory<Record<P>>>>,
     ) -> Self {
         let dry = directory.is_none();
-        Self { subscription, directory, latest, end, tally: Tally::default(), dry }
+        Self { subscription, directory, latest, end, yielded: 0, tally: Tally::default(), dry }
     }
 
     /// Iterates over the deliveries, oldest first. An item that is yielded counts as read.
@@ -103,34 +105,60 @@ impl<'s, P> Drain<'s, P> {
     /// The iterator panics if the request's predicate, or the authorizer's judgement of an event, does. The batch has
     /// not been passed then.
     pub fn iter(&mut self) -> DrainIter<'_, P> {
+        self.settle();
         let whole = self.subscription.station.owner.nodes.is_empty() && !self.subscription.sieve.is_fine();
         DrainIter {
             directory: self.directory.as_deref(),
             slots: [].iter(),
-            run: &[],
             whole,
             end: self.end,
+            yielded: &mut self.yielded,
             tally: &mut self.tally,
             dry: &mut self.dry,
             subscription: self.subscription,
         }
     }
+
+    fn settle(&mut self) {
+        if let Some(directory) = &self.directory {
+            settle(self.subscription, directory, &mut self.yielded, &mut self.tally);
+        }
+    }
+}
+
+/// Passes the whole batches that were yielded of the reader's current run, all of one segment.
+fn settle<P>(
+    subscription: &mut Subscription<P>,
+    directory: &Directory<Record<P>>,
+    yielded: &mut u64,
+    tally: &mut Tally,
+) {
+    let count = std::mem::take(yielded);
+    if count == 0 {
+        return;
+    }
+    let first = subscription.reader.next_in_run();
+    let last = Position(first.0 + count - 1);
+    subscription.reader.pass_whole(count);
+    tally.batches += count;
+    if let (Some(first), Some(last)) = (directory.get(first), directory.get(last)) {
+        subscription.passed = last.place.next();
+        tally.events += last.events_before - first.events_before + last.batch.events.len() as u64;
+    }
 }
 
 impl<P> Drop for Drain<'_, P> {
     fn drop(&mut self) {
+        self.settle();
         let Self { subscription, latest, end, tally, dry, .. } = self;
         let meters = &subscription.station.owner.meters;
         if tally.batches > 0 {
             meters.add(*tally);
         }
-        // One that still waits for its place has no cursor to tell.
-        if subscription.stand == super::Stand::Reading {
-            if *dry && subscription.reader.cursor() >= *end {
-                subscription.pass_all(*latest);
-            } else {
-                meters.set_cursor(subscription.reader.cursor());
-            }
+        if *dry && subscription.stand == super::Stand::Reading && subscription.reader.cursor() >= *end {
+            subscription.pass_all(*latest);
+        } else if subscription.stand == super::Stand::Reading {
+            meters.set_cursor(subscription.reader.cursor());
         }
         if subscription.station.has_doorbell() {
             if *dry {
@@ -165,13 +193,12 @@ impl<'w, P> IntoIterator for &'w mut Drain<'_, P> {
 pub struct DrainIter<'w, P> {
     subscription: &'w mut Subscription<P>,
     directory: Option<&'w Directory<Record<P>>>,
-    /// What is left of `run`.
+    /// What is left of the reader's current run, as far as it lies in one segment.
     slots: std::slice::Iter<'w, Slot<Record<P>>>,
-    /// The slots of the reader's current run, as far as they lie in one segment.
-    run: &'w [Slot<Record<P>>],
-    /// Whether every batch is given whole. Then passing is counted once a run, not once an item.
+    /// Whether every batch is given whole. Then items are only counted, and passed a run at a time.
     whole: bool,
     end: Position,
+    yielded: &'w mut u64,
     tally: &'w mut Tally,
     dry: &'w mut bool,
 }
@@ -180,31 +207,15 @@ impl<'w, P> DrainIter<'w, P> {
     /// Moves on to the next slots, if there are any in the window.
     #[cold]
     fn refill(&mut self) -> bool {
-        self.settle();
-        let Subscription { reader, core, station, .. } = &mut *self.subscription;
         let Some(directory) = self.directory else { return false };
+        settle(self.subscription, directory, self.yielded, self.tally);
+        let Subscription { reader, core, station, .. } = &mut *self.subscription;
         let Some(run) = reader.next_in_window(&core.log, station, self.end) else {
             *self.dry = true;
             return false;
         };
-        self.run = directory.slots(run);
-        self.slots = self.run.iter();
-        !self.run.is_empty()
-    }
-
-    /// Passes the whole batches that were yielded of this run.
-    fn settle(&mut self) {
-        let yielded = self.run.len() - self.slots.len();
-        let ends = (self.run.first(), yielded.checked_sub(1).and_then(|last| self.run.get(last)));
-        if let (true, (Some(first), Some(last))) = (self.whole, ends)
-            && let (Some(first), Some(last)) = (first.get(), last.get())
-        {
-            self.subscription.reader.pass_whole(yielded as u64);
-            self.subscription.passed = last.place.next();
-            self.tally.batches += yielded as u64;
-            self.tally.events += last.events_before - first.events_before + last.batch.events.len() as u64;
-        }
-        self.run = self.slots.as_slice();
+        self.slots = directory.slots(run).iter();
+        !self.slots.as_slice().is_empty()
     }
 
     /// The next batch of a reader that is not given all of it. It is passed here, unless a judge panics.
@@ -239,18 +250,13 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
             };
             let record = slot.get()?;
             if self.whole {
+                *self.yielded += 1;
                 return Some(DeliveryRef { batch: &record.batch, selection: Selection::All });
             }
             if let Some(selection) = self.next_part(record) {
                 return Some(DeliveryRef { batch: &record.batch, selection });
             }
         }
-    }
-}
-
-impl<P> Drop for DrainIter<'_, P> {
-    fn drop(&mut self) {
-        self.settle();
     }
 }
 
