@@ -72,6 +72,17 @@ impl fmt::Debug for Principal {
 }
 
 /// What an authorizer is asked about.
+///
+/// ```
+/// use event_broker::{AccessRequest, Principal, Request, Term};
+///
+/// let request = Request::<()>::new().term(Term::topic("Job")?).namespace("prod");
+/// let (principal, scope) = (Principal::anonymous(), request.scope()?);
+/// let asked = AccessRequest::new(&principal, request.requested_terms(), &scope);
+/// assert_eq!(asked.terms(), [Term::topic("Job")?]);
+/// assert_eq!(asked.scope().named(), Some(&["prod".into()][..]));
+/// # Ok::<(), event_broker::InvalidRequest>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct AccessRequest<'a> {
     pub(crate) principal: &'a Principal,
@@ -253,6 +264,19 @@ impl Error for Denial {}
 /// A change of the server's own access rules, and whom it concerns.
 ///
 /// Names are public ids, never secrets.
+///
+/// ```
+/// use event_broker::{AccessChange, Broker, Event, Principal, RecvError, Request};
+///
+/// let broker = Broker::<()>::new();
+/// let mut reader = broker.subscribe(Request::new().principal(Principal::new("6f1c")))?;
+/// broker.publish(1, [Event::new("Job", "JobRegistered", "web", ())])?;
+///
+/// broker.access_changed(AccessChange::TokenDeleted("6f1c".into()));
+/// let RecvError::Revoked(denial) = reader.recv().unwrap_err() else { panic!("its token is gone") };
+/// assert_eq!(denial.reason(), "the token was deleted");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AccessChange {

@@ -170,6 +170,17 @@ pub struct Delivery<P> {
 }
 
 /// A delivery that borrows from the [drain window](crate::Drain) it was yielded by.
+///
+/// ```
+/// use event_broker::{Broker, Delivery, Event, Request};
+///
+/// let broker = Broker::<u8>::new();
+/// let mut reader = broker.subscribe(Request::new())?;
+/// broker.publish(7, [Event::new("Job", "JobRegistered", "web", 1)])?;
+/// let kept: Vec<Delivery<u8>> = reader.drain()?.iter().map(|delivery| delivery.to_delivery()).collect();
+/// assert_eq!(kept[0].index(), 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct DeliveryRef<'w, P> {
     pub(crate) batch: &'w Arc<Published<P>>,
     pub(crate) selection: Selection<'w>,

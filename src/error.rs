@@ -9,6 +9,17 @@ use crate::event::Event;
 use crate::request::{InvalidRequest, LagPolicy};
 
 /// A batch that was not published. Nothing of it became visible, and the events come back.
+///
+/// ```
+/// use event_broker::{Broker, Event, PublishErrorKind};
+///
+/// let broker = Broker::<&str>::new();
+/// broker.publish(7, [])?;
+/// let refused = broker.publish(6, [Event::new("Job", "JobRegistered", "web", "spec")]).unwrap_err();
+/// assert_eq!(refused.kind, PublishErrorKind::Falling { index: 6, latest: 7 });
+/// broker.publish(8, refused.events)?; // they are stamped anew
+/// # Ok::<(), event_broker::PublishError<&str>>(())
+/// ```
 #[non_exhaustive]
 pub struct PublishError<P> {
     /// Why it was refused.
@@ -88,6 +99,19 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {}
 
 /// A subscription that was not opened.
+///
+/// ```
+/// use event_broker::{Broker, Event, Request, Start, SubscribeError};
+///
+/// let broker = Broker::<()>::builder().max_batches(1).build()?;
+/// broker.publish(5, [Event::new("Job", "JobRegistered", "web", ())])?;
+/// broker.publish(7, [Event::new("Job", "JobRegistered", "web", ())])?;
+/// let exactly = |index| broker.subscribe(Request::new().start(Start::Exactly(index))).map(drop);
+/// assert_eq!(exactly(7), Ok(()));
+/// assert_eq!(exactly(5), Err(SubscribeError::Lost { index: 5, oldest: Some(7) }));
+/// assert_eq!(exactly(8), Err(SubscribeError::Future { index: 8, latest: 7 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubscribeError {
@@ -179,6 +203,18 @@ impl fmt::Display for Lagged {
 /// Why a read gave no delivery, and will give none again unless [`is_terminal`](Self::is_terminal) says otherwise.
 ///
 /// Where several reasons hold at once, the first of this list is given.
+///
+/// ```
+/// use event_broker::{Broker, RecvError, Request};
+///
+/// let broker = Broker::<()>::new();
+/// let mut reader = broker.subscribe(Request::new())?;
+/// broker.close();
+/// reader.handle().cancel();
+/// assert_eq!(reader.recv().unwrap_err(), RecvError::Cancelled, "it comes before the end of the broker");
+/// assert!(reader.recv().unwrap_err().is_terminal(), "and is said again");
+/// # Ok::<(), event_broker::SubscribeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {

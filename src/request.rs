@@ -15,6 +15,22 @@ use crate::token::Token;
 ///
 /// Only [`Exactly`](Start::Exactly) can be refused. Every other start succeeds, and the
 /// [verdict](crate::Subscription::verdict) tells what it found.
+///
+/// ```
+/// use event_broker::{Broker, Event, Request, Start, Verdict};
+///
+/// let broker = Broker::<()>::builder().max_batches(2).build()?;
+/// for index in [10, 20, 30] {
+///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())])?;
+/// }
+/// let open = |start| broker.subscribe(Request::new().start(start));
+/// assert_eq!(open(Start::Oldest)?.recv()?.index(), 20);
+/// assert_eq!(open(Start::Index(21))?.recv()?.index(), 30);
+/// assert_eq!(open(Start::Index(5))?.verdict(), Verdict::Lost { oldest: Some(20) });
+/// assert!(open(Start::Latest)?.try_recv().is_err(), "nothing new yet");
+/// assert!(open(Start::Exactly(21)).is_err(), "no such index");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
@@ -114,6 +130,16 @@ impl fmt::Display for Term {
 }
 
 /// The namespaces that a request asks for. An event without a namespace passes every scope.
+///
+/// ```
+/// use event_broker::{Request, Scope};
+///
+/// let scope = |request: Request<()>| request.scope();
+/// assert_eq!(scope(Request::new())?.named(), Some(&["default".into()][..]));
+/// assert_eq!(scope(Request::new().namespace("prod").namespace("*"))?, Scope::All);
+/// assert!(scope(Request::new().namespace("prod"))?.admits(&"".into()), "an event without a namespace passes");
+/// # Ok::<(), event_broker::InvalidRequest>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Every namespace, also one that comes into being later: `*`.

@@ -21,6 +21,20 @@ impl fmt::Display for SubscriptionId {
 }
 
 /// A broker in numbers, all of one instant.
+///
+/// ```
+/// use event_broker::{Broker, Event};
+///
+/// let broker = Broker::<()>::builder().max_batches(1).build()?;
+/// for index in [10, 20] {
+///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())])?;
+/// }
+/// broker.publish(25, [])?;
+/// let stats = broker.stats();
+/// assert_eq!((stats.published_batches, stats.evicted_batches, stats.buffered_batches), (2, 1, 1));
+/// assert_eq!((stats.oldest_index, stats.latest_index), (Some(20), 25));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BrokerStats {
@@ -49,6 +63,21 @@ pub struct BrokerStats {
 }
 
 /// A subscription in numbers. Its own counts are those of its reader's last completed read or drain window.
+///
+/// ```
+/// use event_broker::{Broker, Event, Request, Term};
+///
+/// let broker = Broker::<()>::new();
+/// let mut web = broker.subscribe(Request::new().term(Term::key("web")?))?;
+/// for key in ["web", "web", "db"] {
+///     broker.publish(7, [Event::new("Job", "JobRegistered", key, ())])?;
+/// }
+/// web.recv()?;
+/// assert_eq!((web.stats().batches, web.stats().lag), (1, 2));
+/// web.recv()?;
+/// assert_eq!(web.stats().lag, 0, "nothing that it asked for lies ahead");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscriptionStats {

@@ -144,6 +144,22 @@ impl<P> Broker<P> {
     /// The buffer is emptied, and every open subscription ends with [`RecvError::Reset`](crate::RecvError::Reset): no
     /// read begun after this returns hands out anything of the old epoch. Replicas that restore the same state share
     /// the new epoch.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Epoch, Event, RecvError, Request, Start, Verdict};
+    ///
+    /// let broker = Broker::<()>::new();
+    /// let mut reader = broker.subscribe(Request::new())?;
+    /// broker.publish(90, [Event::new("Job", "JobRegistered", "web", ())])?;
+    /// broker.reset(50, Epoch::random()); // the state is now that of a snapshot taken at index 50
+    /// assert_eq!(reader.recv().unwrap_err(), RecvError::Reset);
+    ///
+    /// broker.publish(51, [Event::new("Job", "JobRegistered", "db", ())])?;
+    /// let mut again = broker.subscribe(Request::new().start(Start::After(reader.token())))?;
+    /// assert_eq!(again.verdict(), Verdict::OtherEpoch { oldest: Some(51) });
+    /// assert_eq!(again.recv()?.index(), 51);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reset(&self, index: u64, epoch: Epoch) {
         self.core().reset(index, epoch);
     }
@@ -195,6 +211,17 @@ impl<P> Broker<P> {
     ///
     /// A hint for how much to put into a payload, never for whether to publish: what is not published cannot be
     /// resumed, and by the time the answer is here somebody may have subscribed.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Request, Term};
+    ///
+    /// let broker = Broker::<()>::new();
+    /// let reader = broker.subscribe(Request::new().term(Term::topic("Job")?).namespace("prod"))?;
+    /// assert!(broker.has_interest("Job", "prod", "web"));
+    /// assert!(broker.has_interest("Job", "", "web"), "what has no namespace passes every scope");
+    /// assert!(!broker.has_interest("Job", "staging", "web"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn has_interest(&self, topic: impl Into<Topic>, namespace: impl Into<Namespace>, key: impl Into<Key>) -> bool {
         self.core().has_interest(&Event::new(topic, "", key, ()).with_namespace(namespace))
     }
@@ -219,6 +246,19 @@ impl<P> fmt::Debug for Broker<P> {
 }
 
 /// A handle of a broker that does not keep it open, for hooks and for readers' own use.
+///
+/// ```
+/// use event_broker::{Broker, Request, RecvError};
+///
+/// let broker = Broker::<()>::new();
+/// let mut reader = broker.subscribe(Request::new())?;
+/// let weak = broker.downgrade();
+/// assert_eq!(weak.upgrade().map(|broker| broker.latest_index()), Some(0));
+/// drop(broker);
+/// assert!(weak.upgrade().is_none());
+/// assert_eq!(reader.recv().unwrap_err(), RecvError::Closed);
+/// # Ok::<(), event_broker::SubscribeError>(())
+/// ```
 pub struct WeakBroker<P> {
     owner: Weak<Owner<P>>,
 }

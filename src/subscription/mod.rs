@@ -38,6 +38,21 @@ use sieve::Sieve;
 ///
 /// Loss is decided by what was evicted, whether it would have matched or not; gaps between indexes are no losses. A
 /// loss that is told here is not raised again as lag.
+///
+/// ```
+/// use event_broker::{Broker, Event, Request, Start, Verdict};
+///
+/// let broker = Broker::<()>::builder().max_batches(1).build()?;
+/// for index in [10, 20] {
+///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())])?;
+/// }
+/// let found = |index| broker.subscribe(Request::new().start(Start::Index(index))).map(|reader| reader.verdict());
+/// assert_eq!(found(10)?, Verdict::Lost { oldest: Some(20) });
+/// assert_eq!(found(11)?, Verdict::Whole); // nothing was published in between
+/// assert_eq!(found(21)?, Verdict::Whole);
+/// assert_eq!(found(22)?, Verdict::Future { latest: 20 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -219,6 +234,17 @@ impl<P> Subscription<P> {
     }
 
     /// Why an event is delivered, or is not: what the first judge says that refuses it. It need not be published.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, Explanation, Request, Term};
+    ///
+    /// let broker = Broker::<()>::new();
+    /// let mut reader = broker.subscribe(Request::new().term(Term::topic("Job")?))?;
+    /// let job = Event::new("Job", "JobRegistered", "web", ());
+    /// assert_eq!(reader.explain(&job), Explanation::Delivered);
+    /// assert_eq!(reader.explain(&job.with_namespace("prod")), Explanation::OutOfScope);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Panics
     ///

@@ -40,6 +40,16 @@ impl<P> Subscription<P> {
 
     /// Waits for the next delivery, for so long.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use event_broker::{Broker, RecvTimeoutError, Request};
+    ///
+    /// let broker = Broker::<()>::new();
+    /// let mut reader = broker.subscribe(Request::new())?;
+    /// assert_eq!(reader.recv_timeout(Duration::from_millis(1)).unwrap_err(), RecvTimeoutError::Timeout);
+    /// # Ok::<(), event_broker::SubscribeError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`recv`](Self::recv), and if nothing came in time.
@@ -95,6 +105,25 @@ impl<P> Subscription<P> {
 
     /// Waits for the next delivery as a task, on any runtime.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use event_broker::{Broker, Event, RecvError, Request};
+    ///
+    /// let broker = Broker::<()>::new();
+    /// let mut reader = broker.subscribe(Request::new())?;
+    /// let reading = tokio::spawn(async move {
+    ///     let index = reader.recv_async().await?.index();
+    ///     Ok::<_, RecvError>((index, reader.recv_async().await.unwrap_err()))
+    /// });
+    /// tokio::task::yield_now().await; // it waits
+    /// broker.publish(7, [Event::new("Job", "JobRegistered", "web", ())])?;
+    /// broker.close();
+    /// assert_eq!(reading.await??, (7, RecvError::Closed));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing: a delivery is passed only when the future gives it.
@@ -128,6 +157,20 @@ impl<P> Subscription<P> {
     /// [`drain`](Self::drain) or [`try_recv`](Self::try_recv) says which.
     ///
     /// What is there may yet be refused by the request's predicate or types, so the window may turn out empty.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use event_broker::{Broker, Event, Request};
+    ///
+    /// let broker = Broker::<u64>::new();
+    /// let mut reader = broker.subscribe(Request::new())?;
+    /// broker.publish(7, [Event::new("Job", "JobRegistered", "web", 1)])?;
+    /// reader.readable().await;
+    /// assert_eq!(reader.drain()?.iter().count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -193,6 +236,20 @@ impl<P> Subscription<P> {
 
     /// Iterates over deliveries, waiting for each. The end is the last item, as an error; for
     /// [`RecvError::Closed`] there is none. A loss that is no end is an item like any other.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, Request};
+    ///
+    /// let broker = Broker::<()>::new();
+    /// let mut reader = broker.subscribe(Request::new())?;
+    /// for index in [10, 20] {
+    ///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())])?;
+    /// }
+    /// broker.close();
+    /// let indexes: Vec<_> = reader.iter().map(|item| item.map(|delivery| delivery.index())).collect::<Result<_, _>>()?;
+    /// assert_eq!(indexes, [10, 20]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn iter(&mut self) -> Iter<'_, P> {
         Iter { subscription: self }
     }
