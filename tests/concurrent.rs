@@ -1,7 +1,7 @@
 //! Histories of threads: publishers that share a commit lock, readers of every kind, and the validators over what
 //! each of them saw. G1 to G5, G8 and G10.
 //! No thread waits for time to prove an order: what happened before what is told by counts that rise with it.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
 #[path = "support/history.rs"]
 mod history;
@@ -109,6 +109,7 @@ impl World {
     }
 
     /// Commits and publishes, in this order. No index has more than two batches.
+    #[expect(clippy::significant_drop_tightening, reason = "publishing is a part of the commit")]
     fn commit(&self, dice: &mut Dice, change: Option<u64>) {
         let mut commits = self.commits.lock().unwrap();
         let position = commits.batches.len();
@@ -125,7 +126,7 @@ impl World {
             }
             _ => {}
         }
-        let facts: Vec<Fact> = (0..1 + dice.below(4))
+        let facts: Vec<Fact> = (0..=dice.below(4))
             .map(|n| Fact {
                 id: (position as u64) << 8 | n,
                 topic: if dice.below(2) == 0 { "A" } else { "B" },
@@ -371,7 +372,7 @@ fn coming_and_going(world: &World, seed: u64) -> Vec<Log> {
     let mut logs = Vec::new();
     loop {
         let first = dice.below(30);
-        let some = (0..1 + dice.below(14)).map(|n| ("A", (first + n) % 30));
+        let some = (0..=dice.below(14)).map(|n| ("A", (first + n) % 30));
         let mut log = Log::new("coming and going", &Wish::new(some, &["n1"]));
         let before = world.done();
         let Ok(mut reader) = world.broker.subscribe(log.wish.request(Start::Latest)) else { return logs };
@@ -436,12 +437,14 @@ fn run(seed: u64, max_batches: u64) {
             }
             world.commit(&mut dice, Some(change));
         }
-        publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
         world.broker.close();
         running.into_iter().flat_map(|reader| reader.join().unwrap()).collect()
     });
 
-    let commits = world.commits.lock().unwrap();
+    let commits = std::mem::take(&mut *world.commits.lock().unwrap());
     let ids = |facts: &[Fact]| facts.iter().map(|fact| fact.id).collect();
     let published = Published::new(commits.batches.iter().map(|(index, facts)| (*index, ids(facts))).collect());
     for log in logs {

@@ -1,7 +1,7 @@
 //! The broker against the naive one, over scripts of operations: semantics 1 to 23 and 27, guarantees G1 to G5, G8
 //! and, as far as one thread can tell, G10.
 //! What only threads can show is in `concurrent.rs`.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::missing_panics_doc, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
 mod support;
 

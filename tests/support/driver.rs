@@ -107,7 +107,9 @@ impl Driver {
             Op::DrainAcross { slot, take, batches, events } => self.drain_across(*slot, *take, *batches, events),
             Op::SetRule { principal, rule, announced } => {
                 self.rules.set(principal, rule.clone());
-                announced.iter().for_each(|change| self.access_changed(*change));
+                if let Some(change) = announced {
+                    self.access_changed(*change);
+                }
             }
             Op::AccessChanged { change } => self.access_changed(*change),
             Op::Advance { millis, tick } => {
@@ -205,7 +207,7 @@ impl Driver {
             StartSpec::Index(step) => (Start::Index(self.index(step)), naive::Start::Index(self.index(step))),
             StartSpec::Exactly(step) => (Start::Exactly(self.index(step)), naive::Start::Exactly(self.index(step))),
             StartSpec::After(back) => {
-                let place = self.tokens.len().checked_sub(1 + usize::from(back)).unwrap_or(0);
+                let place = self.tokens.len().saturating_sub(1 + usize::from(back));
                 match self.tokens.get(place) {
                     Some((real, naive)) => (Start::After(*real), naive::Start::After(*naive)),
                     None => (Start::Oldest, naive::Start::Oldest),

@@ -250,13 +250,13 @@ impl Choices<'_> {
             29 | 30 => Vec::new(),
             // More than fit a word: another path. Their bytes come from a few that are stirred.
             _ => {
-                let mut seed = self.number(256) as u32;
+                let mut seed = u32::try_from(self.below(256)).unwrap_or(0);
                 (0..63 + self.below(6))
                     .map(|_| {
                         let bytes: Vec<u8> = (0..9)
                             .map(|_| {
                                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                                (seed >> 24) as u8
+                                seed.to_be_bytes()[0]
                             })
                             .collect();
                         Choices(&bytes).event()
@@ -275,7 +275,7 @@ impl Choices<'_> {
             // More than are polled one by one.
             n => {
                 let keys = TERM_KEYS.iter().filter(|key| n == 9 || **key != "*");
-                let topics = &TERM_TOPICS[..1 + self.below(4)];
+                let topics = &TERM_TOPICS[..=self.below(4)];
                 let all: Vec<_> = keys.flat_map(|key| topics.iter().map(|topic| (*topic, *key))).collect();
                 let first = self.below(all.len() - 8);
                 let count = (9 + self.below(16)).min(all.len() - first);

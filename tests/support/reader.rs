@@ -112,6 +112,7 @@ pub enum Window {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that happened")]
 pub struct Reader {
     pub request: RequestSpec,
     pub open: bool,
