@@ -13,10 +13,12 @@ use event_broker::{
     RecvTimeoutError, Request, Start, SubscribeError, Subscription, Term, Token, TryRecvError, Verdict,
 };
 
+use super::bytes::SLOTS;
 use super::hooks::{Count, Hands, Ledger, Load, Rules};
+use super::matching::Judgement;
 use super::naive::{self, NaiveBroker, Refusal, Unpublished};
-use super::op::{Change, Config, EventSpec, Kind, Op, RequestSpec, SLOTS, StartSpec};
-use super::reader::{End, Judgement, Outcome, Readiness};
+use super::op::{Change, Config, EventSpec, Kind, Op, RequestSpec, StartSpec};
+use super::reader::{End, Outcome, Readiness};
 
 /// Runs a script, and panics where the two brokers differ.
 pub fn run_script(config: &Config, script: &[Op]) {

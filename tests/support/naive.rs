@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::hooks::{Hands, Rules, Told};
+use super::matching::Grant;
 use super::op::{Change, Config, EventSpec, RequestSpec};
-use super::reader::{Grant, Reader, Stand};
+use super::reader::{Reader, Stand};
 
 /// A batch's place in a history: its index, and how many batches of that index came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
