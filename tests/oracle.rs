@@ -14,9 +14,14 @@ use support::op::{Change, Config, EventSpec, Kind, Op, RequestSpec, Rung, StartS
 
 /// Scripts by way of bytes, so many a step: taking a step out is taking its bytes out.
 fn scripts(longest: usize) -> impl Strategy<Value = (Config, Vec<Op>)> {
-    let config = proptest::collection::vec(any::<u8>(), CONFIG_BYTES).prop_map(|bytes| Config::from_bytes(&bytes));
-    let op = proptest::collection::vec(any::<u8>(), OP_BYTES).prop_map(|bytes| Op::from_bytes(&bytes));
-    (config, proptest::collection::vec(op, 1..longest))
+    use proptest::collection::vec;
+
+    let bytes = (vec(any::<u8>(), CONFIG_BYTES), vec(vec(any::<u8>(), OP_BYTES), 1..longest));
+    bytes.prop_map(|(config, ops)| {
+        let config = Config::from_bytes(&config);
+        let ops = ops.iter().map(|bytes| Op::from_bytes(bytes, config.guarded)).collect();
+        (config, ops)
+    })
 }
 
 fn config(cases: u32) -> ProptestConfig {
@@ -178,6 +183,28 @@ fn a_request_of_thousands_of_terms_is_matched_like_any_other() {
         read(Kind::DrainAll),
     ];
     run_script(&PLAIN, &script);
+}
+
+/// A window that goes from a backlog older than its reader into what came later, when all of it is evicted: it may not
+/// go on there as if nothing had been lost.
+#[test]
+fn a_window_ends_where_its_reader_has_not_looked_at_what_is_evicted() {
+    for take in 0..6 {
+        let config = Config { max_batches: 8, ..PLAIN };
+        let across = Op::DrainAcross { slot: 0, take, batches: 10, events: vec![event("k0")] };
+        let script = [
+            publish("k0"),
+            publish("k1"),
+            subscribe(StartSpec::Oldest, &[("A", "k0")]),
+            publish("k0"),
+            publish("k1"),
+            publish("k0"),
+            publish("k0"),
+            across,
+            read(Kind::TryAll),
+        ];
+        run_script(&config, &script);
+    }
 }
 
 /// Indexes at the end of their range.

@@ -22,7 +22,9 @@ pub const OP_BYTES: usize = 40;
 /// A script out of any bytes: fewer or smaller bytes make a simpler one.
 pub fn from_bytes(bytes: &[u8]) -> (Config, Vec<Op>) {
     let (config, ops) = bytes.split_at(bytes.len().min(CONFIG_BYTES));
-    (Config::from_bytes(config), ops.chunks(OP_BYTES).map(Op::from_bytes).collect())
+    let config = Config::from_bytes(config);
+    let ops = ops.chunks(OP_BYTES).map(|bytes| Op::from_bytes(bytes, config.guarded)).collect();
+    (config, ops)
 }
 
 /// Bytes as a source of choices. When they run out, every choice is the first.
@@ -211,7 +213,7 @@ impl Config {
             // Above eight a segment of the log holds more than one batch.
             max_batches: match choices.below(10) {
                 8 => 16 + choices.number(10),
-                9 => 40,
+                9 => 24 + choices.number(41),
                 n => 1 + n as u64,
             },
             max_events: choices.some(4, |choices| 1 + choices.number(20)),
@@ -223,44 +225,53 @@ impl Config {
 }
 
 impl Op {
-    pub fn from_bytes(bytes: &[u8]) -> Self {
+    /// One step. A script of a guarded broker has more about access in it.
+    pub fn from_bytes(bytes: &[u8], guarded: bool) -> Self {
         let mut choices = Choices(bytes);
         let choice = choices.below(128);
         let slot = choices.below(SLOTS);
+        if guarded && choices.one_in(3) { choices.access(slot) } else { choices.op(choice, slot) }
+    }
+}
+
+impl Choices<'_> {
+    fn op(&mut self, choice: usize, slot: usize) -> Op {
         match choice {
-            0..44 => Self::Publish {
-                step: [1, 1, 0, 2, 0, 3, 1, 1][choices.below(8)],
-                events: choices.events(),
-                change: None,
-            },
-            44 => Self::Publish { step: choices.signed(-3, 4), events: choices.events(), change: None },
-            45..50 => Self::Publish { step: 1, events: choices.events(), change: Some(choices.change()) },
-            50..86 => Self::Read { slot, kind: choices.kind() },
-            86..90 => Self::DrainAcross {
-                slot,
-                take: choices.below(6),
-                batches: 1 + choices.below(10),
-                events: vec![choices.event()],
-            },
-            90..104 => Self::Subscribe { slot, request: choices.request() },
-            104..108 => {
-                let principal = choices.pick(&PRINCIPALS);
-                Self::SetRule { principal, rule: choices.rule(), announced: choices.some(2, Choices::change) }
+            0..46 => {
+                let step = [1, 1, 0, 2, 0, 3, 1, 1][self.below(8)];
+                Op::Publish { step, events: self.events(), change: None }
             }
-            108..112 => Self::AccessChanged { change: choices.change() },
-            112..115 => Self::Advance { millis: 5 * choices.number(8), tick: choices.one_in(2) },
-            115 => Self::Doorbell { slot },
-            116 => Self::Unsubscribe { slot },
-            117 => Self::Cancel { slot },
-            118 | 119 => Self::Explain { slot, event: choices.event() },
-            120 | 121 => Self::HasInterest {
-                topic: choices.pick(&TOPICS),
-                namespace: choices.pick(&NAMESPACES),
-                key: choices.key(&KEYS),
-            },
-            122 | 123 => Self::Reset { step: choices.signed(-16, 24), same_epoch: choices.one_in(4) },
-            124 if choices.one_in(8) => Self::Close,
-            _ => Self::Read { slot, kind: Kind::TryAll },
+            46 => Op::Publish { step: self.signed(-3, 4), events: self.events(), change: None },
+            47..50 => Op::Burst { batches: 1 + self.below(40), events: vec![self.event()] },
+            50..88 => Op::Read { slot, kind: self.kind() },
+            88..92 => {
+                Op::DrainAcross { slot, take: self.below(6), batches: 1 + self.below(10), events: vec![self.event()] }
+            }
+            92..108 => Op::Subscribe { slot, request: self.request() },
+            108 => Op::AccessChanged { change: self.change() },
+            109 | 110 => Op::Doorbell { slot },
+            111 => Op::Unsubscribe { slot },
+            112 => Op::Cancel { slot },
+            113 | 114 => Op::Explain { slot, event: self.event() },
+            115 | 116 => {
+                Op::HasInterest { topic: self.pick(&TOPICS), namespace: self.pick(&NAMESPACES), key: self.key(&KEYS) }
+            }
+            117 | 118 => Op::Reset { step: self.signed(-16, 24), same_epoch: self.one_in(4) },
+            119 if self.one_in(4) => Op::Close,
+            _ => Op::Read { slot, kind: Kind::TryAll },
+        }
+    }
+
+    fn access(&mut self, slot: usize) -> Op {
+        match self.below(16) {
+            0..4 => Op::Publish { step: 1, events: self.events(), change: Some(self.change()) },
+            4..8 => {
+                let principal = self.pick(&PRINCIPALS);
+                Op::SetRule { principal, rule: self.rule(), announced: self.some(2, Self::change) }
+            }
+            8..11 => Op::AccessChanged { change: self.change() },
+            11..14 => Op::Advance { millis: 5 * self.number(6), tick: self.one_in(2) },
+            _ => Op::Read { slot, kind: Kind::Poll },
         }
     }
 }

@@ -96,6 +96,11 @@ impl Driver {
     fn apply(&mut self, op: &Op) {
         match op {
             Op::Publish { step, events, change } => self.publish(self.index(*step), events, *change),
+            Op::Burst { batches, events } => {
+                for _ in 0..*batches {
+                    self.publish(self.index(1), events, None);
+                }
+            }
             Op::Subscribe { slot, request } => self.subscribe(*slot, request),
             Op::Read { slot, kind } => self.read(*slot, *kind),
             Op::Doorbell { slot } => self.doorbell(*slot),
@@ -268,6 +273,9 @@ impl Driver {
             assert_eq!(count - slot.woken, expected, "wake-ups of a reader, parked: {}, of {request:?}", slot.parked);
             slot.woken = count;
             slot.parked &= expected == 0;
+            let rings = slot.bell.as_ref().is_none_or(|bell| !bell.is_empty());
+            let ended = self.naive.readers[slot.naive].ended.is_some();
+            assert!(rings || ended || !self.naive.woken.contains(&slot.naive), "no ring for {request:?}");
 
             let stats = slot.real.stats();
             let reader = &self.naive.readers[slot.naive];

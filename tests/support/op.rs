@@ -118,6 +118,11 @@ pub enum Op {
         events: Vec<EventSpec>,
         change: Option<Change>,
     },
+    /// So many batches of these events each.
+    Burst {
+        batches: usize,
+        events: Vec<EventSpec>,
+    },
     Subscribe {
         slot: usize,
         request: RequestSpec,
