@@ -122,7 +122,7 @@ impl Choices<'_> {
         let start = match self.below(10) {
             0..3 => StartSpec::Oldest,
             3 => StartSpec::Index(self.signed(-10, 16)),
-            4 => StartSpec::Index(self.signed(-70, 72)),
+            4 => StartSpec::NearOldest(self.signed(-8, 12)),
             5 => StartSpec::Index(self.signed(0, 5)),
             6 => StartSpec::Exactly(self.signed(-8, 11)),
             7 | 8 => StartSpec::After(u8::try_from(self.below(24)).unwrap_or(0)),

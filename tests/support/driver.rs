@@ -212,6 +212,10 @@ impl Driver {
             StartSpec::Oldest => (Start::Oldest, naive::Start::Oldest),
             StartSpec::Latest => (Start::Latest, naive::Start::Latest),
             StartSpec::Index(step) => (Start::Index(self.index(step)), naive::Start::Index(self.index(step))),
+            StartSpec::NearOldest(step) => {
+                let index = self.naive.oldest_index().unwrap_or(0).saturating_add_signed(step);
+                (Start::Index(index), naive::Start::Index(index))
+            }
             StartSpec::Exactly(step) => (Start::Exactly(self.index(step)), naive::Start::Exactly(self.index(step))),
             StartSpec::After(back) => {
                 let place = self.tokens.len().saturating_sub(1 + usize::from(back));

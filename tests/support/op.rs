@@ -29,6 +29,8 @@ pub enum StartSpec {
     Oldest,
     Latest,
     Index(i64),
+    /// An index relative to the oldest in reach.
+    NearOldest(i64),
     Exactly(i64),
     /// After one of the tokens seen so far, counted from the newest.
     After(u8),
