@@ -1,26 +1,38 @@
 //! The broker against the naive one, over scripts of operations: semantics 1 to 23 and 27, guarantees G1 to G5, G8
 //! and, as far as one thread can tell, G10.
-//! What only threads can show is in `concurrent.rs`.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::missing_panics_doc, reason = "tests")]
+//! What only threads can show is in `concurrent`.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
 mod support;
 
+use event_broker::{Broker, Epoch, Event, Request, Start, Term, TryRecvError, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+use support::bytes::{CONFIG_BYTES, OP_BYTES, from_bytes};
 use support::driver::run_script;
-use support::op::{CONFIG_BYTES, Config, OP_BYTES, Op, from_bytes};
+use support::op::{Change, Config, EventSpec, Kind, Op, RequestSpec, Rung, StartSpec};
 
-/// Scripts by way of bytes, one run of them a step: taking a step out is taking its bytes out.
+/// Scripts by way of bytes, so many a step: taking a step out is taking its bytes out.
 fn scripts(longest: usize) -> impl Strategy<Value = (Config, Vec<Op>)> {
-    let config = proptest::collection::vec(any::<u8>(), CONFIG_BYTES).prop_map(|bytes| Config::from_bytes(&bytes));
-    let op = proptest::collection::vec(any::<u8>(), OP_BYTES).prop_map(|bytes| Op::from_bytes(&bytes));
-    (config, proptest::collection::vec(op, 1..longest))
+    use proptest::collection::vec;
+
+    let bytes = (vec(any::<u8>(), CONFIG_BYTES), vec(vec(any::<u8>(), OP_BYTES), 1..longest));
+    bytes.prop_map(|(config, ops)| {
+        let config = Config::from_bytes(&config);
+        let ops = ops.iter().map(|bytes| Op::from_bytes(bytes, config.guarded)).collect();
+        (config, ops)
+    })
 }
 
 fn config(cases: u32) -> ProptestConfig {
     let persistence = FileFailurePersistence::Direct("proptest-regressions/oracle.txt");
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(cases);
-    ProptestConfig { cases, failure_persistence: Some(Box::new(persistence)), ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        failure_persistence: Some(Box::new(persistence)),
+        max_shrink_time: 30_000,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {
@@ -37,5 +49,180 @@ proptest! {
     fn any_bytes_are_a_script(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let (config, script) = from_bytes(&bytes);
         run_script(&config, &script);
+    }
+
+    /// G5: whatever token a reader holds, another replica of the history goes on exactly behind it, even if it buffers
+    /// more or less; what it no longer has, it says is lost. [10]
+    #[test]
+    fn g5_a_token_goes_on_at_another_replica(
+        commits in proptest::collection::vec((0_u64..3, 0_u8..3), 1..30),
+        capacity in 1_u64..12,
+        reads in proptest::collection::vec(any::<bool>(), 30),
+    ) {
+        let replica = |batches| Broker::<usize>::builder().max_batches(batches).epoch(Epoch::from(7)).build().unwrap();
+        let (ours, theirs, short) = (replica(64), replica(64), replica(capacity));
+        let request = || Request::new().term(Term::new("A", "k1").unwrap()).term(Term::new("A", "k2").unwrap());
+        let mut reader = ours.subscribe(request()).unwrap();
+        let mut tokens = Vec::new();
+        let mut index = 1;
+        for (number, (step, key)) in commits.iter().enumerate() {
+            index += step;
+            for broker in [&ours, &theirs, &short] {
+                broker.publish(index, [Event::new("A", "t", format!("k{key}"), number)]).unwrap();
+            }
+            // Reads lag behind: each token is of a batch, of a read that found nothing, or of one that was not made.
+            while reads[number] && reader.try_recv().is_ok() {
+                tokens.push((reader.token(), reader.stats().batches));
+            }
+            tokens.push((reader.token(), reader.stats().batches));
+        }
+        let wanted: Vec<usize> = (0..commits.len()).filter(|number| commits[*number].1 > 0).collect();
+        for (token, read) in tokens {
+            let rest = &wanted[usize::try_from(read).unwrap()..];
+            let read_on = |broker: &Broker<usize>| {
+                let mut reader = broker.subscribe(request().start(Start::After(token))).unwrap();
+                let mut seen = Vec::new();
+                while let Ok(delivery) = reader.try_recv() {
+                    seen.extend(delivery.events().map(|event| *event.payload()));
+                }
+                assert_eq!(reader.try_recv().unwrap_err(), TryRecvError::Empty);
+                (seen, reader.verdict())
+            };
+            let (seen, verdict) = read_on(&theirs);
+            assert_eq!(seen, rest);
+            assert_eq!(verdict, Verdict::Whole);
+            let (seen, verdict) = read_on(&short);
+            assert!(rest.ends_with(&seen));
+            assert!(seen == rest || matches!(verdict, Verdict::Lost { .. }), "{verdict:?}: {seen:?} of {rest:?}");
+        }
+    }
+}
+
+const PLAIN: Config = Config { max_batches: 2, max_events: None, max_bytes: None, initial_index: None, guarded: false };
+
+fn event(key: &'static str) -> EventSpec {
+    EventSpec { topic: "A", kind: "x", key, namespace: "n1", filter_keys: Vec::new(), weight: 1 }
+}
+
+fn publish(key: &'static str) -> Op {
+    Op::Publish { step: 1, events: vec![event(key)], change: None }
+}
+
+fn subscribe(start: StartSpec, terms: &[(&'static str, &'static str)]) -> Op {
+    let request = RequestSpec {
+        start,
+        terms: terms.to_vec(),
+        filler: 0,
+        namespaces: vec!["n1", "default"],
+        types: Vec::new(),
+        refuses: None,
+        principal: "ann",
+        goes_on: true,
+        bell: false,
+    };
+    Op::Subscribe { slot: 0, request }
+}
+
+const fn read(kind: Kind) -> Op {
+    Op::Read { slot: 0, kind }
+}
+
+/// A question about access used to swallow a cancellation that came before it.
+#[test]
+fn a_cancellation_outlives_a_question_about_access() {
+    let change = Op::AccessChanged { change: Change::Token("ann") };
+    let all = subscribe(StartSpec::Oldest, &[]);
+    run_script(&PLAIN, &[all.clone(), change.clone(), Op::Cancel { slot: 0 }, read(Kind::Try)]);
+    run_script(&PLAIN, &[all, Op::Cancel { slot: 0 }, change, read(Kind::Try)]);
+}
+
+/// A window of a reader that waits for its place used to place its cursor, for statistics, at the beginning.
+#[test]
+fn a_reader_that_waits_for_its_place_does_not_lag() {
+    let future = subscribe(StartSpec::Index(3), &[("A", "k0")]);
+    run_script(&PLAIN, &[future, read(Kind::DrainAll), publish("k0"), publish("k0"), publish("k0")]);
+}
+
+/// A reader that has not begun used to lag by what was evicted since it was opened.
+#[test]
+fn a_reader_that_has_not_begun_lags_by_what_is_buffered() {
+    let oldest = subscribe(StartSpec::Oldest, &[("A", "k0")]);
+    run_script(&PLAIN, &[oldest, publish("k0"), publish("k1"), publish("k1"), read(Kind::Try)]);
+}
+
+/// A reader of many terms that waited before it had read anything was not enrolled anywhere.
+#[test]
+fn a_reader_of_many_terms_is_woken_by_the_very_first_batch() {
+    let terms: Vec<_> = ["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9"].map(|key| ("A", key)).to_vec();
+    for start in [StartSpec::Latest, StartSpec::Oldest, StartSpec::Index(3)] {
+        for kind in [Kind::Poll, Kind::Readable, Kind::Stream] {
+            let many = subscribe(start, &terms);
+            run_script(&PLAIN, &[many, read(kind), publish("k3"), read(kind), publish("k4"), publish("k4")]);
+        }
+    }
+}
+
+/// So many terms and namespaces that a node stands for a term in all of them, joined in several turns at the lock.
+#[test]
+fn a_request_of_thousands_of_terms_is_matched_like_any_other() {
+    let Op::Subscribe { slot, mut request } = subscribe(StartSpec::Oldest, &[("A", "k0"), ("*", "k2")]) else {
+        unreachable!()
+    };
+    request.filler = 2100;
+    let bell = RequestSpec { bell: true, ..request.clone() };
+    let script = [
+        publish("k0"),
+        publish("k1"),
+        Op::Subscribe { slot, request },
+        Op::Subscribe { slot: 1, request: bell },
+        read(Kind::Try),
+        read(Kind::Poll),
+        publish("k1"),
+        publish("k2"),
+        read(Kind::Poll),
+        Op::Read { slot: 1, kind: Kind::Ring(Rung::Windows) },
+        publish("k0"),
+        publish("k1"),
+        publish("k1"),
+        Op::Read { slot: 1, kind: Kind::Ring(Rung::One) },
+        read(Kind::DrainAll),
+    ];
+    run_script(&PLAIN, &script);
+}
+
+/// A window that goes from a backlog older than its reader into what came later, when all of it is evicted: it may not
+/// go on there as if nothing had been lost.
+#[test]
+fn a_window_ends_where_its_reader_has_not_looked_at_what_is_evicted() {
+    for (take, key) in (0..6).flat_map(|take| [(take, "k0"), (take, "k1")]) {
+        let config = Config { max_batches: 8, ..PLAIN };
+        let across = Op::DrainAcross { slot: 0, take, batches: 10, events: vec![event(key)] };
+        let script = [
+            publish("k0"),
+            publish("k1"),
+            subscribe(StartSpec::Oldest, &[("A", "k0")]),
+            publish("k0"),
+            publish("k1"),
+            publish("k0"),
+            publish("k0"),
+            across,
+            read(Kind::TryAll),
+        ];
+        run_script(&config, &script);
+    }
+}
+
+/// Indexes at the end of their range.
+#[test]
+fn the_last_index_is_an_index() {
+    let far = Op::Publish { step: i64::MAX, events: vec![event("k0")], change: None };
+    let ends = [StartSpec::Index(0), StartSpec::Exactly(0), StartSpec::Index(i64::MAX), StartSpec::Latest];
+    for start in ends {
+        let script = [subscribe(StartSpec::Index(i64::MAX), &[]), read(Kind::Poll)]
+            .into_iter()
+            .chain([far.clone(), far.clone(), far.clone(), publish("k0"), read(Kind::TryAll)])
+            .chain([subscribe(start, &[]), read(Kind::TryAll), publish("k0"), read(Kind::TryAll)])
+            .collect::<Vec<_>>();
+        run_script(&PLAIN, &script);
     }
 }

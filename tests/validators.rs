@@ -1,12 +1,12 @@
 //! The validators of histories against histories, good and bad: each bad one is refused by the right validators and
 //! by no other.
 //! No broker runs here.
-#![expect(clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
 #[path = "support/history.rs"]
 mod history;
 
-use history::{Published, Step, Trace, VALIDATORS};
+use history::{Published, Step, Trace, VALIDATORS, validate};
 
 fn batches() -> Vec<(u64, Vec<u64>)> {
     vec![(1, vec![10]), (2, vec![11, 12]), (3, vec![13]), (3, vec![14, 15]), (5, vec![16]), (8, vec![17, 18, 19])]
@@ -84,6 +84,7 @@ fn good_histories_pass_every_validator() {
     ];
     for (name, trace) in good {
         assert_eq!(refusals(&trace), [""; 0], "{name}");
+        validate(&published(), &trace, name);
     }
 }
 

@@ -13,10 +13,12 @@ use event_broker::{
     RecvTimeoutError, Request, Start, SubscribeError, Subscription, Term, Token, TryRecvError, Verdict,
 };
 
+use super::bytes::SLOTS;
 use super::hooks::{Count, Hands, Ledger, Load, Rules};
+use super::matching::Judgement;
 use super::naive::{self, NaiveBroker, Refusal, Unpublished};
-use super::op::{Change, Config, EventSpec, Kind, Op, RequestSpec, SLOTS, StartSpec};
-use super::reader::{End, Judgement, Outcome, Readiness};
+use super::op::{Change, Config, EventSpec, Kind, Op, RequestSpec, StartSpec};
+use super::reader::{End, Outcome, Readiness};
 
 /// Runs a script, and panics where the two brokers differ.
 pub fn run_script(config: &Config, script: &[Op]) {
@@ -94,6 +96,11 @@ impl Driver {
     fn apply(&mut self, op: &Op) {
         match op {
             Op::Publish { step, events, change } => self.publish(self.index(*step), events, *change),
+            Op::Burst { batches, events } => {
+                for _ in 0..*batches {
+                    self.publish(self.index(1), events, None);
+                }
+            }
             Op::Subscribe { slot, request } => self.subscribe(*slot, request),
             Op::Read { slot, kind } => self.read(*slot, *kind),
             Op::Doorbell { slot } => self.doorbell(*slot),
@@ -107,7 +114,9 @@ impl Driver {
             Op::DrainAcross { slot, take, batches, events } => self.drain_across(*slot, *take, *batches, events),
             Op::SetRule { principal, rule, announced } => {
                 self.rules.set(principal, rule.clone());
-                announced.iter().for_each(|change| self.access_changed(*change));
+                if let Some(change) = announced {
+                    self.access_changed(*change);
+                }
             }
             Op::AccessChanged { change } => self.access_changed(*change),
             Op::Advance { millis, tick } => {
@@ -203,9 +212,13 @@ impl Driver {
             StartSpec::Oldest => (Start::Oldest, naive::Start::Oldest),
             StartSpec::Latest => (Start::Latest, naive::Start::Latest),
             StartSpec::Index(step) => (Start::Index(self.index(step)), naive::Start::Index(self.index(step))),
+            StartSpec::NearOldest(step) => {
+                let index = self.naive.oldest_index().unwrap_or(0).saturating_add_signed(step);
+                (Start::Index(index), naive::Start::Index(index))
+            }
             StartSpec::Exactly(step) => (Start::Exactly(self.index(step)), naive::Start::Exactly(self.index(step))),
             StartSpec::After(back) => {
-                let place = self.tokens.len().checked_sub(1 + usize::from(back)).unwrap_or(0);
+                let place = self.tokens.len().saturating_sub(1 + usize::from(back));
                 match self.tokens.get(place) {
                     Some((real, naive)) => (Start::After(*real), naive::Start::After(*naive)),
                     None => (Start::Oldest, naive::Start::Oldest),
@@ -264,6 +277,9 @@ impl Driver {
             assert_eq!(count - slot.woken, expected, "wake-ups of a reader, parked: {}, of {request:?}", slot.parked);
             slot.woken = count;
             slot.parked &= expected == 0;
+            let rings = slot.bell.as_ref().is_none_or(|bell| !bell.is_empty());
+            let ended = self.naive.readers[slot.naive].ended.is_some();
+            assert!(rings || ended || !self.naive.woken.contains(&slot.naive), "no ring for {request:?}");
 
             let stats = slot.real.stats();
             let reader = &self.naive.readers[slot.naive];

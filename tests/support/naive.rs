@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::hooks::{Hands, Rules, Told};
+use super::matching::Grant;
 use super::op::{Change, Config, EventSpec, RequestSpec};
-use super::reader::{Grant, Reader, Stand};
+use super::reader::{Reader, Stand};
 
 /// A batch's place in a history: its index, and how many batches of that index came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -213,7 +214,7 @@ impl NaiveBroker {
     /// Whether what is in reach and one more batch are within every bound. [5]
     fn fits(&self, more: &[Fact]) -> bool {
         let events: Vec<&Fact> = self.reach().iter().flat_map(|batch| &batch.facts).chain(more).collect();
-        self.reach().len() as u64 + 1 <= self.config.max_batches
+        (self.reach().len() as u64) < self.config.max_batches
             && self.config.max_events.is_none_or(|most| events.len() as u64 <= most)
             && self.config.max_bytes.is_none_or(|most| bytes(events.iter().copied()) <= most)
     }
@@ -286,8 +287,8 @@ impl NaiveBroker {
     /// The place that no batch to come can be before.
     fn next_place(&self) -> Place {
         let after_last = self.log[self.epoch_began..].last().map(|last| last.place.next());
-        let after_past = self.past.map_or(Place::before(0), Place::past);
-        after_last.unwrap_or(after_past).max(Place::before(self.latest))
+        let restored = self.past.map_or(Place::before(0), Place::past);
+        after_last.unwrap_or(restored).max(Place::before(self.latest))
     }
 
     /// What the table grants, and nothing if it denies. Every named namespace must be covered. [15]

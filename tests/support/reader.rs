@@ -1,68 +1,10 @@
-//! Readers of the naive broker: matching, fences, loss and ends, as plain conditions on plain structs.
+//! Readers of the naive broker: fences, loss and ends, as plain conditions on plain structs.
 //! Waiting is not here: a naive reader only says what a read must give.
 
 use super::hooks::Hands;
-use super::naive::{Batch, Fact, NaiveBroker, Place, Token};
-use super::op::{EventSpec, RequestSpec, Rule};
-
-impl RequestSpec {
-    pub fn is_invalid(&self) -> bool {
-        self.terms.iter().any(|(topic, key)| topic.is_empty() || key.is_empty())
-            || self.namespaces.contains(&"")
-            || self.types.contains(&"")
-    }
-
-    /// The namespaces asked for; none if all are. [12]
-    pub fn named_namespaces(&self) -> Option<Vec<&'static str>> {
-        if self.namespaces.contains(&"*") {
-            None
-        } else if self.namespaces.is_empty() {
-            Some(vec!["default"])
-        } else {
-            Some(self.namespaces.clone())
-        }
-    }
-
-    pub fn matches_term(&self, event: &EventSpec) -> bool {
-        let everything = self.terms.is_empty() && self.filler == 0;
-        let matches = |(topic, key): &(&str, &str)| {
-            (*topic == "*" || *topic == event.topic)
-                && (*key == "*" || *key == event.key || event.filter_keys.contains(key))
-        };
-        everything || self.terms.iter().any(matches)
-    }
-
-    pub fn matches_scope(&self, event: &EventSpec) -> bool {
-        event.namespace.is_empty() || self.named_namespaces().is_none_or(|names| names.contains(&event.namespace))
-    }
-
-    /// [11], [12]: what a reader can lose.
-    pub fn matches(&self, event: &EventSpec) -> bool {
-        self.matches_term(event) && self.matches_scope(event)
-    }
-
-    pub fn asks_for(&self, batch: &Batch) -> bool {
-        batch.facts.iter().any(|fact| self.matches(&fact.spec))
-    }
-
-    pub fn matches_type(&self, event: &EventSpec) -> bool {
-        self.types.is_empty() || self.types.contains(&event.kind)
-    }
-}
-
-/// What the table granted when it was asked.
-#[derive(Clone, Debug)]
-pub struct Grant {
-    pub rule: Rule,
-    pub expires_at: Option<u64>,
-}
-
-impl Grant {
-    pub fn admits(&self, event: &EventSpec) -> bool {
-        let names = self.rule.namespaces.as_ref();
-        event.namespace.is_empty() || names.is_none_or(|names| names.contains(&event.namespace))
-    }
-}
+use super::matching::{Grant, Judgement};
+use super::naive::{NaiveBroker, Place, Token};
+use super::op::RequestSpec;
 
 /// Where a reader stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +54,7 @@ pub enum Window {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that happened")]
 pub struct Reader {
     pub request: RequestSpec,
     pub open: bool,
@@ -160,41 +103,7 @@ impl Reader {
     }
 }
 
-/// Why an event is delivered or not, in the order of the judges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judgement {
-    Delivered,
-    NoTerm,
-    OutOfScope,
-    OtherType,
-    NotGranted,
-    NotPermitted,
-    Refused,
-}
-
 impl NaiveBroker {
-    pub fn judge(&self, reader: &Reader, fact: &Fact) -> Judgement {
-        let request = &reader.request;
-        let rule = self.rules.of(request.principal);
-        if !request.matches_term(&fact.spec) {
-            Judgement::NoTerm
-        } else if !request.matches_scope(&fact.spec) {
-            Judgement::OutOfScope
-        } else if !request.matches_type(&fact.spec) {
-            Judgement::OtherType
-        } else if reader.grant.as_ref().is_some_and(|grant| !grant.admits(&fact.spec)) {
-            Judgement::NotGranted
-        } else if reader.grant.as_ref().is_some_and(|grant| grant.rule.checks_events)
-            && rule.forbidden_key == Some(fact.spec.key)
-        {
-            Judgement::NotPermitted
-        } else if request.refuses.is_some_and(|rest| fact.id % 3 == rest) {
-            Judgement::Refused
-        } else {
-            Judgement::Delivered
-        }
-    }
-
     /// Everything that comes before data, in the order of precedence. [17], [18], [23]
     fn mind(&mut self, number: usize) -> Result<(), End> {
         if let Some(end) = &self.readers[number].ended {

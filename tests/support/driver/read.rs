@@ -205,19 +205,16 @@ impl Pair<'_> {
 
         let waker = self.waker();
         let context = &mut Context::from_waker(&waker);
-        match self.naive.next_item(self.slot.naive) {
-            Some(expected) => {
-                let read = |real: &mut Subscription<Load>| {
-                    polled(Pin::new(real).poll_next(context).map(|item| item.expect("an item")))
-                };
-                self.compare(read, &expected);
-                self.slot.parked |= expected == Outcome::Empty;
-            }
-            None => {
-                let actual = Pin::new(&mut self.slot.real).poll_next(context);
-                assert!(matches!(actual, Poll::Ready(None)), "a stream that is over stays over");
-            }
-        }
+        let Some(expected) = self.naive.next_item(self.slot.naive) else {
+            let actual = Pin::new(&mut self.slot.real).poll_next(context);
+            assert!(matches!(actual, Poll::Ready(None)), "a stream that is over stays over");
+            return;
+        };
+        let read = |real: &mut Subscription<Load>| {
+            polled(Pin::new(real).poll_next(context).map(|item| item.expect("an item")))
+        };
+        self.compare(read, &expected);
+        self.slot.parked |= expected == Outcome::Empty;
     }
 
     /// Reads up to so many from one window. Whether there may be more.

@@ -1,0 +1,196 @@
+//! Readers of every kind, each with a log of what it did and saw.
+//! What is right of it is decided by the validators.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use event_broker::{Delivery, RecvError, RecvTimeoutError, Start, Subscription, TryRecvError, Verdict};
+
+use super::history::Step;
+use super::world::{Dice, Wish, World};
+
+/// Long enough that only a lost wake-up takes it.
+pub const FOREVER: Duration = Duration::from_secs(60);
+/// What a reader brings home.
+pub struct Log {
+    pub name: String,
+    pub wish: Wish,
+    pub begin: (usize, usize),
+    pub steps: Vec<Step>,
+}
+
+impl Log {
+    pub fn new(name: &str, wish: &Wish) -> Self {
+        Self { name: name.to_owned(), wish: wish.clone(), begin: (0, 0), steps: Vec::new() }
+    }
+
+    pub fn delivery(&mut self, delivery: &Delivery<u64>) {
+        let events = delivery.events().map(|event| *event.payload()).collect();
+        self.steps.push(Step::Delivery { index: delivery.index(), events });
+    }
+
+    /// Whether the reader goes on.
+    pub fn error(&mut self, error: &RecvError) -> bool {
+        self.steps.push(match error {
+            RecvError::Lagged(lost) => {
+                Step::Lost { missed: lost.missed, from: lost.from, through: lost.through, resumes_at: lost.resumes_at }
+            }
+            RecvError::Closed => Step::Closed,
+            RecvError::Revoked(_) => Step::Revoked,
+            other => panic!("{}: {other}", self.name),
+        });
+        !error.is_terminal()
+    }
+
+    /// One read that does not wait. Whether the reader goes on, and whether it found anything.
+    pub fn try_recv(&mut self, world: &World, reader: &mut Subscription<u64>) -> (bool, bool) {
+        let published = world.done();
+        match reader.try_recv() {
+            Ok(delivery) => self.delivery(&delivery),
+            Err(TryRecvError::Empty) => {
+                self.steps.push(Step::Empty { published });
+                return (true, false);
+            }
+            Err(TryRecvError::Recv(error)) => return (self.error(&error), true),
+        }
+        (true, true)
+    }
+}
+
+pub struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future on this thread; panics if it is not woken for far too long.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let started = Instant::now();
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park_timeout(FOREVER);
+        assert!(started.elapsed() < FOREVER, "a wake-up was lost");
+    }
+}
+
+pub type Read = fn(&World, &mut Subscription<u64>, &mut Log, &mut Dice);
+
+pub fn blocking(_: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mut Dice) {
+    loop {
+        match reader.recv_timeout(FOREVER) {
+            Ok(delivery) => log.delivery(&delivery),
+            Err(RecvTimeoutError::Timeout) => panic!("{}: a wake-up was lost", log.name),
+            Err(RecvTimeoutError::Recv(error)) if log.error(&error) => {}
+            Err(RecvTimeoutError::Recv(_)) => return,
+        }
+    }
+}
+
+pub fn task(_: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mut Dice) {
+    loop {
+        match block_on(reader.recv_async()) {
+            Ok(delivery) => log.delivery(&delivery),
+            Err(error) if log.error(&error) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+pub fn draining(_: &World, reader: &mut Subscription<u64>, log: &mut Log, dice: &mut Dice) {
+    loop {
+        block_on(reader.readable());
+        match reader.drain() {
+            Ok(mut window) => {
+                let some = if dice.below(3) == 0 { 1 } else { usize::MAX };
+                window.iter().take(some).for_each(|delivery| log.delivery(&delivery.to_delivery()));
+            }
+            Err(error) if log.error(&error) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+pub fn ringing(world: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mut Dice) {
+    let bell = reader.doorbell();
+    loop {
+        bell.recv_timeout(FOREVER).expect("no ring is missed");
+        loop {
+            match log.try_recv(world, reader) {
+                (true, true) => {}
+                (true, false) => break,
+                (false, _) => return,
+            }
+        }
+    }
+}
+
+/// Reads now and then, so that it is overtaken.
+pub fn stalling(world: &World, reader: &mut Subscription<u64>, log: &mut Log, dice: &mut Dice) {
+    loop {
+        for _ in 0..dice.below(50) {
+            thread::yield_now();
+        }
+        for _ in 0..dice.below(20) {
+            if !log.try_recv(world, reader).0 {
+                return;
+            }
+        }
+    }
+}
+
+/// Leaves again and again, and goes on after its token.
+pub fn resuming(world: &World, reader: &mut Subscription<u64>, log: &mut Log, dice: &mut Dice) {
+    loop {
+        for _ in 0..dice.below(30) {
+            thread::yield_now();
+            if !log.try_recv(world, reader).0 {
+                return;
+            }
+        }
+        let Ok(next) = world.broker.subscribe(log.wish.request(Start::After(reader.token()))) else {
+            // Closed: what is buffered can still be read.
+            return blocking(world, reader, log, dice);
+        };
+        let lost = match next.verdict() {
+            Verdict::Whole => None,
+            Verdict::Lost { oldest } => oldest,
+            verdict => panic!("{}: {verdict:?}", log.name),
+        };
+        log.steps.push(Step::Resumed { lost });
+        *reader = next;
+    }
+}
+
+/// Comes, reads a little, and goes, with other terms each time.
+pub fn coming_and_going(world: &World, seed: u64) -> Vec<Log> {
+    let mut dice = Dice(seed);
+    let mut logs = Vec::new();
+    loop {
+        let first = dice.below(30);
+        let some = (0..=dice.below(14)).map(|n| ("A", (first + n) % 30));
+        let mut log = Log::new("coming and going", &Wish::new(some, &["n1"]));
+        let before = world.done();
+        let Ok(mut reader) = world.broker.subscribe(log.wish.request(Start::Latest)) else { return logs };
+        log.begin = (before, world.commits.lock().unwrap().batches.len());
+        for _ in 0..dice.below(40) {
+            thread::yield_now();
+            if !log.try_recv(world, &mut reader).0 {
+                break;
+            }
+        }
+        if log.steps.last() != Some(&Step::Closed) {
+            log.steps.push(Step::Stopped);
+        }
+        logs.push(log);
+    }
+}
