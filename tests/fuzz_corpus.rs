@@ -1,14 +1,7 @@
 //! Every input that the fuzz targets found worth keeping, and every one that ever broke something, as ordinary tests.
 //! What is done with an input stands beside the targets, in `fuzz/src/`.
 #![cfg(feature = "json")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    clippy::cast_possible_truncation,
-    clippy::cast_lossless,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
 #[path = "../fuzz/src/lib.rs"]
 mod bodies;

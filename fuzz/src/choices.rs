@@ -13,11 +13,15 @@ impl<'a> Choices<'a> {
         self.0.is_empty()
     }
 
-    /// Less than `n`.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(super) fn byte(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
-        usize::from(*first) % n
+        *first
+    }
+
+    /// Less than `n`.
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        usize::from(self.byte()) % n
     }
 
     pub(super) fn flag(&mut self) -> bool {

@@ -11,11 +11,11 @@ use super::super::choices::Choices;
 use super::{cut, decode};
 
 pub(super) fn run(choices: &mut Choices<'_>) {
-    let limit = match choices.below(256) {
-        255 => usize::MAX,
-        n => n,
+    let limit = match choices.byte() {
+        u8::MAX => usize::MAX,
+        n => usize::from(n),
     };
-    let pace = [choices.below(256) as u8, choices.below(256) as u8, choices.below(256) as u8];
+    let pace = [choices.byte(), choices.byte(), choices.byte()];
     let bytes = choices.rest();
     let pace = pace.repeat(bytes.len() / 8 + 1);
 

@@ -19,10 +19,10 @@ pub(super) fn run(choices: &mut Choices<'_>) {
     let mut sender = Sender::new();
     for _ in 0..=choices.below(6) {
         match choices.below(6) {
-            0 => sender.send(Frame::heartbeat(), Incoming::Heartbeat),
+            0 => sender.send(&Frame::heartbeat(), Incoming::Heartbeat),
             1 => {
                 let index = choices.pick(&NUMBERS);
-                sender.send(Frame::progress(index), Incoming::Progress(index));
+                sender.send(&Frame::progress(index), Incoming::Progress(index));
             }
             2 => sender.whole(choices),
             _ => sender.delivered(choices),
@@ -60,11 +60,11 @@ impl Sender {
         Self { broker, readers, index: 0, bytes: Vec::new(), expected: Vec::new() }
     }
 
-    fn send(&mut self, frame: Frame, expected: Expected) {
+    fn send(&mut self, frame: &Frame, expected: Expected) {
         assert_eq!(frame.as_str().find('\n'), Some(frame.len() - 1), "one newline, at the end");
         assert!(!frame.as_str().contains('\r'));
         assert_eq!(frame.is_heartbeat(), !matches!(expected, Incoming::Batch { .. }));
-        self.bytes.extend_from_slice(&frame);
+        self.bytes.extend_from_slice(frame);
         self.expected.push(expected);
     }
 
@@ -78,7 +78,7 @@ impl Sender {
             assert_eq!(decode::<Value>(&[&frame], usize::MAX), [Ok(Incoming::Progress(index))]);
         } else {
             let batch = Batch::new(index, batch.into_events().into_iter().map(value).collect::<Vec<_>>());
-            self.send(frame, Incoming::Batch { batch, token: None });
+            self.send(&frame, Incoming::Batch { batch, token: None });
         }
     }
 
@@ -96,7 +96,7 @@ impl Sender {
             let events: Vec<_> = delivery.events().cloned().map(value).collect();
             let batch = Batch::new(delivery.index(), events);
             let token = with_token.then(|| delivery.token());
-            self.send(frame.expect("raw JSON is JSON"), Incoming::Batch { batch, token });
+            self.send(&frame.expect("raw JSON is JSON"), Incoming::Batch { batch, token });
         }
     }
 }
@@ -122,7 +122,7 @@ fn payload(choices: &mut Choices<'_>, depth: usize) -> Value {
         0 => Value::Null,
         1 => Value::from(choices.flag()),
         2 => Value::from(choices.pick(&NUMBERS)),
-        3 => Value::from(-(choices.below(256) as i64)),
+        3 => Value::from(choices.pick(&[-1, i64::from(i32::MIN), i64::MIN])),
         4 => Value::from(choices.pick(&TEXTS)),
         5 => Value::from(choices.several(3, |choices| payload(choices, depth - 1))),
         _ => {

@@ -26,7 +26,7 @@ pub(super) fn parse(query: &str, limits: Limits) -> Result<Parsed, (Parameter, S
         let kind = QueryErrorKind::QueryTooLong { bytes: query.len(), limit: limits.query };
         return Err((Parameter::Query, query.into(), kind));
     }
-    let query = if query.starts_with('?') { &query[1..] } else { query };
+    let query = query.strip_prefix('?').unwrap_or(query);
     for pair in query.split('&') {
         if pair.is_empty() {
             continue;
