@@ -1,4 +1,5 @@
-//! Every input that the fuzz targets found worth keeping, and every one that ever broke something, as ordinary tests.
+//! The inputs that the fuzz targets found worth keeping, and those that broke the crate or that a planted bug needed,
+//! as ordinary tests.
 //! What is done with an input stands beside the targets, in `fuzz/src/`.
 #![cfg(feature = "json")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
