@@ -1,8 +1,8 @@
 //! Scripts of operations on the broker and on the naive one: semantics 1 to 23 and 27.
 //! How bytes become a script, and what is compared, is the oracle's.
 
+use super::support::bytes::{CONFIG_BYTES, OP_BYTES, from_bytes};
 use super::support::driver::run_script;
-use super::support::op::{CONFIG_BYTES, OP_BYTES, from_bytes};
 
 /// Longer scripts find nothing that shorter ones do not, and are slow.
 const LONGEST: usize = CONFIG_BYTES + 120 * OP_BYTES;
