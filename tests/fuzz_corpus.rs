@@ -1,4 +1,4 @@
-//! Every input that the fuzz targets found worth keeping, and every one that ever broke something, as ordinary tests.
+//! What the fuzz targets found worth keeping, and what ever got past that, replayed as ordinary tests.
 //! What is done with an input stands beside the targets, in `fuzz/src/`.
 #![cfg(feature = "json")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
