@@ -194,9 +194,10 @@ fn a_request_of_thousands_of_terms_is_matched_like_any_other() {
 /// go on there as if nothing had been lost.
 #[test]
 fn a_window_ends_where_its_reader_has_not_looked_at_what_is_evicted() {
-    for (take, key) in (0..6).flat_map(|take| [(take, "k0"), (take, "k1")]) {
+    let later = [vec!["k0"], vec!["k1"], vec!["k0", "k1"], vec!["k1", "k0"]];
+    for (take, keys) in (0..6).flat_map(|take| later.iter().map(move |keys| (take, keys))) {
         let config = Config { max_batches: 8, ..PLAIN };
-        let across = Op::DrainAcross { slot: 0, take, batches: 10, events: vec![event(key)] };
+        let across = Op::DrainAcross { slot: 0, take, batches: 10, events: keys.iter().copied().map(event).collect() };
         let script = [
             publish("k0"),
             publish("k1"),

@@ -72,8 +72,11 @@ pub(crate) fn collect<'a, T: Linked, L: 'a>(
             let position = Position(past.0 - 1);
             let link = if position < oldest { None } else { directory.get(position) };
             let Some(link) = link.and_then(|slot| slot.links().find(node.id)) else {
-                // Evicted: that it matched is all there is to know, and what lies before it is lost as well.
-                collected.push(Run { start: position, end: past });
+                // Evicted: that it matched is all there is to know, and what lies before it is lost as well. It may lie
+                // beyond the window, if that was long ago; then all of the window is evicted, and its last batch
+                // stands for whatever was lost.
+                let last = Position(collected.through.0.saturating_sub(1));
+                collected.push(Run { start: position.min(last), end: past });
                 break;
             };
             collected.push(Run { start: link.run_start.max(from), end: past });
@@ -84,4 +87,60 @@ pub(crate) fn collect<'a, T: Linked, L: 'a>(
         collected.compact();
     }
     collected
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::filter::Filter;
+    use crate::interest::{Interest, node_terms};
+    use crate::log::Segment;
+    use crate::request::{Request, Term};
+
+    struct Slot(Links);
+
+    impl Linked for Slot {
+        fn links(&self) -> &Links {
+            &self.0
+        }
+    }
+
+    /// Sixteen slots, of which these match, and what a walk collects of them.
+    fn collected(matches: &[u64], oldest: u64, from: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut request = Request::<()>::new().term(Term::key("web").expect("a key"));
+        let filter = Arc::new(Filter::new(&mut request).expect("a request"));
+        let mut interest = Interest::<()>::new();
+        let node = interest.join(node_terms(&filter).next().expect("a node"), Position::ZERO);
+        let segment = Arc::new(Segment::new(Position::ZERO, 16));
+        for position in (0..16).map(Position) {
+            let key = if matches.contains(&position.0) { "web" } else { "db" };
+            segment.set(position, Slot(interest.link(position, &[Event::new("Job", "JobRegistered", key, ())])));
+            interest.extend(position);
+        }
+        let directory = Directory::new(std::iter::once(&segment));
+        let lasts = std::iter::once((&node, node.chain.last()));
+        let collected = collect(lasts, &directory, Position(oldest), Position(from), Position(end));
+        assert_eq!(collected.through, Position(end));
+        collected.runs.iter().map(|run| (run.start.0, run.end.0)).collect()
+    }
+
+    #[test]
+    fn matches_of_a_window_are_runs() {
+        assert_eq!(collected(&[1, 2, 3, 6, 9], 0, 0, 16), [(1, 4), (6, 7), (9, 10)]);
+        assert_eq!(collected(&[1, 2, 3, 6, 9], 0, 2, 9), [(2, 4), (6, 7)]);
+        assert_eq!(collected(&[], 0, 0, 16), []);
+    }
+
+    #[test]
+    fn a_match_that_was_evicted_stands_for_those_before_it() {
+        assert_eq!(collected(&[1, 4, 6, 9], 7, 0, 16), [(6, 7), (9, 10)]);
+    }
+
+    /// The end was loaded long ago: by now batches beyond it are evicted, and the chain is cut there.
+    #[test]
+    fn a_chain_that_is_cut_beyond_the_window_still_tells_of_the_loss_in_it() {
+        assert_eq!(collected(&[2, 6, 9], 8, 0, 4), [(3, 4)]);
+        assert_eq!(collected(&[2, 6], 8, 0, 4), [(3, 4)]);
+    }
 }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use crate::position::Position;
 use crate::sync::Mutex;
 use frontier::Frontier;
-use segment::Segment;
+pub(crate) use segment::Segment;
 
 /// The readers' side of the log. The writer's side is the [`Appender`].
 #[derive(Debug)]

@@ -77,6 +77,10 @@ impl Choices<'_> {
         }
     }
 
+    fn few_events(&mut self) -> Vec<EventSpec> {
+        (0..=self.below(3)).map(|_| self.event()).collect()
+    }
+
     fn events(&mut self) -> Vec<EventSpec> {
         match self.below(32) {
             0..16 => vec![self.event()],
@@ -242,10 +246,10 @@ impl Choices<'_> {
                 Op::Publish { step, events: self.events(), change: None }
             }
             46 => Op::Publish { step: self.signed(-3, 4), events: self.events(), change: None },
-            47..50 => Op::Burst { batches: 1 + self.below(40), events: vec![self.event()] },
+            47..50 => Op::Burst { batches: 1 + self.below(40), events: self.few_events() },
             50..88 => Op::Read { slot, kind: self.kind() },
             88..92 => {
-                Op::DrainAcross { slot, take: self.below(6), batches: 1 + self.below(10), events: vec![self.event()] }
+                Op::DrainAcross { slot, take: self.below(6), batches: 1 + self.below(10), events: self.few_events() }
             }
             92..108 => Op::Subscribe { slot, request: self.request() },
             108 => Op::AccessChanged { change: self.change() },

@@ -96,11 +96,7 @@ impl Driver {
     fn apply(&mut self, op: &Op) {
         match op {
             Op::Publish { step, events, change } => self.publish(self.index(*step), events, *change),
-            Op::Burst { batches, events } => {
-                for _ in 0..*batches {
-                    self.publish(self.index(1), events, None);
-                }
-            }
+            Op::Burst { batches, events } => self.burst(*batches, events),
             Op::Subscribe { slot, request } => self.subscribe(*slot, request),
             Op::Read { slot, kind } => self.read(*slot, *kind),
             Op::Doorbell { slot } => self.doorbell(*slot),
@@ -143,6 +139,13 @@ impl Driver {
                 self.naive.close();
                 assert!(self.real.is_closed());
             }
+        }
+    }
+
+    /// Publishes so many batches of one event each, these in turn.
+    fn burst(&mut self, batches: usize, events: &[EventSpec]) {
+        for event in events.iter().cycle().take(batches) {
+            self.publish(self.index(1), std::slice::from_ref(event), None);
         }
     }
 

@@ -120,7 +120,7 @@ pub enum Op {
         events: Vec<EventSpec>,
         change: Option<Change>,
     },
-    /// So many batches of these events each.
+    /// So many batches of one event each, these in turn.
     Burst {
         batches: usize,
         events: Vec<EventSpec>,
@@ -142,7 +142,7 @@ pub enum Op {
     Cancel {
         slot: usize,
     },
-    /// Publishes batches, each of these events, while a window is open that so many were taken from.
+    /// Publishes batches of one event each, these in turn, while a window is open that so many were taken from.
     DrainAcross {
         slot: usize,
         take: usize,

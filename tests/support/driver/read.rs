@@ -83,10 +83,7 @@ impl Driver {
         let mut early = false;
         for taken in 0.. {
             if taken == take {
-                for _ in 0..batches {
-                    let index = self.naive.latest.saturating_add(1);
-                    self.publish(index, events, None);
-                }
+                self.burst(batches, events);
             }
             let cursor = self.naive.readers[number].stand;
             let expected = self.naive.next_below(number, end);
