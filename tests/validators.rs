@@ -20,13 +20,14 @@ fn published() -> Published {
 /// A reader that asked for everything from the first batch on.
 fn of_all(steps: Vec<Step>) -> Trace {
     let all: Vec<_> = batches().into_iter().map(|(_, events)| events).collect();
-    Trace { begin: (0, 0), must: all.clone(), may: all, steps }
+    Trace { begin: (0, 0), asked: vec![true; 6], must: all.clone(), may: all, steps }
 }
 
 /// A reader that asked for what is in batches 1 and 4, and for the last event of batch 5.
 fn of_few(steps: Vec<Step>) -> Trace {
     let few = vec![vec![], vec![11, 12], vec![], vec![], vec![16], vec![19]];
-    Trace { begin: (0, 0), must: few.clone(), may: few, steps }
+    let asked = few.iter().map(|events| !events.is_empty()).collect();
+    Trace { begin: (0, 0), asked, must: few.clone(), may: few, steps }
 }
 
 /// A reader of everything whose access was taken back at batch 3.
@@ -80,6 +81,7 @@ fn good_histories_pass_every_validator() {
         ("resumed", of_all(vec![batch(0), RESUMED, batch(1), RESUMED, batch(2), RESUMED, batch(3)])),
         ("resumed and lost", of_all(vec![batch(0), Step::Resumed { lost: Some(5) }, batch(4)])),
         ("revoked", fenced(vec![batch(0), batch(1), batch(2), Step::Revoked])),
+        ("lost beyond the fence, where it was asked for", fenced(vec![batch(0), lost(3, 1, 3, 5)])),
         ("revoked early, by a later question", fenced(vec![batch(0), Step::Revoked])),
     ];
     for (name, trace) in good {

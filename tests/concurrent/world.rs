@@ -191,6 +191,7 @@ impl Wish {
                 })
                 .collect()
         };
-        Trace { begin, must: of(|(must, _)| must), may: of(|(_, may)| may), steps }
+        let asked = commits.batches.iter().map(|(_, facts)| facts.iter().any(|fact| self.matches(fact))).collect();
+        Trace { begin, asked, must: of(|(must, _)| must), may: of(|(_, may)| may), steps }
     }
 }

@@ -17,6 +17,8 @@ pub struct Published {
 pub struct Trace {
     /// The first position that it could see lies in here, both ends included.
     pub begin: (usize, usize),
+    /// For each position, whether it holds something that was asked for: only of that can there be a loss.
+    pub asked: Vec<bool>,
     /// For each position, the events that it must get of it, and those that it may get: they differ after a fence, and
     /// where a grant may already have been narrowed.
     pub must: Vec<Vec<u64>>,
@@ -181,8 +183,7 @@ pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String
                 if let Some(lost) = wanted_in(cursor, first) {
                     return Err(format!("batch {lost} is missing from a lost range that begins at {first}"));
                 }
-                let may = |at: usize| trace.may.get(at).is_some_and(|events| !events.is_empty());
-                if !(first..oldest).any(may) {
+                if !(first..oldest).any(|at| trace.asked.get(at) == Some(&true)) {
                     return Err(format!("nothing in {first}..{oldest} was asked for, and it was reported as lost"));
                 }
                 cursor = cursor.max(oldest);
