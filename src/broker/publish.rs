@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::core::{Core, Floor, State};
+use super::core::{Core, Floor, State, Weigher};
 use crate::access::AccessChange;
 use crate::error::{PublishError, PublishErrorKind};
 use crate::event::Event;
@@ -39,7 +39,8 @@ impl<P> Core<P> {
             return self.advance(index).map_err(|kind| PublishError { kind, events });
         }
         let changes = self.changes(&events);
-        let bytes = self.hooks.weigher.as_ref().map_or(0, |weigh| events.iter().map(weigh).sum());
+        let weigh_all = |weigh: &Weigher<P>| events.iter().fold(0_u64, |sum, event| sum.saturating_add(weigh(event)));
+        let bytes = self.hooks.weigher.as_ref().map_or(0, weigh_all);
 
         let mut after = After::default();
         let mut state = self.state.lock();

@@ -1,6 +1,7 @@
 //! A fixed array of write-once slots.
 //! Which of them is in reach is decided elsewhere.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crate::position::{Position, Run};
@@ -21,15 +22,30 @@ impl<T> Segment<T> {
     /// An evicted segment made as new, if nobody holds it any more. Its values are dropped.
     pub(crate) fn recycle(segment: Arc<Self>) -> Option<Self> {
         let mut segment = Arc::into_inner(segment)?;
-        for slot in &mut segment.slots {
-            drop(slot.take());
-        }
+        segment.clear();
         Some(segment)
     }
 
+    /// Drops the values one by one: payloads are foreign code, and one whose drop panics must not be unwound into by
+    /// another. The first panic goes on when all are dropped.
+    fn clear(&mut self) {
+        let mut first = None;
+        for slot in &mut self.slots {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(slot.take()))) {
+                first.get_or_insert(panic);
+            }
+        }
+        if let Some(panic) = first
+            && !std::thread::panicking()
+        {
+            resume_unwind(panic);
+        }
+    }
+
     /// The same slots for other positions. They are as new.
-    pub(crate) fn rebase(self, base: Position) -> Self {
-        Self { base, ..self }
+    pub(crate) fn rebase(mut self, base: Position) -> Self {
+        self.base = base;
+        self
     }
 
     pub(crate) fn base(&self) -> Position {
@@ -61,5 +77,11 @@ impl<T> Segment<T> {
         let slot = offset.and_then(|offset| self.slots.get(offset));
         let written = slot.is_some_and(|slot| slot.set(value).is_ok());
         debug_assert!(written, "the appender writes each slot of its segment once");
+    }
+}
+
+impl<T> Drop for Segment<T> {
+    fn drop(&mut self) {
+        self.clear();
     }
 }

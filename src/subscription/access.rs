@@ -23,6 +23,8 @@ impl<P> Subscription<P> {
                 let (filter, principal) = (&self.sieve.filter, self.sieve.principal());
                 match self.core.ask_again(&self.station, filter, principal, held, &mut self.seen) {
                     Ok(grant) => self.sieve.set_grant(grant),
+                    // A reset meanwhile outranks the answer.
+                    Err(_) if self.station.owner.gate.state().is(Ending::Reset) => continue,
                     Err(denial) => return Err(self.end(RecvError::Revoked(denial))),
                 }
                 // Another change may have come while this was asked, or an end that outranks it. What was seen with

@@ -46,7 +46,7 @@ impl<P> Subscription<P> {
         loop {
             let (latest, end) = self.look()?;
             let mut stash = None;
-            let located = if self.has_begun() {
+            let located = if self.has_begun(latest) {
                 self.reader.locate(&self.core.log, &self.station, end.position, &mut stash)
             } else if end.closed {
                 return Err(self.end(RecvError::Closed));
@@ -166,7 +166,8 @@ impl<P> Drop for Drain<'_, P> {
             }
             let log_end = subscription.core.log.end();
             // Unread, or come meanwhile: either way it has to ring.
-            if !*dry || log_end.position > *end || log_end.closed {
+            let unread = !*dry || subscription.stand == super::Stand::Reading && subscription.reader.cursor() < *end;
+            if unread || log_end.position > *end || log_end.closed {
                 subscription.station.wake();
             }
         }
@@ -207,7 +208,8 @@ impl<'w, P> DrainIter<'w, P> {
     /// Moves on to the next slots, if there are any in the window.
     #[cold]
     fn refill(&mut self) -> bool {
-        let Some(directory) = self.directory else { return false };
+        // Over for good: what a reader learned beyond the end of its window is not to be read from it.
+        let Some(directory) = self.directory.filter(|_| !*self.dry) else { return false };
         settle(self.subscription, directory, self.yielded, self.tally);
         let Subscription { reader, core, station, .. } = &mut *self.subscription;
         let Some(run) = reader.next_in_window(&core.log, station, self.end) else {
@@ -242,18 +244,22 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
     #[inline]
     fn next(&mut self) -> Option<DeliveryRef<'w, P>> {
         loop {
-            let Some(slot) = self.slots.next() else {
+            let Some(slot) = self.slots.as_slice().first() else {
                 if self.refill() {
                     continue;
                 }
                 return None;
             };
             let record = slot.get()?;
-            if self.whole {
+            // The slot is behind the iterator when its batch has been passed: a judge that panics leaves both in place.
+            let selection = if self.whole {
                 *self.yielded += 1;
-                return Some(DeliveryRef { batch: &record.batch, selection: Selection::All });
-            }
-            if let Some(selection) = self.next_part(record) {
+                Some(Selection::All)
+            } else {
+                self.next_part(record)
+            };
+            self.slots.next();
+            if let Some(selection) = selection {
                 return Some(DeliveryRef { batch: &record.batch, selection });
             }
         }

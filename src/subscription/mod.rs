@@ -284,7 +284,7 @@ impl<P> Subscription<P> {
 
     /// Whether the cursor is placed, after placing it if that can be done now.
     #[inline]
-    fn has_begun(&mut self) -> bool {
+    fn has_begun(&mut self, latest: u64) -> bool {
         match self.stand {
             Stand::Reading => return true,
             Stand::Oldest => {
@@ -297,7 +297,11 @@ impl<P> Subscription<P> {
             }
             Stand::Pending => match self.station.owner.begin.get() {
                 Some(position) => self.reader.place(position),
-                None => return false,
+                None => {
+                    // Batches without events may have moved past the place; `latest` was loaded before this.
+                    self.passed = self.passed.max(Place::before(latest));
+                    return false;
+                }
             },
         }
         self.stand = Stand::Reading;

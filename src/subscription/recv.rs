@@ -298,7 +298,7 @@ impl<P> Subscription<P> {
     fn next_looked_for(&mut self) -> Result<Option<Delivery<P>>, RecvError> {
         loop {
             let (latest, end) = self.look()?;
-            if !self.has_begun() {
+            if !self.has_begun(latest) {
                 return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(None) };
             }
             let mut stash = None;
@@ -319,6 +319,7 @@ impl<P> Subscription<P> {
                         let selection = self.sieve.select(record, nodes, scan)?.into_owned();
                         Some(Delivery { batch: Arc::clone(&record.batch), selection })
                     };
+                    // The directory may be the last to hold what was evicted: it goes before the batch is passed.
                     let found = match stash.filter(|_| self.core.log.oldest() <= position) {
                         Some(directory) => directory.get(position).map(select),
                         None => self.core.log.read(position, select),
@@ -346,7 +347,7 @@ impl<P> Subscription<P> {
     /// Whether a read would find a batch, an end or a loss. Nothing is passed that might be delivered.
     pub(super) fn has_news(&mut self) -> bool {
         let Ok((latest, end)) = self.look() else { return true };
-        if !self.has_begun() {
+        if !self.has_begun(latest) {
             return end.closed;
         }
         match self.reader.locate(&self.core.log, &self.station, end.position, &mut None) {

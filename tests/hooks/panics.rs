@@ -209,3 +209,66 @@ fn a_panic_while_opening_leaves_no_question_open() {
         assert!(opened.is_ok());
     });
 }
+
+/// Semantics 19: a window's iterator that a predicate panicked in goes on with the batch it panicked at.
+#[test]
+fn a_drain_iterator_goes_on_where_a_predicate_panicked() {
+    let broker = Broker::<u64>::new();
+    let mut armed = true;
+    let picky = move |event: &Event<u64>| {
+        let panics = *event.payload() == 2 && std::mem::take(&mut armed);
+        assert!(!panics, "once");
+        true
+    };
+    let mut reader = broker.subscribe(Request::new().filter(picky)).unwrap();
+    for index in 1..=4 {
+        broker.publish(index, [Event::new("t", "e", "k", index)]).unwrap();
+    }
+    let mut seen = Vec::new();
+    {
+        let mut window = reader.drain().unwrap();
+        let mut items = window.iter();
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| items.next().map(|delivery| delivery.index()))) {
+                Ok(Some(index)) => seen.push(index),
+                Ok(None) => break,
+                Err(_) => seen.push(0),
+            }
+        }
+    }
+    assert_eq!(seen, [1, 0, 2, 3, 4]);
+    assert_eq!(reader.try_recv().unwrap_err(), event_broker::TryRecvError::Empty);
+}
+
+/// Semantics 19: payloads of several batches whose drop panics are dropped one by one, and the first panic goes on.
+#[test]
+fn payloads_that_panic_when_dropped_do_not_abort() {
+    struct Sour;
+    impl Drop for Sour {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("sour");
+            }
+        }
+    }
+    let broker = Broker::<Sour>::builder().max_batches(32).build().unwrap();
+    let mut panics = 0;
+    for index in 1..=100 {
+        let published = catch_unwind(AssertUnwindSafe(|| broker.publish(index, [Event::new("t", "e", "k", Sour)])));
+        panics += u64::from(published.is_err());
+    }
+    assert!(panics > 0, "the publisher is told");
+    assert_eq!((broker.latest_index(), broker.stats().buffered_batches), (100, 32));
+    std::mem::forget(broker);
+}
+
+/// Semantics 5: weights that overflow count as all there is.
+#[test]
+fn weights_saturate() {
+    let broker = Broker::<()>::builder().max_bytes(10).weigher(|_| u64::MAX / 2 + 1).build().unwrap();
+    for index in 1..=2 {
+        let heavy = [Event::new("t", "e", "k", ()), Event::new("t", "e", "k", ())];
+        broker.publish(index, heavy).unwrap();
+    }
+    assert_eq!((broker.stats().buffered_batches, broker.stats().buffered_bytes), (1, u64::MAX));
+}

@@ -231,19 +231,19 @@ pub fn resumable(published: &Published, trace: &Trace) -> Result<(), String> {
         if *step != (Step::Resumed { lost: None }) {
             continue;
         }
-        let before = trace.steps[..place].iter().rev().find_map(|step| match step {
-            Step::Delivery { events, .. } => Some(position(published, events).map(|at| at + 1)),
-            Step::Empty { published } => Some(Ok(*published)),
-            Step::Lost { through, resumes_at, .. } => published.resumption(*through, *resumes_at).map(Ok),
-            Step::Resumed { lost: Some(_) } => Some(Err(String::new())),
-            _ => None,
-        });
-        // After a verdict of loss nobody knows where it stood.
-        let before = match before {
-            Some(Ok(before)) => before,
-            Some(Err(_)) => continue,
-            None => trace.begin.1,
-        };
+        // After a verdict of loss nobody knows where it stood. An empty read has passed at least what was certainly
+        // published before it; a delivery may be of a batch that was not yet certain to be.
+        let mut before = Some(trace.begin.1);
+        for step in &trace.steps[..place] {
+            before = match step {
+                Step::Delivery { events, .. } => Some(position(published, events)? + 1),
+                Step::Empty { published } => before.map(|before| before.max(*published)),
+                Step::Lost { through, resumes_at, .. } => published.resumption(*through, *resumes_at).or(before),
+                Step::Resumed { lost: Some(_) } => None,
+                _ => before,
+            };
+        }
+        let Some(before) = before else { continue };
         if let Some(Step::Delivery { events, .. }) = trace.steps.get(place + 1) {
             let at = position(published, events)?;
             if at < before {
