@@ -295,14 +295,14 @@ impl<P> Subscription<P> {
                     self.passed = place;
                 }
             }
-            Stand::Pending => match self.station.owner.begin.get() {
-                Some(position) => self.reader.place(position),
-                None => {
+            Stand::Pending => {
+                let Some(position) = self.station.owner.begin.get() else {
                     // Batches without events may have moved past the place; `latest` was loaded before this.
                     self.passed = self.passed.max(Place::before(latest));
                     return false;
-                }
-            },
+                };
+                self.reader.place(position);
+            }
         }
         self.stand = Stand::Reading;
         true
