@@ -246,9 +246,7 @@ fn payloads_that_panic_when_dropped_do_not_abort() {
     struct Sour;
     impl Drop for Sour {
         fn drop(&mut self) {
-            if !std::thread::panicking() {
-                panic!("sour");
-            }
+            assert!(std::thread::panicking(), "sour");
         }
     }
     let broker = Broker::<Sour>::builder().max_batches(32).build().unwrap();
