@@ -213,6 +213,18 @@ fn a_window_ends_where_its_reader_has_not_looked_at_what_is_evicted() {
     }
 }
 
+/// In a buffer whose segments hold several batches, the oldest of which is half evicted.
+#[test]
+fn every_index_is_found_in_a_buffer_that_begins_within_a_segment() {
+    let config = Config { max_batches: 40, ..PLAIN };
+    for batches in 38..52 {
+        let starts = (-55..3).flat_map(|step| [StartSpec::Index(step), StartSpec::Exactly(step)]);
+        let reads = starts.flat_map(|start| [subscribe(start, &[("A", "k0")]), read(Kind::TryAll)]);
+        let script: Vec<_> = [Op::Burst { batches, events: vec![event("k0")] }].into_iter().chain(reads).collect();
+        run_script(&config, &script);
+    }
+}
+
 /// Indexes at the end of their range.
 #[test]
 fn the_last_index_is_an_index() {
