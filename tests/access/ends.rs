@@ -93,29 +93,31 @@ fn ends_have_an_order_of_precedence() {
 
 /// Semantics 23: a reset that comes while access is asked about outranks the denial that the question brings.
 #[test]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 fn a_reset_during_a_denied_question_is_the_end() {
     struct Resets(std::sync::OnceLock<event_broker::WeakBroker<u64>>);
     impl event_broker::Authorizer<u64> for Resets {
-        fn authorize(&self, _: &event_broker::AccessRequest<'_>) -> Result<event_broker::Grant, event_broker::Denial> {
+        fn authorize(&self, _: &event_broker::AccessRequest<'_>) -> Result<Grant, event_broker::Denial> {
             let Some(broker) = self.0.get().and_then(event_broker::WeakBroker::upgrade) else {
-                return Ok(event_broker::Grant::all());
+                return Ok(Grant::all());
             };
             broker.reset(9, event_broker::Epoch::from(2));
             Err(event_broker::Denial::new("no more"))
         }
     }
-    let rules = std::sync::Arc::new(Resets(std::sync::OnceLock::new()));
-    let broker = event_broker::Broker::<u64>::builder().authorizer(std::sync::Arc::clone(&rules)).build().unwrap();
+    let rules = Arc::new(Resets(std::sync::OnceLock::new()));
+    let broker = Broker::<u64>::builder().authorizer(Arc::clone(&rules)).build().unwrap();
     let mut reader = broker.subscribe(event_broker::Request::new()).unwrap();
     assert!(rules.0.set(broker.downgrade()).is_ok());
-    broker.access_changed(event_broker::AccessChange::Everyone);
-    assert_eq!(reader.try_recv().unwrap_err(), event_broker::TryRecvError::Recv(event_broker::RecvError::Reset));
+    broker.access_changed(AccessChange::Everyone);
+    assert_eq!(reader.try_recv().unwrap_err(), event_broker::TryRecvError::Recv(RecvError::Reset));
 }
 
 /// Semantics 10 and 24: a reader that waits for an index passes the batches without events that go beyond it.
 #[test]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 fn a_waiting_reader_passes_batches_without_events() {
-    let broker = event_broker::Broker::<u64>::new();
+    let broker = Broker::<u64>::new();
     let start = event_broker::Start::Index(5);
     let mut reader = broker.subscribe(event_broker::Request::new().start(start)).unwrap();
     broker.publish(9, []).unwrap();
