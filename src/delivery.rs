@@ -45,6 +45,7 @@ impl Selection<'_> {
         }
     }
 
+    #[inline]
     pub(crate) fn into_owned(self) -> Selection<'static> {
         match self {
             Self::All => Selection::All,
@@ -64,6 +65,7 @@ impl Selection<'_> {
         }
     }
 
+    #[inline]
     pub(crate) fn events<'e, P>(&'e self, events: &'e [Event<P>]) -> Events<'e, P> {
         let which = match self {
             Self::All => Which::All(0..events.len()),
@@ -91,6 +93,7 @@ enum Which<'a> {
 
 impl<P> Events<'_, P> {
     /// The next event's place among all events of the batch.
+    #[inline]
     fn next_ordinal(&mut self) -> Option<usize> {
         match &mut self.which {
             Which::All(range) => range.next(),
@@ -195,7 +198,8 @@ macro_rules! delivery {
             }
 
             /// The matching events, at least one, in the order of the commit.
-            pub fn events(&self) -> Events<'_, P> {
+            #[inline]
+    pub fn events(&self) -> Events<'_, P> {
                 self.selection.events(&self.batch.events)
             }
 

@@ -52,11 +52,13 @@ impl GateState {
     /// What a new gate says.
     pub(crate) const OPEN: Self = Self(0);
 
+    #[inline]
     pub(crate) fn is(self, ending: Ending) -> bool {
         self.0 & ending as u64 != 0
     }
 
     /// How many access changes there were: only their being equal means anything.
+    #[inline]
     pub(crate) fn changes(self) -> u64 {
         self.0 / CHANGE
     }

@@ -1,5 +1,5 @@
 //! What a slot of the log carries: a batch as it was published, its place, and its links.
-//! It is written once, by the publisher, and read by everybody.
+//! It is made once, by the publisher, and read by everybody.
 
 use std::sync::Arc;
 
@@ -10,56 +10,45 @@ use crate::interest::{Linked, Links};
 use crate::log::{Cost, Placed, Weighed};
 use crate::token::{Epoch, Place};
 
+/// One slot: all of a batch is behind one pointer, so that a window of slots is few cache lines.
+pub(crate) type Record<P> = Arc<Published<P>>;
+
 /// A published batch, shared by the log and by every delivery of it.
 #[derive(Debug)]
 pub(crate) struct Published<P> {
     /// Its index, and how many batches of that index came before.
     pub(crate) place: Place,
-    pub(crate) epoch: Epoch,
     pub(crate) events: Vec<Event<P>>,
+    /// How many events were published before: a run of whole batches is counted by its two ends.
+    pub(crate) events_before: u64,
+    pub(crate) links: Links,
+    /// The place after the batch before, which may be evicted: what is past once this is the oldest.
+    pub(crate) after: Place,
+    pub(crate) bytes: u64,
+    pub(crate) epoch: Epoch,
     #[cfg(feature = "json")]
     pub(crate) frames: FrameCache,
 }
 
-impl<P> Published<P> {
-    pub(crate) fn new(place: Place, epoch: Epoch, events: Vec<Event<P>>) -> Self {
-        Self {
-            place,
-            epoch,
-            events,
-            #[cfg(feature = "json")]
-            frames: FrameCache::new(),
-        }
-    }
-}
-
-/// One slot.
-#[derive(Debug)]
-pub(crate) struct Record<P> {
-    pub(crate) batch: Arc<Published<P>>,
-    /// As the batch has it: searching for an index stays within the segment.
-    pub(crate) place: Place,
-    /// How many events were published before: a run of whole batches is counted by its two ends.
-    pub(crate) events_before: u64,
-    /// The index of the batch before, which may be evicted: what a reader that was overtaken is told.
-    pub(crate) previous: u64,
-    pub(crate) bytes: u64,
-    pub(crate) links: Links,
-}
-
 impl<P> Weighed for Record<P> {
     fn cost(&self) -> Cost {
-        Cost { batches: 1, events: self.batch.events.len() as u64, bytes: self.bytes }
+        Cost { batches: 1, events: self.events.len() as u64, bytes: self.bytes }
+    }
+
+    fn events_before(&self) -> u64 {
+        self.events_before
     }
 }
 
 impl<P> Placed for Record<P> {
+    #[inline]
     fn place(&self) -> Place {
         self.place
     }
 }
 
 impl<P> Linked for Record<P> {
+    #[inline]
     fn links(&self) -> &Links {
         &self.links
     }

@@ -75,6 +75,7 @@ impl Begin {
     }
 
     /// Acquire, with the Release of `set`.
+    #[inline]
     pub(crate) fn get(&self) -> Option<Position> {
         match self.0.load(Ordering::Acquire) {
             u64::MAX => None,
@@ -112,16 +113,19 @@ impl Meters {
 
     // Relaxed throughout: statistics, with one writer each, so a load and a store make an addition.
 
+    #[inline]
     pub(crate) fn add(&self, tally: Tally) {
         let add = |meter: &AtomicU64, n| meter.store(meter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
         add(&self.batches, tally.batches);
         add(&self.events, tally.events);
     }
 
+    #[inline]
     pub(crate) fn add_missed(&self, missed: u64) {
         self.missed.store(self.missed.load(Ordering::Relaxed) + missed, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn set_cursor(&self, cursor: Position) {
         self.cursor.store(cursor.0, Ordering::Relaxed);
     }

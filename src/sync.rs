@@ -11,6 +11,13 @@ mod real {
     /// How often an idle dispatcher looks by itself before it sleeps for good.
     pub(crate) const LINGERS: u32 = 200;
 
+    /// Stores, Release, and lets no sequentially consistent load after it come before it: a store and a fence, for
+    /// half the price on x86, where an exchange is both.
+    #[inline]
+    pub(crate) fn store_and_fence(place: &AtomicU64, value: u64) {
+        place.swap(value, Ordering::SeqCst);
+    }
+
     /// A place that is written once and read from anywhere: [`set`](Self::set) stores Release, [`get`](Self::get)
     /// loads Acquire.
     #[derive(Debug)]
@@ -21,6 +28,7 @@ mod real {
             Self(std::sync::OnceLock::new())
         }
 
+        #[inline]
         pub(crate) fn set(&self, value: T) -> Result<(), T> {
             self.0.set(value)
         }
@@ -31,6 +39,7 @@ mod real {
         }
 
         /// Makes the place as new. Nobody else can be looking.
+        #[inline]
         pub(crate) fn take(&mut self) -> Option<T> {
             self.0.take()
         }
@@ -46,6 +55,12 @@ mod real {
 
     /// A model has no time to linger in.
     pub(crate) const LINGERS: u32 = 0;
+
+    /// Loom knows sequentially consistent fences, but no such stores.
+    pub(crate) fn store_and_fence(place: &AtomicU64, value: u64) {
+        place.store(value, Ordering::Release);
+        fence(Ordering::SeqCst);
+    }
 
     /// Loom's mutex with the signature of the real one.
     #[derive(Debug, Default)]
@@ -78,6 +93,7 @@ mod real {
             Self { value: std::sync::OnceLock::new(), written: AtomicBool::new(false) }
         }
 
+        #[inline]
         pub(crate) fn set(&self, value: T) -> Result<(), T> {
             self.value.set(value)?;
             self.written.store(true, Ordering::Release);
@@ -88,6 +104,7 @@ mod real {
             if self.written.load(Ordering::Acquire) { self.value.get() } else { None }
         }
 
+        #[inline]
         pub(crate) fn take(&mut self) -> Option<T> {
             self.written = AtomicBool::new(false);
             self.value.take()

@@ -144,6 +144,7 @@ impl<X> Seat<X> {
         self.bell.get_or_init(|| Box::new(bounded(1))).1.clone()
     }
 
+    #[inline]
     pub(crate) fn has_doorbell(&self) -> bool {
         self.bell.get().is_some()
     }
@@ -160,6 +161,7 @@ impl<X> Seat<X> {
         }
     }
 
+    #[inline]
     pub(crate) fn is_named(&self) -> bool {
         self.news.is_some()
     }

@@ -112,8 +112,8 @@ fn a_kept_delivery_keeps_its_own_batch_alone() {
     drop(kept);
     let freed = with - bytes_now();
     assert!((5 * PAYLOAD..6 * PAYLOAD).contains(&freed), "five deliveries kept {freed} bytes");
-    // The retention, at most an eighth more, and what is small.
-    assert!(bytes_now() < 115 * PAYLOAD, "{} bytes", bytes_now());
+    // The retention, an eighth more, and what the log keeps of each batch.
+    assert!(bytes_now() < 113 * (PAYLOAD + 500), "{} bytes", bytes_now());
 }
 
 /// A window costs what opening it costs, whatever it yields; a delivery in it nothing.

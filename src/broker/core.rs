@@ -81,12 +81,10 @@ pub(super) struct State<P> {
     pub(super) pending: BTreeMap<Place, Vec<Station>>,
     pub(super) floor: Floor,
     pub(super) epoch: Epoch,
-    /// What lies below has been evicted, or is past by the host's word.
-    pub(super) gone: Place,
+    /// What lies below is past by the host's word, if nothing was published since.
+    pub(super) restored: Place,
     /// The place after the last batch.
     pub(super) next_place: Place,
-    /// The index of the last batch.
-    pub(super) last_index: u64,
     /// Open readers of everything, and of so many nodes that hits are named to them.
     pub(super) readers_of_all: usize,
     pub(super) named_readers: usize,
@@ -102,7 +100,6 @@ pub(super) struct State<P> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counters {
     pub(super) batches: u64,
-    pub(super) events: u64,
     pub(super) evicted: u64,
     pub(super) wakeups: u64,
 }
@@ -141,6 +138,11 @@ impl<P> State<P> {
         }
     }
 
+    /// What lies below has been evicted, or is past by the host's word.
+    pub(super) fn gone(&self) -> Place {
+        self.appender.get(self.appender.oldest()).map_or(self.restored, |record| record.after)
+    }
+
     /// The index of the oldest batch in reach.
     pub(super) fn oldest_index(&self) -> Option<u64> {
         self.appender.get(self.appender.oldest()).map(|record| record.place.index)
@@ -166,7 +168,7 @@ impl<P> Core<P> {
         let held = state.appender.held();
         BrokerStats {
             published_batches: state.counters.batches,
-            published_events: state.counters.events,
+            published_events: state.appender.events(),
             evicted_batches: state.counters.evicted,
             buffered_batches: held.batches,
             buffered_events: held.events,

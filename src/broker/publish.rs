@@ -7,6 +7,8 @@ use super::core::{Core, Floor, State, Weigher};
 use crate::access::AccessChange;
 use crate::error::{PublishError, PublishErrorKind};
 use crate::event::Event;
+#[cfg(feature = "json")]
+use crate::frame::FrameCache;
 use crate::gate::Ending;
 use crate::interest::Interest;
 use crate::log::{Cost, Garbage};
@@ -61,9 +63,7 @@ impl<P> Core<P> {
         if after.evicted > 0 {
             self.hooks.observe(|observer| observer.on_evict(after.evicted, after.evicted_through));
         }
-        if !after.garbage.is_empty() {
-            self.log.discard(after.garbage);
-        }
+        after.garbage.discard();
         Ok(())
     }
 
@@ -71,11 +71,10 @@ impl<P> Core<P> {
     fn append(&self, state: &mut State<P>, index: u64, events: Vec<Event<P>>, bytes: u64, after: &mut After<P>) {
         let count = events.len() as u64;
         let cost = Cost { batches: 1, events: count, bytes };
-        let State { appender, interest, gone, counters, .. } = state;
-        appender.make_room(cost, |position, record| {
-            interest.note_evicted(position, &record.batch.events);
-            *gone = record.place.next();
-            after.evicted += 1;
+        let State { appender, interest, counters, .. } = state;
+        let watched = self.hooks.observer.is_some() || interest.notes_evicted(appender.oldest());
+        after.evicted = appender.make_room(cost, watched, |position, record| {
+            interest.note_evicted(position, &record.events);
             after.evicted_through = record.place.index;
         });
         counters.evicted += after.evicted;
@@ -83,14 +82,21 @@ impl<P> Core<P> {
         let position = appender.end();
         let links = interest.link(position, &events);
         let place = if state.next_place.index == index { state.next_place } else { Place::before(index) };
-        let batch = Arc::new(Published::new(place, state.epoch, events));
-        let (events_before, previous) = (counters.events, state.last_index);
-        let record = Record { batch, place, events_before, previous, bytes, links };
+        let record = Arc::new(Published {
+            place,
+            events,
+            events_before: appender.events(),
+            links,
+            after: state.next_place,
+            bytes,
+            epoch: state.epoch,
+            #[cfg(feature = "json")]
+            frames: FrameCache::new(),
+        });
         appender.write(&self.log, record, cost, &mut after.garbage);
         interest.extend(position);
 
         state.next_place = place.next();
-        state.last_index = index;
         state.floor = Floor::AtLeast(index);
         if !state.pending.is_empty() {
             // Whoever waits for this place or a lower one begins here.
@@ -107,7 +113,6 @@ impl<P> Core<P> {
         }
         self.log.set_latest_index(index);
         appender.reveal(&self.log);
-        look_again();
         if state.named_readers > 0 {
             // A reader that enrolled meanwhile has looked at the nodes, but may not have seen the end.
             name(interest, &mut after.taken);
@@ -119,7 +124,6 @@ impl<P> Core<P> {
             }
         }
         counters.batches += 1;
-        counters.events += count;
         if !after.taken.is_empty() {
             counters.wakeups += after.taken.len();
         }
@@ -185,9 +189,8 @@ impl<P> Core<P> {
             state.appender.clear(&self.log, &mut garbage);
             self.log.set_latest_index(index);
             state.floor = Floor::Above(index);
-            state.gone = Place::past(index);
+            state.restored = Place::past(index);
             state.next_place = Place::past(index);
-            state.last_index = index;
             state.epoch = epoch;
             (stations, std::mem::take(&mut state.pending))
         };
@@ -195,7 +198,7 @@ impl<P> Core<P> {
         for station in stations {
             station.wake();
         }
-        self.log.discard(garbage);
+        garbage.discard();
     }
 }
 

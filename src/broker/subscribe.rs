@@ -335,7 +335,7 @@ impl<P> State<P> {
             // A further batch of the latest index may still come, and must not be delivered.
             Begins::Pending
         };
-        let verdict = if from < self.gone {
+        let verdict = if from < self.gone() {
             Verdict::Lost { oldest: self.oldest_index() }
         } else if from.index > latest.saturating_add(1) {
             Verdict::Future { latest }
@@ -348,7 +348,7 @@ impl<P> State<P> {
     fn begin_exactly(&self, index: u64) -> Result<(Begins, Verdict, Place), SubscribeError> {
         let from = Place::before(index);
         let latest = self.latest_index();
-        if from < self.gone {
+        if from < self.gone() {
             return Err(SubscribeError::Lost { index, oldest: self.oldest_index() });
         }
         let position = self.appender.seek(from);

@@ -34,17 +34,26 @@ impl AtomicPast {
     }
 }
 
-/// The end of a chain. All three are written under the broker's lock; readers look at the last match alone.
+/// The end of a chain, written under the broker's lock. Readers look at the last match alone.
 #[derive(Debug)]
 pub(crate) struct Chain {
     last: AtomicPast,
-    run_start: AtomicPast,
     before: AtomicPast,
+    streaks: AtomicU64,
+}
+
+/// How many batches, up to one that matched, matched without a gap, and how many of them matched whole.
+///
+/// Runs of 2^32 batches begin anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Streaks {
+    matched: u32,
+    whole: u32,
 }
 
 impl Chain {
     fn new() -> Self {
-        Self { last: AtomicPast::new(), run_start: AtomicPast::new(), before: AtomicPast::new() }
+        Self { last: AtomicPast::new(), before: AtomicPast::new(), streaks: AtomicU64::new(0) }
     }
 
     /// One past the last match, or zero.
@@ -53,22 +62,39 @@ impl Chain {
         self.last.get()
     }
 
-    /// The link that a match at `position` will store.
-    pub(super) fn link(&self, position: Position) -> (Position, Position) {
+    /// What a match at `position` will store: the streaks it ends, and one past the last match before them.
+    ///
+    /// [`extend`](Self::extend) must follow, once it is stored.
+    pub(super) fn link(&self, position: Position, whole: bool) -> (Streaks, Position) {
+        // Relaxed: nobody but the holder of the broker's lock looks at these.
+        let word = self.streaks.load(Ordering::Relaxed);
         let last = self.last.get();
-        if last == position && last != Position::ZERO {
-            (self.run_start.get(), self.before.get())
-        } else {
-            (position, last)
+        let Streaks { matched, whole: all } = Streaks::unpack(word);
+        let joins = last == position && last != Position::ZERO && matched < u32::MAX;
+        let (matched, all) = if joins { (matched, all) } else { (0, 0) };
+        let streaks = Streaks { matched: matched + 1, whole: if whole { all + 1 } else { 0 } };
+        self.streaks.store(streaks.pack(), Ordering::Relaxed);
+        if !joins {
+            self.before.0.store(last.0, Ordering::Relaxed);
+            return (streaks, last);
         }
+        (streaks, Position(self.before.0.load(Ordering::Relaxed)))
     }
 
-    /// Extends the chain to a match at `position`, whose link has been written.
+    /// Lets readers find a match at `position`, whose link has been stored.
     pub(super) fn extend(&self, position: Position) {
-        let (run_start, before) = self.link(position);
-        self.run_start.set(run_start);
-        self.before.set(before);
         self.last.set(position.next());
+    }
+}
+
+impl Streaks {
+    const fn pack(self) -> u64 {
+        (self.matched as u64) << 32 | self.whole as u64
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
+    const fn unpack(word: u64) -> Self {
+        Self { matched: (word >> 32) as u32, whole: word as u32 }
     }
 }
 
@@ -114,20 +140,26 @@ impl<L> Node<L> {
 
 /// What one slot stores for one node that it matched.
 ///
-/// Consecutive matches form a run, so that a reader of much jumps over it in one step: the matches of the node end,
-/// before this one, with `run_start..` this position, and before that with the match just before `before`.
+/// Consecutive matches form a run, so that a reader of much jumps over it in one step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
     pub(super) node: NodeId,
-    pub(super) run_start: Position,
-    /// One past the last match before the run, or zero.
+    /// One past the last match before the run that ends here, or zero.
     pub(super) before: Position,
     /// Which events matched: [`ALL`](Self::ALL), or a set of bits in a batch of up to 64, or a range of the slot's list.
     pub(super) events: u64,
+    pub(super) streaks: Streaks,
 }
 
 impl Link {
     pub(super) const ALL: u64 = u64::MAX;
+
+    /// Where the run begins that ends at the match before `past`, and where the part of it that matched whole does.
+    #[inline]
+    pub(super) fn run(&self, past: Position) -> (Position, Position) {
+        let back = |batches: u32| Position(past.0.saturating_sub(u64::from(batches)));
+        (back(self.streaks.matched), back(self.streaks.whole))
+    }
 }
 
 /// The links of one slot, sorted by node.

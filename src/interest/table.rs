@@ -470,8 +470,8 @@ impl<L: Default> Interest<L> {
                     start << 32 | same.len() as u64
                 }
             };
-            let (run_start, before) = node.chain.link(position);
-            links.links.push(Link { node: first.node, run_start, before, events });
+            let (streaks, before) = node.chain.link(position, events == Link::ALL);
+            links.links.push(Link { node: first.node, before, events, streaks });
             self.hit_places.push(first.place);
         }
         links.ordinals = ordinals.map(Vec::into_boxed_slice);
@@ -490,6 +490,12 @@ impl<L: Default> Interest<L> {
     /// The nodes that the batch being published hits, each once.
     pub(crate) fn hit_nodes(&self) -> impl Iterator<Item = &Arc<Node<L>>> {
         self.hit_places.iter().filter_map(|place| self.node(*place))
+    }
+
+    /// Whether evicting from this position on has to be [noted](Self::note_evicted).
+    #[inline]
+    pub(crate) fn notes_evicted(&self, oldest: Position) -> bool {
+        oldest < self.youngest
     }
 
     /// Notes that a batch goes out of reach in the nodes that it hit, if some node's chain it is too old for.

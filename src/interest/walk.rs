@@ -14,39 +14,66 @@ pub(crate) trait Linked {
     fn links(&self) -> &Links;
 }
 
-/// So many runs are kept of one walk; what matched later is walked to again. It bounds a reader's memory (4 KiB), and
+/// So many runs are kept of one walk; what matched later is walked to again. It bounds a reader's memory (6 KiB), and
 /// is high enough that only a reader thousands of batches behind walks twice.
 const MAX_RUNS: usize = 256;
 
-/// The runs of matches in a window, oldest first, disjoint, and up to where they are complete.
+/// What is known of the events of a run of batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Matching {
+    /// All of them match.
+    Whole,
+    /// Each batch has some that do, and its links tell which.
+    Linked,
+    /// Nothing: the batches are older than the nodes.
+    Unknown,
+}
+
+/// A run of batches, and what is known of their events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) run: Run,
+    pub(crate) matching: Matching,
+}
+
+/// The matches in a window, oldest first, disjoint, and up to where they are complete.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    pub(crate) runs: SmallVec<[Run; 4]>,
+    pub(crate) stretches: SmallVec<[Stretch; 2]>,
     pub(crate) through: Position,
 }
 
 impl Collected {
     fn compact(&mut self) {
-        self.runs.sort_unstable_by_key(|run| run.start);
-        let mut merged: SmallVec<[Run; 4]> = SmallVec::new();
-        for run in self.runs.drain(..) {
+        self.stretches.sort_unstable_by_key(|stretch| stretch.run.start);
+        let mut merged: SmallVec<[Stretch; 2]> = SmallVec::new();
+        for next in self.stretches.drain(..) {
             match merged.last_mut() {
-                Some(last) if run.start <= last.end => last.end = last.end.max(run.end),
-                _ => merged.push(run),
+                // Together with what else matched there, all that is known is that links tell.
+                Some(last)
+                    if next.run.start < last.run.end
+                        || next.run.start == last.run.end && next.matching == last.matching =>
+                {
+                    if next.run.start < last.run.end {
+                        last.matching = Matching::Linked;
+                    }
+                    last.run.end = last.run.end.max(next.run.end);
+                }
+                _ => merged.push(next),
             }
         }
         if let Some(first_dropped) = merged.get(MAX_RUNS) {
-            self.through = first_dropped.start;
+            self.through = first_dropped.run.start;
             merged.truncate(MAX_RUNS);
         }
-        self.runs = merged;
+        self.stretches = merged;
     }
 
-    fn push(&mut self, run: Run) {
-        let run = Run { start: run.start, end: run.end.min(self.through) };
+    fn push(&mut self, start: Position, end: Position, matching: Matching) {
+        let run = Run { start, end: end.min(self.through) };
         if !run.is_empty() {
-            self.runs.push(run);
-            if self.runs.len() >= 2 * MAX_RUNS {
+            self.stretches.push(Stretch { run, matching });
+            if self.stretches.len() >= 2 * MAX_RUNS {
                 self.compact();
             }
         }
@@ -65,7 +92,7 @@ pub(crate) fn collect<'a, T: Linked, L: 'a>(
     from: Position,
     end: Position,
 ) -> Collected {
-    let mut collected = Collected { runs: SmallVec::new(), through: end };
+    let mut collected = Collected { stretches: SmallVec::new(), through: end };
     for (node, last) in lasts {
         let mut past = last;
         while past > from {
@@ -76,14 +103,16 @@ pub(crate) fn collect<'a, T: Linked, L: 'a>(
                 // beyond the window, if that was long ago; then all of the window is evicted, and its last batch
                 // stands for whatever was lost.
                 let last = Position(collected.through.0.saturating_sub(1));
-                collected.push(Run { start: position.min(last), end: past });
+                collected.push(position.min(last), past, Matching::Linked);
                 break;
             };
-            collected.push(Run { start: link.run_start.max(from), end: past });
+            let (run, whole) = link.run(past);
+            collected.push(whole.max(from), past, Matching::Whole);
+            collected.push(run.max(from), whole, Matching::Linked);
             past = link.before;
         }
     }
-    if collected.runs.len() > 1 {
+    if collected.stretches.len() > 1 {
         collected.compact();
     }
     collected
@@ -122,7 +151,7 @@ mod tests {
         let lasts = std::iter::once((&node, node.chain.last()));
         let collected = collect(lasts, &directory, Position(oldest), Position(from), Position(end));
         assert_eq!(collected.through, Position(end));
-        collected.runs.iter().map(|run| (run.start.0, run.end.0)).collect()
+        collected.stretches.iter().map(|stretch| (stretch.run.start.0, stretch.run.end.0)).collect()
     }
 
     #[test]

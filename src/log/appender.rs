@@ -5,40 +5,63 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::Log;
 use super::directory::Directory;
 use super::frontier::End;
 use super::retention::{Cost, Retention};
 use super::seek::{Placed, seek};
-use super::segment::Segment;
-use crate::position::Position;
+use super::segment::{Panics, Segment};
+use crate::position::{Position, Run};
+use crate::sync::Slot;
 use crate::token::Place;
 
 /// A batch as the log counts it.
 pub(crate) trait Weighed {
     fn cost(&self) -> Cost;
+    /// How many events were written before it.
+    fn events_before(&self) -> u64;
 }
 
-/// Evicted segments and replaced directories: dropped by the caller, after its lock.
+/// What was evicted. It holds payloads, so the caller drops it after its lock.
 #[derive(Debug)]
 pub(crate) struct Garbage<T> {
-    pub(super) segments: Vec<Arc<Segment<T>>>,
-    pub(super) directories: Vec<Arc<Directory<T>>>,
+    values: SmallVec<[T; 2]>,
+    segments: Vec<Segment<T>>,
 }
 
 impl<T> Garbage<T> {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.segments.is_empty() && self.directories.is_empty()
+    /// Drops everything. Payloads are foreign code: one whose drop panics must not keep the others from being dropped,
+    /// and the first panic goes on when all are. Never call it under a lock.
+    #[inline]
+    pub(crate) fn discard(self) {
+        if self.segments.is_empty() && self.values.len() <= 1 {
+            return;
+        }
+        self.discard_many();
+    }
+
+    #[cold]
+    fn discard_many(self) {
+        let mut panics = Panics::default();
+        self.values.into_iter().for_each(|value| panics.catch(|| drop(value)));
+        self.segments.into_iter().for_each(|segment| panics.catch(|| drop(segment)));
+        panics.resume();
     }
 }
 
 impl<T> Default for Garbage<T> {
     fn default() -> Self {
-        Self { segments: Vec::new(), directories: Vec::new() }
+        Self { values: SmallVec::new(), segments: Vec::new() }
     }
 }
 
 /// The writer's side of the log. A publish makes room, writes the slot, and then moves the end.
+///
+/// What is evicted is not freed at once: its segment goes as a whole. To free a batch with each publish instead of a
+/// segment with one in many, a segment that is out of reach is kept as [`retired`](Retired), and emptied as fast as
+/// the next one is evicted from: together the two never hold more than a segment may.
 #[derive(Debug)]
 pub(crate) struct Appender<T> {
     retention: Retention,
@@ -46,11 +69,28 @@ pub(crate) struct Appender<T> {
     segments: VecDeque<Arc<Segment<T>>>,
     oldest: Position,
     end: Position,
-    /// All of `oldest..end`.
+    /// Events written so far.
+    events: u64,
+    /// All of `oldest..end`, if the retention [weighs](Retention::weighs); else nothing.
     held: Cost,
     /// All written to the last segment, evicted or not.
     tail: Cost,
+    /// What of the first segment is evicted.
+    front: Cost,
+    retired: Option<Retired<T>>,
+    /// A retired segment that is empty, to be written to again: allocating one is by far the largest allocation of a
+    /// publish.
+    spare: Option<Segment<T>>,
     closed: bool,
+}
+
+/// A segment that nobody else holds any more, with what is left in it.
+#[derive(Debug)]
+struct Retired<T> {
+    segment: Segment<T>,
+    next: usize,
+    /// At least what is in it.
+    left: Cost,
 }
 
 impl<T: Weighed + Placed> Appender<T> {
@@ -60,8 +100,12 @@ impl<T: Weighed + Placed> Appender<T> {
             segments: VecDeque::new(),
             oldest: Position::ZERO,
             end: Position::ZERO,
+            events: 0,
             held: Cost::default(),
             tail: Cost::default(),
+            front: Cost::default(),
+            retired: None,
+            spare: None,
             closed: false,
         }
     }
@@ -75,8 +119,16 @@ impl<T: Weighed + Placed> Appender<T> {
         self.end
     }
 
+    /// Events written so far.
+    pub(crate) fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// All that is in reach. Bytes are counted only if they are bounded.
     pub(crate) fn held(&self) -> Cost {
-        self.held
+        let before = self.get(self.oldest).map_or(self.events, Weighed::events_before);
+        let (batches, events) = (self.end.since(self.oldest), self.events - before);
+        Cost { batches, events, bytes: self.held.bytes }
     }
 
     pub(crate) fn get(&self, position: Position) -> Option<&T> {
@@ -96,19 +148,36 @@ impl<T: Weighed + Placed> Appender<T> {
         seek(&self.segments, self.oldest, self.end, from)
     }
 
-    /// Gives up the oldest batches until one of this cost fits, or nothing is left. `evicted` sees each before readers
-    /// can know of it, which is when the new batch has been [written](Self::write).
-    pub(crate) fn make_room(&mut self, cost: Cost, mut evicted: impl FnMut(Position, &T)) {
-        let (mut oldest, mut held) = (self.oldest, self.held);
+    /// Gives up the oldest batches until one of this cost fits, or nothing is left. Readers can know of it when the new
+    /// batch has been [written](Self::write). Tells how many there were.
+    ///
+    /// `evicted` sees each before, if it is `watched`. Otherwise, and unless batches are weighed, nothing is looked at.
+    #[inline]
+    pub(crate) fn make_room(&mut self, cost: Cost, watched: bool, evicted: impl FnMut(Position, &T)) -> u64 {
+        if watched || self.retention.weighs() {
+            return self.make_weighed_room(cost, evicted);
+        }
+        let batches = self.end.since(self.oldest).min(self.retention.excess(self.end.since(self.oldest) + 1));
+        self.oldest = Position(self.oldest.0 + batches);
+        self.front.batches += batches;
+        batches
+    }
+
+    fn make_weighed_room(&mut self, cost: Cost, mut evicted: impl FnMut(Position, &T)) -> u64 {
+        let (mut oldest, mut held, mut front) = (self.oldest, self.held, self.front);
+        held.batches = self.end.since(oldest);
         while oldest < self.end && !self.retention.holds(held.add(cost)) {
             if let Some(value) = self.get(oldest) {
                 evicted(oldest, value);
-                held = held.sub(value.cost());
+                let cost = self.retention.weigh(value.cost());
+                held = held.sub(cost);
+                front = front.add(cost);
             }
             oldest = oldest.next();
         }
-        self.oldest = oldest;
-        self.held = held;
+        let batches = oldest.since(self.oldest);
+        (self.oldest, self.held, self.front) = (oldest, held, front);
+        batches
     }
 
     /// Evicts everything: a reader that comes now finds the log empty.
@@ -116,8 +185,11 @@ impl<T: Weighed + Placed> Appender<T> {
         self.oldest = self.end;
         self.held = Cost::default();
         self.tail = Cost::default();
-        garbage.segments.extend(self.segments.drain(..));
-        self.replace_directory(log, garbage);
+        self.front = Cost::default();
+        let segments: Vec<_> = self.segments.drain(..).collect();
+        self.replace_directory(log);
+        garbage.segments.extend(segments.into_iter().filter_map(Arc::into_inner));
+        garbage.segments.extend(self.retired.take().map(|retired| retired.segment));
     }
 
     /// Writes the batch at [`end`](Self::end), and puts what made room for it out of reach. Readers do not see it yet.
@@ -125,36 +197,35 @@ impl<T: Weighed + Placed> Appender<T> {
     /// The slot is written before `oldest` moves, so that the oldest position is always one that can be read: a reader
     /// that was overtaken is told where it goes on without waiting for the publisher.
     pub(crate) fn write(&mut self, log: &Log<T>, value: T, cost: Cost, garbage: &mut Garbage<T>) {
-        let used = self.segments.back().map_or(0, |tail| self.end.since(tail.base()));
-        let len = self.segments.back().map_or(0, |tail| tail.len());
-        let used = usize::try_from(used).unwrap_or(len);
-        let full = used >= len || !self.retention.shares(self.tail.add(cost)) && used > 0;
+        let weight = self.retention.weigh(cost);
+        let (used, len) = self.segments.back().map_or((0, 0), |tail| {
+            let len = tail.len();
+            (usize::try_from(self.end.since(tail.base())).unwrap_or(len), len)
+        });
+        let full = used >= len || !self.retention.shares(self.tail.add(weight)) && used > 0;
         if full {
-            let len = self.retention.next_segment(len, used);
-            let spare = log.spare.lock().take_if(|spare| spare.len() == len);
-            let segment = match spare {
-                Some(spare) => spare.rebase(self.end),
-                None => Segment::new(self.end, len),
-            };
+            let segment = self.next_segment(self.retention.next_segment(len, used));
             self.segments.push_back(Arc::new(segment));
             self.tail = Cost::default();
         }
         if let Some(tail) = self.segments.back() {
             tail.set(self.end, value);
         }
-        self.tail = self.tail.add(cost);
-        self.held = self.held.add(cost);
-        if self.pop_evicted(garbage) || full {
-            self.replace_directory(log, garbage);
+        self.tail = self.tail.add(weight);
+        self.held = self.held.add(weight);
+        self.events += cost.events;
+        if full || self.first_is_evicted() {
+            self.rotate(log, garbage);
         } else {
             log.frontier.set_oldest(self.oldest);
         }
+        self.empty_retired(garbage);
     }
 
-    /// Makes what was written visible, whole.
+    /// Makes what was written visible, whole. Sequentially consistent: whoever waits is looked for after it.
     pub(crate) fn reveal(&mut self, log: &Log<T>) {
         self.end = self.end.next();
-        log.frontier.set_end(End { position: self.end, closed: self.closed });
+        log.frontier.reveal_end(End { position: self.end, closed: self.closed });
     }
 
     /// Lets readers know that nothing follows.
@@ -167,30 +238,94 @@ impl<T: Weighed + Placed> Appender<T> {
         self.closed
     }
 
-    /// Takes out segments that hold nothing in reach, but not one that has room left.
-    fn pop_evicted(&mut self, garbage: &mut Garbage<T>) -> bool {
-        let mut popped = false;
-        while let Some(front) = self.segments.front() {
-            let end = match self.segments.get(1) {
-                Some(next) => next.base(),
-                None => Position(front.base().0 + front.len() as u64),
-            };
-            if end > self.oldest {
-                break;
-            }
-            garbage.segments.extend(self.segments.pop_front());
-            popped = true;
+    /// A segment to write to.
+    fn next_segment(&mut self, len: usize) -> Segment<T> {
+        match self.spare.take_if(|spare| spare.len() == len) {
+            Some(spare) => spare.rebase(self.end),
+            None => Segment::new(self.end, len),
         }
-        popped
+    }
+
+    /// Whether the first segment holds nothing in reach, and has no room left.
+    fn first_is_evicted(&self) -> bool {
+        let Some(front) = self.segments.front() else { return false };
+        let end = self.segments.get(1).map_or(Position(front.base().0 + front.len() as u64), |next| next.base());
+        end <= self.oldest
+    }
+
+    /// Takes segments out that hold nothing in reach, and lets readers find those there are now.
+    fn rotate(&mut self, log: &Log<T>, garbage: &mut Garbage<T>) {
+        let mut evicted = SmallVec::<[Arc<Segment<T>>; 1]>::new();
+        while self.first_is_evicted() {
+            evicted.extend(self.segments.pop_front());
+        }
+        self.replace_directory(log);
+        if evicted.is_empty() {
+            return;
+        }
+        let front = self.evicted_of_first();
+        let left = mem::replace(&mut self.front, front).sub(front);
+        for segment in evicted {
+            // Whoever holds it still drops it: a window, or a reader of this moment.
+            if let Some(segment) = Arc::into_inner(segment) {
+                let before = self.retired.replace(Retired { segment, next: 0, left });
+                garbage.segments.extend(before.map(|before| before.segment));
+            }
+        }
+    }
+
+    /// What of the first segment is evicted. Few batches, when it has just become the first.
+    fn evicted_of_first(&self) -> Cost {
+        let Some(first) = self.segments.front() else { return Cost::default() };
+        if !self.retention.weighs() {
+            return Cost { batches: self.oldest.since(first.base()), ..Cost::default() };
+        }
+        let evicted = first.slots(Run { start: first.base(), end: self.oldest });
+        evicted.iter().filter_map(Slot::get).fold(Cost::default(), |sum, value| sum.add(value.cost()))
     }
 
     /// Lets readers find the segments there are now. Directory and oldest position change together, under the
     /// directory's lock: whoever reads under it finds one in the other.
-    fn replace_directory(&self, log: &Log<T>, garbage: &mut Garbage<T>) {
-        let directory = Arc::new(Directory::new(self.segments.iter()));
+    ///
+    /// What is dropped here holds segments that are held by the appender as well, so no payload is dropped.
+    fn replace_directory(&self, log: &Log<T>) {
         let mut current = log.directory.lock();
+        if let Some(directory) = Arc::get_mut(&mut *current) {
+            directory.update(&self.segments);
+            log.frontier.set_oldest(self.oldest);
+            return;
+        }
+        let directory = Arc::new(Directory::new(self.segments.iter()));
         log.frontier.set_oldest(self.oldest);
-        garbage.directories.push(mem::replace(&mut *current, directory));
+        let before = mem::replace(&mut *current, directory);
         drop(current);
+        drop(before);
+    }
+
+    /// Gives up as much of the retired segment as keeps what is evicted within one segment's share.
+    fn empty_retired(&mut self, garbage: &mut Garbage<T>) {
+        let Some(retired) = &mut self.retired else { return };
+        while !self.retention.shares(self.front.add(retired.left)) {
+            let Some(value) = retired.take() else { break };
+            let cost = if self.retention.weighs() { value.cost() } else { Cost::default() };
+            retired.left = retired.left.sub(self.retention.weigh(cost));
+            garbage.values.push(value);
+        }
+        if self.retired.as_ref().is_some_and(Retired::is_empty) {
+            self.spare = self.retired.take().map(|retired| retired.segment);
+        }
+    }
+}
+
+impl<T> Retired<T> {
+    fn is_empty(&self) -> bool {
+        self.next >= self.segment.len()
+    }
+
+    fn take(&mut self) -> Option<T> {
+        // A segment may have been closed before it was full: then the rest of it is empty.
+        let value = self.segment.take(self.next);
+        self.next = if value.is_some() { self.next + 1 } else { self.segment.len() };
+        value
     }
 }

@@ -1,6 +1,7 @@
 //! The table of live segments, as one value that readers share.
-//! It never changes: the appender replaces it.
+//! It never changes while a reader holds it: then the appender replaces it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::segment::Segment;
@@ -12,12 +13,12 @@ use crate::sync::Slot;
 /// Few: a segment holds an eighth of the retention, up to [`MAX_SEGMENT`](super::retention::MAX_SEGMENT) batches.
 #[derive(Debug)]
 pub(crate) struct Directory<T> {
-    segments: Box<[(Position, Arc<Segment<T>>)]>,
+    segments: VecDeque<(Position, Arc<Segment<T>>)>,
 }
 
 impl<T> Default for Directory<T> {
     fn default() -> Self {
-        Self { segments: Box::default() }
+        Self { segments: VecDeque::new() }
     }
 }
 
@@ -29,11 +30,21 @@ impl<T> Directory<T> {
         Self { segments: segments.map(|segment| (segment.base(), Arc::clone(segment))).collect() }
     }
 
+    /// Drops what is no longer among `live`, and adds what is new there.
+    pub(super) fn update(&mut self, live: &VecDeque<Arc<Segment<T>>>) {
+        let first = live.front().map(|segment| segment.base());
+        while self.segments.front().is_some_and(|(base, _)| first.is_none_or(|first| *base < first)) {
+            self.segments.pop_front();
+        }
+        let known = self.segments.len();
+        self.segments.extend(live.iter().skip(known).map(|segment| (segment.base(), Arc::clone(segment))));
+    }
+
     /// The segment that would hold a position, if it is not older than all of them.
     #[inline]
     pub(crate) fn segment(&self, position: Position) -> Option<&Segment<T>> {
         // Most reads are near the end.
-        let (base, last) = self.segments.last()?;
+        let (base, last) = self.segments.back()?;
         if *base <= position {
             return Some(last);
         }
@@ -42,11 +53,24 @@ impl<T> Directory<T> {
     }
 
     /// The slots at the beginning of a run, as far as they lie in one segment.
-    pub(crate) fn slots(&self, run: Run) -> &[Slot<T>] {
-        let after = self.segments.partition_point(|(base, _)| *base <= run.start);
-        let Some((_, segment)) = after.checked_sub(1).and_then(|at| self.segments.get(at)) else { return &[] };
+    ///
+    /// `at` is where the last call found its segment, if there was one: the next is looked for after it.
+    #[inline]
+    pub(crate) fn slots(&self, at: &mut usize, run: Run) -> &[Slot<T>] {
+        let base = |at: usize| self.segments.get(at).map(|(base, _)| *base);
+        let follows = |at: usize| base(at) == Some(run.start);
+        let found = if *at > 0 && follows(*at) {
+            *at
+        } else {
+            match self.segments.partition_point(|(base, _)| *base <= run.start).checked_sub(1) {
+                Some(found) => found,
+                None => return &[],
+            }
+        };
+        *at = found + 1;
+        let Some((_, segment)) = self.segments.get(found) else { return &[] };
         // A segment may have been closed before it was full: what follows is in the next one.
-        let end = self.segments.get(after).map_or(run.end, |(next, _)| run.end.min(*next));
+        let end = base(*at).map_or(run.end, |next| run.end.min(next));
         segment.slots(Run { end, ..run })
     }
 

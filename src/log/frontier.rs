@@ -2,7 +2,7 @@
 //! All orderings of the log but the slots' own live here.
 
 use crate::position::Position;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, store_and_fence};
 
 /// One past the newest position, and whether anything can still follow it.
 ///
@@ -48,6 +48,11 @@ impl Frontier {
 
     pub(crate) fn set_end(&self, end: End) {
         self.end.store(end.pack(), Ordering::Release);
+    }
+
+    /// The same, and what the caller looks at next is looked at after it by everybody's clock.
+    pub(crate) fn reveal_end(&self, end: End) {
+        store_and_fence(&self.end, end.pack());
     }
 
     /// Acquire, with the Release of [`set_oldest`](Self::set_oldest): whoever sees an oldest sees what the eviction

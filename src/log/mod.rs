@@ -28,6 +28,7 @@ use std::sync::Arc;
 use crate::position::Position;
 use crate::sync::Mutex;
 use frontier::Frontier;
+#[cfg(test)]
 pub(crate) use segment::Segment;
 
 /// The readers' side of the log. The writer's side is the [`Appender`].
@@ -35,18 +36,11 @@ pub(crate) use segment::Segment;
 pub(crate) struct Log<T> {
     frontier: Frontier,
     directory: Mutex<Arc<Directory<T>>>,
-    /// An evicted segment to write to again. Allocating one is by far the largest allocation of a publish, and makes
-    /// the allocator tidy up: all others take their fast path again without it.
-    spare: Mutex<Option<Segment<T>>>,
 }
 
 impl<T> Log<T> {
     pub(crate) fn new(latest_index: u64) -> Self {
-        Self {
-            frontier: Frontier::new(latest_index),
-            directory: Mutex::new(Arc::new(Directory::default())),
-            spare: Mutex::new(None),
-        }
+        Self { frontier: Frontier::new(latest_index), directory: Mutex::new(Arc::new(Directory::default())) }
     }
 
     /// One past the newest position, and whether the log is closed.
@@ -71,19 +65,6 @@ impl<T> Log<T> {
     /// broker's lock.
     pub(crate) fn set_latest_index(&self, index: u64) {
         self.frontier.set_latest_index(index);
-    }
-
-    /// Drops what was evicted, and keeps a segment of it for later. Payloads are dropped: never call it under a lock.
-    pub(crate) fn discard(&self, garbage: Garbage<T>) {
-        let Garbage { segments, directories } = garbage;
-        // They hold the segments.
-        drop(directories);
-        for segment in segments {
-            if let Some(segment) = Segment::recycle(segment) {
-                let before = self.spare.lock().replace(segment);
-                drop(before);
-            }
-        }
     }
 
     /// The segments live now. Holding the directory holds them.

@@ -21,6 +21,7 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
+    #[inline]
     pub(crate) fn add(self, other: Self) -> Self {
         Self {
             batches: self.batches.saturating_add(other.batches),
@@ -29,6 +30,7 @@ impl Cost {
         }
     }
 
+    #[inline]
     pub(crate) fn sub(self, other: Self) -> Self {
         Self {
             batches: self.batches.saturating_sub(other.batches),
@@ -37,6 +39,7 @@ impl Cost {
         }
     }
 
+    #[inline]
     fn within(self, bound: Self) -> bool {
         self.batches <= bound.batches && self.events <= bound.events && self.bytes <= bound.bytes
     }
@@ -62,12 +65,32 @@ impl Retention {
         Self { bound, share, segment }
     }
 
+    /// Whether anything but the number of batches counts.
+    #[inline]
+    pub(crate) fn weighs(&self) -> bool {
+        self.bound.events != u64::MAX || self.bound.bytes != u64::MAX
+    }
+
+    /// How many of so many batches are too many.
+    #[inline]
+    pub(crate) fn excess(&self, batches: u64) -> u64 {
+        batches.saturating_sub(self.bound.batches)
+    }
+
+    /// Of the cost of one batch, what counts.
+    #[inline]
+    pub(crate) fn weigh(&self, cost: Cost) -> Cost {
+        if self.weighs() { cost } else { Cost { batches: 1, ..Cost::default() } }
+    }
+
     /// Whether all this may be held at once.
+    #[inline]
     pub(crate) fn holds(&self, held: Cost) -> bool {
         held.within(self.bound)
     }
 
     /// Whether a segment that holds something may also hold this: `held` is its total with it.
+    #[inline]
     pub(crate) fn shares(&self, held: Cost) -> bool {
         held.within(self.share)
     }

@@ -1,8 +1,8 @@
 //! A fixed array of write-once slots.
 //! Which of them is in reach is decided elsewhere.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 
 use crate::position::{Position, Run};
 use crate::sync::Slot;
@@ -19,27 +19,10 @@ impl<T> Segment<T> {
         Self { base, slots: (0..len).map(|_| Slot::new()).collect() }
     }
 
-    /// An evicted segment made as new, if nobody holds it any more. Its values are dropped.
-    pub(crate) fn recycle(segment: Arc<Self>) -> Option<Self> {
-        let mut segment = Arc::into_inner(segment)?;
-        segment.clear();
-        Some(segment)
-    }
-
-    /// Drops the values one by one: payloads are foreign code, and one whose drop panics must not be unwound into by
-    /// another. The first panic goes on when all are dropped.
-    fn clear(&mut self) {
-        let mut first = None;
-        for slot in &mut self.slots {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(slot.take()))) {
-                first.get_or_insert(panic);
-            }
-        }
-        if let Some(panic) = first
-            && !std::thread::panicking()
-        {
-            resume_unwind(panic);
-        }
+    /// Takes a value out, if there is one: the slot is as new.
+    #[inline]
+    pub(crate) fn take(&mut self, offset: usize) -> Option<T> {
+        self.slots.get_mut(offset)?.take()
     }
 
     /// The same slots for other positions. They are as new.
@@ -48,10 +31,12 @@ impl<T> Segment<T> {
         self
     }
 
+    #[inline]
     pub(crate) fn base(&self) -> Position {
         self.base
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
@@ -72,6 +57,7 @@ impl<T> Segment<T> {
     }
 
     /// Writes a slot for the first and only time.
+    #[inline]
     pub(crate) fn set(&self, position: Position, value: T) {
         let offset = usize::try_from(position.since(self.base)).ok();
         let slot = offset.and_then(|offset| self.slots.get(offset));
@@ -82,6 +68,29 @@ impl<T> Segment<T> {
 
 impl<T> Drop for Segment<T> {
     fn drop(&mut self) {
-        self.clear();
+        let mut panics = Panics::default();
+        self.slots.iter_mut().for_each(|slot| panics.catch(|| drop(slot.take())));
+        if !std::thread::panicking() {
+            panics.resume();
+        }
+    }
+}
+
+/// Drops values one by one: payloads are foreign code, and one whose drop panics must not be unwound into by another.
+/// The first panic goes on when all are dropped.
+#[derive(Default)]
+pub(super) struct Panics(Option<Box<dyn Any + Send>>);
+
+impl Panics {
+    pub(super) fn catch(&mut self, drop: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(drop)) {
+            self.0.get_or_insert(panic);
+        }
+    }
+
+    pub(super) fn resume(self) {
+        if let Some(panic) = self.0 {
+            resume_unwind(panic);
+        }
     }
 }

@@ -9,8 +9,9 @@ use super::Subscription;
 use super::reader::Located;
 use crate::delivery::{DeliveryRef, Selection};
 use crate::error::RecvError;
+use crate::interest::Matching;
 use crate::log::Directory;
-use crate::position::Position;
+use crate::position::{Position, Run};
 use crate::record::Record;
 use crate::shared::Tally;
 use crate::sync::Slot;
@@ -81,13 +82,14 @@ pub struct Drain<'s, P> {
     directory: Option<Arc<Directory<Record<P>>>>,
     latest: u64,
     end: Position,
-    /// Whole batches yielded of the reader's current run, and not passed yet.
-    yielded: u64,
+    /// Whole batches yielded of the reader's current run, and not passed yet. They lie in one segment.
+    yielded: usize,
     tally: Tally,
     dry: bool,
 }
 
 impl<'s, P> Drain<'s, P> {
+    #[inline]
     fn new(
         subscription: &'s mut Subscription<P>,
         latest: u64,
@@ -104,13 +106,15 @@ impl<'s, P> Drain<'s, P> {
     ///
     /// The iterator panics if the request's predicate, or the authorizer's judgement of an event, does. The batch has
     /// not been passed then.
+    #[inline]
     pub fn iter(&mut self) -> DrainIter<'_, P> {
         self.settle();
-        let whole = self.subscription.station.owner.nodes.is_empty() && !self.subscription.sieve.is_fine();
         DrainIter {
             directory: self.directory.as_deref(),
+            segment: 0,
+            given: &[],
             slots: [].iter(),
-            whole,
+            whole: true,
             end: self.end,
             yielded: &mut self.yielded,
             tally: &mut self.tally,
@@ -119,31 +123,15 @@ impl<'s, P> Drain<'s, P> {
         }
     }
 
+    /// Passes what an iterator before has yielded.
+    #[inline]
     fn settle(&mut self) {
-        if let Some(directory) = &self.directory {
-            settle(self.subscription, directory, &mut self.yielded, &mut self.tally);
+        let count = std::mem::take(&mut self.yielded);
+        if let Some(directory) = self.directory.as_deref().filter(|_| count > 0) {
+            let start = self.subscription.reader.next_in_run();
+            let run = Run { start, end: Position(start.0 + count as u64) };
+            settle(self.subscription, &mut self.tally, directory.slots(&mut 0, run));
         }
-    }
-}
-
-/// Passes the whole batches that were yielded of the reader's current run, all of one segment.
-fn settle<P>(
-    subscription: &mut Subscription<P>,
-    directory: &Directory<Record<P>>,
-    yielded: &mut u64,
-    tally: &mut Tally,
-) {
-    let count = std::mem::take(yielded);
-    if count == 0 {
-        return;
-    }
-    let first = subscription.reader.next_in_run();
-    let last = Position(first.0 + count - 1);
-    subscription.reader.pass_whole(count);
-    tally.batches += count;
-    if let (Some(first), Some(last)) = (directory.get(first), directory.get(last)) {
-        subscription.passed = last.place.next();
-        tally.events += last.events_before - first.events_before + last.batch.events.len() as u64;
     }
 }
 
@@ -194,73 +182,101 @@ impl<'w, P> IntoIterator for &'w mut Drain<'_, P> {
 pub struct DrainIter<'w, P> {
     subscription: &'w mut Subscription<P>,
     directory: Option<&'w Directory<Record<P>>>,
-    /// What is left of the reader's current run, as far as it lies in one segment.
+    /// Where in the directory the slots were found.
+    segment: usize,
+    /// A part of the reader's current run that lies in one segment, and what is left of it.
+    given: &'w [Slot<Record<P>>],
     slots: std::slice::Iter<'w, Slot<Record<P>>>,
-    /// Whether every batch is given whole. Then items are only counted, and passed a run at a time.
+    /// Whether all of these batches is given. Then they are passed together, when the iterator moves on.
     whole: bool,
     end: Position,
-    yielded: &'w mut u64,
+    yielded: &'w mut usize,
     tally: &'w mut Tally,
     dry: &'w mut bool,
 }
 
-impl<'w, P> DrainIter<'w, P> {
-    /// Moves on to the next slots, if there are any in the window.
-    #[cold]
-    fn refill(&mut self) -> bool {
-        // Over for good: what a reader learned beyond the end of its window is not to be read from it.
-        let Some(directory) = self.directory.filter(|_| !*self.dry) else { return false };
-        settle(self.subscription, directory, self.yielded, self.tally);
-        let Subscription { reader, core, station, .. } = &mut *self.subscription;
-        let Some(run) = reader.next_in_window(&core.log, station, self.end) else {
-            *self.dry = true;
-            return false;
-        };
-        self.slots = directory.slots(run).iter();
-        !self.slots.as_slice().is_empty()
-    }
-
-    /// The next batch of a reader that is not given all of it. It is passed here, unless a judge panics.
-    fn next_part(&mut self, record: &'w Record<P>) -> Option<Selection<'w>> {
-        let Subscription { reader, sieve, core, station, passed, .. } = &mut *self.subscription;
-        let position = reader.next_in_run();
-        let mut selection = sieve.select(record, &station.owner.nodes, reader.must_scan(position));
-        if sieve.is_fine() {
-            let authorizer = core.hooks.authorizer.as_deref();
-            selection = selection.and_then(|all| sieve.refine(authorizer, &record.batch.events, all));
-        }
-        reader.pass(position);
-        let selection = selection?;
-        *passed = record.place.next();
-        self.tally.batches += 1;
-        self.tally.events += selection.len(record.batch.events.len()) as u64;
-        Some(selection)
+/// Passes whole batches of the reader's current run.
+#[inline]
+fn settle<P>(subscription: &mut Subscription<P>, tally: &mut Tally, yielded: &[Slot<Record<P>>]) {
+    if let (Some(first), Some(last)) = (yielded.first().and_then(Slot::get), yielded.last().and_then(Slot::get)) {
+        subscription.reader.pass_whole(yielded.len() as u64);
+        subscription.passed = last.place.next();
+        tally.batches += yielded.len() as u64;
+        tally.events += last.events_before - first.events_before + last.events.len() as u64;
     }
 }
 
+/// The next slots of a window, and whether their batches are given whole. None means that it is over.
+fn refill<'w, P>(
+    subscription: &mut Subscription<P>,
+    directory: &'w Directory<Record<P>>,
+    segment: &mut usize,
+    end: Position,
+) -> Option<(&'w [Slot<Record<P>>], bool)> {
+    let Subscription { reader, core, station, sieve, .. } = subscription;
+    let run = reader.next_in_window(&core.log, station, end)?;
+    let slots = directory.slots(segment, run);
+    let whole = reader.matching() == Matching::Whole && !sieve.is_fine();
+    (!slots.is_empty()).then_some((slots, whole))
+}
+
+/// The next batch of a reader that may not be given all of it. It is passed here, unless a judge panics.
+fn next_part<'w, P>(
+    subscription: &mut Subscription<P>,
+    tally: &mut Tally,
+    record: &'w Record<P>,
+) -> Option<Selection<'w>> {
+    let Subscription { reader, sieve, core, station, passed, .. } = subscription;
+    let position = reader.next_in_run();
+    let mut selection = sieve.select(record, &station.owner.nodes, reader.matching());
+    if sieve.is_fine() {
+        let authorizer = core.hooks.authorizer.as_deref();
+        selection = selection.and_then(|all| sieve.refine(authorizer, &record.events, all));
+    }
+    reader.pass(position);
+    let selection = selection?;
+    *passed = record.place.next();
+    tally.batches += 1;
+    tally.events += selection.len(record.events.len()) as u64;
+    Some(selection)
+}
+
+// What `next` needs for each item stays in registers, because nothing takes the address of the iterator: all that is
+// not inlined takes its parts.
 impl<'w, P> Iterator for DrainIter<'w, P> {
     type Item = DeliveryRef<'w, P>;
 
     #[inline]
     fn next(&mut self) -> Option<DeliveryRef<'w, P>> {
         loop {
-            let Some(slot) = self.slots.as_slice().first() else {
-                if self.refill() {
-                    continue;
+            if let Some(slot) = self.slots.as_slice().first() {
+                let batch = slot.get()?;
+                // The slot is behind the iterator when its batch has been passed: a judge that panics leaves both in
+                // place.
+                if self.whole {
+                    self.slots.next();
+                    *self.yielded = self.given.len() - self.slots.len();
+                    return Some(DeliveryRef { batch, selection: Selection::All });
                 }
+                let selection = next_part(self.subscription, self.tally, batch);
+                self.slots.next();
+                match selection {
+                    Some(selection) => return Some(DeliveryRef { batch, selection }),
+                    None => continue,
+                }
+            }
+            // Over for good: what a reader learned beyond the end of its window is not to be read from it.
+            let directory = self.directory.filter(|_| !*self.dry)?;
+            let yielded = self.given.get(..std::mem::take(self.yielded)).unwrap_or_default();
+            settle(self.subscription, self.tally, yielded);
+            let mut segment = self.segment;
+            let refilled = refill(self.subscription, directory, &mut segment, self.end);
+            self.segment = segment;
+            (self.given, self.whole) = refilled.unwrap_or((&[], true));
+            self.slots = self.given.iter();
+            if self.given.is_empty() {
+                *self.dry = true;
                 return None;
-            };
-            let record = slot.get()?;
-            // The slot is behind the iterator when its batch has been passed: a judge that panics leaves both in place.
-            let selection = if self.whole {
-                *self.yielded += 1;
-                Some(Selection::All)
-            } else {
-                self.next_part(record)
-            };
-            self.slots.next();
-            if let Some(selection) = selection {
-                return Some(DeliveryRef { batch: &record.batch, selection });
             }
         }
     }

@@ -85,7 +85,7 @@ impl<P> SubscriptionHandle<P> {
         let directory = self.core.log.directory();
         let mut position = cursor.max(self.core.log.oldest());
         while position < live_from {
-            let events = directory.get(position).map_or(&[][..], |record| &record.batch.events);
+            let events = directory.get(position).map_or(&[][..], |record| &record.events);
             if events.iter().any(|event| nodes.iter().any(|node| node.matches(event))) {
                 return true;
             }

@@ -316,7 +316,7 @@ impl<P> Subscription<P> {
 
     /// Tells of a loss. None if the oldest batch was evicted meanwhile: then there is more to tell.
     fn lag(&mut self, oldest: Position) -> Option<RecvError> {
-        let (through, place) = self.core.log.read(oldest, |record| (record.previous, record.place))?;
+        let (through, place) = self.core.log.read(oldest, |record| (record.after.index, record.place))?;
         let lagged = Lagged {
             missed: oldest.since(self.reader.cursor()),
             from: self.passed.index,

@@ -3,8 +3,8 @@
 //!
 //! Invariants, with `cursor <= known`:
 //! - everything below `cursor` has been passed: delivered, or known not to match;
-//! - what matches in `cursor..known` lies in `run` and `more`, which are disjoint and in order. Below `live_from` a
-//!   run says nothing about matching: that part of the log is older than the reader's nodes, and is scanned;
+//! - what matches in `cursor..known` lies in `run` and `more`, which are disjoint and in order. Below `live_from` they
+//!   say nothing about matching: that part of the log is older than the reader's nodes, and is scanned;
 //! - above `known` nothing has been looked at.
 
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::interest::collect;
+use crate::interest::{Matching, Stretch, collect};
 use crate::log::{Directory, Log};
 use crate::position::{Position, Run};
 use crate::record::Record;
@@ -38,9 +38,11 @@ pub(super) struct Reader {
     cursor: Position,
     known: Position,
     run: Run,
+    /// What is known of the events in `run`.
+    matching: Matching,
     /// Boxed, because hardly any reader has it for long.
     #[expect(clippy::box_collection, reason = "a reader is small while it has none")]
-    more: Option<Box<VecDeque<Run>>>,
+    more: Option<Box<VecDeque<Stretch>>>,
     live_from: Position,
     /// Lost batches of which the reader's owner has not been told yet.
     lost: bool,
@@ -56,6 +58,7 @@ impl Reader {
             cursor: Position::ZERO,
             known: Position::ZERO,
             run: Run::EMPTY,
+            matching: Matching::Unknown,
             more: None,
             live_from,
             lost: false,
@@ -63,20 +66,17 @@ impl Reader {
         }
     }
 
+    #[inline]
     pub(super) fn cursor(&self) -> Position {
         self.cursor
     }
 
     /// Puts the cursor where the subscription begins, or goes on after a loss.
+    #[inline]
     pub(super) fn place(&mut self, cursor: Position) {
         self.cursor = cursor;
         self.known = self.known.max(cursor);
         self.lost = false;
-    }
-
-    /// Whether the batch at a position has to be matched by its events, because its links do not know the nodes.
-    pub(super) fn must_scan(&self, position: Position) -> bool {
-        position < self.live_from
     }
 
     /// The next batch below `end`, which was loaded before this was called. A directory that had to be taken for it is
@@ -116,13 +116,14 @@ impl Reader {
     }
 
     /// Whether there is a run to read from, after moving to the next one if need be.
+    #[inline]
     fn next_run(&mut self) -> bool {
         while self.run.is_empty() {
-            let Some(run) = self.more.as_mut().and_then(|more| more.pop_front()) else {
+            let Some(Stretch { run, matching }) = self.more.as_mut().and_then(|more| more.pop_front()) else {
                 self.more = None;
                 return false;
             };
-            self.run = run;
+            (self.run, self.matching) = (run, matching);
         }
         true
     }
@@ -148,8 +149,14 @@ impl Reader {
     /// The next position, if it is known, links tell what it matched, and there is no loss to be told first.
     #[inline]
     pub(super) fn next_known(&self) -> Option<Position> {
-        let known = !self.run.is_empty() && !self.lost && !self.must_scan(self.run.start);
+        let known = !self.run.is_empty() && !self.lost && self.matching != Matching::Unknown;
         known.then_some(self.run.start)
+    }
+
+    /// What is known of the events in the current run.
+    #[inline]
+    pub(super) fn matching(&self) -> Matching {
+        self.matching
     }
 
     /// The next position of the current run.
@@ -159,6 +166,7 @@ impl Reader {
     }
 
     /// Passes so many batches of the current run.
+    #[inline]
     pub(super) fn pass_whole(&mut self, batches: u64) {
         self.run.start = Position(self.run.start.0 + batches);
         self.cursor = self.run.start;
@@ -176,13 +184,13 @@ impl Reader {
         let nodes = &station.owner.nodes;
         let from = self.known;
         if nodes.is_empty() {
-            self.append(Run { start: from, end });
+            self.append(Stretch { run: Run { start: from, end }, matching: Matching::Whole });
             self.known = end;
             return log.oldest();
         }
         if from < self.live_from {
             let end = end.min(self.live_from);
-            self.append(Run { start: from, end });
+            self.append(Stretch { run: Run { start: from, end }, matching: Matching::Unknown });
             self.known = end;
             return log.oldest();
         }
@@ -260,28 +268,39 @@ impl Reader {
         let oldest = log.oldest();
         let collected = collect(lasts, directory, oldest, self.known, end);
         self.known = collected.through;
-        for run in collected.runs {
-            self.append(run);
+        for stretch in collected.stretches {
+            self.append(stretch);
         }
         oldest
     }
 
-    fn append(&mut self, run: Run) {
-        // Runs on both sides of `live_from` are read differently and stay apart.
-        let joins = |last: &Run| last.end == run.start && run.start != self.live_from;
-        match self.more.as_mut().and_then(|more| more.back_mut()) {
-            Some(last) if joins(last) => last.end = run.end,
-            None if self.run.is_empty() => self.run = run,
-            None if joins(&self.run) => self.run.end = run.end,
-            _ => self.more.get_or_insert_default().push_back(run),
+    #[inline]
+    fn append(&mut self, next: Stretch) {
+        if self.more.is_none() {
+            if self.run.is_empty() {
+                (self.run, self.matching) = (next.run, next.matching);
+                return;
+            }
+            if self.run.end == next.run.start && self.matching == next.matching {
+                self.run.end = next.run.end;
+                return;
+            }
+        }
+        let more = self.more.get_or_insert_default();
+        match more.back_mut() {
+            Some(last) if last.run.end == next.run.start && last.matching == next.matching => {
+                last.run.end = next.run.end
+            }
+            _ => more.push_back(next),
         }
     }
 
     /// Gives up what lies below `oldest`, and notes whether any of it was asked for.
+    #[inline]
     fn trim(&mut self, station: &Station, oldest: Position) {
         while self.next_run() && self.run.start < oldest {
             let gone = Run { start: self.run.start, end: self.run.end.min(oldest) };
-            self.lost |= !self.must_scan(gone.start) || evicted_since(station, gone.start);
+            self.lost |= self.matching != Matching::Unknown || evicted_since(station, gone.start);
             self.run.start = gone.end;
         }
     }

@@ -277,9 +277,10 @@ impl<P> Subscription<P> {
         }
         let nodes = &self.station.owner.nodes;
         let position = self.reader.next_known()?;
+        let matching = self.reader.matching();
         let delivery = self.core.log.read(position, |record| {
-            let selection = self.sieve.select(record, nodes, false)?.into_owned();
-            Some(Delivery { batch: Arc::clone(&record.batch), selection })
+            let selection = self.sieve.select(record, nodes, matching)?.into_owned();
+            Some(Delivery { batch: Arc::clone(record), selection })
         })??;
         self.pass(position, &delivery);
         Some(delivery)
@@ -313,11 +314,11 @@ impl<P> Subscription<P> {
                     }
                 }
                 Located::At(position) => {
-                    let scan = self.reader.must_scan(position);
+                    let matching = self.reader.matching();
                     let nodes = &self.station.owner.nodes;
                     let select = |record: &Record<P>| {
-                        let selection = self.sieve.select(record, nodes, scan)?.into_owned();
-                        Some(Delivery { batch: Arc::clone(&record.batch), selection })
+                        let selection = self.sieve.select(record, nodes, matching)?.into_owned();
+                        Some(Delivery { batch: Arc::clone(record), selection })
                     };
                     // The directory may be the last to hold what was evicted: it goes before the batch is passed.
                     let found = match stash.filter(|_| self.core.log.oldest() <= position) {

@@ -8,8 +8,8 @@ use crate::access::{Authorizer, Grant, Principal};
 use crate::delivery::Selection;
 use crate::event::Event;
 use crate::filter::Filter;
-use crate::interest::{Hits, Links};
-use crate::record::Record;
+use crate::interest::{Hits, Links, Matching};
+use crate::record::Published;
 use crate::request::Predicate;
 use crate::shared::Node;
 
@@ -88,11 +88,16 @@ impl<P> Sieve<P> {
     /// The events that match terms and scope: by the slot's links, or one by one if those do not know the nodes.
     /// No foreign code runs.
     #[inline]
-    pub(super) fn select<'r>(&self, record: &'r Record<P>, nodes: &[Arc<Node>], scan: bool) -> Option<Selection<'r>> {
-        let events = &record.batch.events;
+    pub(super) fn select<'r>(
+        &self,
+        record: &'r Published<P>,
+        nodes: &[Arc<Node>],
+        matching: Matching,
+    ) -> Option<Selection<'r>> {
+        let events = &record.events;
         match nodes {
-            [] => Some(Selection::All),
-            _ if scan => {
+            _ if matching == Matching::Whole => Some(Selection::All),
+            _ if matching == Matching::Unknown => {
                 let matching = events.iter().zip(0_u32..).filter(|(event, _)| self.filter.matches(event));
                 Selection::of(events.len(), matching.map(|(_, ordinal)| ordinal))
             }
