@@ -1,5 +1,6 @@
 //! The frames of one stream to 1,000 readers: shared, encoded for each, and what copying the same bytes costs.
-//! Payloads of 2 KiB, as an object of many fields and as one string; what readers do with a frame is named.
+//! Payloads of 2 KiB, as an object of many fields and as one string; what readers do with a frame is named. In a group
+//! all variants bring the same bytes to the same readers, so that their times and throughputs compare as they are.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -20,6 +21,8 @@ mod support;
 
 const READERS: usize = 1_000;
 const WINDOW: u64 = 8;
+/// Indexes begin after it: far from where they would have another digit, so that all frames are of one length.
+const BEFORE: u64 = 1_000_000_000_000;
 
 /// What a state store has in an object: ids, a map of attributes, numbers.
 #[derive(Serialize)]
@@ -86,11 +89,11 @@ impl<P: Clone + Serialize + Send + Sync + 'static> Hall<P> {
         };
         let subscribe = |reader| broker.subscribe(request(reader).start(Start::Latest)).expect("allowed");
         let readers = (0..READERS).map(subscribe).collect();
-        Self { broker, readers, index: 0 }
+        Self { broker, readers, index: BEFORE }
     }
 
-    /// Publishes a window off the clock, and lets every reader take its frames on it.
-    fn window(&mut self, count: u64, payload: &P, mut take: impl FnMut(&Frame)) -> Duration {
+    /// Publishes a window off the clock, and lets every reader take its frames on it, of so many bytes together.
+    fn window(&mut self, count: u64, payload: &P, bytes: usize, mut take: impl FnMut(&[u8])) -> Duration {
         for _ in 0..WINDOW {
             self.index += 1;
             let events = events(self.index, count, payload);
@@ -98,29 +101,44 @@ impl<P: Clone + Serialize + Send + Sync + 'static> Hall<P> {
         }
         let start = Instant::now();
         for reader in &mut self.readers {
-            let mut frames = 0;
+            let mut taken = 0;
             for delivery in &mut reader.drain().expect("not overtaken") {
-                take(&delivery.frame().expect("plain data"));
-                frames += 1;
+                let frame = delivery.frame().expect("plain data");
+                take(frame.as_bytes());
+                taken += frame.as_bytes().len();
             }
-            assert_eq!(frames, WINDOW, "every reader has every frame");
+            assert_eq!(taken, bytes, "every reader has every frame");
         }
         start.elapsed()
     }
 }
 
-/// The frame of one batch, and what follows from it.
+/// The batches of one window, and their frames.
 struct Sample<P> {
-    batch: Batch<P>,
-    line: Vec<u8>,
+    batches: Vec<Batch<P>>,
+    lines: Vec<Vec<u8>>,
 }
 
 impl<P: Clone + Serialize> Sample<P> {
     fn new(payload: &P) -> Self {
-        let batch = Batch::new(1, events(1, 1, payload));
-        let line = Frame::encode(&batch).expect("plain data").as_bytes().to_vec();
-        Self { batch, line }
+        let indexes = BEFORE + 1..=BEFORE + WINDOW;
+        let batches: Vec<_> = indexes.map(|index| Batch::new(index, events(index, 1, payload))).collect();
+        let encode = |batch| Frame::encode(batch).expect("plain data").as_bytes().to_vec();
+        let lines = batches.iter().map(encode).collect();
+        Self { batches, lines }
     }
+
+    /// What a reader takes of a window.
+    fn bytes(&self) -> usize {
+        self.lines.iter().map(Vec::len).sum()
+    }
+}
+
+/// Copies a frame to where a reader's transport would take it from: a buffer that is kept.
+fn copy(out: &mut Vec<u8>, line: &[u8]) {
+    out.clear();
+    out.extend_from_slice(line);
+    black_box(out.as_slice());
 }
 
 fn group_of<P>(c: &mut Criterion, name: &str, payload: &P)
@@ -129,35 +147,28 @@ where
 {
     let mut group: BenchmarkGroup<'_, WallTime> = c.benchmark_group(format!("frames_{name}"));
     let sample = Sample::new(payload);
-    let frames = READERS as u64 * WINDOW;
-    let bytes = frames * sample.line.len() as u64;
-    group.throughput(Throughput::Bytes(bytes));
-    let mut out = vec![0_u8; sample.line.len()];
+    let bytes = sample.bytes();
+    group.throughput(Throughput::Bytes((READERS * bytes) as u64));
+    let mut out = Vec::with_capacity(bytes);
 
     // Encoded by the first reader that asks, which is on the clock; handed out as shared bytes.
     let mut hall = Hall::new(None);
     group.bench_function(BenchmarkId::new("event-broker, shared frames handed out", READERS), |b| {
-        b.iter_custom(|windows| {
-            (0..windows).map(|_| hall.window(1, payload, |frame| _ = black_box(frame.as_bytes()))).sum()
-        });
+        b.iter_custom(|windows| (0..windows).map(|_| hall.window(1, payload, bytes, |line| _ = black_box(line))).sum());
     });
-    // The same, and each reader copies the bytes to where its transport takes them.
+    // The same, and each reader copies the bytes.
     let mut hall = Hall::new(None);
     group.bench_function(BenchmarkId::new("event-broker, shared frames copied out", READERS), |b| {
         b.iter_custom(|windows| {
-            let mut copy = |frame: &Frame| {
-                out.clear();
-                out.extend_from_slice(frame.as_bytes());
-                black_box(out.as_slice());
-            };
-            (0..windows).map(|_| hall.window(1, payload, &mut copy)).sum()
+            (0..windows).map(|_| hall.window(1, payload, bytes, |line| copy(&mut out, line))).sum()
         });
     });
     group.bench_function(BenchmarkId::new("memcpy of the same bytes", READERS), |b| {
         b.iter(|| {
-            for _ in 0..frames {
-                out.copy_from_slice(black_box(&sample.line));
-                black_box(out.as_slice());
+            for _ in 0..READERS {
+                for line in &sample.lines {
+                    copy(&mut out, black_box(line));
+                }
             }
         });
     });
@@ -166,20 +177,22 @@ where
     // Into a buffer that is kept, which spares each reader its allocation; nothing of its reading is on the clock.
     group.bench_function(BenchmarkId::new("serde_json for each reader", READERS), |b| {
         b.iter(|| {
-            for _ in 0..frames {
-                out.clear();
-                serde_json::to_writer(&mut out, black_box(&sample.batch)).expect("plain data");
-                out.push(b'\n');
-                black_box(out.as_slice());
+            for _ in 0..READERS {
+                for batch in &sample.batches {
+                    out.clear();
+                    serde_json::to_writer(&mut out, black_box(batch)).expect("plain data");
+                    out.push(b'\n');
+                    black_box(out.as_slice());
+                }
             }
         });
+        assert_eq!(Some(&out), sample.lines.last(), "both encode alike");
     });
-    assert_eq!(out, sample.line, "both encode alike");
     // Batches of 16 events, each reader taking one of them: the event's bytes are shared, its frame is put together.
     let mut hall = Hall::new(Some(16));
     group.bench_function(BenchmarkId::new("event-broker, one event of 16 in each frame", READERS), |b| {
         b.iter_custom(|windows| {
-            (0..windows).map(|_| hall.window(16, payload, |frame| _ = black_box(frame.as_bytes()))).sum()
+            (0..windows).map(|_| hall.window(16, payload, bytes, |line| _ = black_box(line))).sum()
         });
     });
     group.finish();

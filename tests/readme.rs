@@ -73,7 +73,7 @@ fn commands_name_what_the_manifest_has() {
     for line in ["cargo run --release --example scheduler", "cargo test"] {
         assert!(readme.lines().any(|found| found == line), "{line} has no line of its own");
     }
-    for program in [".ci/run", "benches/guard", "tests/planted/prove"] {
+    for program in [".ci/run", "benches/guard", "benches/record/take", "tests/planted/prove"] {
         assert!(readme.contains(&format!("`{program}`")) && Path::new(&root().join(program)).exists(), "{program}");
     }
 }

@@ -55,7 +55,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures every point, each written as soon as it is measured, and draws what came out.
+/// Measures every point and draws what came out. Row and summary are written as soon as a point is measured, so that
+/// whatever ends the study leaves both.
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&options.out).map_err(|error| format!("cannot make {}: {error}", options.out.display()))?;
     fs::write(options.out.join("machine.txt"), machine::description())?;
@@ -70,6 +71,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         let row = point::measure(&point, options.seconds_per_point, bytes);
         sheet.append(&row)?;
         rows.push(row);
+        summary::write(&rows, &options.out)?;
         progress.done();
     }
     progress.finish();
@@ -84,6 +86,7 @@ fn redraw(directory: &Path) -> Result<(), Box<dyn Error>> {
 
 fn show(rows: &[sheet::Row], directory: &Path) -> Result<(), Box<dyn Error>> {
     let drawn = plots::draw(rows, directory)?;
+    summary::write(rows, directory)?;
     print!("{}", summary::table(rows));
     println!("\n{} points and {} plots are in {}", rows.len(), drawn.len(), directory.display());
     Ok(())

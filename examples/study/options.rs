@@ -32,8 +32,9 @@ Usage: study [OPTIONS]
   --plot-only DIR          measures nothing, draws the results of an earlier run again
   --help                   this
 
-Writes points.csv, a row as soon as it is measured; machine.txt; and plots as SVG. A run that is
-interrupted leaves its rows: --plot-only draws them. A reader that loses a delivery ends the study.
+Writes points.csv, a row as soon as it is measured; summary.txt, anew with each row; machine.txt;
+and at the end plots as SVG, of the first batch and payload size. A run that is interrupted leaves
+its rows and its summary: --plot-only draws them. A reader that loses a delivery ends the study.
 ";
 
 /// What to do.

@@ -42,6 +42,11 @@ pub(crate) fn part(fraction: f64) -> String {
     if fraction < 1.0 { format!("{fraction} of the events") } else { "everything".to_owned() }
 }
 
+/// So many readers, in words.
+pub(crate) fn crowd(number: String) -> String {
+    if number == "1" { "1 reader".to_owned() } else { number + " readers" }
+}
+
 /// Nanoseconds with their unit.
 pub(crate) fn time(nanos: f64) -> String {
     match nanos {
@@ -166,7 +171,7 @@ fn by_readers(rows: &[&Row]) -> Vec<Panel> {
         for row in rows.iter().filter(|row| readers(row).total_cmp(&subscribers).is_eq()) {
             add(&mut lines, row.point.contender, false, (row.point.fraction, row.nanos_per_event));
         }
-        Panel { caption: format!("{} reader{}", short(subscribers), if subscribers > 1.0 { "s" } else { "" }), lines }
+        Panel { caption: crowd(short(subscribers)), lines }
     };
     let mut largest: Vec<f64> = distinct(rows.iter().map(|row| readers(row)).collect());
     largest.truncate(3);
@@ -198,14 +203,26 @@ fn colour(contender: Contender) -> RGBColor {
     }
 }
 
+/// A dot, or a ring around where a dot would be: the second of two of a kind, which are often in the same place.
+fn marker<At>(place: At, contender: Contender, thin: bool) -> Circle<At, i32> {
+    let radius = if thin { 2 } else { 4 };
+    let colour = colour(contender);
+    match contender {
+        Contender::Owned | Contender::AsyncBroadcast | Contender::Flume => {
+            Circle::new(place, radius + 2, colour.stroke_width(if thin { 1 } else { 2 }))
+        }
+        _ => Circle::new(place, radius, colour.filled()),
+    }
+}
+
 /// The whole decades that hold the values.
 fn decades(values: impl Iterator<Item = f64>) -> Option<std::ops::Range<f64>> {
     let logs: Vec<f64> = values.map(f64::log10).collect();
     let low = logs.iter().copied().min_by(f64::total_cmp)?.floor();
     let high = logs.iter().copied().max_by(f64::total_cmp)?.ceil();
     let high = if high > low { high } else { low + 1.0 };
-    // A little more, or rounding may cost the first or last label.
-    Some(10_f64.powf(low) * 0.999..10_f64.powf(high) * 1.001)
+    // A little more, so that markers stay clear of the axes and rounding costs no label.
+    Some(10_f64.powf(low) * 0.85..10_f64.powf(high) * 1.15)
 }
 
 impl Picture {
@@ -264,9 +281,7 @@ impl Picture {
             let width = if line.thin { 1 } else { 2 + u32::from(line.contender.is_ours()) };
             let style = colour(line.contender).stroke_width(width);
             chart.draw_series(LineSeries::new(line.points.iter().copied(), style))?;
-            let radius = if line.thin { 2 } else { 4 };
-            let dots = line.points.iter().map(|point| Circle::new(*point, radius, colour(line.contender).filled()));
-            chart.draw_series(dots)?;
+            chart.draw_series(line.points.iter().map(|point| marker(*point, line.contender, line.thin)))?;
         }
         Ok(())
     }
@@ -281,7 +296,7 @@ impl Picture {
             let colour = colour(contender);
             let width = 2 + u32::from(contender.is_ours());
             area.draw(&PathElement::new(vec![(6, y), (34, y)], colour.stroke_width(width)))?;
-            area.draw(&Circle::new((20, y), 4, colour.filled()))?;
+            area.draw(&marker((20, y), contender, false))?;
             area.draw(&Text::new(contender.title(), (42, y - 6), (FONT, 13).into_font()))?;
             y += 24;
         }

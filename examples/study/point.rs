@@ -72,7 +72,7 @@ pub(crate) struct Point {
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { mode, contender, subscribers, fraction, batch, payload } = self;
-        write!(f, "{mode} {contender}: {subscribers} readers of {fraction}, batches of {batch}, {payload} bytes")
+        write!(f, "{mode} {contender}, subscribers {subscribers}, match {fraction}, batch {batch}, payload {payload}")
     }
 }
 

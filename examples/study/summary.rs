@@ -1,43 +1,58 @@
-//! The table that ends a run: where there were most readers, and what each contender made of it.
+//! The tables that sum a run up: where there were most readers, and what each contender made of it.
 //! Everything else is in the sheet and the plots.
 
 use std::fmt::Write;
+use std::path::Path;
+use std::{fs, io};
 
-use crate::plots::{count, part, short, time};
+use crate::plots::{count, crowd, part, short, time};
 use crate::point::Mode;
 use crate::sheet::Row;
 
-/// One table for each mode and fraction, at the largest number of readers and the first batch and payload.
+/// Puts the tables in a file, which is never seen half written.
+pub(crate) fn write(rows: &[Row], directory: &Path) -> io::Result<()> {
+    let unfinished = directory.join("summary.txt.new");
+    fs::write(&unfinished, table(rows).trim_start())?;
+    fs::rename(unfinished, directory.join("summary.txt"))
+}
+
+/// One table for each mode and fraction, at the first batch and payload.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = String::new();
     let Some(first) = rows.first() else { return text };
-    let subscribers = rows.iter().map(|row| row.point.subscribers).max().unwrap_or(0);
-    let chosen: Vec<&Row> = rows
-        .iter()
-        .filter(|row| {
-            let (point, first) = (&row.point, &first.point);
-            point.subscribers == subscribers && point.batch == first.batch && point.payload == first.payload
-        })
-        .collect();
-    let mut fractions: Vec<f64> = chosen.iter().map(|row| row.point.fraction).collect();
+    let mut fractions: Vec<f64> = rows.iter().map(|row| row.point.fraction).collect();
     fractions.sort_by(|a, b| b.total_cmp(a));
     fractions.dedup();
     for mode in Mode::ALL {
         for &fraction in &fractions {
-            let rows: Vec<_> = chosen
+            let rows: Vec<&Row> = rows
                 .iter()
-                .filter(|row| row.point.mode == mode && row.point.fraction.total_cmp(&fraction).is_eq())
+                .filter(|row| {
+                    let (point, first) = (&row.point, &first.point);
+                    point.mode == mode
+                        && point.fraction.total_cmp(&fraction).is_eq()
+                        && point.batch == first.batch
+                        && point.payload == first.payload
+                })
                 .collect();
-            if rows.is_empty() {
-                continue;
+            if let Some(subscribers) = largest(&rows) {
+                let rows: Vec<&Row> = rows.into_iter().filter(|row| row.point.subscribers == subscribers).collect();
+                let title = format!("{}, each asking for {}", crowd(subscribers.to_string()), part(fraction));
+                section(&mut text, mode, &title, &rows);
             }
-            section(&mut text, mode, &format!("{subscribers} readers, each asking for {}", part(fraction)), &rows);
         }
     }
     text
 }
 
-fn section(text: &mut String, mode: Mode, title: &str, rows: &[&&Row]) {
+/// The largest number of readers that as many contenders were measured at as at any: an interrupted run may not have
+/// come to all of them at its last.
+fn largest(rows: &[&Row]) -> Option<usize> {
+    let measured = |subscribers: usize| rows.iter().filter(|row| row.point.subscribers == subscribers).count();
+    rows.iter().map(|row| row.point.subscribers).max_by_key(|&subscribers| (measured(subscribers), subscribers))
+}
+
+fn section(text: &mut String, mode: Mode, title: &str, rows: &[&Row]) {
     let mut line = |line: String| text.write_str(&line).expect("a string takes everything");
     line(format!("\n{}: {title}\n", mode.title()));
     line(format!(
