@@ -17,4 +17,4 @@ mod walk;
 
 pub(crate) use node::{Hits, Links, Node, by_id};
 pub(crate) use table::{Interest, NodeTerm, node_terms};
-pub(crate) use walk::{Linked, Matching, Stretch, collect};
+pub(crate) use walk::{Collected, LastRun, Linked, Matching, Stretch, collect, last_run};

@@ -80,6 +80,31 @@ impl Collected {
     }
 }
 
+/// The run that a node's chain ends with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastRun {
+    pub(crate) start: Position,
+    /// From here on its batches match whole.
+    pub(crate) whole: Position,
+    /// One past the last match before the run, or zero.
+    pub(crate) before: Position,
+}
+
+/// The run that ends at the match before `last`, if that is in reach.
+#[inline]
+pub(crate) fn last_run<T: Linked, L>(
+    directory: &Directory<T>,
+    node: &Node<L>,
+    last: Position,
+    oldest: Position,
+) -> Option<LastRun> {
+    let position = Position(last.0.checked_sub(1)?);
+    let slot = if position < oldest { None } else { directory.get(position) };
+    let link = slot?.links().find(node.id)?;
+    let (start, whole) = link.run(last);
+    Some(LastRun { start, whole, before: link.before })
+}
+
 /// Collects the matches in `from..end`. `lasts` gives, for each node, what [`Chain::last`](super::Chain::last) said
 /// before `directory` was taken; everything from `oldest` on must be found there.
 ///
@@ -96,9 +121,8 @@ pub(crate) fn collect<'a, T: Linked, L: 'a>(
     for (node, last) in lasts {
         let mut past = last;
         while past > from {
-            let position = Position(past.0 - 1);
-            let link = if position < oldest { None } else { directory.get(position) };
-            let Some(link) = link.and_then(|slot| slot.links().find(node.id)) else {
+            let Some(LastRun { start, whole, before }) = last_run(directory, node, past, oldest) else {
+                let position = Position(past.0 - 1);
                 // Evicted: that it matched is all there is to know, and what lies before it is lost as well. It may lie
                 // beyond the window, if that was long ago; then all of the window is evicted, and its last batch
                 // stands for whatever was lost.
@@ -106,10 +130,9 @@ pub(crate) fn collect<'a, T: Linked, L: 'a>(
                 collected.push(position.min(last), past, Matching::Linked);
                 break;
             };
-            let (run, whole) = link.run(past);
             collected.push(whole.max(from), past, Matching::Whole);
-            collected.push(run.max(from), whole, Matching::Linked);
-            past = link.before;
+            collected.push(start.max(from), whole, Matching::Linked);
+            past = before;
         }
     }
     if collected.stretches.len() > 1 {

@@ -42,14 +42,14 @@ impl<T> Directory<T> {
 
     /// The segment that would hold a position, if it is not older than all of them.
     #[inline]
-    pub(crate) fn segment(&self, position: Position) -> Option<&Segment<T>> {
+    pub(crate) fn segment(&self, position: Position) -> Option<&Arc<Segment<T>>> {
         // Most reads are near the end.
         let (base, last) = self.segments.back()?;
         if *base <= position {
             return Some(last);
         }
         let after = self.segments.partition_point(|(base, _)| *base <= position);
-        self.segments.get(after.checked_sub(1)?).map(|(_, segment)| &**segment)
+        self.segments.get(after.checked_sub(1)?).map(|(_, segment)| segment)
     }
 
     /// The slots at the beginning of a run, as far as they lie in one segment.
@@ -57,21 +57,20 @@ impl<T> Directory<T> {
     /// `at` is where the last call found its segment, if there was one: the next is looked for after it.
     #[inline]
     pub(crate) fn slots(&self, at: &mut usize, run: Run) -> &[Slot<T>] {
-        let base = |at: usize| self.segments.get(at).map(|(base, _)| *base);
-        let follows = |at: usize| base(at) == Some(run.start);
-        let found = if *at > 0 && follows(*at) {
-            *at
-        } else {
-            match self.segments.partition_point(|(base, _)| *base <= run.start).checked_sub(1) {
-                Some(found) => found,
-                None => return &[],
+        let found = match self.segments.get(*at) {
+            Some((base, segment)) if *at > 0 && *base == run.start => segment,
+            _ => {
+                *at = self.segments.partition_point(|(base, _)| *base <= run.start).saturating_sub(1);
+                match self.segments.get(*at) {
+                    Some((_, segment)) => segment,
+                    None => return &[],
+                }
             }
         };
-        *at = found + 1;
-        let Some((_, segment)) = self.segments.get(found) else { return &[] };
+        *at += 1;
         // A segment may have been closed before it was full: what follows is in the next one.
-        let end = base(*at).map_or(run.end, |next| run.end.min(next));
-        segment.slots(Run { end, ..run })
+        let end = self.segments.get(*at).map_or(run.end, |(next, _)| run.end.min(*next));
+        found.slots(Run { end, ..run })
     }
 
     /// The value at a position, if its segment is here and it has been written.

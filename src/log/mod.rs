@@ -28,7 +28,6 @@ use std::sync::Arc;
 use crate::position::Position;
 use crate::sync::Mutex;
 use frontier::Frontier;
-#[cfg(test)]
 pub(crate) use segment::Segment;
 
 /// The readers' side of the log. The writer's side is the [`Appender`].

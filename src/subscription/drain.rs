@@ -112,9 +112,9 @@ impl<'s, P> Drain<'s, P> {
         DrainIter {
             directory: self.directory.as_deref(),
             segment: 0,
-            given: &[],
-            slots: [].iter(),
-            whole: true,
+            whole: &[],
+            at: 0,
+            part: &[],
             end: self.end,
             yielded: &mut self.yielded,
             tally: &mut self.tally,
@@ -184,11 +184,12 @@ pub struct DrainIter<'w, P> {
     directory: Option<&'w Directory<Record<P>>>,
     /// Where in the directory the slots were found.
     segment: usize,
-    /// A part of the reader's current run that lies in one segment, and what is left of it.
-    given: &'w [Slot<Record<P>>],
-    slots: std::slice::Iter<'w, Slot<Record<P>>>,
-    /// Whether all of these batches is given. Then they are passed together, when the iterator moves on.
-    whole: bool,
+    /// What of the reader's current run lies in one segment, if all of it is given, and how much of it is behind. It
+    /// is passed together, when the iterator moves on.
+    whole: &'w [Slot<Record<P>>],
+    at: usize,
+    /// What is left of it, if it may not be given whole.
+    part: &'w [Slot<Record<P>>],
     end: Position,
     yielded: &'w mut usize,
     tally: &'w mut Tally,
@@ -206,18 +207,29 @@ fn settle<P>(subscription: &mut Subscription<P>, tally: &mut Tally, yielded: &[S
     }
 }
 
-/// The next slots of a window, and whether their batches are given whole. None means that it is over.
+/// What an iterator goes on with.
+enum Next<'w, P> {
+    Whole(&'w [Slot<Record<P>>]),
+    Part(&'w [Slot<Record<P>>]),
+}
+
+/// Passes what was yielded, and moves on; `segment` is where in the directory. None means that the window is over.
+#[inline(never)]
 fn refill<'w, P>(
     subscription: &mut Subscription<P>,
+    tally: &mut Tally,
     directory: &'w Directory<Record<P>>,
-    segment: &mut usize,
+    yielded: &[Slot<Record<P>>],
+    mut segment: usize,
     end: Position,
-) -> Option<(&'w [Slot<Record<P>>], bool)> {
+) -> Option<(Next<'w, P>, usize)> {
+    settle(subscription, tally, yielded);
     let Subscription { reader, core, station, sieve, .. } = subscription;
     let run = reader.next_in_window(&core.log, station, end)?;
-    let slots = directory.slots(segment, run);
+    let slots = directory.slots(&mut segment, run);
     let whole = reader.matching() == Matching::Whole && !sieve.is_fine();
-    (!slots.is_empty()).then_some((slots, whole))
+    let next = if whole { Next::Whole(slots) } else { Next::Part(slots) };
+    (!slots.is_empty()).then_some((next, segment))
 }
 
 /// The next batch of a reader that may not be given all of it. It is passed here, unless a judge panics.
@@ -249,17 +261,17 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
     #[inline]
     fn next(&mut self) -> Option<DeliveryRef<'w, P>> {
         loop {
-            if let Some(slot) = self.slots.as_slice().first() {
+            if let Some(slot) = self.whole.get(self.at) {
                 let batch = slot.get()?;
-                // The slot is behind the iterator when its batch has been passed: a judge that panics leaves both in
-                // place.
-                if self.whole {
-                    self.slots.next();
-                    *self.yielded = self.given.len() - self.slots.len();
-                    return Some(DeliveryRef { batch, selection: Selection::All });
-                }
+                self.at += 1;
+                *self.yielded = self.at;
+                return Some(DeliveryRef { batch, selection: Selection::All });
+            }
+            if let Some((slot, rest)) = self.part.split_first() {
+                let batch = slot.get()?;
                 let selection = next_part(self.subscription, self.tally, batch);
-                self.slots.next();
+                // Behind only when its batch has been passed: a judge that panics leaves both in place.
+                self.part = rest;
                 match selection {
                     Some(selection) => return Some(DeliveryRef { batch, selection }),
                     None => continue,
@@ -267,16 +279,15 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
             }
             // Over for good: what a reader learned beyond the end of its window is not to be read from it.
             let directory = self.directory.filter(|_| !*self.dry)?;
-            let yielded = self.given.get(..std::mem::take(self.yielded)).unwrap_or_default();
-            settle(self.subscription, self.tally, yielded);
-            let mut segment = self.segment;
-            let refilled = refill(self.subscription, directory, &mut segment, self.end);
-            self.segment = segment;
-            (self.given, self.whole) = refilled.unwrap_or((&[], true));
-            self.slots = self.given.iter();
-            if self.given.is_empty() {
-                *self.dry = true;
-                return None;
+            let next = refill(self.subscription, self.tally, directory, self.whole, self.segment, self.end);
+            (self.whole, self.at, *self.yielded) = (&[], 0, 0);
+            match next {
+                Some((Next::Whole(slots), segment)) => (self.whole, self.segment) = (slots, segment),
+                Some((Next::Part(slots), segment)) => (self.part, self.segment) = (slots, segment),
+                None => {
+                    *self.dry = true;
+                    return None;
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ mod recv;
 mod sieve;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 pub use drain::{Drain, DrainIter};
 pub use handle::SubscriptionHandle;
@@ -25,8 +25,9 @@ use crate::error::{Lagged, RecvError};
 use crate::event::Event;
 use crate::filter::Filter;
 use crate::gate::GateState;
-use crate::log::End;
+use crate::log::{End, Segment};
 use crate::position::Position;
+use crate::record::Record;
 use crate::request::{LagPolicy, Request, Scope, Term};
 use crate::shared::Station;
 use crate::stats::{SubscriptionId, SubscriptionStats};
@@ -111,6 +112,8 @@ pub struct Subscription<P> {
     reader: Reader,
     stand: Stand,
     sieve: Sieve<P>,
+    /// Where the last owned delivery came from. It keeps no batch in memory, and saves the next one the directory.
+    segment: Weak<Segment<Record<P>>>,
     /// What the gate said when it was last minded.
     seen: GateState,
     /// Up to here everything has been passed.
@@ -167,6 +170,7 @@ impl<P> Subscription<P> {
             reader,
             stand,
             sieve: Sieve::new(filter, request.principal, grant, request.predicate),
+            segment: Weak::new(),
             seen: GateState::OPEN,
             passed: token.place(),
             epoch: token.epoch(),

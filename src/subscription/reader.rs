@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::interest::{Matching, Stretch, collect};
+use crate::interest::{Collected, LastRun, Matching, Stretch, collect, last_run};
 use crate::log::{Directory, Log};
 use crate::position::{Position, Run};
 use crate::record::Record;
-use crate::shared::{Node, Station};
+use crate::shared::{Node, POLLED, Station};
 use crate::wait::look_again;
 
 /// What a reader finds when it looks.
@@ -153,6 +153,11 @@ impl Reader {
         known.then_some(self.run.start)
     }
 
+    /// Whether nothing is known to follow the batch at `position` without a gap.
+    pub(super) fn is_last_known(&self, position: Position) -> bool {
+        position.next() >= self.run.end
+    }
+
     /// What is known of the events in the current run.
     #[inline]
     pub(super) fn matching(&self) -> Matching {
@@ -197,20 +202,46 @@ impl Reader {
         if station.is_named() {
             return self.learn_from_news(log, station, end, stash);
         }
-        if let [node] = &**nodes {
-            let last = node.chain.last();
-            if last <= from {
-                self.known = end;
-                return log.oldest();
-            }
-            return self.walk(log, std::iter::once((node, last)), end, stash);
-        }
-        let lasts: SmallVec<[Position; 8]> = nodes.iter().map(|node| node.chain.last()).collect();
-        if lasts.iter().all(|last| *last <= from) {
+        let mut news = nodes.iter().map(|node| (node, node.chain.last())).filter(|(_, last)| *last > from);
+        let Some((node, last)) = news.next() else {
             self.known = end;
             return log.oldest();
+        };
+        let Some(second) = news.next() else {
+            return self.learn_from_one(log, node, last, end, stash);
+        };
+        let lasts: SmallVec<[_; POLLED]> = [(node, last), second].into_iter().chain(news).collect();
+        self.walk(log, lasts.into_iter(), end, stash)
+    }
+
+    /// The same if one node alone has news. Mostly they are one run, which the first link tells of.
+    fn learn_from_one<P>(
+        &mut self,
+        log: &Log<Record<P>>,
+        node: &Arc<Node>,
+        last: Position,
+        end: Position,
+        stash: &mut Stash<P>,
+    ) -> Position {
+        let directory = stash.insert(log.directory());
+        let oldest = log.oldest();
+        let from = self.known;
+        match last_run(directory, node, last, oldest) {
+            Some(LastRun { start, whole, before }) if start <= from || before <= from => {
+                let stop = last.min(end);
+                let whole = whole.clamp(from, stop.max(from));
+                for (start, end, matching) in
+                    [(start.max(from), whole, Matching::Linked), (whole.max(start), stop, Matching::Whole)]
+                {
+                    if start < end {
+                        self.append(Stretch { run: Run { start, end }, matching });
+                    }
+                }
+                self.known = end;
+            }
+            _ => self.keep(collect(std::iter::once((node, last)), directory, oldest, from, end)),
         }
-        self.walk(log, nodes.iter().zip(lasts), end, stash)
+        oldest
     }
 
     /// The same for a reader of many nodes: only those that were hit are looked at.
@@ -266,12 +297,15 @@ impl Reader {
     ) -> Position {
         let directory = stash.insert(log.directory());
         let oldest = log.oldest();
-        let collected = collect(lasts, directory, oldest, self.known, end);
+        self.keep(collect(lasts, directory, oldest, self.known, end));
+        oldest
+    }
+
+    fn keep(&mut self, collected: Collected) {
         self.known = collected.through;
         for stretch in collected.stretches {
             self.append(stretch);
         }
-        oldest
     }
 
     #[inline]

@@ -12,10 +12,11 @@ use crossbeam_channel::Receiver;
 
 use super::reader::Located;
 use super::{Ended, Stand, Subscription};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Selection};
 use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
+use crate::interest::Matching;
 use crate::position::Position;
-use crate::record::Record;
+use crate::record::Published;
 use crate::shared::Tally;
 use crate::sync::{current, park, park_timeout};
 use crate::wait::{Signal, look_again};
@@ -89,8 +90,17 @@ impl<P> Subscription<P> {
     /// # Panics
     ///
     /// As [`recv`](Self::recv).
+    #[inline]
     pub fn try_recv(&mut self) -> Result<Delivery<P>, TryRecvError> {
-        if let Some(delivery) = self.next_now()? {
+        match self.next_known() {
+            Some(delivery) => Ok(delivery),
+            None => self.try_recv_looked_for(),
+        }
+    }
+
+    #[inline(never)]
+    fn try_recv_looked_for(&mut self) -> Result<Delivery<P>, TryRecvError> {
+        if let Some(delivery) = self.next_looked_for()? {
             return Ok(delivery);
         }
         if self.station.has_doorbell() {
@@ -263,39 +273,59 @@ impl<P> Subscription<P> {
         }
     }
 
-    /// The next delivery, if the reader knows where it is and nothing else has a say. Most are read so.
+    /// The next delivery, if the reader knows where it is and nothing else has a say. Most are read so: no lock is
+    /// taken, and the segment is held for as long as the batch is taken out of it.
     ///
     /// The end that was loaded when the reader learned of the batch is older than the gate that is loaded here.
     #[inline]
     fn next_known(&mut self) -> Option<Delivery<P>> {
-        if !matches!(self.ended, Ended::Not)
-            || self.station.owner.gate.state() != self.seen
-            || self.sieve.expiry().is_some()
-            || self.sieve.is_fine()
-        {
+        if !matches!(self.ended, Ended::Not) || !self.sieve.is_plain() {
             return None;
         }
-        let nodes = &self.station.owner.nodes;
+        if self.station.owner.gate.state() != self.seen {
+            return None;
+        }
         let position = self.reader.next_known()?;
-        let matching = self.reader.matching();
-        let delivery = self.core.log.read(position, |record| {
-            let selection = self.sieve.select(record, nodes, matching)?.into_owned();
-            Some(Delivery { batch: Arc::clone(record), selection })
-        })??;
-        self.pass(position, &delivery);
-        Some(delivery)
+        if self.reader.matching() != Matching::Whole {
+            return self.next_known_part(position);
+        }
+        let segment = self.segment.upgrade()?;
+        let batch = Arc::clone(segment.get(position)?);
+        // It may be the last to hold what was evicted meanwhile: it goes before the batch is passed.
+        drop(segment);
+        if position < self.core.log.oldest() {
+            return None;
+        }
+        self.pass(position, &batch, batch.events.len());
+        Some(Delivery { batch, selection: Selection::All })
+    }
+
+    /// The same where links tell what of the batch was asked for.
+    #[inline(never)]
+    fn next_known_part(&mut self, position: Position) -> Option<Delivery<P>> {
+        let segment = self.segment.upgrade()?;
+        let record = segment.get(position)?;
+        let selection = self.sieve.select(record, &self.station.owner.nodes, self.reader.matching())?.into_owned();
+        let batch = Arc::clone(record);
+        drop(segment);
+        if position < self.core.log.oldest() {
+            return None;
+        }
+        self.pass(position, &batch, selection.len(batch.events.len()));
+        Some(Delivery { batch, selection })
     }
 
     /// Counts a delivery as read.
     #[inline]
-    fn pass(&mut self, position: Position, delivery: &Delivery<P>) {
+    fn pass(&mut self, position: Position, batch: &Published<P>, events: usize) {
         self.reader.pass(position);
-        self.passed = delivery.batch.place.next();
+        self.passed = batch.place.next();
         let meters = &self.station.owner.meters;
         meters.set_cursor(position.next());
-        meters.add(Tally { batches: 1, events: delivery.len() as u64 });
+        meters.add(Tally { batches: 1, events: events as u64 });
     }
 
+    #[inline(never)]
     fn next_looked_for(&mut self) -> Result<Option<Delivery<P>>, RecvError> {
         loop {
             let (latest, end) = self.look()?;
@@ -316,15 +346,19 @@ impl<P> Subscription<P> {
                 Located::At(position) => {
                     let matching = self.reader.matching();
                     let nodes = &self.station.owner.nodes;
-                    let select = |record: &Record<P>| {
+                    // The directory may be the last to hold what was evicted: it goes before the batch is passed.
+                    let directory = stash.unwrap_or_else(|| self.core.log.directory());
+                    let segment = directory.segment(position).filter(|_| self.core.log.oldest() <= position);
+                    let found = segment.and_then(|segment| segment.get(position)).map(|record| {
                         let selection = self.sieve.select(record, nodes, matching)?.into_owned();
                         Some(Delivery { batch: Arc::clone(record), selection })
-                    };
-                    // The directory may be the last to hold what was evicted: it goes before the batch is passed.
-                    let found = match stash.filter(|_| self.core.log.oldest() <= position) {
-                        Some(directory) => directory.get(position).map(select),
-                        None => self.core.log.read(position, select),
-                    };
+                    });
+                    if let Some(segment) = segment
+                        && !self.reader.is_last_known(position)
+                    {
+                        self.segment = Arc::downgrade(segment);
+                    }
+                    drop(directory);
                     // Evicted since it was located: look again.
                     let Some(mut found) = found else { continue };
                     if self.sieve.is_fine() {
@@ -338,7 +372,7 @@ impl<P> Subscription<P> {
                         self.reader.pass(position);
                         continue;
                     };
-                    self.pass(position, &delivery);
+                    self.pass(position, &delivery.batch, delivery.len());
                     return Ok(Some(delivery));
                 }
             }

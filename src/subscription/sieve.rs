@@ -40,6 +40,8 @@ pub(super) struct Sieve<P> {
     predicate: Option<Predicate<P>>,
     /// Whether anything but terms and scope has a say.
     fine: bool,
+    /// Whether neither that nor the clock has.
+    plain: bool,
 }
 
 /// Apart, so that a subscription nobody has to ask about is small.
@@ -57,7 +59,7 @@ impl<P> Sieve<P> {
     ) -> Self {
         let nobody = grant.is_none() && principal == Principal::anonymous();
         let access = (!nobody).then(|| Box::new(Access { principal, grant: None }));
-        let mut sieve = Self { filter, access, predicate, fine: false };
+        let mut sieve = Self { filter, access, predicate, fine: false, plain: false };
         sieve.set_grant(grant);
         sieve
     }
@@ -83,6 +85,7 @@ impl<P> Sieve<P> {
         if let Some(access) = &mut self.access {
             access.grant = grant;
         }
+        self.plain = !self.fine && self.expiry().is_none();
     }
 
     /// The events that match terms and scope: by the slot's links, or one by one if those do not know the nodes.
@@ -113,6 +116,12 @@ impl<P> Sieve<P> {
     #[inline]
     pub(super) fn is_fine(&self) -> bool {
         self.fine
+    }
+
+    /// Whether an event that matches terms and scope is delivered, at any time.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// What is left of a selection after types, grant, hook and predicate. Foreign code runs, so no lock may be held.
