@@ -11,12 +11,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Text that is cloned far more often than it is made: a literal, or a shared allocation.
 #[derive(Clone)]
-enum Text {
+pub(crate) enum Text {
     Static(&'static str),
     Shared(Arc<str>),
 }
 
 impl Text {
+    #[inline]
     fn as_str(&self) -> &str {
         match self {
             Self::Static(text) => text,
@@ -38,11 +39,13 @@ macro_rules! name {
             }
 
             /// The name as text.
+            #[inline]
             pub fn as_str(&self) -> &str {
                 self.0.as_str()
             }
 
             /// Whether the name has no characters.
+            #[inline]
             pub fn is_empty(&self) -> bool {
                 self.as_str().is_empty()
             }
@@ -91,6 +94,7 @@ macro_rules! name {
         }
 
         impl PartialEq for $name {
+            #[inline]
             fn eq(&self, other: &Self) -> bool {
                 self.as_str() == other.as_str()
             }
@@ -191,7 +195,21 @@ name! {
     Namespace
 }
 
+impl Topic {
+    /// The name as it is held.
+    #[inline]
+    pub(crate) fn text(&self) -> &Text {
+        &self.0
+    }
+}
+
 impl Namespace {
+    /// The name as it is held.
+    #[inline]
+    pub(crate) fn text(&self) -> &Text {
+        &self.0
+    }
+
     /// The absence of a namespace: it is the empty name, and passes every namespace scope.
     pub const NONE: Self = Self::from_static("");
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::filter::Filter;
 use crate::gate::Gate;
 use crate::interest;
 use crate::position::Position;
@@ -53,6 +54,7 @@ impl Lists {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) id: u64,
+    pub(crate) filter: Arc<Filter>,
     pub(crate) gate: Gate,
     pub(crate) begin: Begin,
     pub(crate) meters: Meters,

@@ -231,10 +231,11 @@ impl<X> WaitList<X> {
         self.occupied.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there is anybody to take. A fence must stand between what was made visible and this.
+    /// Whether there is anybody to take. What they wait for must have been made visible with a
+    /// [fence](crate::sync::store_and_fence), whose partner this load is.
     #[inline]
     pub(crate) fn is_occupied(&self) -> bool {
-        self.occupied.load(Ordering::Relaxed)
+        self.occupied.load(Ordering::SeqCst)
     }
 
     /// Takes all seats, in O(1): their marks are cleared when they are woken.

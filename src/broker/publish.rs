@@ -10,10 +10,10 @@ use crate::event::Event;
 #[cfg(feature = "json")]
 use crate::frame::FrameCache;
 use crate::gate::Ending;
-use crate::interest::Interest;
+use crate::interest::Hit;
 use crate::log::{Cost, Garbage};
 use crate::record::{Published, Record};
-use crate::shared::{Lists, Shared, Station};
+use crate::shared::{Node, Shared, Station};
 use crate::token::{Epoch, Place};
 use crate::wait::{Taken, look_again};
 
@@ -71,7 +71,7 @@ impl<P> Core<P> {
     fn append(&self, state: &mut State<P>, index: u64, events: Vec<Event<P>>, bytes: u64, after: &mut After<P>) {
         let count = events.len() as u64;
         let cost = Cost { batches: 1, events: count, bytes };
-        let State { appender, interest, counters, .. } = state;
+        let State { appender, interest, counters, pending, next_place, floor, .. } = state;
         let watched = self.hooks.observer.is_some() || interest.notes_evicted(appender.oldest());
         after.evicted = appender.make_room(cost, watched, |position, record| {
             interest.note_evicted(position, &record.events);
@@ -80,28 +80,28 @@ impl<P> Core<P> {
         counters.evicted += after.evicted;
 
         let position = appender.end();
-        let links = interest.link(position, &events);
-        let place = if state.next_place.index == index { state.next_place } else { Place::before(index) };
+        let Hit { links, nodes } = interest.link(position, &events);
+        let place = if next_place.index == index { *next_place } else { Place::before(index) };
         let record = Arc::new(Published {
             place,
             events,
             events_before: appender.events(),
             links,
-            after: state.next_place,
+            after: *next_place,
             bytes,
             epoch: state.epoch,
             #[cfg(feature = "json")]
             frames: FrameCache::new(),
         });
         appender.write(&self.log, record, cost, &mut after.garbage);
-        interest.extend(position);
+        Hit::extend(&nodes, position);
 
-        state.next_place = place.next();
-        state.floor = Floor::AtLeast(index);
-        if !state.pending.is_empty() {
+        *next_place = place.next();
+        *floor = Floor::AtLeast(index);
+        if !pending.is_empty() {
             // Whoever waits for this place or a lower one begins here.
-            let later = state.pending.split_off(&state.next_place);
-            for station in std::mem::replace(&mut state.pending, later).into_values().flatten() {
+            let later = pending.split_off(next_place);
+            for station in std::mem::replace(pending, later).into_values().flatten() {
                 station.owner.begin.set(position);
                 after.taken.push(station);
             }
@@ -109,15 +109,15 @@ impl<P> Core<P> {
         if state.named_readers > 0 {
             // A reader that sees the new end must have been told which nodes to look at.
             look_again();
-            name(interest, &mut after.taken);
+            name(&nodes, &mut after.taken);
         }
         self.log.set_latest_index(index);
         appender.reveal(&self.log);
         if state.named_readers > 0 {
             // A reader that enrolled meanwhile has looked at the nodes, but may not have seen the end.
-            name(interest, &mut after.taken);
+            name(&nodes, &mut after.taken);
         }
-        let parked = interest.hit_nodes().map(|node| &node.lists.parked);
+        let parked = nodes.iter().map(|node| &node.lists.parked);
         for list in std::iter::once(&self.everyone).chain(parked) {
             if list.is_occupied() {
                 list.take(&mut after.taken);
@@ -203,8 +203,8 @@ impl<P> Core<P> {
 }
 
 /// Tells the readers of many nodes which were hit.
-fn name(interest: &Interest<Lists>, taken: &mut Taken<Shared>) {
-    for list in interest.hit_nodes().filter_map(|node| node.lists.named_if_any()) {
+fn name(nodes: &[&Node], taken: &mut Taken<Shared>) {
+    for list in nodes.iter().filter_map(|node| node.lists.named_if_any()) {
         if list.is_occupied() {
             list.name(taken);
         }

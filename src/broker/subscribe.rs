@@ -96,7 +96,7 @@ impl<P> Core<P> {
     #[expect(clippy::too_many_arguments, reason = "one call, split off to keep `open` on a screen")]
     fn enter(
         state: &mut State<P>,
-        filter: &Filter,
+        filter: &Arc<Filter>,
         request: &Request<P>,
         grant: Option<&Grant>,
         mut nodes: Vec<Arc<Node>>,
@@ -116,6 +116,7 @@ impl<P> Core<P> {
         });
         let shared = Shared {
             id: state.next_id,
+            filter: Arc::clone(filter),
             gate: Gate::new(),
             begin: Begin::new(),
             meters,
@@ -221,7 +222,7 @@ struct Joined<'a, P> {
 impl<P> Joined<'_, P> {
     fn join(&mut self, state: &mut State<P>, terms: &[NodeTerm]) {
         let end = state.appender.end();
-        self.nodes.extend(terms.iter().map(|term| state.interest.join(term.clone(), end)));
+        self.nodes.extend(terms.iter().map(|term| state.interest.join(term, end)));
     }
 
     fn keep(&mut self) -> Vec<Arc<Node>> {

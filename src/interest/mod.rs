@@ -11,10 +11,11 @@
 //!   first, then node positions, misses nothing below that end, and skips what lies beyond it;
 //! - node ids are never reused, so a link of a node that is gone leads nobody astray.
 
+mod names;
 mod node;
 mod table;
 mod walk;
 
 pub(crate) use node::{Hits, Links, Node, by_id};
-pub(crate) use table::{Interest, NodeTerm, node_terms};
+pub(crate) use table::{Hit, Interest, NodeTerm, node_terms};
 pub(crate) use walk::{Collected, LastRun, Linked, Matching, Stretch, collect, last_run};

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::names::Names;
 use crate::event::Event;
+use crate::filter::Filter;
+use crate::name::Key;
 use crate::position::Position;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The name of a node. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +68,8 @@ impl Chain {
     /// What a match at `position` will store: the streaks it ends, and one past the last match before them.
     ///
     /// [`extend`](Self::extend) must follow, once it is stored.
-    pub(super) fn link(&self, position: Position, whole: bool) -> (Streaks, Position) {
+    #[inline]
+    fn link(&self, position: Position, whole: bool) -> (Streaks, Position) {
         // Relaxed: nobody but the holder of the broker's lock looks at these.
         let word = self.streaks.load(Ordering::Relaxed);
         let last = self.last.get();
@@ -98,6 +102,68 @@ impl Streaks {
     }
 }
 
+/// The namespaces that a node takes events of.
+#[derive(Clone, Debug)]
+pub(super) enum Side {
+    /// All, and none.
+    Any,
+    /// Events without a namespace alone.
+    None,
+    /// The one of this number; under an exact key also events without a namespace.
+    One(u32),
+    /// All that the filter's scope admits.
+    Scope(Arc<Filter>),
+}
+
+impl Side {
+    /// The number that stands for any namespace, and the one for none; see [`Names`].
+    pub(super) const ANY: u32 = Names::ANY;
+    pub(super) const NONE: u32 = 1;
+
+    /// The number that it is looked for under.
+    pub(super) fn number(&self) -> u32 {
+        match self {
+            Self::Any | Self::Scope(_) => Self::ANY,
+            Self::None => Self::NONE,
+            Self::One(number) => *number,
+        }
+    }
+}
+
+/// What a node stands for: a term, and the namespaces of one scope.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    /// The topic's number, or [`Names::ANY`].
+    pub(super) topic: u32,
+    pub(super) side: Side,
+    pub(super) key: Option<Key>,
+}
+
+impl PartialEq for Subject {
+    fn eq(&self, other: &Self) -> bool {
+        let side = match (&self.side, &other.side) {
+            (Side::Scope(one), Side::Scope(other)) => one.scope() == other.scope(),
+            (Side::Scope(_), _) | (_, Side::Scope(_)) => false,
+            (one, other) => one.number() == other.number(),
+        };
+        side && self.topic == other.topic && self.key == other.key
+    }
+}
+
+impl Subject {
+    /// Whether an event that was looked for under these numbers, and by this key, is a match: hashes may collide.
+    #[inline]
+    pub(super) fn is<P>(&self, event: &Event<P>, side: u32, topic: u32, key: Option<&Key>) -> bool {
+        let admits = match &self.side {
+            Side::Any => side == Side::ANY,
+            Side::None => side == Side::NONE,
+            Side::One(number) => side == *number || side == Side::NONE && self.key.is_some(),
+            Side::Scope(filter) => side == Side::ANY && filter.scope().admits(event.namespace()),
+        };
+        admits && self.topic == topic && self.key.as_ref() == key
+    }
+}
+
 /// One distinct term. `L` are the lists of whoever waits for it.
 #[derive(Debug)]
 pub(crate) struct Node<L> {
@@ -105,17 +171,49 @@ pub(crate) struct Node<L> {
     pub(super) since: Position,
     pub(crate) chain: Chain,
     evicted: AtomicPast,
-    pub(super) term: super::NodeTerm,
+    subscriptions: Subscriptions,
+    pub(super) subject: Subject,
     pub(crate) lists: L,
 }
 
+/// How many there are; only the holder of the broker's lock looks.
+#[derive(Debug)]
+struct Subscriptions(AtomicU32);
+
 impl<L: Default> Node<L> {
-    pub(super) fn new(id: NodeId, since: Position, term: super::NodeTerm) -> Self {
-        Self { id, since, chain: Chain::new(), evicted: AtomicPast::new(), term, lists: L::default() }
+    /// A node with one subscription.
+    pub(super) fn new(id: NodeId, since: Position, subject: Subject) -> Self {
+        Self {
+            id,
+            since,
+            chain: Chain::new(),
+            evicted: AtomicPast::new(),
+            subscriptions: Subscriptions(AtomicU32::new(1)),
+            subject,
+            lists: L::default(),
+        }
     }
 }
 
 impl<L> Node<L> {
+    // Relaxed: under the broker's lock.
+
+    pub(super) fn add_subscription(&self) {
+        self.subscriptions.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many are left.
+    pub(super) fn remove_subscription(&self) -> u32 {
+        self.subscriptions.0.fetch_sub(1, Ordering::Relaxed) - 1
+    }
+
+    /// The link that a match of these events at `position` will store.
+    #[inline]
+    pub(super) fn link(&self, position: Position, events: u64) -> Link {
+        let (streaks, before) = self.chain.link(position, events == Link::ALL);
+        Link { node: self.id, before, events, streaks }
+    }
+
     /// The position that the chain is complete from.
     pub(crate) fn since(&self) -> Position {
         self.since
@@ -126,11 +224,6 @@ impl<L> Node<L> {
     /// It tells what a chain cannot: matches published before there was a node to link them to.
     pub(crate) fn evicted(&self) -> Position {
         self.evicted.get()
-    }
-
-    /// Whether an event is a match. The chain knows it already for all that was published since the node is there.
-    pub(crate) fn matches<P>(&self, event: &Event<P>) -> bool {
-        self.term.matches(event)
     }
 
     pub(super) fn note_evicted(&self, position: Position) {

@@ -1,77 +1,55 @@
 //! The table of nodes, and what an event looks up in it.
 //! It belongs to the one writer: everything here runs under the broker's lock.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use ahash::RandomState;
 use smallvec::SmallVec;
 
-use super::node::{Link, Links, Node, NodeId};
+use super::names::Names;
+use super::node::{Link, Links, Node, NodeId, Side, Subject};
 use crate::event::Event;
 use crate::filter::Filter;
-use crate::name::Namespace;
+use crate::name::{Key, Namespace};
 use crate::position::Position;
 use crate::request::{Scope, Term};
 
 /// A request that would be more nodes than this joins one node a term instead, which checks the namespaces itself.
 const MAX_PRODUCT: usize = 4096;
 
-/// The namespaces that a node takes events of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+/// The namespaces that a node is to take events of.
+#[derive(Clone, Copy, Debug)]
+enum Namespaces {
     /// All, and none.
     Any,
     /// Events without a namespace alone.
     None,
     /// The named one at this place of the filter's scope; under an exact key also events without a namespace.
-    One(u32),
+    One(usize),
     /// All that the filter's scope admits.
     Scope,
 }
 
-/// The term of a node, as a place in the filter of whoever came first.
+/// One node that a subscription asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeTerm {
     filter: Arc<Filter>,
-    term: u32,
-    side: Side,
+    term: usize,
+    namespaces: Namespaces,
 }
 
 impl NodeTerm {
     fn term(&self) -> &Term {
-        let place = usize::try_from(self.term).unwrap_or(usize::MAX);
-        self.filter.terms().get(place).unwrap_or(&Term::ALL)
+        self.filter.terms().get(self.term).unwrap_or(&Term::ALL)
     }
 
     fn namespace(&self) -> Option<&Namespace> {
-        match self.side {
-            Side::One(place) => self.filter.scope().named()?.get(usize::try_from(place).ok()?),
+        match self.namespaces {
+            Namespaces::One(place) => self.filter.scope().named()?.get(place),
             _ => None,
         }
-    }
-
-    /// Whether both stand for one node.
-    fn is(&self, other: &Self) -> bool {
-        self.term() == other.term()
-            && match (self.side, other.side) {
-                (Side::One(_), Side::One(_)) => self.namespace() == other.namespace(),
-                (Side::Scope, Side::Scope) => self.filter.scope() == other.filter.scope(),
-                (side, other) => side == other,
-            }
-    }
-
-    /// The last word on a hit: hashes may collide.
-    pub(super) fn matches<P>(&self, event: &Event<P>) -> bool {
-        let namespace = event.namespace();
-        let side = match self.side {
-            Side::Any => true,
-            Side::None => namespace.is_empty(),
-            Side::One(_) => namespace.is_empty() || self.namespace() == Some(namespace),
-            Side::Scope => self.filter.scope().admits(namespace),
-        };
-        side && self.term().matches(event)
     }
 }
 
@@ -87,55 +65,20 @@ pub(crate) fn node_terms(filter: &Arc<Filter>) -> impl Iterator<Item = NodeTerm>
     let filter = Arc::clone(filter);
     (0..terms).flat_map(move |term| {
         let exact = filter.terms().get(term).is_some_and(|term| term.key_name().is_some());
-        let mut sides = SmallVec::<[Side; 2]>::new();
+        let mut sides = SmallVec::<[Namespaces; 2]>::new();
         match filter.scope() {
-            Scope::All => sides.push(Side::Any),
-            Scope::Named(_) if product => sides.push(Side::Scope),
+            Scope::All => sides.push(Namespaces::Any),
+            Scope::Named(_) if product => sides.push(Namespaces::Scope),
             Scope::Named(_) => {
-                sides.extend((0..names).map(|place| Side::One(u32::try_from(place).unwrap_or(u32::MAX))));
+                sides.extend((0..names).map(Namespaces::One));
                 if !exact {
-                    sides.push(Side::None);
+                    sides.push(Namespaces::None);
                 }
             }
         }
         let filter = Arc::clone(&filter);
-        let term = u32::try_from(term).unwrap_or(u32::MAX);
-        sides.into_iter().map(move |side| NodeTerm { filter: Arc::clone(&filter), term, side })
+        sides.into_iter().map(move |namespaces| NodeTerm { filter: Arc::clone(&filter), term, namespaces })
     })
-}
-
-/// Keyed hashes of the parts of a term, and of the wildcards.
-#[derive(Debug)]
-struct Hashes {
-    state: RandomState,
-    any_side: u64,
-    no_side: u64,
-    any_topic: u64,
-    any_key: u64,
-}
-
-impl Hashes {
-    fn new() -> Self {
-        let state = RandomState::new();
-        let [any_side, no_side, any_topic, any_key] = [0_u8, 1, 2, 3].map(|part| state.hash_one(part));
-        Self { state, any_side, no_side, any_topic, any_key }
-    }
-
-    fn name(&self, name: &str) -> u64 {
-        self.state.hash_one(name)
-    }
-
-    /// The hash of a term from those of its parts, by two folded multiplications.
-    fn combine(&self, side: u64, topic: u64, key: u64) -> u64 {
-        fn fold(left: u64, right: u64) -> u64 {
-            let product = u128::from(left) * u128::from(right);
-            // The truncation is the fold.
-            #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
-            let halves = product as u64 ^ (product >> 64) as u64;
-            halves
-        }
-        fold(fold(side ^ self.any_topic, topic.rotate_left(21) ^ self.any_key).wrapping_add(key), self.no_side | 1)
-    }
 }
 
 /// Passes a hash through.
@@ -158,17 +101,38 @@ impl Hasher for Prehashed {
 
 /// The nodes of one hash: nearly always one.
 #[derive(Debug)]
-enum Bucket {
-    One(u32),
-    #[expect(clippy::box_collection, reason = "every entry of the table would be as wide as a set")]
-    Many(Box<HashSet<u32>>),
+enum Bucket<L> {
+    One(Arc<Node<L>>),
+    #[expect(clippy::box_collection, reason = "every entry of the table would be wider")]
+    Many(Box<Vec<Arc<Node<L>>>>),
 }
 
-impl Bucket {
-    fn each(&self, mut f: impl FnMut(u32)) {
+impl<L> Bucket<L> {
+    #[inline]
+    fn nodes(&self) -> &[Arc<Node<L>>] {
         match self {
-            Self::One(place) => f(*place),
-            Self::Many(places) => places.iter().copied().for_each(f),
+            Self::One(node) => std::slice::from_ref(node),
+            Self::Many(nodes) => nodes,
+        }
+    }
+
+    fn add(&mut self, node: Arc<Node<L>>) {
+        match self {
+            Self::One(first) => *self = Self::Many(Box::new(vec![Arc::clone(first), node])),
+            Self::Many(nodes) => nodes.push(node),
+        }
+    }
+
+    /// Takes a node out. Whether it was the last.
+    fn remove(&mut self, id: NodeId) -> bool {
+        match self {
+            Self::One(_) => true,
+            Self::Many(nodes) => {
+                if let Some(place) = nodes.iter().position(|node| node.id == id) {
+                    nodes.swap_remove(place);
+                }
+                nodes.is_empty()
+            }
         }
     }
 }
@@ -182,12 +146,37 @@ struct Shapes {
 }
 
 impl Shapes {
+    // Where the four shapes of a side begin.
     const ANY: usize = 0;
     const NONE: usize = 4;
     const ONE: usize = 8;
+    /// The four shapes of the first side.
+    const SIDE: u16 = 0b1111;
 
-    fn of(side: usize, exact_topic: bool, exact_key: bool) -> usize {
-        side + usize::from(exact_topic) * 2 + usize::from(exact_key)
+    // What a shape is among the four of its side.
+    const EXACT_KEY: u32 = 1;
+    const EXACT_TOPIC: u32 = 2;
+    /// The shapes with an exact topic, of every side.
+    const EXACT_TOPICS: u16 = 0b1100_1100_1100;
+
+    /// The shape of a term with this side, whose topic is exact unless it is [`Names::ANY`].
+    fn of(side: u32, topic: u32, exact_key: bool) -> usize {
+        Self::begin(side) + usize::from(topic != Names::ANY) * 2 + usize::from(exact_key)
+    }
+
+    #[inline]
+    fn begin(side: u32) -> usize {
+        match side {
+            Side::ANY => Self::ANY,
+            Side::NONE => Self::NONE,
+            _ => Self::ONE,
+        }
+    }
+
+    /// The shapes of a side that are present.
+    #[inline]
+    fn of_side(&self, side: u32) -> u16 {
+        self.present >> Self::begin(side) & Self::SIDE
     }
 
     fn add(&mut self, shape: usize) {
@@ -206,133 +195,126 @@ impl Shapes {
         }
     }
 
-    #[inline]
-    fn has(&self, shape: usize) -> bool {
-        self.present & 1 << shape != 0
-    }
-
-    /// Whether any of the four shapes of a side, with this key side, is present.
+    /// Whether any of these shapes is present.
     #[inline]
     fn any_of(&self, mask: u16) -> bool {
         self.present & mask != 0
     }
 }
 
-#[derive(Debug)]
-struct Entry<L> {
-    node: Arc<Node<L>>,
-    subscriptions: u32,
-}
-
-/// One event that hit one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Hit {
-    node: NodeId,
-    place: u32,
-    event: u32,
-}
-
 /// All nodes there are.
 #[derive(Debug)]
 pub(crate) struct Interest<L> {
-    hashes: Hashes,
-    table: HashMap<u64, Bucket, BuildHasherDefault<Prehashed>>,
-    nodes: Vec<Option<Entry<L>>>,
-    free: Vec<u32>,
+    hasher: RandomState,
+    /// What the hash of a side and a topic begins with, and the one that stands for any key.
+    seed: u64,
+    any_key: u64,
+    table: HashMap<u64, Bucket<L>, BuildHasherDefault<Prehashed>>,
+    topics: Names,
+    namespaces: Names,
+    nodes: usize,
     shapes: Shapes,
     next: u64,
     /// The latest [`Node::since`]: what was published later is linked for every node.
     youngest: Position,
-    /// Of the batch being published; kept for its capacity.
-    hits: Vec<Hit>,
-    hit_places: Vec<u32>,
+}
+
+/// What a batch hits: the links that it stores, and the nodes, each once.
+#[derive(Debug)]
+pub(crate) struct Hit<'i, L> {
+    pub(crate) links: Links,
+    pub(crate) nodes: HitNodes<'i, L>,
+}
+
+pub(crate) type HitNodes<'i, L> = SmallVec<[&'i Node<L>; 8]>;
+
+/// Two halves of a product: cheap, and as good as either factor.
+#[inline]
+fn fold(left: u64, right: u64) -> u64 {
+    let product = u128::from(left) * u128::from(right);
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+    let halves = product as u64 ^ (product >> 64) as u64;
+    halves
 }
 
 impl<L: Default> Interest<L> {
     pub(crate) fn new() -> Self {
+        let hasher = RandomState::new();
+        let [seed, any_key] = [0_u8, 1].map(|part| hasher.hash_one(part));
         Self {
-            hashes: Hashes::new(),
+            hasher,
+            seed,
+            any_key,
             table: HashMap::default(),
-            nodes: Vec::new(),
-            free: Vec::new(),
+            topics: Names::new(),
+            namespaces: Names::new(),
+            nodes: 0,
             shapes: Shapes::default(),
             next: 0,
             youngest: Position::ZERO,
-            hits: Vec::new(),
-            hit_places: Vec::new(),
         }
     }
 
     /// How many nodes there are.
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len() - self.free.len()
+        self.nodes
+    }
+
+    /// What the hashes of a side and a topic have in common.
+    #[inline]
+    fn half(&self, side: u32, topic: u32) -> u64 {
+        (u64::from(side) << 32 | u64::from(topic)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.seed
+    }
+
+    #[inline]
+    fn key_hash(&self, key: &Key) -> u64 {
+        self.hasher.hash_one(key.as_str())
     }
 
     /// The shapes and hashes that a node is found under: one, or two if it takes a namespace's events and those
     /// without one.
-    fn keys(&self, term: &NodeTerm) -> SmallVec<[(usize, u64); 2]> {
-        let hashes = &self.hashes;
-        let topic = term.term().topic_name().map(|topic| hashes.name(topic.as_str()));
-        let key = term.term().key_name().map(|key| hashes.name(key.as_str()));
-        let mut sides = SmallVec::<[(usize, u64); 2]>::new();
-        match term.side {
-            Side::Any | Side::Scope => sides.push((Shapes::ANY, hashes.any_side)),
-            Side::None => sides.push((Shapes::NONE, hashes.no_side)),
-            Side::One(_) => {
-                let name = term.namespace().map_or("", Namespace::as_str);
-                sides.push((Shapes::ONE, hashes.name(name)));
-                if key.is_some() {
-                    sides.push((Shapes::NONE, hashes.no_side));
-                }
-            }
+    fn places(&self, subject: &Subject) -> SmallVec<[(usize, u64); 2]> {
+        let exact = subject.key.is_some();
+        let key = subject.key.as_ref().map_or(self.any_key, |key| self.key_hash(key));
+        let mut sides = SmallVec::<[u32; 2]>::from_slice(&[subject.side.number()]);
+        if exact && matches!(subject.side, Side::One(_)) {
+            sides.push(Side::NONE);
         }
-        sides
-            .into_iter()
-            .map(|(shape, side)| {
-                let hash = hashes.combine(side, topic.unwrap_or(hashes.any_topic), key.unwrap_or(hashes.any_key));
-                (Shapes::of(shape, topic.is_some(), key.is_some()), hash)
-            })
-            .collect()
+        let place = |side| (Shapes::of(side, subject.topic, exact), fold(self.half(side, subject.topic), key));
+        sides.into_iter().map(place).collect()
     }
 
     /// The node of a term, made if nobody had subscribed to it. Its chain begins at `end`, the next position.
-    pub(crate) fn join(&mut self, term: NodeTerm, end: Position) -> Arc<Node<L>> {
-        let keys = self.keys(&term);
-        if let Some(place) = keys.first().and_then(|(_, hash)| self.find(*hash, &term))
-            && let Some(Some(entry)) = self.nodes.get_mut(index(place))
-        {
-            entry.subscriptions += 1;
-            return Arc::clone(&entry.node);
+    pub(crate) fn join(&mut self, term: &NodeTerm, end: Position) -> Arc<Node<L>> {
+        let subject = Subject {
+            topic: term.term().topic_name().map_or(Names::ANY, |topic| self.topics.enter(topic.as_str())),
+            side: match term.namespaces {
+                Namespaces::Any => Side::Any,
+                Namespaces::None => Side::None,
+                Namespaces::One(_) => Side::One(self.namespaces.enter(term.namespace().map_or("", Namespace::as_str))),
+                Namespaces::Scope => Side::Scope(Arc::clone(&term.filter)),
+            },
+            key: term.term().key_name().cloned(),
+        };
+        let places = self.places(&subject);
+        if let Some(node) = places.first().and_then(|(_, hash)| self.find(*hash, &subject)) {
+            let node = Arc::clone(node);
+            node.add_subscription();
+            self.forget(&subject);
+            return node;
         }
         self.next += 1;
+        self.nodes += 1;
         self.youngest = end;
-        let node = Arc::new(Node::new(NodeId(self.next), end, term));
-        let entry = Some(Entry { node: Arc::clone(&node), subscriptions: 1 });
-        let place = if let Some(place) = self.free.pop() {
-            if let Some(vacant) = self.nodes.get_mut(index(place)) {
-                *vacant = entry;
-            }
-            place
-        } else {
-            self.nodes.push(entry);
-            u32::try_from(self.nodes.len() - 1).expect("fewer than 2^32 distinct terms fit any memory")
-        };
-        for (shape, hash) in keys {
+        let node = Arc::new(Node::new(NodeId(self.next), end, subject));
+        for (shape, hash) in places {
             self.shapes.add(shape);
+            let node = Arc::clone(&node);
             match self.table.get_mut(&hash) {
                 None => {
-                    self.table.insert(hash, Bucket::One(place));
+                    self.table.insert(hash, Bucket::One(node));
                 }
-                Some(Bucket::Many(places)) => {
-                    places.insert(place);
-                }
-                Some(bucket) => {
-                    let mut places = HashSet::from([place]);
-                    bucket.each(|other| {
-                        places.insert(other);
-                    });
-                    *bucket = Bucket::Many(Box::new(places));
-                }
+                Some(bucket) => bucket.add(node),
             }
         }
         node
@@ -340,156 +322,137 @@ impl<L: Default> Interest<L> {
 
     /// Takes one subscription off a node, and the node out with the last.
     pub(crate) fn leave(&mut self, node: &Node<L>) {
-        let keys = self.keys(&node.term);
-        let Some(place) = keys.first().and_then(|(_, hash)| self.find(*hash, &node.term)) else { return };
-        let Some(vacating) = self.nodes.get_mut(index(place)) else { return };
-        if let Some(entry) = vacating {
-            entry.subscriptions -= 1;
-            if entry.subscriptions > 0 {
-                return;
-            }
+        if node.remove_subscription() > 0 {
+            return;
         }
-        *vacating = None;
-        self.free.push(place);
-        for (shape, hash) in keys {
+        self.nodes -= 1;
+        if self.nodes == 0 {
+            // A burst of subscribers leaves no table behind.
+            *self = Self { next: self.next, youngest: self.youngest, ..Self::new() };
+            return;
+        }
+        for (shape, hash) in self.places(&node.subject) {
             self.shapes.remove(shape);
-            let empty = match self.table.get_mut(&hash) {
-                None => false,
-                Some(Bucket::One(_)) => true,
-                Some(Bucket::Many(places)) => {
-                    places.remove(&place);
-                    places.is_empty()
-                }
-            };
-            if empty {
+            if self.table.get_mut(&hash).is_some_and(|bucket| bucket.remove(node.id)) {
                 self.table.remove(&hash);
             }
         }
-        if self.len() == 0 {
-            // A burst of subscribers leaves no table behind.
-            *self = Self { next: self.next, youngest: self.youngest, ..Self::new() };
+        self.forget(&node.subject);
+    }
+
+    /// Takes back that the subject's names were entered.
+    fn forget(&mut self, subject: &Subject) {
+        self.topics.exit(subject.topic);
+        if let Side::One(number) = subject.side {
+            self.namespaces.exit(number);
         }
     }
 
-    fn find(&self, hash: u64, term: &NodeTerm) -> Option<u32> {
-        let mut found = None;
-        self.table.get(&hash)?.each(|place| {
-            if self.node(place).is_some_and(|node| node.term.is(term)) {
-                found = Some(place);
-            }
-        });
-        found
+    fn find(&self, hash: u64, subject: &Subject) -> Option<&Arc<Node<L>>> {
+        self.table.get(&hash)?.nodes().iter().find(|node| node.subject == *subject)
     }
 
-    fn node(&self, place: u32) -> Option<&Arc<Node<L>>> {
-        self.nodes.get(index(place))?.as_ref().map(|entry| &entry.node)
-    }
-
-    /// The places of the nodes that an event hits, each at least once.
+    /// The nodes that an event hits, each at least once.
     #[inline]
-    fn look_up<P>(&self, event: &Event<P>, mut hit: impl FnMut(u32, &Arc<Node<L>>)) {
-        /// Shapes with an exact key, and with an exact topic, of every side.
-        const EXACT_KEY: u16 = 0b1010_1010_1010;
-        const EXACT_TOPIC: u16 = 0b1100_1100_1100;
-        let (hashes, shapes) = (&self.hashes, &self.shapes);
+    fn look_up<'i, P>(&'i self, event: &Event<P>, mut hit: impl FnMut(&'i Node<L>)) {
+        let shapes = &self.shapes;
         if shapes.present == 0 {
             return;
         }
-        let topic = if shapes.any_of(EXACT_TOPIC) { hashes.name(event.topic().as_str()) } else { 0 };
-        let keyed = shapes.any_of(EXACT_KEY);
-        let named = if event.namespace().is_empty() {
-            (Shapes::NONE, hashes.no_side)
-        } else if shapes.any_of(0b1111 << Shapes::ONE) {
-            (Shapes::ONE, hashes.name(event.namespace().as_str()))
+        let topic = if shapes.any_of(Shapes::EXACT_TOPICS) { self.topics.find(event.topic().text()) } else { None };
+        let side = if event.namespace().is_empty() {
+            Some(Side::NONE)
+        } else if shapes.any_of(Shapes::SIDE << Shapes::ONE) {
+            self.namespaces.find(event.namespace().text())
         } else {
-            (Shapes::ONE, 0)
+            None
         };
-        let sides = [(Shapes::ANY, hashes.any_side), named];
-        let topics = [(false, hashes.any_topic), (true, topic)];
-        let mut look = |hash: u64| {
-            if let Some(bucket) = self.table.get(&hash) {
-                bucket.each(|place| {
-                    if let Some(node) = self.node(place).filter(|node| node.term.matches(event)) {
-                        hit(place, node);
-                    }
-                });
-            }
-        };
-        for (side, side_hash) in sides {
-            for (exact, topic_hash) in topics {
-                if shapes.has(Shapes::of(side, exact, false)) {
-                    look(hashes.combine(side_hash, topic_hash, hashes.any_key));
+        // Halves of hashes with an exact key, of the shapes there are.
+        let mut keyed = SmallVec::<[(u64, u32, u32); 4]>::new();
+        for side in [Some(Side::ANY), side].into_iter().flatten() {
+            let mut present = shapes.of_side(side);
+            while present != 0 {
+                let shape = present.trailing_zeros();
+                present &= present - 1;
+                let topic = if shape & Shapes::EXACT_TOPIC == 0 { Some(Names::ANY) } else { topic };
+                let Some(topic) = topic else { continue };
+                let half = self.half(side, topic);
+                if shape & Shapes::EXACT_KEY != 0 {
+                    keyed.push((half, side, topic));
+                } else if let Some(bucket) = self.table.get(&fold(half, self.any_key)) {
+                    let nodes = bucket.nodes().iter();
+                    nodes.filter(|node| node.subject.is(event, side, topic, None)).for_each(|node| hit(node));
                 }
             }
         }
-        if keyed {
+        if !keyed.is_empty() {
             for key in std::iter::once(event.key()).chain(event.filter_keys()) {
-                let key = hashes.name(key.as_str());
-                for (side, side_hash) in sides {
-                    for (exact, topic_hash) in topics {
-                        if shapes.has(Shapes::of(side, exact, true)) {
-                            look(hashes.combine(side_hash, topic_hash, key));
-                        }
+                let hash = self.key_hash(key);
+                for (half, side, topic) in &keyed {
+                    if let Some(bucket) = self.table.get(&fold(*half, hash)) {
+                        let nodes = bucket.nodes().iter();
+                        nodes
+                            .filter(|node| node.subject.is(event, *side, *topic, Some(key)))
+                            .for_each(|node| hit(node));
                     }
                 }
             }
         }
     }
 
-    /// The links that a batch at `position` will store. [`extend`](Self::extend) must follow, once they are stored.
-    pub(crate) fn link<P>(&mut self, position: Position, events: &[Event<P>]) -> Links {
+    /// What a batch at `position` hits. [`Hit::extend`] must follow, once its links are stored.
+    pub(crate) fn link<P>(&self, position: Position, events: &[Event<P>]) -> Hit<'_, L> {
+        let mut hit = Hit { links: Links::default(), nodes: SmallVec::new() };
         if self.shapes.present == 0 {
-            self.hit_places.clear();
-            return Links::default();
+            return hit;
         }
-        let mut hits = std::mem::take(&mut self.hits);
-        self.hit_places.clear();
-        for (ordinal, event) in events.iter().enumerate() {
-            let ordinal = u32::try_from(ordinal).expect("a batch has fewer than 2^32 events");
-            self.look_up(event, |place, node| hits.push(Hit { node: node.id, place, event: ordinal }));
+        if let [event] = events {
+            self.look_up(event, |node| hit.nodes.push(node));
+            if hit.nodes.len() > 1 {
+                // An event can hit a node by several keys.
+                hit.nodes.sort_unstable_by_key(|node| node.id);
+                hit.nodes.dedup_by_key(|node| node.id);
+                hit.links.links.reserve_exact(hit.nodes.len());
+            }
+            for node in &hit.nodes {
+                hit.links.links.push(node.link(position, Link::ALL));
+            }
+        } else {
+            self.link_many(position, events, &mut hit);
         }
-        if hits.len() > 1 {
-            // An event can hit a node by several keys.
-            hits.sort_unstable();
-            hits.dedup();
+        hit
+    }
+
+    fn link_many<'i, P>(&'i self, position: Position, events: &[Event<P>], hit: &mut Hit<'i, L>) {
+        let mut hits = SmallVec::<[(&Node<L>, u32); 8]>::new();
+        if events.len() > hits.inline_size() {
+            // At once: growing would allocate again and again.
+            hits.reserve(events.len());
         }
-        let mut links = Links::default();
-        if hits.len() > 1 {
-            // At once and exactly: growing would allocate again and again, and keep what it took too much.
-            links.links.reserve_exact(hits.chunk_by(|a, b| a.node == b.node).count());
+        for (event, ordinal) in events.iter().zip(0_u32..) {
+            self.look_up(event, |node| hits.push((node, ordinal)));
         }
+        hits.sort_unstable_by_key(|(node, event)| (node.id, *event));
+        hits.dedup_by_key(|(node, event)| (node.id, *event));
+        let nodes = hits.chunk_by(|a, b| a.0.id == b.0.id).count();
+        hit.links.links.reserve_exact(nodes);
+        hit.nodes.reserve_exact(nodes);
         let mut ordinals = (events.len() > Links::BITS).then(|| Vec::with_capacity(hits.len()));
-        for same in hits.chunk_by(|a, b| a.node == b.node) {
-            let Some((first, node)) = same.first().and_then(|hit| Some((hit, self.node(hit.place)?))) else { continue };
+        for same in hits.chunk_by(|a, b| a.0.id == b.0.id) {
+            let Some((node, _)) = same.first() else { continue };
             let events = match &mut ordinals {
                 _ if same.len() == events.len() => Link::ALL,
-                None => same.iter().fold(0, |bits, hit| bits | 1 << hit.event),
+                None => same.iter().fold(0, |bits, (_, event)| bits | 1 << event),
                 Some(ordinals) => {
                     let start = ordinals.len() as u64;
-                    ordinals.extend(same.iter().map(|hit| hit.event));
+                    ordinals.extend(same.iter().map(|(_, event)| event));
                     start << 32 | same.len() as u64
                 }
             };
-            let (streaks, before) = node.chain.link(position, events == Link::ALL);
-            links.links.push(Link { node: first.node, before, events, streaks });
-            self.hit_places.push(first.place);
+            hit.links.links.push(node.link(position, events));
+            hit.nodes.push(node);
         }
-        links.ordinals = ordinals.map(Vec::into_boxed_slice);
-        hits.clear();
-        self.hits = hits;
-        links
-    }
-
-    /// Extends the chains of the nodes that the batch at `position` hit.
-    pub(crate) fn extend(&self, position: Position) {
-        for node in self.hit_nodes() {
-            node.chain.extend(position);
-        }
-    }
-
-    /// The nodes that the batch being published hits, each once.
-    pub(crate) fn hit_nodes(&self) -> impl Iterator<Item = &Arc<Node<L>>> {
-        self.hit_places.iter().filter_map(|place| self.node(*place))
+        hit.links.ordinals = ordinals.map(Vec::into_boxed_slice);
     }
 
     /// Whether evicting from this position on has to be [noted](Self::note_evicted).
@@ -506,18 +469,23 @@ impl<L: Default> Interest<L> {
             return;
         }
         for event in events {
-            self.look_up(event, |_, node| node.note_evicted(position));
+            self.look_up(event, |node| node.note_evicted(position));
         }
     }
 
     /// Whether an event would hit anything.
     pub(crate) fn is_hit_by<P>(&self, event: &Event<P>) -> bool {
         let mut hit = false;
-        self.look_up(event, |_, _| hit = true);
+        self.look_up(event, |_| hit = true);
         hit
     }
 }
 
-fn index(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
+impl<L> Hit<'_, L> {
+    /// Extends the chains of these nodes to the batch at `position`, whose links have been stored.
+    pub(crate) fn extend(nodes: &[&Node<L>], position: Position) {
+        for node in nodes {
+            node.chain.extend(position);
+        }
+    }
 }

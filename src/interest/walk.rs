@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use crate::event::Event;
     use crate::filter::Filter;
-    use crate::interest::{Interest, node_terms};
+    use crate::interest::{Hit, Interest, node_terms};
     use crate::log::Segment;
     use crate::request::{Request, Term};
 
@@ -163,12 +163,13 @@ mod tests {
         let mut request = Request::<()>::new().term(Term::key("web").expect("a key"));
         let filter = Arc::new(Filter::new(&mut request).expect("a request"));
         let mut interest = Interest::<()>::new();
-        let node = interest.join(node_terms(&filter).next().expect("a node"), Position::ZERO);
+        let node = interest.join(&node_terms(&filter).next().expect("a node"), Position::ZERO);
         let segment = Arc::new(Segment::new(Position::ZERO, 16));
         for position in (0..16).map(Position) {
             let key = if matches.contains(&position.0) { "web" } else { "db" };
-            segment.set(position, Slot(interest.link(position, &[Event::new("Job", "JobRegistered", key, ())])));
-            interest.extend(position);
+            let Hit { links, nodes } = interest.link(position, &[Event::new("Job", "JobRegistered", key, ())]);
+            segment.set(position, Slot(links));
+            Hit::extend(&nodes, position);
         }
         let directory = Directory::new(std::iter::once(&segment));
         let lasts = std::iter::once((&node, node.chain.last()));

@@ -214,12 +214,13 @@ impl<T: Weighed + Placed> Appender<T> {
         self.tail = self.tail.add(weight);
         self.held = self.held.add(weight);
         self.events += cost.events;
+        // Before another segment takes its place.
+        self.empty_retired(garbage);
         if full || self.first_is_evicted() {
             self.rotate(log, garbage);
         } else {
             log.frontier.set_oldest(self.oldest);
         }
-        self.empty_retired(garbage);
     }
 
     /// Makes what was written visible, whole. Sequentially consistent: whoever waits is looked for after it.

@@ -86,7 +86,7 @@ impl<P> SubscriptionHandle<P> {
         let mut position = cursor.max(self.core.log.oldest());
         while position < live_from {
             let events = directory.get(position).map_or(&[][..], |record| &record.events);
-            if events.iter().any(|event| nodes.iter().any(|node| node.matches(event))) {
+            if events.iter().any(|event| self.station.owner.filter.matches(event)) {
                 return true;
             }
             position = position.next();
