@@ -69,6 +69,9 @@ pub(crate) struct Appender<T> {
     segments: VecDeque<Arc<Segment<T>>>,
     oldest: Position,
     end: Position,
+    /// Slots left in the last segment, and where the first one ends.
+    room: usize,
+    front_end: Position,
     /// Events written so far.
     events: u64,
     /// All of `oldest..end`, if the retention [weighs](Retention::weighs); else nothing.
@@ -100,6 +103,8 @@ impl<T: Weighed + Placed> Appender<T> {
             segments: VecDeque::new(),
             oldest: Position::ZERO,
             end: Position::ZERO,
+            room: 0,
+            front_end: Position(u64::MAX),
             events: 0,
             held: Cost::default(),
             tail: Cost::default(),
@@ -186,7 +191,9 @@ impl<T: Weighed + Placed> Appender<T> {
         self.held = Cost::default();
         self.tail = Cost::default();
         self.front = Cost::default();
+        self.room = 0;
         let segments: Vec<_> = self.segments.drain(..).collect();
+        self.find_front_end();
         self.replace_directory(log);
         garbage.segments.extend(segments.into_iter().filter_map(Arc::into_inner));
         garbage.segments.extend(self.retired.take().map(|retired| retired.segment));
@@ -197,26 +204,26 @@ impl<T: Weighed + Placed> Appender<T> {
     /// The slot is written before `oldest` moves, so that the oldest position is always one that can be read: a reader
     /// that was overtaken is told where it goes on without waiting for the publisher.
     pub(crate) fn write(&mut self, log: &Log<T>, value: T, cost: Cost, garbage: &mut Garbage<T>) {
-        let weight = self.retention.weigh(cost);
-        let (used, len) = self.segments.back().map_or((0, 0), |tail| {
-            let len = tail.len();
-            (usize::try_from(self.end.since(tail.base())).unwrap_or(len), len)
-        });
-        let full = used >= len || !self.retention.shares(self.tail.add(weight)) && used > 0;
+        let weighs = self.retention.weighs();
+        let full = self.room == 0 || weighs && self.tail.batches > 0 && !self.retention.shares(self.tail.add(cost));
         if full {
-            let segment = self.next_segment(self.retention.next_segment(len, used));
-            self.segments.push_back(Arc::new(segment));
-            self.tail = Cost::default();
+            self.add_segment();
         }
         if let Some(tail) = self.segments.back() {
             tail.set(self.end, value);
         }
-        self.tail = self.tail.add(weight);
-        self.held = self.held.add(weight);
+        self.room -= 1;
         self.events += cost.events;
+        self.tail.batches += 1;
+        if weighs {
+            self.tail = self.tail.add(Cost { batches: 0, ..cost });
+            self.held = self.held.add(cost);
+        }
         // Before another segment takes its place.
-        self.empty_retired(garbage);
-        if full || self.first_is_evicted() {
+        if self.retired.is_some() {
+            self.empty_retired(garbage);
+        }
+        if full || self.front_end <= self.oldest {
             self.rotate(log, garbage);
         } else {
             log.frontier.set_oldest(self.oldest);
@@ -239,26 +246,35 @@ impl<T: Weighed + Placed> Appender<T> {
         self.closed
     }
 
-    /// A segment to write to.
-    fn next_segment(&mut self, len: usize) -> Segment<T> {
-        match self.spare.take_if(|spare| spare.len() == len) {
+    /// Goes on in another segment, whose length follows from how much of the last one was used.
+    fn add_segment(&mut self) {
+        let len = self.segments.back().map_or(0, |tail| tail.len());
+        let len = self.retention.next_segment(len, len - self.room);
+        let segment = match self.spare.take_if(|spare| spare.len() == len) {
             Some(spare) => spare.rebase(self.end),
             None => Segment::new(self.end, len),
-        }
+        };
+        self.segments.push_back(Arc::new(segment));
+        (self.room, self.tail) = (len, Cost::default());
+        self.find_front_end();
     }
 
-    /// Whether the first segment holds nothing in reach, and has no room left.
-    fn first_is_evicted(&self) -> bool {
-        let Some(front) = self.segments.front() else { return false };
-        let end = self.segments.get(1).map_or(Position(front.base().0 + front.len() as u64), |next| next.base());
-        end <= self.oldest
+    /// Notes up to where the first segment goes; the last one goes as far as it has room.
+    fn find_front_end(&mut self) {
+        let end = |front: &Arc<Segment<T>>| Position(front.base().0 + front.len() as u64);
+        self.front_end = match (self.segments.front(), self.segments.get(1)) {
+            (_, Some(next)) => next.base(),
+            (Some(front), None) => end(front),
+            (None, None) => Position(u64::MAX),
+        };
     }
 
     /// Takes segments out that hold nothing in reach, and lets readers find those there are now.
     fn rotate(&mut self, log: &Log<T>, garbage: &mut Garbage<T>) {
         let mut evicted = SmallVec::<[Arc<Segment<T>>; 1]>::new();
-        while self.first_is_evicted() {
+        while self.front_end <= self.oldest {
             evicted.extend(self.segments.pop_front());
+            self.find_front_end();
         }
         self.replace_directory(log);
         if evicted.is_empty() {
@@ -312,7 +328,7 @@ impl<T: Weighed + Placed> Appender<T> {
             retired.left = retired.left.sub(self.retention.weigh(cost));
             garbage.values.push(value);
         }
-        if self.retired.as_ref().is_some_and(Retired::is_empty) {
+        if retired.is_empty() {
             self.spare = self.retired.take().map(|retired| retired.segment);
         }
     }
