@@ -6,9 +6,9 @@ use crate::name::EventType;
 use crate::request::{InvalidRequest, Request, Scope, Term};
 
 /// The terms, scope and types of one subscription. Shared with the nodes that its terms are.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Filter {
-    /// At least one; each once.
+    /// Each once. None stands for the term of everything.
     terms: Box<[Term]>,
     scope: Scope,
     /// Sorted; empty means every type.
@@ -20,7 +20,7 @@ impl Filter {
         let scope = request.scope()?;
         let mut terms = std::mem::take(&mut request.terms);
         if terms.is_empty() || terms.contains(&Term::ALL) {
-            terms = vec![Term::ALL];
+            terms = Vec::new();
         } else {
             let mut seen = std::collections::HashSet::with_capacity(terms.len());
             let first: Vec<bool> = terms.iter().map(|term| seen.insert(term)).collect();
@@ -36,8 +36,9 @@ impl Filter {
         Ok(Self { terms: terms.into(), scope, types: types.into() })
     }
 
+    /// At least one.
     pub(crate) fn terms(&self) -> &[Term] {
-        &self.terms
+        if self.terms.is_empty() { &[Term::ALL] } else { &self.terms }
     }
 
     pub(crate) fn scope(&self) -> &Scope {
@@ -46,7 +47,7 @@ impl Filter {
 
     /// Whether every event of every namespace matches, by topic and namespace.
     pub(crate) fn is_everything(&self) -> bool {
-        self.scope == Scope::All && self.terms.first() == Some(&Term::ALL)
+        self.scope == Scope::All && self.terms.is_empty()
     }
 
     /// Whether the event is in the scope and matches a term.
@@ -55,7 +56,7 @@ impl Filter {
     }
 
     pub(crate) fn matches_term<P>(&self, event: &Event<P>) -> bool {
-        self.terms.iter().any(|term| term.matches(event))
+        self.terms.is_empty() || self.terms.iter().any(|term| term.matches(event))
     }
 
     /// Whether the event's type was asked for. Types are no part of what a reader can lose.

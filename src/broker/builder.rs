@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::core::{Core, Counters, Floor, Hooks, State, Weigher};
 use super::{Broker, Owner};
@@ -173,6 +173,7 @@ impl<P> Builder<P> {
                 questions: 0,
                 deletions: Vec::new(),
                 next_id: 0,
+                last_filter: Weak::new(),
                 counters: Counters::default(),
             }),
             hooks: Hooks { authorizer: self.authorizer, observer: self.observer, weigher, clock: self.clock },

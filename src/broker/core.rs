@@ -14,13 +14,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::access::{AccessChange, Authorizer};
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
 use crate::error::PublishErrorKind;
 use crate::event::Event;
+use crate::filter::Filter;
 use crate::interest::Interest;
 use crate::log::{Appender, Log};
 use crate::observer::Observer;
@@ -94,6 +95,8 @@ pub(super) struct State<P> {
     pub(super) questions: usize,
     pub(super) deletions: Vec<Arc<str>>,
     pub(super) next_id: u64,
+    /// What was asked for last.
+    pub(super) last_filter: Weak<Filter>,
     pub(super) counters: Counters,
 }
 

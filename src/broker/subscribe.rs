@@ -51,11 +51,24 @@ pub(crate) struct Answer {
 
 impl<P> Core<P> {
     pub(super) fn subscribe(self: &Arc<Self>, mut request: Request<P>) -> Result<Subscription<P>, SubscribeError> {
-        let filter = Arc::new(Filter::new(&mut request)?);
+        let filter = self.share(Filter::new(&mut request)?);
         let (opened, grant) = self.open(&filter, &request)?;
         let subscription = Subscription::open(Arc::clone(self), filter, request, grant, opened);
         self.hooks.observe(|observer| observer.on_subscribe(subscription.id()));
         Ok(subscription)
+    }
+
+    /// The filter, shared with the subscription before if that asked for the same: readers come in crowds.
+    fn share(&self, filter: Filter) -> Arc<Filter> {
+        let last = self.state.lock().last_filter.upgrade();
+        if let Some(last) = last.filter(|last| **last == filter) {
+            return last;
+        }
+        let filter = Arc::new(filter);
+        let last = Arc::downgrade(&filter);
+        let before = std::mem::replace(&mut self.state.lock().last_filter, last);
+        drop(before);
+        filter
     }
 
     #[expect(

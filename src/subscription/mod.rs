@@ -119,9 +119,10 @@ pub struct Subscription<P> {
     /// Up to here everything has been passed.
     passed: Place,
     epoch: Epoch,
-    verdict: Verdict,
+    /// None if everything was whole. Boxed, as is what follows, because hardly any reader has it.
+    verdict: Option<Box<Verdict>>,
     policy: LagPolicy,
-    ended: Ended,
+    ended: Option<Box<Ended>>,
     registered: u32,
 }
 
@@ -136,14 +137,12 @@ enum Stand {
     Reading,
 }
 
-/// Whether the reader has been told an end.
+/// An end that the reader has been told.
 #[derive(Debug)]
-enum Ended {
-    Not,
-    /// It has, and a stream or iterator has yet to yield it.
-    Told(Box<RecvError>),
-    /// A stream or iterator has yielded it, too.
-    Over(Box<RecvError>),
+struct Ended {
+    error: RecvError,
+    /// Whether a stream or iterator has yielded it, too.
+    over: bool,
 }
 
 impl<P> Subscription<P> {
@@ -174,9 +173,9 @@ impl<P> Subscription<P> {
             seen: GateState::OPEN,
             passed: token.place(),
             epoch: token.epoch(),
-            verdict,
+            verdict: (verdict != Verdict::Whole).then(|| Box::new(verdict)),
             policy: request.lag_policy,
-            ended: Ended::Not,
+            ended: None,
             registered: place,
         }
     }
@@ -188,7 +187,7 @@ impl<P> Subscription<P> {
 
     /// What the start found.
     pub fn verdict(&self) -> Verdict {
-        self.verdict
+        self.verdict.as_deref().copied().unwrap_or(Verdict::Whole)
     }
 
     /// The terms asked for, each once.
@@ -263,8 +262,8 @@ impl<P> Subscription<P> {
     /// batch below that index; the gate comes last, so that a reader that sees a position sees its fence.
     #[inline]
     fn look(&mut self) -> Result<(u64, End), RecvError> {
-        if let Ended::Told(end) | Ended::Over(end) = &self.ended {
-            return Err(RecvError::clone(end));
+        if let Some(ended) = &self.ended {
+            return Err(ended.error.clone());
         }
         loop {
             let latest = self.core.log.latest_index();
@@ -343,7 +342,7 @@ impl<P> Subscription<P> {
 
     /// Makes an end the subscription's last word.
     fn end(&mut self, end: RecvError) -> RecvError {
-        self.ended = Ended::Told(Box::new(end.clone()));
+        self.ended = Some(Box::new(Ended { error: end.clone(), over: false }));
         self.core.hooks.observe(|observer| observer.on_end(self.id(), Some(&end)));
         end
     }
@@ -353,7 +352,7 @@ impl<P> Drop for Subscription<P> {
     fn drop(&mut self) {
         self.core.leave(&self.station, self.registered, self.sieve.principal(), self.sieve.grant());
         self.station.stop_waiting();
-        if let Ended::Not = self.ended {
+        if self.ended.is_none() {
             self.core.hooks.observe(|observer| observer.on_end(self.id(), None));
         }
     }
@@ -365,9 +364,9 @@ impl<P> fmt::Debug for Subscription<P> {
             .field("id", &self.id())
             .field("terms", &self.terms())
             .field("scope", self.scope())
-            .field("verdict", &self.verdict)
+            .field("verdict", &self.verdict())
             .field("token", &self.token())
-            .field("ended", &self.ended)
+            .field("ended", &self.ended.as_ref().map(|ended| &ended.error))
             .finish_non_exhaustive()
     }
 }

@@ -279,7 +279,7 @@ impl<P> Subscription<P> {
     /// The end that was loaded when the reader learned of the batch is older than the gate that is loaded here.
     #[inline]
     fn next_known(&mut self) -> Option<Delivery<P>> {
-        if !matches!(self.ended, Ended::Not) || !self.sieve.is_plain() {
+        if self.ended.is_some() || !self.sieve.is_plain() {
             return None;
         }
         if self.station.owner.gate.state() != self.seen {
@@ -447,12 +447,9 @@ impl<P> Subscription<P> {
         if !error.is_terminal() {
             return Some(error);
         }
-        let over = std::mem::replace(&mut self.ended, Ended::Over(Box::new(error.clone())));
-        match over {
-            Ended::Over(_) => None,
-            _ if error == RecvError::Closed => None,
-            _ => Some(error),
-        }
+        let before = self.ended.replace(Box::new(Ended { error: error.clone(), over: true }));
+        let over = before.is_some_and(|ended| ended.over);
+        (!over && error != RecvError::Closed).then_some(error)
     }
 }
 

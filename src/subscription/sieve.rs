@@ -35,19 +35,20 @@ pub enum Explanation {
 
 pub(super) struct Sieve<P> {
     pub(super) filter: Arc<Filter>,
-    /// Who asked, and what was granted; none for the anonymous principal of a broker without an authorizer.
-    access: Option<Box<Access>>,
-    predicate: Option<Predicate<P>>,
+    /// None for the anonymous principal of a broker without an authorizer, whose request has no predicate.
+    judges: Option<Box<Judges<P>>>,
     /// Whether anything but terms and scope has a say.
     fine: bool,
     /// Whether neither that nor the clock has.
     plain: bool,
 }
 
-/// Apart, so that a subscription nobody has to ask about is small.
-struct Access {
+/// Who asked, what was granted, and what else the request says. Apart, so that a subscription nobody has to ask about
+/// is small.
+struct Judges<P> {
     principal: Principal,
     grant: Option<Grant>,
+    predicate: Option<Predicate<P>>,
 }
 
 impl<P> Sieve<P> {
@@ -57,20 +58,20 @@ impl<P> Sieve<P> {
         grant: Option<Grant>,
         predicate: Option<Predicate<P>>,
     ) -> Self {
-        let nobody = grant.is_none() && principal == Principal::anonymous();
-        let access = (!nobody).then(|| Box::new(Access { principal, grant: None }));
-        let mut sieve = Self { filter, access, predicate, fine: false, plain: false };
+        let nobody = grant.is_none() && predicate.is_none() && principal == Principal::anonymous();
+        let judges = (!nobody).then(|| Box::new(Judges { principal, grant: None, predicate }));
+        let mut sieve = Self { filter, judges, fine: false, plain: false };
         sieve.set_grant(grant);
         sieve
     }
 
     pub(super) fn principal(&self) -> &Principal {
         static ANONYMOUS: Principal = Principal::anonymous();
-        self.access.as_ref().map_or(&ANONYMOUS, |access| &access.principal)
+        self.judges.as_ref().map_or(&ANONYMOUS, |judges| &judges.principal)
     }
 
     pub(super) fn grant(&self) -> Option<&Grant> {
-        self.access.as_ref()?.grant.as_ref()
+        self.judges.as_ref()?.grant.as_ref()
     }
 
     /// When the grant runs out, if it does.
@@ -81,9 +82,10 @@ impl<P> Sieve<P> {
 
     pub(super) fn set_grant(&mut self, grant: Option<Grant>) {
         let narrows = |grant: &Grant| grant.allowed_namespaces().is_some() || grant.checks_events();
-        self.fine = self.predicate.is_some() || self.filter.has_types() || grant.as_ref().is_some_and(narrows);
-        if let Some(access) = &mut self.access {
-            access.grant = grant;
+        let picky = self.judges.as_ref().is_some_and(|judges| judges.predicate.is_some());
+        self.fine = picky || self.filter.has_types() || grant.as_ref().is_some_and(narrows);
+        if let Some(judges) = &mut self.judges {
+            judges.grant = grant;
         }
         self.plain = !self.fine && self.expiry().is_none();
     }
@@ -151,7 +153,10 @@ impl<P> Sieve<P> {
         if !self.filter.matches_type(event) {
             return Explanation::OtherType;
         }
-        if let Some(Access { principal, grant: Some(grant) }) = self.access.as_deref() {
+        let Some(Judges { principal, grant, predicate }) = self.judges.as_deref_mut() else {
+            return Explanation::Delivered;
+        };
+        if let Some(grant) = grant {
             if !grant.admits(event.namespace()) {
                 return Explanation::NotGranted;
             }
@@ -160,7 +165,7 @@ impl<P> Sieve<P> {
                 return Explanation::NotPermitted;
             }
         }
-        if self.predicate.as_mut().is_some_and(|predicate| !predicate(event)) {
+        if predicate.as_mut().is_some_and(|predicate| !predicate(event)) {
             return Explanation::Refused;
         }
         Explanation::Delivered
