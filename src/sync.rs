@@ -3,13 +3,18 @@
 
 #[cfg(not(all(broker_loom, test)))]
 mod real {
+    pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-    pub(crate) use std::thread::{Thread, current, park, park_timeout};
+    pub(crate) use std::thread::{Thread, current, park, park_timeout, yield_now};
 
     pub(crate) use parking_lot::Mutex;
 
     /// How often an idle dispatcher looks by itself before it sleeps for good.
     pub(crate) const LINGERS: u32 = 200;
+
+    /// How often a reader looks again before its thread sleeps: half of them after spinning, twice as long each time,
+    /// and half after giving way to other threads.
+    pub(crate) const PATIENCE: u32 = 12;
 
     /// Stores, Release, and lets no sequentially consistent load after it come before it: a store and a fence, for
     /// half the price on x86, where an exchange is both.
@@ -50,11 +55,13 @@ mod real {
 mod real {
     use std::time::Duration;
 
+    pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-    pub(crate) use loom::thread::{Thread, current, park};
+    pub(crate) use loom::thread::{Thread, current, park, yield_now};
 
-    /// A model has no time to linger in.
+    // A model has no time to linger in.
     pub(crate) const LINGERS: u32 = 0;
+    pub(crate) const PATIENCE: u32 = 0;
 
     /// Loom knows sequentially consistent fences, but no such stores.
     pub(crate) fn store_and_fence(place: &AtomicU64, value: u64) {

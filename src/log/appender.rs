@@ -61,7 +61,7 @@ impl<T> Default for Garbage<T> {
 ///
 /// What is evicted is not freed at once: its segment goes as a whole. To free a batch with each publish instead of a
 /// segment with one in many, a segment that is out of reach is kept as [`retired`](Retired), and emptied as fast as
-/// the next one is evicted from: together the two never hold more than a segment may.
+/// the next one is evicted from: together the two never hold more evicted than an eighth of the bounds.
 #[derive(Debug)]
 pub(crate) struct Appender<T> {
     retention: Retention,
@@ -220,11 +220,11 @@ impl<T: Weighed + Placed> Appender<T> {
             self.held = self.held.add(cost);
         }
         // Before another segment takes its place.
-        if self.retired.is_some() {
-            self.empty_retired(garbage);
-        }
+        self.empty_retired(garbage);
         if full || self.front_end <= self.oldest {
             self.rotate(log, garbage);
+            // Small bounds let nothing stay.
+            self.empty_retired(garbage);
         } else {
             log.frontier.set_oldest(self.oldest);
         }
@@ -319,10 +319,11 @@ impl<T: Weighed + Placed> Appender<T> {
         drop(before);
     }
 
-    /// Gives up as much of the retired segment as keeps what is evicted within one segment's share.
+    /// Gives up as much of the retired segment as keeps what is evicted within an eighth of the bounds.
+    #[inline]
     fn empty_retired(&mut self, garbage: &mut Garbage<T>) {
         let Some(retired) = &mut self.retired else { return };
-        while !self.retention.shares(self.front.add(retired.left)) {
+        while !self.retention.lets_stay(self.front.add(retired.left)) {
             let Some(value) = retired.take() else { break };
             let cost = if self.retention.weighs() { value.cost() } else { Cost::default() };
             retired.left = retired.left.sub(self.retention.weigh(cost));

@@ -49,20 +49,22 @@ impl Cost {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retention {
     bound: Cost,
+    /// What a segment may hold, of more than one batch.
     share: Cost,
+    /// What may be evicted and not freed yet.
+    lingering: Cost,
     segment: usize,
 }
 
 impl Retention {
     pub(crate) fn new(batches: u64, events: Option<u64>, bytes: Option<u64>) -> Self {
         let bound = Cost { batches, events: events.unwrap_or(u64::MAX), bytes: bytes.unwrap_or(u64::MAX) };
-        let share = Cost {
-            batches: (bound.batches / SHARE).max(1),
-            events: (bound.events / SHARE).max(1),
-            bytes: (bound.bytes / SHARE).max(1),
-        };
+        let lingering =
+            Cost { batches: bound.batches / SHARE, events: bound.events / SHARE, bytes: bound.bytes / SHARE };
+        let share =
+            Cost { batches: lingering.batches.max(1), events: lingering.events.max(1), bytes: lingering.bytes.max(1) };
         let segment = usize::try_from(share.batches).map_or(MAX_SEGMENT, |share| share.min(MAX_SEGMENT));
-        Self { bound, share, segment }
+        Self { bound, share, lingering, segment }
     }
 
     /// Whether anything but the number of batches counts.
@@ -93,6 +95,12 @@ impl Retention {
     #[inline]
     pub(crate) fn shares(&self, held: Cost) -> bool {
         held.within(self.share)
+    }
+
+    /// Whether so much may be evicted and not freed yet: an eighth, which of a bound below eight is nothing.
+    #[inline]
+    pub(crate) fn lets_stay(&self, evicted: Cost) -> bool {
+        evicted.within(self.lingering)
     }
 
     /// How long the segment after one of `len` slots, of which `used` were written, should be.

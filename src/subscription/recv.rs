@@ -18,7 +18,7 @@ use crate::interest::Matching;
 use crate::position::Position;
 use crate::record::Published;
 use crate::shared::Tally;
-use crate::sync::{current, park, park_timeout};
+use crate::sync::{PATIENCE, current, park, park_timeout, spin_loop, yield_now};
 use crate::wait::{Signal, look_again};
 
 impl<P> Subscription<P> {
@@ -138,7 +138,7 @@ impl<P> Subscription<P> {
     ///
     /// Dropping the future loses nothing: a delivery is passed only when the future gives it.
     pub fn recv_async(&mut self) -> Recv<'_, P> {
-        Recv { subscription: self }
+        Recv { subscription: self, waits: false }
     }
 
     /// Polls for the next delivery; what [`recv_async`](Self::recv_async) and `Stream` are made of.
@@ -148,8 +148,17 @@ impl<P> Subscription<P> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    #[inline]
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery<P>, RecvError>> {
-        if let Some(result) = self.next_now().transpose() {
+        match self.next_known() {
+            Some(delivery) => Poll::Ready(Ok(delivery)),
+            None => self.poll_looked_for(context),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_looked_for(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery<P>, RecvError>> {
+        if let Some(result) = self.next_looked_for().transpose() {
             return Poll::Ready(result);
         }
         self.station.wait_task(context.waker());
@@ -420,6 +429,17 @@ impl<P> Subscription<P> {
         if let Some(delivery) = self.next_now()? {
             return Ok(Some(delivery));
         }
+        // A publisher in full flight has the next batch before this thread could be put to sleep and woken.
+        for patience in 0..PATIENCE {
+            if patience < PATIENCE / 2 {
+                (0..1 << patience).for_each(|_| spin_loop());
+            } else {
+                yield_now();
+            }
+            if let Some(delivery) = self.next_now()? {
+                return Ok(Some(delivery));
+            }
+        }
         let result = loop {
             self.station.wait(Signal::Thread(current()));
             self.enrol();
@@ -461,19 +481,29 @@ impl<P> Subscription<P> {
 #[must_use = "futures do nothing unless polled"]
 pub struct Recv<'s, P> {
     subscription: &'s mut Subscription<P>,
+    /// Whether it has left word how to wake it.
+    waits: bool,
 }
 
 impl<P> Future for Recv<'_, P> {
     type Output = Result<Delivery<P>, RecvError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.subscription.poll_recv(context)
+        let polled = self.subscription.poll_recv(context);
+        if polled.is_pending() {
+            self.waits = true;
+        }
+        polled
     }
 }
 
 impl<P> Drop for Recv<'_, P> {
+    #[inline]
     fn drop(&mut self) {
-        self.subscription.station.stop_waiting();
+        if self.waits {
+            self.subscription.station.stop_waiting();
+        }
     }
 }
 
