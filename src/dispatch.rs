@@ -3,6 +3,8 @@
 
 use std::fmt;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread::panicking;
 use std::time::Duration;
 
 use crate::sync::{AtomicU64, LINGERS, Mutex, Ordering, Thread, current, park, park_timeout};
@@ -13,14 +15,16 @@ use crate::wait::Taken;
 /// much later are readers woken at worst.
 const LINGER: Duration = Duration::from_micros(50);
 
-/// Seats to be woken, and the threads that do it.
-pub(crate) struct Dispatch<X> {
-    queue: Mutex<Queue<X>>,
+/// Seats to be woken, and the threads that do it. `G` is what they drop when that is done.
+pub(crate) struct Dispatch<X, G> {
+    queue: Mutex<Queue<X, G>>,
     running: Running,
+    lent: Lent,
 }
 
-struct Queue<X> {
+struct Queue<X, G> {
     taken: Vec<Taken<X>>,
+    garbage: Vec<G>,
     /// Dispatchers that must be woken to see the queue.
     asleep: Vec<Thread>,
     running: u64,
@@ -29,28 +33,66 @@ struct Queue<X> {
 /// A copy of [`Queue::running`] for publishers. Only that of the queue is believed.
 struct Running(AtomicU64);
 
-impl<X> Dispatch<X> {
+/// How much garbage has been handed over and not been dropped. Relaxed: nothing else is known by it.
+struct Lent(AtomicU64);
+
+impl<X, G> Dispatch<X, G> {
     pub(crate) fn new() -> Self {
-        let queue = Queue { taken: Vec::new(), asleep: Vec::new(), running: 0 };
-        Self { queue: Mutex::new(queue), running: Running(AtomicU64::new(0)) }
+        let queue = Queue { taken: Vec::new(), garbage: Vec::new(), asleep: Vec::new(), running: 0 };
+        Self { queue: Mutex::new(queue), running: Running(AtomicU64::new(0)), lent: Lent(AtomicU64::new(0)) }
     }
 
-    /// Hands the seats to a dispatcher, in O(lists), or wakes them here if none runs. Never call it under a lock.
-    pub(crate) fn wake(&self, taken: Taken<X>) {
+    /// How much garbage a dispatcher has yet to drop.
+    #[inline]
+    pub(crate) fn lent(&self) -> u64 {
+        self.lent.0.load(Ordering::Relaxed)
+    }
+
+    /// Hands the seats to a dispatcher, in O(lists), or wakes them here if none runs; then the garbage comes back.
+    /// Never call it under a lock.
+    ///
+    /// What is dropped was written long ago, and with many readers it is in no cache: dropping it would cost the
+    /// publisher more than handing over ten thousand of them.
+    pub(crate) fn wake(&self, taken: Taken<X>, garbage: Option<G>) -> Option<G> {
         // Relaxed: waking here is always right, and the queue's lock decides the rest.
         if taken.is_empty() || self.running.0.load(Ordering::Relaxed) == 0 {
-            return taken.wake();
+            taken.wake();
+            return garbage;
         }
         let mut queue = self.queue.lock();
         if queue.running == 0 {
             drop(queue);
-            return taken.wake();
+            taken.wake();
+            return garbage;
         }
         queue.taken.push(taken);
+        if let Some(garbage) = garbage {
+            queue.garbage.push(garbage);
+            self.lent.0.fetch_add(1, Ordering::Relaxed);
+        }
         let asleep = queue.asleep.pop();
         drop(queue);
         if let Some(asleep) = asleep {
             asleep.unpark();
+        }
+        None
+    }
+
+    /// Wakes, and then drops. What is dropped is foreign code: a panic of it goes on when all is dropped.
+    fn work(&self, taken: Vec<Taken<X>>, garbage: Vec<G>) {
+        taken.into_iter().for_each(Taken::wake);
+        let mut first = None;
+        for garbage in garbage {
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(garbage)));
+            self.lent.0.fetch_sub(1, Ordering::Relaxed);
+            if let Err(panic) = dropped {
+                first.get_or_insert(panic);
+            }
+        }
+        if let Some(panic) = first
+            && !panicking()
+        {
+            resume_unwind(panic);
         }
     }
 
@@ -66,9 +108,9 @@ impl<X> Dispatch<X> {
         loop {
             let mut queue = self.queue.lock();
             if !queue.taken.is_empty() {
-                let taken = mem::take(&mut queue.taken);
+                let (taken, garbage) = (mem::take(&mut queue.taken), mem::take(&mut queue.garbage));
                 drop(queue);
-                taken.into_iter().for_each(Taken::wake);
+                self.work(taken, garbage);
                 lingered = 0;
             } else if ended() {
                 return;
@@ -94,23 +136,23 @@ impl<X> Dispatch<X> {
 }
 
 /// One run. However it ends, nobody is left asleep.
-struct Run<'a, X> {
-    dispatch: &'a Dispatch<X>,
+struct Run<'a, X, G> {
+    dispatch: &'a Dispatch<X, G>,
 }
 
-impl<X> Drop for Run<'_, X> {
+impl<X, G> Drop for Run<'_, X, G> {
     fn drop(&mut self) {
         let mut queue = self.dispatch.queue.lock();
         queue.running -= 1;
         self.dispatch.running.0.store(queue.running, Ordering::Relaxed);
         // Whoever runs on looks at the queue as well; that it is woken here costs nothing.
-        let taken = mem::take(&mut queue.taken);
+        let (taken, garbage) = (mem::take(&mut queue.taken), mem::take(&mut queue.garbage));
         drop(queue);
-        taken.into_iter().for_each(Taken::wake);
+        self.dispatch.work(taken, garbage);
     }
 }
 
-impl<X> fmt::Debug for Dispatch<X> {
+impl<X, G> fmt::Debug for Dispatch<X, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dispatch").finish_non_exhaustive()
     }

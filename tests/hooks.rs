@@ -6,6 +6,8 @@
 
 mod common;
 
+#[path = "hooks/dispatcher.rs"]
+mod dispatcher;
 #[path = "hooks/host.rs"]
 mod host;
 #[path = "hooks/panics.rs"]

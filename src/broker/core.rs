@@ -39,7 +39,7 @@ pub(crate) struct Core<P> {
     pub(crate) log: Log<Record<P>>,
     /// Readers of everything, while they wait.
     pub(crate) everyone: WaitList<Shared>,
-    pub(crate) dispatch: Dispatch<Shared>,
+    pub(crate) dispatch: Dispatch<Shared, Record<P>>,
     pub(super) state: Mutex<State<P>>,
     pub(crate) hooks: Hooks<P>,
 }

@@ -14,6 +14,9 @@ use crate::sync::{AtomicBool, Ordering};
 /// [`run`](Self::run) runs, publishing hands their lists over whole. When it returns or panics, what it had been handed
 /// is woken, and publishing wakes by itself again: a dispatcher can die, a wake-up cannot.
 ///
+/// It also drops some of what is evicted meanwhile, which is still counted as if it were in the buffer. So a payload
+/// whose drop panics can end it.
+///
 /// Idle, it looks for work by itself for some 10 ms and then sleeps until it is woken. Readers are woken some 50 µs
 /// later than the publisher would have done at best.
 ///
@@ -57,6 +60,10 @@ impl<P> Dispatcher<P> {
     /// Wakes what publishing hands over, until the broker is closed or [`stop`](Self::stop) is called.
     ///
     /// A broker may have several running; each takes what it finds.
+    ///
+    /// # Panics
+    ///
+    /// If the drop of an evicted payload does. Everybody is woken then.
     pub fn run(&self) {
         self.core.dispatch.run(|| self.stopped.get() || self.core.log.end().closed);
     }

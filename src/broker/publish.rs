@@ -23,11 +23,13 @@ struct After<P> {
     evicted: u64,
     evicted_through: u64,
     garbage: Garbage<Record<P>>,
+    /// Whether a dispatcher may drop some of it.
+    lends: bool,
 }
 
 impl<P> Default for After<P> {
     fn default() -> Self {
-        Self { taken: Taken::default(), evicted: 0, evicted_through: 0, garbage: Garbage::default() }
+        Self { taken: Taken::default(), evicted: 0, evicted_through: 0, garbage: Garbage::default(), lends: false }
     }
 }
 
@@ -57,7 +59,9 @@ impl<P> Core<P> {
         drop(state);
 
         if !after.taken.is_empty() {
-            self.dispatch.wake(std::mem::take(&mut after.taken));
+            let garbage = if after.lends { after.garbage.take_last() } else { None };
+            let back = self.dispatch.wake(std::mem::take(&mut after.taken), garbage);
+            after.garbage.add(back);
         }
         self.hooks.observe(|observer| observer.on_publish(index, count));
         if after.evicted > 0 {
@@ -93,7 +97,10 @@ impl<P> Core<P> {
             #[cfg(feature = "json")]
             frames: FrameCache::new(),
         });
-        appender.write(&self.log, record, cost, &mut after.garbage);
+        let lent = self.dispatch.lent();
+        after.lends = appender.lends(lent);
+        // One of those that this publish gives up may be lent, too.
+        appender.write(&self.log, record, cost, lent + u64::from(after.lends), &mut after.garbage);
         Hit::extend(&nodes, position);
 
         *next_place = place.next();

@@ -32,6 +32,15 @@ pub(crate) struct Garbage<T> {
 }
 
 impl<T> Garbage<T> {
+    /// One of the evicted batches, for somebody else to drop.
+    pub(crate) fn take_last(&mut self) -> Option<T> {
+        self.values.pop()
+    }
+
+    pub(crate) fn add(&mut self, value: Option<T>) {
+        self.values.extend(value);
+    }
+
     /// Drops everything. Payloads are foreign code: one whose drop panics must not keep the others from being dropped,
     /// and the first panic goes on when all are. Never call it under a lock.
     #[inline]
@@ -203,7 +212,9 @@ impl<T: Weighed + Placed> Appender<T> {
     ///
     /// The slot is written before `oldest` moves, so that the oldest position is always one that can be read: a reader
     /// that was overtaken is told where it goes on without waiting for the publisher.
-    pub(crate) fn write(&mut self, log: &Log<T>, value: T, cost: Cost, garbage: &mut Garbage<T>) {
+    ///
+    /// `lent` says how many evicted batches are somebody else's to drop, and are not dropped yet.
+    pub(crate) fn write(&mut self, log: &Log<T>, value: T, cost: Cost, lent: u64, garbage: &mut Garbage<T>) {
         let weighs = self.retention.weighs();
         let full = self.room == 0 || weighs && self.tail.batches > 0 && !self.retention.shares(self.tail.add(cost));
         if full {
@@ -220,14 +231,19 @@ impl<T: Weighed + Placed> Appender<T> {
             self.held = self.held.add(cost);
         }
         // Before another segment takes its place.
-        self.empty_retired(garbage);
+        self.empty_retired(lent, garbage);
         if full || self.front_end <= self.oldest {
             self.rotate(log, garbage);
             // Small bounds let nothing stay.
-            self.empty_retired(garbage);
+            self.empty_retired(lent, garbage);
         } else {
             log.frontier.set_oldest(self.oldest);
         }
+    }
+
+    /// Whether somebody else may have another batch to drop, while so many are [lent](Self::write).
+    pub(crate) fn lends(&self, lent: u64) -> bool {
+        lent < self.retention.lends()
     }
 
     /// Makes what was written visible, whole. Sequentially consistent: whoever waits is looked for after it.
@@ -321,9 +337,10 @@ impl<T: Weighed + Placed> Appender<T> {
 
     /// Gives up as much of the retired segment as keeps what is evicted within an eighth of the bounds.
     #[inline]
-    fn empty_retired(&mut self, garbage: &mut Garbage<T>) {
+    fn empty_retired(&mut self, lent: u64, garbage: &mut Garbage<T>) {
         let Some(retired) = &mut self.retired else { return };
-        while !self.retention.lets_stay(self.front.add(retired.left)) {
+        let front = self.front.add(Cost { batches: lent, ..Cost::default() });
+        while !self.retention.lets_stay(front.add(retired.left)) {
             let Some(value) = retired.take() else { break };
             let cost = if self.retention.weighs() { value.cost() } else { Cost::default() };
             retired.left = retired.left.sub(self.retention.weigh(cost));

@@ -63,7 +63,9 @@ impl Retention {
             Cost { batches: bound.batches / SHARE, events: bound.events / SHARE, bytes: bound.bytes / SHARE };
         let share =
             Cost { batches: lingering.batches.max(1), events: lingering.events.max(1), bytes: lingering.bytes.max(1) };
-        let segment = usize::try_from(share.batches).map_or(MAX_SEGMENT, |share| share.min(MAX_SEGMENT));
+        // What may be lent is no segment's.
+        let segment = share.batches - lingering.batches / 4;
+        let segment = usize::try_from(segment).map_or(MAX_SEGMENT, |segment| segment.min(MAX_SEGMENT));
         Self { bound, share, lingering, segment }
     }
 
@@ -103,6 +105,12 @@ impl Retention {
         evicted.within(self.lingering)
     }
 
+    /// How many evicted batches others may have to drop: a quarter of what may stay. The rest is a segment's.
+    #[inline]
+    pub(crate) fn lends(&self) -> u64 {
+        if self.weighs() { 0 } else { self.lingering.batches / 4 }
+    }
+
     /// How long the segment after one of `len` slots, of which `used` were written, should be.
     pub(crate) fn next_segment(&self, len: usize, used: usize) -> usize {
         let wish = if len == 0 { FIRST_SEGMENT } else { used.saturating_mul(2) };
@@ -115,8 +123,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_is_at_most_an_eighth() {
-        for (batches, segment) in [(1, 1), (7, 1), (8, 1), (100, 12), (1_000_000, MAX_SEGMENT)] {
+    fn a_segment_is_at_most_an_eighth_and_leaves_room_for_what_is_lent() {
+        for (batches, segment) in [(1, 1), (7, 1), (8, 1), (100, 9), (1_000_000, MAX_SEGMENT)] {
             let retention = Retention::new(batches, None, None);
             assert_eq!(retention.next_segment(MAX_SEGMENT, MAX_SEGMENT), segment, "{batches}");
         }

@@ -323,7 +323,7 @@ impl Reader {
         let more = self.more.get_or_insert_default();
         match more.back_mut() {
             Some(last) if last.run.end == next.run.start && last.matching == next.matching => {
-                last.run.end = next.run.end
+                last.run.end = next.run.end;
             }
             _ => more.push_back(next),
         }
