@@ -7,7 +7,8 @@
 //!
 //! No wake-up is lost, in two steps:
 //! 1. The reader enrols, fences, and looks again; the publisher makes visible, fences, and looks at the list's flag.
-//!    One of the two sees the other (the fences are sequentially consistent).
+//!    One of the two sees the other: all four are sequentially consistent, the publisher's store and fence in one
+//!    exchange ([`store_and_fence`](crate::sync::store_and_fence)), the reader's as a fence ([`look_again`]).
 //! 2. An enrolment outlives the wait it was made for, until a hit takes it. So a reader may find itself enrolled in a
 //!    list that was taken but whose seats have not been woken yet. That is as good as an enrolment: the taker clears
 //!    the mark before it locks the seat, and the reader locked the seat before it looked at the mark.
@@ -227,7 +228,7 @@ impl<X> WaitList<X> {
         let mut enrolled = self.enrolled.lock();
         mark.set(enrolled.len());
         enrolled.push(Enrolment { seat: Arc::clone(seat), list: u32::try_from(list).unwrap_or(Mark::NONE) });
-        // Relaxed: the fences of `look_again` and of the taker order it against what the taker made visible.
+        // Relaxed: the fence of `look_again` orders it against what the taker made visible.
         self.occupied.store(true, Ordering::Relaxed);
     }
 
@@ -318,8 +319,7 @@ impl<X> Taken<X> {
     }
 }
 
-/// The fence of both sides of the first step at the top: after enrolling and before looking again; after making
-/// visible and before looking at the flags.
+/// The reader's fence of the first step at the top: after enrolling and before looking again.
 #[inline]
 pub(crate) fn look_again() {
     fence(Ordering::SeqCst);

@@ -64,7 +64,7 @@ impl Retention {
         let share =
             Cost { batches: lingering.batches.max(1), events: lingering.events.max(1), bytes: lingering.bytes.max(1) };
         // What may be lent is no segment's.
-        let segment = share.batches - lingering.batches / 4;
+        let segment = share.batches - lingering.batches / SHARE;
         let segment = usize::try_from(segment).map_or(MAX_SEGMENT, |segment| segment.min(MAX_SEGMENT));
         Self { bound, share, lingering, segment }
     }
@@ -105,10 +105,10 @@ impl Retention {
         evicted.within(self.lingering)
     }
 
-    /// How many evicted batches others may have to drop: a quarter of what may stay. The rest is a segment's.
+    /// How many evicted batches others may have to drop: an eighth of what may stay. The rest is a segment's.
     #[inline]
     pub(crate) fn lends(&self) -> u64 {
-        if self.weighs() { 0 } else { self.lingering.batches / 4 }
+        if self.weighs() { 0 } else { self.lingering.batches / SHARE }
     }
 
     /// How long the segment after one of `len` slots, of which `used` were written, should be.
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_segment_is_at_most_an_eighth_and_leaves_room_for_what_is_lent() {
-        for (batches, segment) in [(1, 1), (7, 1), (8, 1), (100, 9), (1_000_000, MAX_SEGMENT)] {
+        for (batches, segment) in [(1, 1), (7, 1), (8, 1), (100, 11), (1_000_000, MAX_SEGMENT)] {
             let retention = Retention::new(batches, None, None);
             assert_eq!(retention.next_segment(MAX_SEGMENT, MAX_SEGMENT), segment, "{batches}");
         }
