@@ -5,7 +5,9 @@
 //! that they catch are kept as patches in `tests/planted/`.
 
 mod access;
+mod evicting;
 mod fanout;
+mod tokens;
 mod waiting;
 
 use crate::{Broker, Event, Request, Scope, Subscription, Term, TryRecvError};

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{Payload, broker, check, event, everything, keys, spawn};
-use crate::{RecvError, Request};
+use super::{Payload, broker, check, event, everything, keys, read_all, spawn};
+use crate::dispatch::Dispatch;
+use crate::wait::{Seat, Taken, WaitList};
+use crate::{RecvError, Request, Subscription};
 
 fn parked_reader_is_woken(request: fn() -> Request<Payload>) {
     check(move || {
@@ -116,6 +118,109 @@ impl Wake for Count {
     }
 }
 
+/// A task that finds nothing is woken, and rung for if it has a doorbell; the waker is that of its last poll.
+fn pending_task_is_woken(request: fn() -> Request<Payload>, bell: bool) {
+    check(move || {
+        let broker = broker(2);
+        let mut reader = broker.subscribe(request()).unwrap();
+        let bell = bell.then(|| reader.doorbell());
+        let (first, last) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let poll = |reader: &mut Subscription<Payload>, waker: &Arc<Count>| {
+            let waker = Waker::from(Arc::clone(waker));
+            reader.poll_recv(&mut Context::from_waker(&waker)).is_pending()
+        };
+        assert!(poll(&mut reader, &first));
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || broker.publish(1, [event("a", 1)]).unwrap()
+        });
+        let pending = poll(&mut reader, &last);
+        publisher.join().unwrap();
+        if pending {
+            assert_eq!(last.0.load(Ordering::Relaxed), 1);
+            assert!(bell.is_none_or(|bell| bell.try_recv().is_ok()));
+            assert!(!poll(&mut reader, &last));
+        } else {
+            assert_eq!((Arc::strong_count(&first), Arc::strong_count(&last)), (1, 1), "no word is left behind");
+        }
+    });
+}
+
+#[test]
+fn poll_against_publish() {
+    pending_task_is_woken(everything, false);
+}
+
+#[test]
+fn poll_at_two_nodes_against_publish() {
+    pending_task_is_woken(|| keys(&["b", "a"]), true);
+}
+
+/// A reader that has emptied its backlog hears of the next batch, whichever way it emptied it.
+fn empty_reader_is_rung_for(request: fn() -> Request<Payload>, read: fn(&mut Subscription<Payload>) -> usize) {
+    check(move || {
+        let broker = broker(2);
+        let mut reader = broker.subscribe(request()).unwrap();
+        let bell = reader.doorbell();
+        bell.try_recv().expect("the first ring comes at once");
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || broker.publish(1, [event("a", 1)]).unwrap()
+        });
+        let mut count = read(&mut reader);
+        publisher.join().unwrap();
+        if count == 0 {
+            bell.try_recv().expect("it rings for what was not read");
+            count = read(&mut reader);
+        }
+        assert_eq!(count, 1);
+    });
+}
+
+#[test]
+fn bell_against_publish() {
+    empty_reader_is_rung_for(everything, |reader| read_all(reader).len());
+}
+
+#[test]
+fn bell_at_many_nodes_against_publish() {
+    empty_reader_is_rung_for(|| keys(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]), |reader| read_all(reader).len());
+}
+
+#[test]
+fn bell_of_windows_against_publish() {
+    empty_reader_is_rung_for(everything, |reader| reader.drain().unwrap().iter().count());
+}
+
+/// One list, taken for one reader just as another enrols there: the other is found by the next batch.
+#[test]
+fn enrolling_while_a_list_is_taken() {
+    check(|| {
+        let broker = broker(4);
+        let mut early = broker.subscribe(keys(&["a"])).unwrap();
+        let mut reader = broker.subscribe(keys(&["a"])).unwrap();
+        let waker = Waker::from(Arc::new(Count::default()));
+        assert!(early.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+        let reading = spawn(move || (reader.recv().unwrap().index(), reader.recv().unwrap().index()));
+        broker.publish(1, [event("a", 1)]).unwrap();
+        broker.publish(2, [event("a", 2)]).unwrap();
+        assert_eq!(reading.join().unwrap(), (1, 2));
+    });
+}
+
+/// The same for a reader of many nodes, which are named to it.
+#[test]
+fn parking_again_at_many_nodes() {
+    check(|| {
+        let broker = broker(4);
+        let mut reader = broker.subscribe(keys(&["a", "b", "c", "d", "e", "f", "g", "h", "i"])).unwrap();
+        let reading = spawn(move || (reader.recv().unwrap().index(), reader.recv().unwrap().index()));
+        broker.publish(1, [event("a", 1)]).unwrap();
+        broker.publish(2, [event("b", 2)]).unwrap();
+        assert_eq!(reading.join().unwrap(), (1, 2));
+    });
+}
+
 /// A pending receive that is dropped takes nothing with it: the next one is woken, or finds the batch.
 #[test]
 fn drop_of_a_pending_receive() {
@@ -177,6 +282,43 @@ fn dispatcher_death() {
         // Before the broker is dropped: that wakes everybody.
         assert_eq!(waker.0.load(Ordering::Relaxed), 1);
         drop((broker, reader));
+    });
+}
+
+struct Garbage(Arc<AtomicUsize>);
+
+impl Drop for Garbage {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// What a dispatcher is handed to drop is dropped once, and counted until then, also if it is ending just then.
+#[test]
+fn dispatcher_that_is_lent_garbage() {
+    check(|| {
+        let dispatch = Arc::new(Dispatch::<(), Garbage>::new());
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (seat, list) = (Arc::new(Seat::new(1, false, ())), WaitList::default());
+        let woken = Arc::new(Count::default());
+        seat.wait_task(&Waker::from(Arc::clone(&woken)));
+        list.enrol(&seat, 0);
+        let running = spawn({
+            let (dispatch, stopped) = (Arc::clone(&dispatch), Arc::clone(&stopped));
+            move || dispatch.run(|| stopped.load(Ordering::Acquire))
+        });
+        let mut taken = Taken::default();
+        list.take(&mut taken);
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let back = dispatch.wake(taken, Some(Garbage(Arc::clone(&dropped))));
+        stopped.store(true, Ordering::Release);
+        dispatch.nudge();
+        let lent = dispatch.lent();
+        assert_eq!(back.is_none(), lent > 0 || dropped.load(Ordering::Acquire) == 1, "{lent} is lent");
+        running.join().unwrap();
+        drop(back);
+        let woken = woken.0.load(Ordering::Relaxed);
+        assert_eq!((woken, dropped.load(Ordering::Acquire), dispatch.lent()), (1, 1, 0));
     });
 }
 

@@ -1,0 +1,139 @@
+//! Evicting against readers that have looked before: runs, windows and backlogs that are half read. G3, G6.
+//! Readers that come to an eviction with nothing in hand are in `fanout`.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Payload, broker, check, event, everything, keys, spawn};
+use crate::{LagPolicy, Lagged, Request, Start, Subscription, TryRecvError};
+
+/// What one reader was given, and what it was told as lost.
+#[derive(Default)]
+struct Seen {
+    read: Vec<u64>,
+    lost: Vec<Lagged>,
+}
+
+impl Seen {
+    /// Reads so often, or until there is nothing.
+    fn read(&mut self, reader: &mut Subscription<Payload>, times: usize) {
+        for _ in 0..times {
+            match reader.try_recv() {
+                Ok(delivery) => self.read.push(delivery.index()),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Recv(error)) => self.lost.push(error.lagged().expect("the only error").clone()),
+            }
+        }
+    }
+
+    fn drain(&mut self, reader: &mut Subscription<Payload>) {
+        match reader.drain() {
+            Ok(mut window) => self.read.extend(window.iter().map(|delivery| delivery.index())),
+            Err(error) => self.lost.push(error.lagged().expect("the only error").clone()),
+        }
+    }
+
+    /// Each of these was given once and in order, or lies in what was told as lost.
+    fn is_all_of(&self, sent: &[u64]) {
+        assert!(self.read.is_sorted_by(|a, b| a < b), "{:?}", self.read);
+        assert!(self.read.iter().all(|index| sent.contains(index)), "{:?} of {sent:?}", self.read);
+        for index in sent.iter().filter(|index| !self.read.contains(index)) {
+            let told = |lag: &Lagged| (lag.from..lag.resumes_at).contains(index);
+            assert!(self.lost.iter().any(told), "{index} is lost: read {:?}, told {:?}", self.read, self.lost);
+        }
+    }
+}
+
+fn lagging(request: Request<Payload>) -> Request<Payload> {
+    request.lag_policy(LagPolicy::Continue)
+}
+
+/// A reader in the middle of a run, in a segment that others are evicted from, or that is retired and written anew.
+/// What is out of reach when its read begins is not given, although the segment still has it.
+fn a_known_run_against_evict(request: fn() -> Request<Payload>, key: fn(u64) -> &'static str) {
+    // The smallest buffer whose segments hold two batches.
+    const BUFFER: u64 = 16;
+    check(move || {
+        let broker = broker(BUFFER);
+        let mut reader = broker.subscribe(lagging(request()).start(Start::Oldest)).unwrap();
+        for n in 1..=BUFFER {
+            broker.publish(n, [event(key(n), n), event("a", n)]).unwrap();
+        }
+        let mut seen = Seen::default();
+        seen.read(&mut reader, 1);
+        let published = Arc::new(AtomicU64::new(BUFFER));
+        let publisher = spawn({
+            let (broker, published) = (broker.clone(), Arc::clone(&published));
+            move || {
+                for n in BUFFER + 1..=BUFFER + 4 {
+                    broker.publish(n, [event(key(n), n), event("a", n)]).unwrap();
+                    published.store(n, Ordering::Release);
+                }
+            }
+        });
+        for _ in 0..2 {
+            let (gone, before) = (published.load(Ordering::Acquire) - BUFFER, seen.read.len());
+            seen.read(&mut reader, 1);
+            let now = seen.read.get(before);
+            assert!(now.is_none_or(|index| *index > gone), "{now:?} was given, {gone} batches were evicted");
+        }
+        publisher.join().unwrap();
+        seen.read(&mut reader, usize::MAX);
+        seen.is_all_of(&(1..=BUFFER + 4).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_run_of_everything_against_evict() {
+    a_known_run_against_evict(everything, |_| "a");
+}
+
+/// The same where links tell which events of the batch are asked for.
+#[test]
+fn a_run_of_a_chain_against_evict() {
+    a_known_run_against_evict(|| keys(&["a"]), |_| "b");
+}
+
+/// A backlog that is older than its reader's nodes leaves no chain: that it was lost is noted when it is evicted.
+#[test]
+fn a_backlog_against_evict() {
+    check(|| {
+        let broker = broker(1);
+        broker.publish(1, [event("a", 1)]).unwrap();
+        let mut reader = broker.subscribe(lagging(keys(&["a"])).start(Start::Index(1))).unwrap();
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || broker.publish(2, [event("b", 2)]).unwrap()
+        });
+        let mut seen = Seen::default();
+        seen.read(&mut reader, usize::MAX);
+        publisher.join().unwrap();
+        seen.read(&mut reader, usize::MAX);
+        seen.is_all_of(&[1]);
+    });
+}
+
+/// A window goes from a backlog, which is scanned, into what is chained, and looks a second time for that: what has
+/// been evicted by then is not passed in silence.
+#[test]
+fn a_window_across_a_backlog_against_evict() {
+    const KEYS: [&str; 6] = ["a", "a", "b", "a", "b", "a"];
+    check(|| {
+        let broker = broker(KEYS.len() as u64);
+        broker.publish(1, [event("a", 1)]).unwrap();
+        let mut reader = broker.subscribe(lagging(keys(&["a"])).start(Start::Index(1))).unwrap();
+        for (key, n) in KEYS.into_iter().zip(1..).skip(1) {
+            broker.publish(n, [event(key, n)]).unwrap();
+        }
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || (7..=10).for_each(|n| broker.publish(n, [event("b", n)]).unwrap())
+        });
+        let mut seen = Seen::default();
+        seen.drain(&mut reader);
+        publisher.join().unwrap();
+        seen.read(&mut reader, usize::MAX);
+        seen.is_all_of(&[1, 2, 4, 6]);
+    });
+}
