@@ -137,3 +137,29 @@ fn a_window_across_a_backlog_against_evict() {
         seen.is_all_of(&[1, 2, 4, 6]);
     });
 }
+
+/// The state is restored while a reader stands in what was before: that is not a lag, however much follows.
+#[test]
+fn a_reset_against_a_read() {
+    check(|| {
+        let broker = broker(1);
+        let mut reader = broker.subscribe(everything()).unwrap();
+        broker.publish(1, [event("a", 1)]).unwrap();
+        reader.try_recv().unwrap();
+        broker.publish(2, [event("a", 2)]).unwrap();
+        let restoring = spawn({
+            let broker = broker.clone();
+            move || {
+                broker.reset(5, crate::Epoch::from(2));
+                broker.publish(6, [event("a", 6)]).unwrap();
+            }
+        });
+        match reader.try_recv() {
+            Ok(delivery) => assert_eq!(delivery.index(), 2),
+            Err(TryRecvError::Recv(error)) => assert_eq!(error, crate::RecvError::Reset),
+            Err(TryRecvError::Empty) => panic!("nothing was passed"),
+        }
+        restoring.join().unwrap();
+        assert_eq!(reader.try_recv().unwrap_err(), TryRecvError::Recv(crate::RecvError::Reset));
+    });
+}

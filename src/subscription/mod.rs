@@ -317,9 +317,14 @@ impl<P> Subscription<P> {
         self.station.owner.meters.set_cursor(self.reader.cursor());
     }
 
-    /// Tells of a loss. None if the oldest batch was evicted meanwhile: then there is more to tell.
+    /// Tells of a loss. None if the reader has to look again: the oldest batch was evicted meanwhile, or the gate says
+    /// something new.
     fn lag(&mut self, oldest: Position) -> Option<RecvError> {
         let (through, place) = self.core.log.read(oldest, |record| (record.after.index, record.place))?;
+        if self.station.owner.gate.state() != self.seen {
+            // Meanwhile it was ended, which outranks a loss: after a reset what was read there is another history.
+            return None;
+        }
         let lagged = Lagged {
             missed: oldest.since(self.reader.cursor()),
             from: self.passed.index,
