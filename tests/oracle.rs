@@ -225,6 +225,34 @@ fn every_index_is_found_in_a_buffer_that_begins_within_a_segment() {
     }
 }
 
+/// Segments of five batches, of which a reader has begun a run: what it knows of is no longer looked for, and may be
+/// evicted, or written to again, or no longer be for it.
+#[test]
+fn a_run_that_is_half_read_is_overtaken_or_ended() {
+    let config = Config { max_batches: 40, ..PLAIN };
+    let terms = [vec![], vec![("A", "k0")], vec![("A", "k0"), ("A", "k1")]];
+    let batches = [vec!["k0"], vec!["k2", "k0"], vec!["k1", "k0"]];
+    for (terms, keys) in terms.iter().flat_map(|terms| batches.iter().map(move |keys| (terms, keys))) {
+        let burst = |batches| Op::Burst { batches, events: keys.iter().copied().map(event).collect() };
+        let begun = [subscribe(StartSpec::Oldest, terms), burst(40), read(Kind::Try), read(Kind::Poll)];
+        for (evicted, kind) in (1..15).flat_map(|evicted| [(evicted, Kind::Try), (evicted, Kind::Poll)]) {
+            let rest = [burst(evicted), read(kind), burst(2), read(kind), read(Kind::TryAll)];
+            run_script(&config, &[begun.as_slice(), &rest].concat());
+        }
+        for kind in [Kind::Try, Kind::Poll, Kind::Block, Kind::DrainTake(1)] {
+            let ends = [
+                Op::Cancel { slot: 0 },
+                Op::AccessChanged { change: Change::Token("ann") },
+                Op::Reset { step: 3, same_epoch: false },
+                Op::Close,
+            ];
+            for end in ends {
+                run_script(&config, &[begun.as_slice(), &[end, read(kind), read(kind)]].concat());
+            }
+        }
+    }
+}
+
 /// Indexes at the end of their range.
 #[test]
 fn the_last_index_is_an_index() {

@@ -52,8 +52,8 @@ fn lagging(request: Request<Payload>) -> Request<Payload> {
 /// A reader in the middle of a run, in a segment that others are evicted from, or that is retired and written anew.
 /// What is out of reach when its read begins is not given, although the segment still has it.
 fn a_known_run_against_evict(request: fn() -> Request<Payload>, key: fn(u64) -> &'static str) {
-    // The smallest buffer whose segments hold two batches.
-    const BUFFER: u64 = 16;
+    // The smallest buffer whose segments hold three batches: one is read, one is evicted, and one is in reach.
+    const BUFFER: u64 = 24;
     check(move || {
         let broker = broker(BUFFER);
         let mut reader = broker.subscribe(lagging(request()).start(Start::Oldest)).unwrap();
@@ -116,25 +116,58 @@ fn a_backlog_against_evict() {
 
 /// A window goes from a backlog, which is scanned, into what is chained, and looks a second time for that: what has
 /// been evicted by then is not passed in silence.
-#[test]
-fn a_window_across_a_backlog_against_evict() {
-    const KEYS: [&str; 6] = ["a", "a", "b", "a", "b", "a"];
-    check(|| {
+fn a_window_across_a_backlog_against_evict(terms: &'static [&'static str]) {
+    const KEYS: [&str; 6] = ["a", "a", "z", "a", "z", "a"];
+    check(move || {
         let broker = broker(KEYS.len() as u64);
         broker.publish(1, [event("a", 1)]).unwrap();
-        let mut reader = broker.subscribe(lagging(keys(&["a"])).start(Start::Index(1))).unwrap();
+        let mut reader = broker.subscribe(lagging(keys(terms)).start(Start::Index(1))).unwrap();
         for (key, n) in KEYS.into_iter().zip(1..).skip(1) {
-            broker.publish(n, [event(key, n)]).unwrap();
+            let second = if key == "a" { "b" } else { "z" };
+            broker.publish(n, [event(key, n), event(second, n)]).unwrap();
         }
         let publisher = spawn({
             let broker = broker.clone();
-            move || (7..=10).for_each(|n| broker.publish(n, [event("b", n)]).unwrap())
+            move || (7..=10).for_each(|n| broker.publish(n, [event("z", n)]).unwrap())
         });
         let mut seen = Seen::default();
         seen.drain(&mut reader);
         publisher.join().unwrap();
         seen.read(&mut reader, usize::MAX);
         seen.is_all_of(&[1, 2, 4, 6]);
+    });
+}
+
+#[test]
+fn a_window_of_one_chain_against_evict() {
+    a_window_across_a_backlog_against_evict(&["a"]);
+}
+
+#[test]
+fn a_window_of_two_chains_against_evict() {
+    a_window_across_a_backlog_against_evict(&["a", "b"]);
+}
+
+/// A window that goes on in a run that another has begun: what was evicted in between is told, and what comes after it
+/// is not taken for it.
+#[test]
+fn a_second_window_against_evict() {
+    check(|| {
+        let broker = broker(3);
+        let mut reader = broker.subscribe(lagging(everything())).unwrap();
+        for n in 1..=3 {
+            broker.publish(n, [event("a", n)]).unwrap();
+        }
+        let mut seen = Seen::default();
+        seen.read.extend(reader.drain().unwrap().iter().take(1).map(|delivery| delivery.index()));
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || (4..=5).for_each(|n| broker.publish(n, [event("a", n)]).unwrap())
+        });
+        seen.drain(&mut reader);
+        publisher.join().unwrap();
+        seen.read(&mut reader, usize::MAX);
+        seen.is_all_of(&[1, 2, 3, 4, 5]);
     });
 }
 

@@ -77,6 +77,25 @@ fn window_against_evict() {
     });
 }
 
+/// A chain that has grown beyond the end that its reader loaded, and into another segment, is walked back from there.
+#[test]
+fn a_chain_from_beyond_the_end() {
+    check(|| {
+        let broker = broker(4);
+        let mut reader = broker.subscribe(keys(&["a"])).unwrap();
+        broker.publish(1, [event("a", 1)]).unwrap();
+        broker.publish(2, [event("b", 2)]).unwrap();
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || broker.publish(3, [event("a", 3)]).unwrap()
+        });
+        let mut read = read_all(&mut reader);
+        publisher.join().unwrap();
+        read.extend(read_all(&mut reader));
+        assert_eq!(read, [1, 3]);
+    });
+}
+
 /// Two terms, two chains: merged in order, and complete at every end.
 #[test]
 fn two_chains_are_merged() {
@@ -97,10 +116,30 @@ fn two_chains_are_merged() {
     });
 }
 
-/// A reader of so many terms that hits are named to it.
+/// So many that hits are named to their reader.
+const KEYS: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+
+/// A hit that comes as its reader enrols is seen by its look or named to it, and that before the end shows it.
+#[test]
+fn naming_against_enrolling() {
+    check(|| {
+        let broker = broker(4);
+        let mut reader = broker.subscribe(keys(&KEYS)).unwrap();
+        broker.publish(1, [event("z", 1)]).unwrap();
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || broker.publish(2, [event("a", 2)]).unwrap()
+        });
+        let mut read = read_all(&mut reader);
+        read.extend(read_all(&mut reader));
+        publisher.join().unwrap();
+        read.extend(read_all(&mut reader));
+        assert_eq!(read, [2]);
+    });
+}
+
 #[test]
 fn named_hits_are_all_read() {
-    const KEYS: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
     check(|| {
         let broker = broker(4);
         let mut reader = broker.subscribe(keys(&KEYS)).unwrap();

@@ -1,7 +1,7 @@
 //! Waiting against publishing, closing and leaving: G10. A lost wake-up is a model that does not end.
 //! What is delivered, and in which order, is modelled elsewhere.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -285,17 +285,23 @@ fn dispatcher_death() {
     });
 }
 
-/// What is dropped adds one here, and one more if it was counted as lent.
-struct Garbage(Arc<AtomicUsize>, Weak<Dispatch<(), Garbage>>);
+/// What is dropped notes whether it was counted as lent until then, and whether whoever waited was woken before.
+struct Garbage {
+    dispatch: Weak<Dispatch<(), Garbage>>,
+    woken: Arc<Count>,
+    dropped: Arc<Mutex<Vec<(bool, bool)>>>,
+}
 
 impl Drop for Garbage {
     fn drop(&mut self) {
-        let lent = self.1.upgrade().is_some_and(|dispatch| dispatch.lent() > 0);
-        self.0.fetch_add(1 + usize::from(lent), Ordering::Release);
+        let lent = self.dispatch.upgrade().is_some_and(|dispatch| dispatch.lent() > 0);
+        let woken = self.woken.0.load(Ordering::Relaxed) == 1;
+        self.dropped.lock().unwrap().push((lent, woken));
     }
 }
 
-/// What a dispatcher is handed to drop is dropped once, and counted until then, also if it is ending just then.
+/// What a dispatcher is handed to drop is dropped once, after the waking, and counted until then, also if it is ending
+/// just then.
 #[test]
 fn dispatcher_that_is_lent_garbage() {
     check(|| {
@@ -305,22 +311,26 @@ fn dispatcher_that_is_lent_garbage() {
         let woken = Arc::new(Count::default());
         seat.wait_task(&Waker::from(Arc::clone(&woken)));
         list.enrol(&seat, 0);
+        let (mut taken, dropped) = (Taken::default(), Arc::new(Mutex::new(Vec::new())));
+        list.take(&mut taken);
         let running = spawn({
             let (dispatch, stopped) = (Arc::clone(&dispatch), Arc::clone(&stopped));
             move || dispatch.run(|| stopped.load(Ordering::Acquire))
         });
-        let mut taken = Taken::default();
-        list.take(&mut taken);
-        let dropped = Arc::new(AtomicUsize::new(0));
-        let back = dispatch.wake(taken, Some(Garbage(Arc::clone(&dropped), Arc::downgrade(&dispatch))));
-        stopped.store(true, Ordering::Release);
-        dispatch.nudge();
+        let stopper = spawn({
+            let dispatch = Arc::clone(&dispatch);
+            move || {
+                stopped.store(true, Ordering::Release);
+                dispatch.nudge();
+            }
+        });
+        let (weak, woken) = (Arc::downgrade(&dispatch), Arc::clone(&woken));
+        let back = dispatch.wake(taken, Some(Garbage { dispatch: weak, woken, dropped: Arc::clone(&dropped) }));
+        stopper.join().unwrap();
         running.join().unwrap();
-        let was_lent = back.is_none();
+        let lent = back.is_none();
         drop(back);
-        let dropped = dropped.load(Ordering::Acquire);
-        assert_eq!((dropped, dispatch.lent()), (1 + usize::from(was_lent), 0));
-        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!((dropped.lock().unwrap().as_slice(), dispatch.lent()), ([(lent, true)].as_slice(), 0));
     });
 }
 

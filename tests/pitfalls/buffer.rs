@@ -216,3 +216,47 @@ fn a_loss_is_told_outside_the_locks() {
         assert_empty(&mut reader);
     });
 }
+
+/// What is evicted and not freed is at most an eighth of the bound, in whatever it is counted, and is dropped with no
+/// lock held, however much one commit evicts (semantics 7 and 19, G6).
+#[test]
+fn what_lingers_is_at_most_an_eighth_of_each_bound() {
+    use std::sync::Weak;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    const BOUND: u64 = 800;
+    struct Weighed(u64, Arc<AtomicU64>, Weak<dyn Fn() + Send + Sync>);
+    impl Drop for Weighed {
+        fn drop(&mut self) {
+            self.1.fetch_sub(self.0, Ordering::Relaxed);
+            if let Some(use_broker) = self.2.upgrade() {
+                use_broker();
+            }
+        }
+    }
+    in_time(|| {
+        // Light ones, heavy ones that evict many segments at once, and some of each.
+        let weights: [fn(u64) -> u64; 4] =
+            [|n| 1 + n % 3, |n| 90 + n % 8, |n| if n % 40 == 0 { 700 } else { 1 + n % 30 }, |n| 1 + n * n % 97];
+        for (by_bytes, weights) in [true, false].into_iter().flat_map(|by| weights.map(|weights| (by, weights))) {
+            let builder = Broker::<Weighed>::builder().max_batches(1_000_000);
+            let builder = if by_bytes { builder.max_bytes(BOUND) } else { builder.max_events(BOUND) };
+            let broker = builder.weigher(|event| event.payload().0).build().expect("bounds above zero");
+            let live = Arc::<AtomicU64>::default();
+            let weak = broker.downgrade();
+            let use_broker: Arc<dyn Fn() + Send + Sync> =
+                Arc::new(move || assert!(weak.upgrade().is_none_or(|broker| broker.stats().buffered_batches > 0)));
+            for index in 1..=2_000 {
+                let weight = weights(index);
+                live.fetch_add(weight, Ordering::Relaxed);
+                let parts = if by_bytes { vec![weight] } else { vec![1; usize::try_from(weight).expect("small")] };
+                let payload = |part| Weighed(part, Arc::clone(&live), Arc::downgrade(&use_broker));
+                let events: Vec<_> =
+                    parts.into_iter().map(|part| Event::new("Job", "Changed", "web", payload(part))).collect();
+                broker.publish(index, events).expect("rising");
+                let live = live.load(Ordering::Relaxed);
+                assert!(live <= BOUND + BOUND / 8, "{live} after {index}, by bytes: {by_bytes}");
+            }
+        }
+    });
+}
