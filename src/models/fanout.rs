@@ -77,11 +77,10 @@ fn window_against_evict() {
     });
 }
 
-/// A chain that has grown beyond the end that its reader loaded, and into another segment, is walked back from there.
-#[test]
-fn a_chain_from_beyond_the_end() {
-    check(|| {
-        let broker = broker(4);
+/// A chain that has grown beyond the end that its reader loaded is walked back from there.
+fn a_chain_from_beyond_the_end(buffer: u64) {
+    check(move || {
+        let broker = broker(buffer);
         let mut reader = broker.subscribe(keys(&["a"])).unwrap();
         broker.publish(1, [event("a", 1)]).unwrap();
         broker.publish(2, [event("b", 2)]).unwrap();
@@ -94,6 +93,18 @@ fn a_chain_from_beyond_the_end() {
         read.extend(read_all(&mut reader));
         assert_eq!(read, [1, 3]);
     });
+}
+
+/// Into another segment: each holds one batch.
+#[test]
+fn a_chain_from_another_segment() {
+    a_chain_from_beyond_the_end(4);
+}
+
+/// Into another slot: each segment holds three.
+#[test]
+fn a_chain_from_another_slot() {
+    a_chain_from_beyond_the_end(24);
 }
 
 /// Two terms, two chains: merged in order, and complete at every end.

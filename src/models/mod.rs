@@ -5,10 +5,17 @@
 //! that they catch are kept as patches in `tests/planted/`.
 
 mod access;
+mod dispatching;
 mod evicting;
 mod fanout;
+mod tasks;
 mod tokens;
 mod waiting;
+
+use std::sync::Arc;
+use std::task::Wake;
+
+use loom::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{Broker, Event, Request, Scope, Subscription, Term, TryRecvError};
 
@@ -68,5 +75,15 @@ pub(crate) fn read_or_lose(reader: &mut Subscription<Payload>, read: &mut Vec<Pa
             Err(TryRecvError::Empty) => return,
             Err(TryRecvError::Recv(error)) => *lost += error.lagged().expect("the only error").missed,
         }
+    }
+}
+
+/// A waker that counts.
+#[derive(Default)]
+pub(crate) struct Count(pub(crate) AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,15 +1,14 @@
 //! Waiting against publishing, closing and leaving: G10. A lost wake-up is a model that does not end.
-//! What is delivered, and in which order, is modelled elsewhere.
+//! What is delivered, and in which order, is modelled elsewhere; who waits without a thread is in `tasks`.
 
-use std::sync::{Arc, Mutex, Weak};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Waker};
 
-use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::sync::atomic::Ordering;
 
-use super::{Payload, broker, check, event, everything, keys, read_all, spawn};
-use crate::dispatch::Dispatch;
+use super::{Count, Payload, broker, check, event, everything, keys, spawn};
 use crate::wait::{Seat, Taken, WaitList};
-use crate::{RecvError, Request, Subscription};
+use crate::{RecvError, Request};
 
 fn parked_reader_is_woken(request: fn() -> Request<Payload>) {
     check(move || {
@@ -109,89 +108,6 @@ fn close_against_read() {
     });
 }
 
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A task that finds nothing is woken, and rung for if it has a doorbell; the waker is that of its last poll.
-fn pending_task_is_woken(request: fn() -> Request<Payload>, bell: bool) {
-    check(move || {
-        let broker = broker(2);
-        let mut reader = broker.subscribe(request()).unwrap();
-        let bell = bell.then(|| reader.doorbell());
-        let (first, last) = (Arc::new(Count::default()), Arc::new(Count::default()));
-        let poll = |reader: &mut Subscription<Payload>, waker: &Arc<Count>| {
-            let waker = Waker::from(Arc::clone(waker));
-            reader.poll_recv(&mut Context::from_waker(&waker)).is_pending()
-        };
-        assert!(poll(&mut reader, &first));
-        let publisher = spawn({
-            let broker = broker.clone();
-            move || broker.publish(1, [event("a", 1)]).unwrap()
-        });
-        let pending = poll(&mut reader, &last);
-        publisher.join().unwrap();
-        if pending {
-            assert_eq!(last.0.load(Ordering::Relaxed), 1);
-            assert!(bell.is_none_or(|bell| bell.try_recv().is_ok()));
-            assert!(!poll(&mut reader, &last));
-        } else {
-            assert_eq!((Arc::strong_count(&first), Arc::strong_count(&last)), (1, 1), "no word is left behind");
-        }
-    });
-}
-
-#[test]
-fn poll_against_publish() {
-    pending_task_is_woken(everything, false);
-}
-
-#[test]
-fn poll_at_two_nodes_against_publish() {
-    pending_task_is_woken(|| keys(&["b", "a"]), true);
-}
-
-/// A reader that has emptied its backlog hears of the next batch, whichever way it emptied it.
-fn empty_reader_is_rung_for(request: fn() -> Request<Payload>, read: fn(&mut Subscription<Payload>) -> usize) {
-    check(move || {
-        let broker = broker(2);
-        let mut reader = broker.subscribe(request()).unwrap();
-        let bell = reader.doorbell();
-        bell.try_recv().expect("the first ring comes at once");
-        let publisher = spawn({
-            let broker = broker.clone();
-            move || broker.publish(1, [event("a", 1)]).unwrap()
-        });
-        let mut count = read(&mut reader);
-        publisher.join().unwrap();
-        if count == 0 {
-            bell.try_recv().expect("it rings for what was not read");
-            count = read(&mut reader);
-        }
-        assert_eq!(count, 1);
-    });
-}
-
-#[test]
-fn bell_against_publish() {
-    empty_reader_is_rung_for(everything, |reader| read_all(reader).len());
-}
-
-#[test]
-fn bell_at_many_nodes_against_publish() {
-    empty_reader_is_rung_for(|| keys(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]), |reader| read_all(reader).len());
-}
-
-#[test]
-fn bell_of_windows_against_publish() {
-    empty_reader_is_rung_for(everything, |reader| reader.drain().unwrap().iter().count());
-}
-
 /// One list, taken for one reader just as another enrols there: the other is found by the next batch.
 #[test]
 fn enrolling_while_a_list_is_taken() {
@@ -208,7 +124,26 @@ fn enrolling_while_a_list_is_taken() {
     });
 }
 
-/// The same for a reader of many nodes, which are named to it.
+/// The same for a list whose hits are named.
+#[test]
+fn enrolling_while_a_hit_is_named() {
+    check(|| {
+        let (early, late) = (Arc::new(Seat::new(1, true, ())), Arc::new(Seat::new(1, true, ())));
+        let list = Arc::new(WaitList::default());
+        list.enrol(&early, 0);
+        let enrolling = spawn({
+            let (list, late) = (Arc::clone(&list), Arc::clone(&late));
+            move || list.enrol(&late, 0)
+        });
+        list.name(&mut Taken::default());
+        enrolling.join().unwrap();
+        let mut news = Vec::new();
+        late.take_news(&mut news);
+        assert!(list.is_occupied() || news == [0]);
+    });
+}
+
+/// A reader of many nodes, which are named to it, and which waits for each of two.
 #[test]
 fn parking_again_at_many_nodes() {
     check(|| {
@@ -221,116 +156,29 @@ fn parking_again_at_many_nodes() {
     });
 }
 
-/// A pending receive that is dropped takes nothing with it: the next one is woken, or finds the batch.
+/// Who is told of a hit enrols anew, and can.
 #[test]
-fn drop_of_a_pending_receive() {
+fn enrolling_anew_against_naming() {
     check(|| {
-        let broker = broker(2);
-        let mut reader = broker.subscribe(keys(&["a"])).unwrap();
-        let reading = spawn(move || {
-            let waker = Waker::from(Arc::new(Count::default()));
-            let mut receive = reader.recv_async();
-            let first = std::pin::Pin::new(&mut receive).poll(&mut Context::from_waker(&waker));
-            drop(receive);
-            match first {
-                Poll::Ready(delivery) => delivery.unwrap().index(),
-                Poll::Pending => reader.recv().unwrap().index(),
-            }
-        });
-        broker.publish(1, [event("a", 1)]).unwrap();
-        assert_eq!(reading.join().unwrap(), 1);
-    });
-}
-
-/// A dispatcher that is handed a wake-up, or is ending just then, loses none.
-#[test]
-fn dispatcher_hand_over() {
-    check(|| {
-        let broker = broker(2);
-        let mut reader = broker.subscribe(keys(&["a"])).unwrap();
-        let dispatcher = Arc::new(broker.dispatcher());
-        let waking = spawn({
-            let dispatcher = Arc::clone(&dispatcher);
-            move || dispatcher.run()
-        });
-        let reading = spawn(move || reader.recv().unwrap().index());
-        broker.publish(1, [event("a", 1)]).unwrap();
-        assert_eq!(reading.join().unwrap(), 1);
-        broker.close();
-        waking.join().unwrap();
-    });
-}
-
-/// The same, where it is stopped while the wake-up is handed over.
-#[test]
-fn dispatcher_death() {
-    check(|| {
-        let broker = broker(2);
-        let mut reader = broker.subscribe(everything()).unwrap();
-        let waker = Arc::new(Count::default());
-        assert!(reader.poll_recv(&mut Context::from_waker(&Waker::from(Arc::clone(&waker)))).is_pending());
-        let dispatcher = Arc::new(broker.dispatcher());
-        let stopper = Arc::clone(&dispatcher);
-        let waking = spawn(move || dispatcher.run());
-        let publisher = spawn(move || {
-            broker.publish(1, [event("a", 1)]).unwrap();
-            broker
-        });
-        stopper.stop();
-        let broker = publisher.join().unwrap();
-        waking.join().unwrap();
-        // Before the broker is dropped: that wakes everybody.
-        assert_eq!(waker.0.load(Ordering::Relaxed), 1);
-        drop((broker, reader));
-    });
-}
-
-/// What is dropped notes whether it was counted as lent until then, and whether whoever waited was woken before.
-struct Garbage {
-    dispatch: Weak<Dispatch<(), Garbage>>,
-    woken: Arc<Count>,
-    dropped: Arc<Mutex<Vec<(bool, bool)>>>,
-}
-
-impl Drop for Garbage {
-    fn drop(&mut self) {
-        let lent = self.dispatch.upgrade().is_some_and(|dispatch| dispatch.lent() > 0);
-        let woken = self.woken.0.load(Ordering::Relaxed) == 1;
-        self.dropped.lock().unwrap().push((lent, woken));
-    }
-}
-
-/// What a dispatcher is handed to drop is dropped once, after the waking, and counted until then, also if it is ending
-/// just then.
-#[test]
-fn dispatcher_that_is_lent_garbage() {
-    check(|| {
-        let dispatch = Arc::new(Dispatch::<(), Garbage>::new());
-        let stopped = Arc::new(AtomicBool::new(false));
-        let (seat, list) = (Arc::new(Seat::new(1, false, ())), WaitList::default());
-        let woken = Arc::new(Count::default());
-        seat.wait_task(&Waker::from(Arc::clone(&woken)));
+        let (seat, list) = (Arc::new(Seat::new(1, true, ())), Arc::new(WaitList::default()));
         list.enrol(&seat, 0);
-        let (mut taken, dropped) = (Taken::default(), Arc::new(Mutex::new(Vec::new())));
-        list.take(&mut taken);
-        let running = spawn({
-            let (dispatch, stopped) = (Arc::clone(&dispatch), Arc::clone(&stopped));
-            move || dispatch.run(|| stopped.load(Ordering::Acquire))
-        });
-        let stopper = spawn({
-            let dispatch = Arc::clone(&dispatch);
+        let naming = spawn({
+            let list = Arc::clone(&list);
             move || {
-                stopped.store(true, Ordering::Release);
-                dispatch.nudge();
+                let mut taken = Taken::default();
+                list.name(&mut taken);
+                taken.wake();
             }
         });
-        let (weak, woken) = (Arc::downgrade(&dispatch), Arc::clone(&woken));
-        let back = dispatch.wake(taken, Some(Garbage { dispatch: weak, woken, dropped: Arc::clone(&dropped) }));
-        stopper.join().unwrap();
-        running.join().unwrap();
-        let lent = back.is_none();
-        drop(back);
-        assert_eq!((dropped.lock().unwrap().as_slice(), dispatch.lent()), ([(lent, true)].as_slice(), 0));
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        seat.take_news(&mut before);
+        if !before.is_empty() {
+            list.enrol(&seat, 0);
+        }
+        naming.join().unwrap();
+        seat.take_news(&mut after);
+        assert_eq!(list.is_occupied(), before == [0], "enrolled anew");
+        assert_eq!([before, after].concat(), [0], "told once");
     });
 }
 

@@ -1,0 +1,162 @@
+//! Tasks and doorbells against publishing: G10. A lost wake-up is a waker that was not called when all is done.
+//! Threads that wait are in `waiting`.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use loom::sync::atomic::Ordering;
+
+use super::{Count, Payload, broker, check, event, everything, keys, read_all, spawn};
+use crate::{Request, Subscription};
+
+type Polled = fn(&mut Subscription<Payload>, &mut Context<'_>) -> Poll<u64>;
+
+fn delivery(reader: &mut Subscription<Payload>, context: &mut Context<'_>) -> Poll<u64> {
+    reader.poll_recv(context).map(|delivery| delivery.unwrap().index())
+}
+
+fn news(reader: &mut Subscription<Payload>, context: &mut Context<'_>) -> Poll<u64> {
+    reader.poll_readable(context).map(|()| reader.try_recv().unwrap().index())
+}
+
+/// A task that finds nothing is woken, and rung for if it has a doorbell; the waker is that of its last poll.
+fn pending_task_is_woken(request: fn() -> Request<Payload>, bell: bool, polled: Polled) {
+    check(move || {
+        let broker = broker(2);
+        let mut reader = broker.subscribe(request()).unwrap();
+        let bell = bell.then(|| reader.doorbell());
+        let (first, last) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let poll = |reader: &mut Subscription<Payload>, waker: &Arc<Count>| {
+            let waker = Waker::from(Arc::clone(waker));
+            polled(reader, &mut Context::from_waker(&waker)).is_pending()
+        };
+        assert!(poll(&mut reader, &first));
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || broker.publish(1, [event("a", 1)]).unwrap()
+        });
+        let pending = poll(&mut reader, &last);
+        publisher.join().unwrap();
+        if pending {
+            assert_eq!(last.0.load(Ordering::Relaxed), 1);
+            assert!(bell.is_none_or(|bell| bell.try_recv().is_ok()));
+            assert!(!poll(&mut reader, &last));
+        } else {
+            assert_eq!((Arc::strong_count(&first), Arc::strong_count(&last)), (1, 1), "no word is left behind");
+        }
+    });
+}
+
+#[test]
+fn poll_against_publish() {
+    pending_task_is_woken(everything, false, delivery);
+}
+
+#[test]
+fn poll_for_news_against_publish() {
+    pending_task_is_woken(everything, false, news);
+}
+
+#[test]
+fn poll_at_two_nodes_against_publish() {
+    pending_task_is_woken(|| keys(&["b", "a"]), true, delivery);
+}
+
+/// A reader that has emptied its backlog hears of the next batch, whichever way it emptied it.
+fn empty_reader_is_rung_for(request: fn() -> Request<Payload>, read: fn(&mut Subscription<Payload>) -> usize) {
+    check(move || {
+        let broker = broker(2);
+        let mut reader = broker.subscribe(request()).unwrap();
+        let bell = reader.doorbell();
+        assert_eq!(read(&mut reader), 0);
+        broker.publish(1, [event("a", 1)]).unwrap();
+        bell.try_recv().expect("it rings");
+        assert!(reader.try_recv().is_ok());
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || broker.publish(2, [event("a", 2)]).unwrap()
+        });
+        let mut count = read(&mut reader);
+        publisher.join().unwrap();
+        if count == 0 {
+            bell.try_recv().expect("it rings for what was not read");
+            count = read(&mut reader);
+        }
+        assert_eq!(count, 1);
+    });
+}
+
+#[test]
+fn bell_against_publish() {
+    empty_reader_is_rung_for(everything, |reader| read_all(reader).len());
+}
+
+#[test]
+fn bell_at_many_nodes_against_publish() {
+    empty_reader_is_rung_for(|| keys(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]), |reader| read_all(reader).len());
+}
+
+#[test]
+fn bell_of_windows_against_publish() {
+    empty_reader_is_rung_for(everything, |reader| reader.drain().unwrap().iter().count());
+}
+
+/// What a task found with its first poll was found without being woken: its enrolment is still to be taken back, and
+/// the next poll may not rest on it.
+fn polling_again(poll: Polled) {
+    check(move || {
+        let broker = broker(4);
+        let mut reader = broker.subscribe(keys(&["a"])).unwrap();
+        let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let mut poll = |count: &Arc<Count>| {
+            let waker = Waker::from(Arc::clone(count));
+            poll(&mut reader, &mut Context::from_waker(&waker))
+        };
+        assert!(poll(&first).is_pending());
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || broker.publish(1, [event("a", 1)]).unwrap()
+        });
+        let early = poll(&first).is_ready();
+        let pending = early && poll(&second).is_pending();
+        publisher.join().unwrap();
+        assert!(early || first.0.load(Ordering::Relaxed) == 1);
+        assert_eq!(pending, early, "there is one batch");
+        if pending {
+            broker.publish(2, [event("a", 2)]).unwrap();
+            assert!(second.0.load(Ordering::Relaxed) >= 1);
+            assert_eq!(poll(&second), Poll::Ready(2));
+        }
+    });
+}
+
+#[test]
+fn polling_again_against_publish() {
+    polling_again(delivery);
+}
+
+#[test]
+fn polling_for_news_again_against_publish() {
+    polling_again(news);
+}
+
+/// A pending receive that is dropped takes nothing with it: the next one is woken, or finds the batch.
+#[test]
+fn drop_of_a_pending_receive() {
+    check(|| {
+        let broker = broker(2);
+        let mut reader = broker.subscribe(keys(&["a"])).unwrap();
+        let reading = spawn(move || {
+            let waker = Waker::from(Arc::new(Count::default()));
+            let mut receive = reader.recv_async();
+            let first = std::pin::Pin::new(&mut receive).poll(&mut Context::from_waker(&waker));
+            drop(receive);
+            match first {
+                Poll::Ready(delivery) => delivery.unwrap().index(),
+                Poll::Pending => reader.recv().unwrap().index(),
+            }
+        });
+        broker.publish(1, [event("a", 1)]).unwrap();
+        assert_eq!(reading.join().unwrap(), 1);
+    });
+}
