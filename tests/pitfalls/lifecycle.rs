@@ -1,6 +1,7 @@
 //! Lifecycle, and what went wrong in crates of the same language.
 //! What frames add to it is tested with the frames.
 
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -151,4 +152,22 @@ fn a_waiting_reader_is_not_polled() {
     publish_all(&broker, [1]);
     assert_eq!(in_time(move || blocked.join().expect("woken")), 1);
     assert_eq!(handle.stats().wakeups, 1);
+}
+
+/// Readers that wait in one list may leave it in any order: who has left is neither kept nor woken (semantics 7, G10).
+#[test]
+fn who_has_left_is_kept_and_woken_by_nobody() {
+    const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for (order, left) in ORDERS.into_iter().flat_map(|order| [(order, 1), (order, 2), (order, 3)]) {
+        let broker = Broker::<u64>::new();
+        let mut readers = [(); 3].map(|()| Some(broker.subscribe(Request::new()).expect("open")));
+        for reader in readers.iter_mut().flatten() {
+            assert!(reader.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        for leaving in order.into_iter().take(left) {
+            readers.get_mut(leaving).and_then(Option::take).expect("it is there");
+        }
+        publish_all(&broker, [1]);
+        assert_eq!(broker.stats().wakeups, 3 - left as u64, "{left} left, in the order {order:?}");
+    }
 }
