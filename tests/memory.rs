@@ -13,12 +13,13 @@ const EARLY: u64 = 10_000;
 const LATE: u64 = 1_000_000;
 
 fn main() {
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 6] = [
         ("stalled_readers_bound_nothing", stalled_readers_bound_nothing),
         ("a_kept_delivery_keeps_its_own_batch_alone", a_kept_delivery_keeps_its_own_batch_alone),
         ("a_drained_delivery_allocates_nothing", a_drained_delivery_allocates_nothing),
         ("a_publish_allocates_a_constant", a_publish_allocates_a_constant),
         ("a_drop_gives_everything_back", a_drop_gives_everything_back),
+        ("terms_that_come_and_go_leave_nothing", terms_that_come_and_go_leave_nothing),
     ];
     println!("running {} tests", tests.len());
     for (name, test) in tests {
@@ -187,4 +188,20 @@ fn a_drop_gives_everything_back() {
     assert_eq!(broker.stats().terms, 0);
     drop(broker);
     assert_eq!(bytes_now(), before);
+}
+
+/// While one subscription stays, others of ever new names come and go, two of each.
+fn terms_that_come_and_go_leave_nothing() {
+    let broker = Broker::<u64>::new();
+    let staying = broker.subscribe(Request::new().term(term("Job", "web"))).expect("open");
+    let turn = |number: u32| {
+        let request = || Request::new().term(term(&format!("topic-{number}"), "*")).namespace(format!("n{number}"));
+        let two = [(); 2].map(|()| broker.subscribe(request()).expect("open"));
+        drop(two);
+    };
+    (0..100).for_each(turn);
+    let early = bytes_now();
+    (100..2_000).for_each(turn);
+    assert_eq!(bytes_now(), early);
+    drop(staying);
 }
