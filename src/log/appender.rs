@@ -270,7 +270,11 @@ impl<T: Weighed + Placed> Appender<T> {
             Some(spare) => spare.rebase(self.end),
             None => Segment::new(self.end, len),
         };
-        self.segments.push_back(Arc::new(segment));
+        let segment = Arc::new(segment);
+        if let Some(tail) = self.segments.back() {
+            tail.lead_to(&segment);
+        }
+        self.segments.push_back(segment);
         (self.room, self.tail) = (len, Cost::default());
         self.find_front_end();
     }
