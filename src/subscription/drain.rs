@@ -96,6 +96,8 @@ struct Progress {
     /// What of the run lies in segments that follow, and where in the directory they are looked for.
     rest: Run,
     segment: usize,
+    /// Whether nothing follows that run.
+    last: bool,
     tally: Tally,
     dry: bool,
 }
@@ -148,6 +150,9 @@ impl<P> Drop for Drain<'_, P> {
         let meters = &subscription.station.owner.meters;
         if tally.batches > 0 {
             meters.add(*tally);
+        }
+        if *dry {
+            subscription.reader.finish(*end);
         }
         if *dry && subscription.stand == super::Stand::Reading && subscription.reader.cursor() >= *end {
             subscription.pass_all(*latest);
@@ -234,11 +239,14 @@ fn refill<'w, P>(
     let run = reader.next_in_window(&core.log, station, end)?;
     let slots = directory.slots(&mut progress.segment, run);
     let first = slots.first()?;
+    let rest = Run { start: Position(run.start.0 + slots.len() as u64), end: run.end };
+    progress.last = reader.is_last_run(end);
     if reader.matching() != Matching::Whole || sieve.is_fine() {
+        progress.last &= rest.is_empty();
         return Some(Next::Part(slots));
     }
     progress.events_before = first.get()?.events_before;
-    progress.rest = Run { start: Position(run.start.0 + slots.len() as u64), end: run.end };
+    progress.rest = rest;
     Some(Next::Whole(slots))
 }
 
@@ -306,7 +314,9 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
                 }
             }
             (self.whole, self.at) = (&[], 0);
-            match refill(self.subscription, self.progress, directory, self.end) {
+            let next =
+                if self.progress.last { None } else { refill(self.subscription, self.progress, directory, self.end) };
+            match next {
                 Some(Next::Whole(slots)) => self.whole = slots,
                 Some(Next::Part(slots)) => self.part = slots,
                 None => {

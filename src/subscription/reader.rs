@@ -136,13 +136,27 @@ impl Reader {
                 return Some(self.run);
             }
             if self.known >= end {
-                self.cursor = self.known;
+                self.finish(end);
                 return None;
             }
             let from = self.known;
             if self.learn(log, station, end, &mut None) > from {
                 return None;
             }
+        }
+    }
+
+    /// Whether nothing that a window up to `end` shows follows the current run.
+    #[inline]
+    pub(super) fn is_last_run(&self, end: Position) -> bool {
+        self.more.is_none() && self.known >= end
+    }
+
+    /// Passes what is known not to match, up to `end` at least, if there is nothing else left before it.
+    #[inline]
+    pub(super) fn finish(&mut self, end: Position) {
+        if self.run.is_empty() && self.is_last_run(end) {
+            self.cursor = self.known;
         }
     }
 
