@@ -11,7 +11,7 @@ use super::Log;
 use super::directory::Directory;
 use super::frontier::End;
 use super::retention::{Cost, Retention};
-use super::seek::{Placed, seek};
+use super::seek::{Indexes, Placed};
 use super::segment::{Panics, Segment};
 use crate::position::{Position, Run};
 use crate::sync::Slot;
@@ -76,6 +76,8 @@ pub(crate) struct Appender<T> {
     retention: Retention,
     /// As the readers' directory; the last one is written to.
     segments: VecDeque<Arc<Segment<T>>>,
+    /// Of all in `oldest..end`.
+    indexes: Indexes,
     oldest: Position,
     end: Position,
     /// Slots left in the last segment, and where the first one ends.
@@ -110,6 +112,7 @@ impl<T: Weighed + Placed> Appender<T> {
         Self {
             retention,
             segments: VecDeque::new(),
+            indexes: Indexes::default(),
             oldest: Position::ZERO,
             end: Position::ZERO,
             room: 0,
@@ -159,7 +162,7 @@ impl<T: Weighed + Placed> Appender<T> {
 
     /// The first position whose place is at least `from`, or the end.
     pub(crate) fn seek(&self, from: Place) -> Position {
-        seek(&self.segments, self.oldest, self.end, from)
+        self.indexes.seek(self.oldest, from, |position| self.get(position).map(Placed::place))
     }
 
     /// Gives up the oldest batches until one of this cost fits, or nothing is left. Readers can know of it when the new
@@ -174,6 +177,7 @@ impl<T: Weighed + Placed> Appender<T> {
         let batches = self.end.since(self.oldest).min(self.retention.excess(self.end.since(self.oldest) + 1));
         self.oldest = Position(self.oldest.0 + batches);
         self.front.batches += batches;
+        self.indexes.evict(batches);
         batches
     }
 
@@ -190,6 +194,7 @@ impl<T: Weighed + Placed> Appender<T> {
             oldest = oldest.next();
         }
         let batches = oldest.since(self.oldest);
+        self.indexes.evict(batches);
         (self.oldest, self.held, self.front) = (oldest, held, front);
         batches
     }
@@ -197,6 +202,7 @@ impl<T: Weighed + Placed> Appender<T> {
     /// Evicts everything: a reader that comes now finds the log empty.
     pub(crate) fn clear(&mut self, log: &Log<T>, garbage: &mut Garbage<T>) {
         self.oldest = self.end;
+        self.indexes.clear();
         self.held = Cost::default();
         self.tail = Cost::default();
         self.front = Cost::default();
@@ -220,6 +226,7 @@ impl<T: Weighed + Placed> Appender<T> {
         if full {
             self.add_segment();
         }
+        self.indexes.push(value.place().index);
         if let Some(tail) = self.segments.back() {
             tail.set(self.end, value);
         }
