@@ -171,6 +171,7 @@ pub(crate) struct Node<L> {
     pub(super) since: Position,
     pub(crate) chain: Chain,
     evicted: AtomicPast,
+    evicted_before: AtomicPast,
     subscriptions: Subscriptions,
     pub(super) subject: Subject,
     pub(crate) lists: L,
@@ -188,6 +189,7 @@ impl<L: Default> Node<L> {
             since,
             chain: Chain::new(),
             evicted: AtomicPast::new(),
+            evicted_before: AtomicPast::new(),
             subscriptions: Subscriptions(AtomicU32::new(1)),
             subject,
             lists: L::default(),
@@ -226,7 +228,21 @@ impl<L> Node<L> {
         self.evicted.get()
     }
 
-    pub(super) fn note_evicted(&self, position: Position) {
+    /// Whether such a match at `start` or later was evicted, as far as `oldest` tells, which was loaded before.
+    ///
+    /// What is evicted is noted before the oldest moves: a note may be of a batch that is still in reach, and must not
+    /// hide the one before it, nor stand for it.
+    pub(crate) fn has_evicted(&self, start: Position, oldest: Position) -> bool {
+        let past = self.evicted();
+        past > start && (past <= oldest || self.evicted_before.get() > start)
+    }
+
+    /// Notes such a match; `oldest` is where it was before the publish that evicts it.
+    pub(super) fn note_evicted(&self, position: Position, oldest: Position) {
+        let before = self.evicted.get();
+        if before <= oldest {
+            self.evicted_before.set(before);
+        }
         self.evicted.set(position.next());
     }
 }

@@ -463,13 +463,14 @@ impl<L: Default> Interest<L> {
 
     /// Notes that a batch goes out of reach in the nodes that it hit, if some node's chain it is too old for.
     ///
-    /// Also in older nodes: a reader of an old and a young node scans what is older than either.
-    pub(crate) fn note_evicted<P>(&self, position: Position, events: &[Event<P>]) {
+    /// Also in older nodes: a reader of an old and a young node scans what is older than either. Readers still take
+    /// `oldest` for what is oldest.
+    pub(crate) fn note_evicted<P>(&self, position: Position, oldest: Position, events: &[Event<P>]) {
         if position >= self.youngest {
             return;
         }
         for event in events {
-            self.look_up(event, |node| node.note_evicted(position));
+            self.look_up(event, |node| node.note_evicted(position, oldest));
         }
     }
 
