@@ -173,6 +173,7 @@ pub(crate) struct Node<L> {
     evicted: AtomicPast,
     evicted_before: AtomicPast,
     subscriptions: Subscriptions,
+    place: Place,
     pub(super) subject: Subject,
     pub(crate) lists: L,
 }
@@ -180,6 +181,10 @@ pub(crate) struct Node<L> {
 /// How many there are; only the holder of the broker's lock looks.
 #[derive(Debug)]
 struct Subscriptions(AtomicU32);
+
+/// Where it stands among the nodes of one hash; a hint, because it may be among those of two. Under the broker's lock.
+#[derive(Debug)]
+struct Place(AtomicU32);
 
 impl<L: Default> Node<L> {
     /// A node with one subscription.
@@ -191,6 +196,7 @@ impl<L: Default> Node<L> {
             evicted: AtomicPast::new(),
             evicted_before: AtomicPast::new(),
             subscriptions: Subscriptions(AtomicU32::new(1)),
+            place: Place(AtomicU32::new(0)),
             subject,
             lists: L::default(),
         }
@@ -207,6 +213,15 @@ impl<L> Node<L> {
     /// How many are left.
     pub(super) fn remove_subscription(&self) -> u32 {
         self.subscriptions.0.fetch_sub(1, Ordering::Relaxed) - 1
+    }
+
+    /// Where it was [set](Self::set_place) to stand.
+    pub(super) fn place(&self) -> usize {
+        usize::try_from(self.place.0.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn set_place(&self, place: usize) {
+        self.place.0.store(u32::try_from(place).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     /// The link that a match of these events at `position` will store.
