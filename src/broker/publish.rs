@@ -76,9 +76,10 @@ impl<P> Core<P> {
         let count = events.len() as u64;
         let cost = Cost { batches: 1, events: count, bytes };
         let State { appender, interest, counters, pending, next_place, floor, .. } = state;
-        let watched = self.hooks.observer.is_some() || interest.notes_evicted(appender.oldest());
+        let oldest = appender.oldest();
+        let watched = self.hooks.observer.is_some() || interest.notes_evicted(oldest);
         after.evicted = appender.make_room(cost, watched, |position, record| {
-            interest.note_evicted(position, &record.events);
+            interest.note_evicted(position, oldest, &record.events);
             after.evicted_through = record.place.index;
         });
         counters.evicted += after.evicted;

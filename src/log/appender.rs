@@ -222,7 +222,7 @@ impl<T: Weighed + Placed> Appender<T> {
     /// `lent` says how many evicted batches are somebody else's to drop, and are not dropped yet.
     pub(crate) fn write(&mut self, log: &Log<T>, value: T, cost: Cost, lent: u64, garbage: &mut Garbage<T>) {
         let weighs = self.retention.weighs();
-        let full = self.room == 0 || weighs && self.tail.batches > 0 && !self.retention.shares(self.tail.add(cost));
+        let full = self.room == 0 || weighs && self.tail.batches > 0 && !self.retention.lets_stay(self.tail.add(cost));
         if full {
             self.add_segment();
         }

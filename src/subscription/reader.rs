@@ -348,13 +348,13 @@ impl Reader {
     fn trim(&mut self, station: &Station, oldest: Position) {
         while self.next_run() && self.run.start < oldest {
             let gone = Run { start: self.run.start, end: self.run.end.min(oldest) };
-            self.lost |= self.matching != Matching::Unknown || evicted_since(station, gone.start);
+            self.lost |= self.matching != Matching::Unknown || has_evicted(station, gone.start, oldest);
             self.run.start = gone.end;
         }
     }
 }
 
 /// Whether any evicted position from this one on, which the reader had not scanned, matched one of its nodes.
-fn evicted_since(station: &Station, start: Position) -> bool {
-    station.owner.nodes.iter().any(|node| node.evicted() > start)
+fn has_evicted(station: &Station, start: Position, oldest: Position) -> bool {
+    station.owner.nodes.iter().any(|node| node.has_evicted(start, oldest))
 }
