@@ -108,8 +108,7 @@ impl<P> Core<P> {
         *floor = Floor::AtLeast(index);
         if !pending.is_empty() {
             // Whoever waits for this place or a lower one begins here.
-            let later = pending.split_off(next_place);
-            for station in std::mem::replace(pending, later).into_values().flatten() {
+            for station in pending.reach(*next_place) {
                 station.owner.begin.set(position);
                 after.taken.push(station);
             }

@@ -85,7 +85,8 @@ pub(crate) struct Appender<T> {
     front_end: Position,
     /// Events written so far.
     events: u64,
-    /// All of `oldest..end`, if the retention [weighs](Retention::weighs); else nothing.
+    /// All of `oldest..end`: bytes and events count only if the retention [weighs](Retention::weighs), batches are set
+    /// by whoever needs them.
     held: Cost,
     /// All written to the last segment, evicted or not.
     tail: Cost,

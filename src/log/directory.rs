@@ -65,8 +65,9 @@ impl<T> Directory<T> {
         let found = match self.segments.get(*at) {
             Some((base, segment)) if *at > 0 && *base == run.start => segment,
             _ => {
-                *at = self.find(run.start).unwrap_or(0);
-                match self.segments.get(*at) {
+                let Some(found) = self.find(run.start) else { return &[] };
+                *at = found;
+                match self.segments.get(found) {
                     Some((_, segment)) => segment,
                     None => return &[],
                 }

@@ -63,7 +63,9 @@ mod tests {
         let places: Vec<Place> =
             [(3, 0), (5, 0), (5, 1), (5, 2), (9, 0)].map(|(index, count)| Place { index, count }).into();
         let mut indexes = Indexes::default();
-        places.iter().for_each(|place| indexes.push(place.index));
+        for place in &places {
+            indexes.push(place.index);
+        }
         indexes.evict(1);
         let seek = |index, count| {
             let place = |position: Position| places.get(usize::try_from(position.0).ok()?).copied();

@@ -454,6 +454,9 @@ impl<P> Subscription<P> {
         }
         // A publisher in full flight has the next batch before this thread could be put to sleep and woken.
         for patience in 0..PATIENCE {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
             if patience < PATIENCE / 2 {
                 (0..1 << patience).for_each(|_| spin_loop());
             } else {
