@@ -199,7 +199,7 @@ macro_rules! delivery {
 
             /// The matching events, at least one, in the order of the commit.
             #[inline]
-    pub fn events(&self) -> Events<'_, P> {
+            pub fn events(&self) -> Events<'_, P> {
                 self.selection.events(&self.batch.events)
             }
 

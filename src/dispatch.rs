@@ -147,7 +147,12 @@ impl<X, G> Drop for Run<'_, X, G> {
         self.dispatch.running.0.store(queue.running, Ordering::Relaxed);
         // Whoever runs on looks at the queue as well; that it is woken here costs nothing.
         let (taken, garbage) = (mem::take(&mut queue.taken), mem::take(&mut queue.garbage));
+        // This one may stand among them, after a wake-up that nobody meant: it would be woken in another's place.
+        let asleep = mem::take(&mut queue.asleep);
         drop(queue);
+        for thread in asleep {
+            thread.unpark();
+        }
         self.dispatch.work(taken, garbage);
     }
 }

@@ -21,7 +21,7 @@ impl Filter {
         let mut terms = std::mem::take(&mut request.terms);
         if terms.is_empty() || terms.contains(&Term::ALL) {
             terms = Vec::new();
-        } else {
+        } else if terms.len() > 1 {
             let mut seen = std::collections::HashSet::with_capacity(terms.len());
             let first: Vec<bool> = terms.iter().map(|term| seen.insert(term)).collect();
             let mut first = first.into_iter();

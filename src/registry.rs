@@ -1,4 +1,4 @@
-//! Who is subscribed, what each grant rests on, and when it runs out.
+//! Who is subscribed, what each grant rests on, when it runs out, and who waits for a place to come.
 //! It belongs to the broker's lock and asks nobody: it only finds whom a change concerns.
 
 use std::collections::{BTreeMap, HashMap};
@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::access::{AccessChange, Basis, Grant, Principal};
 use crate::gate::Ending;
 use crate::shared::Station;
+use crate::token::Place;
 
 /// All open subscriptions.
 #[derive(Debug, Default)]
@@ -93,6 +94,40 @@ impl Registry {
         let later = self.expiries.split_off(&(now, u64::MAX));
         let expired = std::mem::replace(&mut self.expiries, later);
         expired.into_values().inspect(|station| station.owner.gate.end(Ending::Expired)).collect()
+    }
+}
+
+/// Subscriptions to places that no batch has reached yet.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    stations: BTreeMap<(Place, u64), Station>,
+    places: HashMap<u64, Place>,
+}
+
+impl Pending {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stations.is_empty()
+    }
+
+    pub(crate) fn enter(&mut self, place: Place, station: Station) {
+        self.places.insert(station.owner.id, place);
+        self.stations.insert((place, station.owner.id), station);
+    }
+
+    /// Takes one out, if it still waits.
+    pub(crate) fn exit(&mut self, id: u64) -> Option<Station> {
+        self.stations.remove(&(self.places.remove(&id)?, id))
+    }
+
+    /// Takes out whoever waits for a place before `next`.
+    pub(crate) fn reach(&mut self, next: Place) -> impl Iterator<Item = Station> {
+        let later = self.stations.split_off(&(next, 0));
+        let reached = std::mem::replace(&mut self.stations, later);
+        for (_, id) in reached.keys() {
+            self.places.remove(id);
+        }
+        reached.into_values()
     }
 }
 

@@ -136,6 +136,27 @@ fn a_cancellation_outlives_a_question_about_access() {
     run_script(&PLAIN, &[all, Op::Cancel { slot: 0 }, change, read(Kind::Try)]);
 }
 
+/// The oracle used to count a batch as read that its window did not give, because it was evicted in between.
+#[test]
+fn a_window_that_ends_early_leaves_the_token_where_it_was() {
+    let across = Op::DrainAcross { slot: 0, take: 0, batches: 2, events: vec![event("k0")] };
+    let Op::Subscribe { slot, request } = subscribe(StartSpec::Oldest, &[("A", "k0")]) else { unreachable!() };
+    let closing = Op::Subscribe { slot, request: RequestSpec { goes_on: false, ..request } };
+    let resume = subscribe(StartSpec::After(0), &[]);
+    run_script(&PLAIN, &[publish("k0"), closing, publish("k0"), across, resume]);
+}
+
+/// The oracle used to expect that a future takes back the word of a poll before it, also if it never waited.
+#[test]
+fn a_future_that_is_ready_at_once_leaves_the_word_of_a_poll() {
+    let config = Config { guarded: true, ..PLAIN };
+    let Op::Subscribe { slot, request } = subscribe(StartSpec::Oldest, &[("A", "k0")]) else { unreachable!() };
+    // Whose grant runs out by then.
+    let bob = Op::Subscribe { slot, request: RequestSpec { principal: "bob", namespaces: vec!["*"], ..request } };
+    let expire = Op::Advance { millis: 20, tick: false };
+    run_script(&config, &[bob, read(Kind::Poll), expire, read(Kind::Async), publish("k0")]);
+}
+
 /// A window of a reader that waits for its place used to place its cursor, for statistics, at the beginning.
 #[test]
 fn a_reader_that_waits_for_its_place_does_not_lag() {

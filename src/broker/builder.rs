@@ -1,7 +1,6 @@
 //! What a broker can be configured with, and its defaults.
 //! Nothing is checked before `build`, and nothing runs until then.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -16,7 +15,7 @@ use crate::interest::Interest;
 use crate::log::{Appender, Log, Retention};
 use crate::name::Key;
 use crate::observer::Observer;
-use crate::registry::Registry;
+use crate::registry::{Pending, Registry};
 use crate::sync::Mutex;
 use crate::token::{Epoch, Place};
 use crate::wait::WaitList;
@@ -162,7 +161,7 @@ impl<P> Builder<P> {
                 appender: Appender::new(Retention::new(self.max_batches, self.max_events, self.max_bytes)),
                 interest: Interest::new(),
                 registry: Registry::default(),
-                pending: BTreeMap::new(),
+                pending: Pending::default(),
                 floor: self.initial_index.map_or(Floor::Free, Floor::Above),
                 epoch: self.epoch.unwrap_or_else(Epoch::random),
                 restored: self.initial_index.map_or(Place::before(0), Place::past),

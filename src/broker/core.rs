@@ -11,7 +11,6 @@
 //! Readers take the second and third alone, and only to wait or to cross the log; draining takes the directory's lock
 //! once a window. Access checks and the drop of a subscription take the first.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -26,7 +25,7 @@ use crate::interest::Interest;
 use crate::log::{Appender, Log};
 use crate::observer::Observer;
 use crate::record::Record;
-use crate::registry::Registry;
+use crate::registry::{Pending, Registry};
 use crate::shared::{Lists, Shared, Station};
 use crate::stats::BrokerStats;
 use crate::sync::Mutex;
@@ -79,7 +78,7 @@ pub(super) struct State<P> {
     pub(super) interest: Interest<Lists>,
     pub(super) registry: Registry,
     /// Subscriptions to places that no batch has reached yet.
-    pub(super) pending: BTreeMap<Place, Vec<Station>>,
+    pub(super) pending: Pending,
     pub(super) floor: Floor,
     pub(super) epoch: Epoch,
     /// What lies below is past by the host's word, if nothing was published since.

@@ -76,9 +76,10 @@ impl<P> Core<P> {
         let count = events.len() as u64;
         let cost = Cost { batches: 1, events: count, bytes };
         let State { appender, interest, counters, pending, next_place, floor, .. } = state;
-        let watched = self.hooks.observer.is_some() || interest.notes_evicted(appender.oldest());
+        let oldest = appender.oldest();
+        let watched = self.hooks.observer.is_some() || interest.notes_evicted(oldest);
         after.evicted = appender.make_room(cost, watched, |position, record| {
-            interest.note_evicted(position, &record.events);
+            interest.note_evicted(position, oldest, &record.events);
             after.evicted_through = record.place.index;
         });
         counters.evicted += after.evicted;
@@ -107,8 +108,7 @@ impl<P> Core<P> {
         *floor = Floor::AtLeast(index);
         if !pending.is_empty() {
             // Whoever waits for this place or a lower one begins here.
-            let later = pending.split_off(next_place);
-            for station in std::mem::replace(pending, later).into_values().flatten() {
+            for station in pending.reach(*next_place) {
                 station.owner.begin.set(position);
                 after.taken.push(station);
             }

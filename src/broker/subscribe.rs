@@ -137,7 +137,7 @@ impl<P> Core<P> {
         };
         let station = Arc::new(Seat::new(shared.nodes.len().max(1), named, shared));
         if let Begins::Pending = begins {
-            state.pending.entry(from).or_default().push(Arc::clone(&station));
+            state.pending.enter(from, Arc::clone(&station));
         }
         state.readers_of_all += usize::from(filter.is_everything());
         state.named_readers += usize::from(named);
@@ -174,13 +174,9 @@ impl<P> Core<P> {
         }
         state.readers_of_all -= usize::from(nodes.is_empty());
         state.named_readers -= usize::from(station.is_named());
-        if !state.pending.is_empty() && station.owner.begin.get().is_none() {
-            state.pending.retain(|_, stations| {
-                stations.retain(|waiting| !Arc::ptr_eq(waiting, station));
-                !stations.is_empty()
-            });
-        }
+        let waiting = state.pending.exit(station.owner.id);
         drop(state);
+        drop(waiting);
         for chunk in nodes.chunks(CHUNK) {
             let mut state = self.state.lock();
             for node in chunk {

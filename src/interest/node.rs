@@ -171,7 +171,9 @@ pub(crate) struct Node<L> {
     pub(super) since: Position,
     pub(crate) chain: Chain,
     evicted: AtomicPast,
+    evicted_before: AtomicPast,
     subscriptions: Subscriptions,
+    place: Place,
     pub(super) subject: Subject,
     pub(crate) lists: L,
 }
@@ -179,6 +181,10 @@ pub(crate) struct Node<L> {
 /// How many there are; only the holder of the broker's lock looks.
 #[derive(Debug)]
 struct Subscriptions(AtomicU32);
+
+/// Where it stands among the nodes of one hash; a hint, because it may be among those of two. Under the broker's lock.
+#[derive(Debug)]
+struct Place(AtomicU32);
 
 impl<L: Default> Node<L> {
     /// A node with one subscription.
@@ -188,7 +194,9 @@ impl<L: Default> Node<L> {
             since,
             chain: Chain::new(),
             evicted: AtomicPast::new(),
+            evicted_before: AtomicPast::new(),
             subscriptions: Subscriptions(AtomicU32::new(1)),
+            place: Place(AtomicU32::new(0)),
             subject,
             lists: L::default(),
         }
@@ -205,6 +213,15 @@ impl<L> Node<L> {
     /// How many are left.
     pub(super) fn remove_subscription(&self) -> u32 {
         self.subscriptions.0.fetch_sub(1, Ordering::Relaxed) - 1
+    }
+
+    /// Where it was [set](Self::set_place) to stand.
+    pub(super) fn place(&self) -> usize {
+        usize::try_from(self.place.0.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn set_place(&self, place: usize) {
+        self.place.0.store(u32::try_from(place).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     /// The link that a match of these events at `position` will store.
@@ -226,7 +243,21 @@ impl<L> Node<L> {
         self.evicted.get()
     }
 
-    pub(super) fn note_evicted(&self, position: Position) {
+    /// Whether such a match at `start` or later was evicted, as far as `oldest` tells, which was loaded before.
+    ///
+    /// What is evicted is noted before the oldest moves: a note may be of a batch that is still in reach, and must not
+    /// hide the one before it, nor stand for it.
+    pub(crate) fn has_evicted(&self, start: Position, oldest: Position) -> bool {
+        let past = self.evicted();
+        past > start && (past <= oldest || self.evicted_before.get() > start)
+    }
+
+    /// Notes such a match; `oldest` is where it was before the publish that evicts it.
+    pub(super) fn note_evicted(&self, position: Position, oldest: Position) {
+        let before = self.evicted.get();
+        if before <= oldest {
+            self.evicted_before.set(before);
+        }
         self.evicted.set(position.next());
     }
 }

@@ -11,7 +11,7 @@ use super::Log;
 use super::directory::Directory;
 use super::frontier::End;
 use super::retention::{Cost, Retention};
-use super::seek::{Placed, seek};
+use super::seek::{Indexes, Placed};
 use super::segment::{Panics, Segment};
 use crate::position::{Position, Run};
 use crate::sync::Slot;
@@ -76,6 +76,8 @@ pub(crate) struct Appender<T> {
     retention: Retention,
     /// As the readers' directory; the last one is written to.
     segments: VecDeque<Arc<Segment<T>>>,
+    /// Of all in `oldest..end`.
+    indexes: Indexes,
     oldest: Position,
     end: Position,
     /// Slots left in the last segment, and where the first one ends.
@@ -83,7 +85,8 @@ pub(crate) struct Appender<T> {
     front_end: Position,
     /// Events written so far.
     events: u64,
-    /// All of `oldest..end`, if the retention [weighs](Retention::weighs); else nothing.
+    /// All of `oldest..end`: bytes and events count only if the retention [weighs](Retention::weighs), batches are set
+    /// by whoever needs them.
     held: Cost,
     /// All written to the last segment, evicted or not.
     tail: Cost,
@@ -110,6 +113,7 @@ impl<T: Weighed + Placed> Appender<T> {
         Self {
             retention,
             segments: VecDeque::new(),
+            indexes: Indexes::default(),
             oldest: Position::ZERO,
             end: Position::ZERO,
             room: 0,
@@ -159,7 +163,7 @@ impl<T: Weighed + Placed> Appender<T> {
 
     /// The first position whose place is at least `from`, or the end.
     pub(crate) fn seek(&self, from: Place) -> Position {
-        seek(&self.segments, self.oldest, self.end, from)
+        self.indexes.seek(self.oldest, from, |position| self.get(position).map(Placed::place))
     }
 
     /// Gives up the oldest batches until one of this cost fits, or nothing is left. Readers can know of it when the new
@@ -174,6 +178,7 @@ impl<T: Weighed + Placed> Appender<T> {
         let batches = self.end.since(self.oldest).min(self.retention.excess(self.end.since(self.oldest) + 1));
         self.oldest = Position(self.oldest.0 + batches);
         self.front.batches += batches;
+        self.indexes.evict(batches);
         batches
     }
 
@@ -190,6 +195,7 @@ impl<T: Weighed + Placed> Appender<T> {
             oldest = oldest.next();
         }
         let batches = oldest.since(self.oldest);
+        self.indexes.evict(batches);
         (self.oldest, self.held, self.front) = (oldest, held, front);
         batches
     }
@@ -197,6 +203,7 @@ impl<T: Weighed + Placed> Appender<T> {
     /// Evicts everything: a reader that comes now finds the log empty.
     pub(crate) fn clear(&mut self, log: &Log<T>, garbage: &mut Garbage<T>) {
         self.oldest = self.end;
+        self.indexes.clear();
         self.held = Cost::default();
         self.tail = Cost::default();
         self.front = Cost::default();
@@ -216,10 +223,11 @@ impl<T: Weighed + Placed> Appender<T> {
     /// `lent` says how many evicted batches are somebody else's to drop, and are not dropped yet.
     pub(crate) fn write(&mut self, log: &Log<T>, value: T, cost: Cost, lent: u64, garbage: &mut Garbage<T>) {
         let weighs = self.retention.weighs();
-        let full = self.room == 0 || weighs && self.tail.batches > 0 && !self.retention.shares(self.tail.add(cost));
+        let full = self.room == 0 || weighs && self.tail.batches > 0 && !self.retention.lets_stay(self.tail.add(cost));
         if full {
             self.add_segment();
         }
+        self.indexes.push(value.place().index);
         if let Some(tail) = self.segments.back() {
             tail.set(self.end, value);
         }
@@ -270,7 +278,11 @@ impl<T: Weighed + Placed> Appender<T> {
             Some(spare) => spare.rebase(self.end),
             None => Segment::new(self.end, len),
         };
-        self.segments.push_back(Arc::new(segment));
+        let segment = Arc::new(segment);
+        if let Some(tail) = self.segments.back() {
+            tail.lead_to(&segment);
+        }
+        self.segments.push_back(segment);
         (self.room, self.tail) = (len, Cost::default());
         self.find_front_end();
     }

@@ -13,12 +13,12 @@ use crate::sync::Slot;
 /// Few: a segment holds an eighth of the retention, up to [`MAX_SEGMENT`](super::retention::MAX_SEGMENT) batches.
 #[derive(Debug)]
 pub(crate) struct Directory<T> {
-    segments: VecDeque<(Position, Arc<Segment<T>>)>,
+    segments: Vec<(Position, Arc<Segment<T>>)>,
 }
 
 impl<T> Default for Directory<T> {
     fn default() -> Self {
-        Self { segments: VecDeque::new() }
+        Self { segments: Vec::new() }
     }
 }
 
@@ -33,9 +33,8 @@ impl<T> Directory<T> {
     /// Drops what is no longer among `live`, and adds what is new there.
     pub(super) fn update(&mut self, live: &VecDeque<Arc<Segment<T>>>) {
         let first = live.front().map(|segment| segment.base());
-        while self.segments.front().is_some_and(|(base, _)| first.is_none_or(|first| *base < first)) {
-            self.segments.pop_front();
-        }
+        let gone = self.segments.iter().take_while(|(base, _)| first.is_none_or(|first| *base < first)).count();
+        self.segments.drain(..gone);
         let known = self.segments.len();
         self.segments.extend(live.iter().skip(known).map(|segment| (segment.base(), Arc::clone(segment))));
     }
@@ -66,8 +65,9 @@ impl<T> Directory<T> {
         let found = match self.segments.get(*at) {
             Some((base, segment)) if *at > 0 && *base == run.start => segment,
             _ => {
-                *at = self.find(run.start).unwrap_or(0);
-                match self.segments.get(*at) {
+                let Some(found) = self.find(run.start) else { return &[] };
+                *at = found;
+                match self.segments.get(found) {
                     Some((_, segment)) => segment,
                     None => return &[],
                 }

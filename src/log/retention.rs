@@ -9,7 +9,7 @@ pub(crate) const MAX_SEGMENT: usize = 1024;
 /// allocates little.
 const FIRST_SEGMENT: usize = 16;
 
-/// A segment holds at most this share of each bound: what is evicted but not yet freed is at most one segment.
+/// What is evicted and not freed yet is at most this share of each bound.
 const SHARE: u64 = 8;
 
 /// What one batch, or all that are held, count for.
@@ -49,9 +49,7 @@ impl Cost {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retention {
     bound: Cost,
-    /// What a segment may hold, of more than one batch.
-    share: Cost,
-    /// What may be evicted and not freed yet.
+    /// What may be evicted and not freed yet, and so what a segment may hold, of more than one batch.
     lingering: Cost,
     segment: usize,
 }
@@ -61,12 +59,10 @@ impl Retention {
         let bound = Cost { batches, events: events.unwrap_or(u64::MAX), bytes: bytes.unwrap_or(u64::MAX) };
         let lingering =
             Cost { batches: bound.batches / SHARE, events: bound.events / SHARE, bytes: bound.bytes / SHARE };
-        let share =
-            Cost { batches: lingering.batches.max(1), events: lingering.events.max(1), bytes: lingering.bytes.max(1) };
         // What may be lent is no segment's.
-        let segment = share.batches - lingering.batches / SHARE;
+        let segment = lingering.batches.max(1) - lingering.batches / SHARE;
         let segment = usize::try_from(segment).map_or(MAX_SEGMENT, |segment| segment.min(MAX_SEGMENT));
-        Self { bound, share, lingering, segment }
+        Self { bound, lingering, segment }
     }
 
     /// Whether anything but the number of batches counts.
@@ -93,13 +89,8 @@ impl Retention {
         held.within(self.bound)
     }
 
-    /// Whether a segment that holds something may also hold this: `held` is its total with it.
-    #[inline]
-    pub(crate) fn shares(&self, held: Cost) -> bool {
-        held.within(self.share)
-    }
-
-    /// Whether so much may be evicted and not freed yet: an eighth, which of a bound below eight is nothing.
+    /// Whether so much may be evicted and not freed yet: an eighth, which of a bound below eight is nothing. A segment
+    /// of several batches holds no more, because it may be evicted but for the last of them.
     #[inline]
     pub(crate) fn lets_stay(&self, evicted: Cost) -> bool {
         evicted.within(self.lingering)
@@ -150,7 +141,7 @@ mod tests {
         ] {
             assert!(!retention.holds(held.add(more)));
         }
-        assert!(retention.shares(Cost { batches: 1, events: 2, bytes: 10 }));
-        assert!(!retention.shares(Cost { batches: 1, events: 3, bytes: 10 }));
+        assert!(retention.lets_stay(Cost { batches: 1, events: 2, bytes: 10 }));
+        assert!(!retention.lets_stay(Cost { batches: 1, events: 3, bytes: 10 }));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Weak};
 
 use crate::position::{Position, Run};
 use crate::sync::Slot;
@@ -12,11 +13,13 @@ use crate::sync::Slot;
 pub(crate) struct Segment<T> {
     base: Position,
     slots: Box<[Slot<T>]>,
+    /// The one after it, for readers who come to the end of this one. It keeps nothing in memory.
+    next: Slot<Weak<Self>>,
 }
 
 impl<T> Segment<T> {
     pub(crate) fn new(base: Position, len: usize) -> Self {
-        Self { base, slots: (0..len).map(|_| Slot::new()).collect() }
+        Self { base, slots: (0..len).map(|_| Slot::new()).collect(), next: Slot::new() }
     }
 
     /// Takes a value out, if there is one: the slot is as new.
@@ -28,7 +31,19 @@ impl<T> Segment<T> {
     /// The same slots for other positions. They are as new.
     pub(crate) fn rebase(mut self, base: Position) -> Self {
         self.base = base;
+        self.next = Slot::new();
         self
+    }
+
+    /// Lets readers go on from here to `next`, once.
+    pub(super) fn lead_to(&self, next: &Arc<Self>) {
+        let first = self.next.set(Arc::downgrade(next)).is_ok();
+        debug_assert!(first, "a segment is followed by one other");
+    }
+
+    /// The segment after this one, if there is one and it is still there.
+    pub(crate) fn next(&self) -> Option<&Weak<Self>> {
+        self.next.get()
     }
 
     #[inline]

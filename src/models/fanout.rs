@@ -2,7 +2,7 @@
 //! Nobody waits here.
 
 use super::{broker, check, event, everything, keys, read_all, read_or_lose, spawn};
-use crate::{LagPolicy, Start};
+use crate::{LagPolicy, Start, TryRecvError};
 
 /// A buffer of one: every publish evicts. What was read and what was told as lost make up what was sent.
 #[test]
@@ -209,5 +209,33 @@ fn future_start_against_publish() {
         publisher.join().unwrap();
         read.extend(read_all(&mut reader));
         assert_eq!(read, [2]);
+    });
+}
+
+/// A reader that scans is told of a loss only if something that it asked for is part of it.
+#[test]
+fn scan_against_evict() {
+    check(|| {
+        let broker = broker(2);
+        broker.publish(1, [event("b", 1)]).unwrap();
+        broker.publish(2, [event("a", 2)]).unwrap();
+        let mut reader = broker.subscribe(keys(&["a"]).start(Start::Index(1)).lag_policy(LagPolicy::Continue)).unwrap();
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || {
+                broker.publish(3, [event("b", 3)]).unwrap();
+                broker.publish(4, [event("b", 4)]).unwrap();
+            }
+        });
+        let mut read_one = || match reader.try_recv() {
+            Ok(delivery) => Some(delivery.index()),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Recv(error)) => Some(error.lagged().unwrap().through),
+        };
+        // Either way it is the second batch, which is read or lost.
+        assert_eq!(read_one(), Some(2));
+        assert_eq!(read_one(), None);
+        publisher.join().unwrap();
+        assert_eq!(read_one(), None);
     });
 }

@@ -82,8 +82,22 @@ pub struct Drain<'s, P> {
     directory: Option<Arc<Directory<Record<P>>>>,
     latest: u64,
     end: Position,
-    /// Whole batches yielded of the reader's current run, and not passed yet. They lie in one segment.
+    progress: Progress,
+}
+
+/// What a window has come to.
+#[derive(Default)]
+struct Progress {
+    /// Whole batches yielded of the reader's current run, and not passed yet: of its last segment, and of those before.
     yielded: usize,
+    earlier: usize,
+    /// How many events were published before the first of them.
+    events_before: u64,
+    /// What of the run lies in segments that follow, and where in the directory they are looked for.
+    rest: Run,
+    segment: usize,
+    /// Whether nothing follows that run.
+    last: bool,
     tally: Tally,
     dry: bool,
 }
@@ -97,7 +111,7 @@ impl<'s, P> Drain<'s, P> {
         directory: Option<Arc<Directory<Record<P>>>>,
     ) -> Self {
         let dry = directory.is_none();
-        Self { subscription, directory, latest, end, yielded: 0, tally: Tally::default(), dry }
+        Self { subscription, directory, latest, end, progress: Progress { dry, ..Progress::default() } }
     }
 
     /// Iterates over the deliveries, oldest first. An item that is yielded counts as read.
@@ -111,14 +125,11 @@ impl<'s, P> Drain<'s, P> {
         self.settle();
         DrainIter {
             directory: self.directory.as_deref(),
-            segment: 0,
             whole: &[],
             at: 0,
             part: &[],
             end: self.end,
-            yielded: &mut self.yielded,
-            tally: &mut self.tally,
-            dry: &mut self.dry,
+            progress: &mut self.progress,
             subscription: self.subscription,
         }
     }
@@ -126,11 +137,8 @@ impl<'s, P> Drain<'s, P> {
     /// Passes what an iterator before has yielded.
     #[inline]
     fn settle(&mut self) {
-        let count = std::mem::take(&mut self.yielded);
-        if let Some(directory) = self.directory.as_deref().filter(|_| count > 0) {
-            let start = self.subscription.reader.next_in_run();
-            let run = Run { start, end: Position(start.0 + count as u64) };
-            settle(self.subscription, &mut self.tally, directory.slots(&mut 0, run));
+        if let Some(directory) = &self.directory {
+            settle(self.subscription, &mut self.progress, directory);
         }
     }
 }
@@ -138,10 +146,13 @@ impl<'s, P> Drain<'s, P> {
 impl<P> Drop for Drain<'_, P> {
     fn drop(&mut self) {
         self.settle();
-        let Self { subscription, latest, end, tally, dry, .. } = self;
+        let Self { subscription, latest, end, progress: Progress { tally, dry, .. }, .. } = self;
         let meters = &subscription.station.owner.meters;
         if tally.batches > 0 {
             meters.add(*tally);
+        }
+        if *dry {
+            subscription.reader.finish(*end);
         }
         if *dry && subscription.stand == super::Stand::Reading && subscription.reader.cursor() >= *end {
             subscription.pass_all(*latest);
@@ -182,28 +193,29 @@ impl<'w, P> IntoIterator for &'w mut Drain<'_, P> {
 pub struct DrainIter<'w, P> {
     subscription: &'w mut Subscription<P>,
     directory: Option<&'w Directory<Record<P>>>,
-    /// Where in the directory the slots were found.
-    segment: usize,
-    /// What of the reader's current run lies in one segment, if all of it is given, and how much of it is behind. It
-    /// is passed together, when the iterator moves on.
+    /// What of the reader's current run lies in one segment, if all of it is given, and how much of it is behind. The
+    /// run is passed together, when the iterator moves on to another.
     whole: &'w [Slot<Record<P>>],
     at: usize,
-    /// What is left of it, if it may not be given whole.
+    /// What is left of a run's segment, if it may not be given whole.
     part: &'w [Slot<Record<P>>],
     end: Position,
-    yielded: &'w mut usize,
-    tally: &'w mut Tally,
-    dry: &'w mut bool,
+    progress: &'w mut Progress,
 }
 
-/// Passes whole batches of the reader's current run.
+/// Passes the whole batches that were yielded of the reader's current run.
 #[inline]
-fn settle<P>(subscription: &mut Subscription<P>, tally: &mut Tally, yielded: &[Slot<Record<P>>]) {
-    if let (Some(first), Some(last)) = (yielded.first().and_then(Slot::get), yielded.last().and_then(Slot::get)) {
-        subscription.reader.pass_whole(yielded.len() as u64);
+fn settle<P>(subscription: &mut Subscription<P>, progress: &mut Progress, directory: &Directory<Record<P>>) {
+    let count = (progress.earlier + progress.yielded) as u64;
+    (progress.earlier, progress.yielded, progress.rest) = (0, 0, Run::EMPTY);
+    if count == 0 {
+        return;
+    }
+    subscription.reader.pass_whole(count);
+    progress.tally.batches += count;
+    if let Some(last) = directory.get(Position(subscription.reader.cursor().0 - 1)) {
         subscription.passed = last.place.next();
-        tally.batches += yielded.len() as u64;
-        tally.events += last.events_before - first.events_before + last.events.len() as u64;
+        progress.tally.events += last.events_before + last.events.len() as u64 - progress.events_before;
     }
 }
 
@@ -213,29 +225,45 @@ enum Next<'w, P> {
     Part(&'w [Slot<Record<P>>]),
 }
 
-/// Passes what was yielded, and moves on; `segment` is where in the directory. None means that the window is over.
+/// Passes what was yielded, and moves on to another run, or to the next segment of one that is not given whole. None
+/// means that the window is over.
 #[inline(never)]
 fn refill<'w, P>(
     subscription: &mut Subscription<P>,
-    tally: &mut Tally,
+    progress: &mut Progress,
     directory: &'w Directory<Record<P>>,
-    yielded: &[Slot<Record<P>>],
-    mut segment: usize,
     end: Position,
-) -> Option<(Next<'w, P>, usize)> {
-    settle(subscription, tally, yielded);
+) -> Option<Next<'w, P>> {
+    settle(subscription, progress, directory);
     let Subscription { reader, core, station, sieve, .. } = subscription;
     let run = reader.next_in_window(&core.log, station, end)?;
-    let slots = directory.slots(&mut segment, run);
-    let whole = reader.matching() == Matching::Whole && !sieve.is_fine();
-    let next = if whole { Next::Whole(slots) } else { Next::Part(slots) };
-    (!slots.is_empty()).then_some((next, segment))
+    let slots = directory.slots(&mut progress.segment, run);
+    let first = slots.first()?;
+    let rest = Run { start: Position(run.start.0 + slots.len() as u64), end: run.end };
+    progress.last = reader.is_last_run(end);
+    if reader.matching() != Matching::Whole || sieve.is_fine() {
+        progress.last &= rest.is_empty();
+        return Some(Next::Part(slots));
+    }
+    progress.events_before = first.get()?.events_before;
+    progress.rest = rest;
+    Some(Next::Whole(slots))
+}
+
+/// The next segment of a run that is given whole, after so many of the last one.
+#[inline(never)]
+fn go_on<'w, T>(directory: &'w Directory<T>, progress: &mut Progress, yielded: usize) -> &'w [Slot<T>] {
+    progress.earlier += yielded;
+    progress.yielded = 0;
+    let slots = directory.slots(&mut progress.segment, progress.rest);
+    progress.rest.start.0 += slots.len() as u64;
+    slots
 }
 
 /// The next batch of a reader that may not be given all of it. It is passed here, unless a judge panics.
 fn next_part<'w, P>(
     subscription: &mut Subscription<P>,
-    tally: &mut Tally,
+    Progress { tally, .. }: &mut Progress,
     record: &'w Record<P>,
 ) -> Option<Selection<'w>> {
     let Subscription { reader, sieve, core, station, passed, .. } = subscription;
@@ -264,12 +292,12 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
             if let Some(slot) = self.whole.get(self.at) {
                 let batch = slot.get()?;
                 self.at += 1;
-                *self.yielded = self.at;
+                self.progress.yielded = self.at;
                 return Some(DeliveryRef { batch, selection: Selection::All });
             }
             if let Some((slot, rest)) = self.part.split_first() {
                 let batch = slot.get()?;
-                let selection = next_part(self.subscription, self.tally, batch);
+                let selection = next_part(self.subscription, self.progress, batch);
                 // Behind only when its batch has been passed: a judge that panics leaves both in place.
                 self.part = rest;
                 match selection {
@@ -278,14 +306,21 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
                 }
             }
             // Over for good: what a reader learned beyond the end of its window is not to be read from it.
-            let directory = self.directory.filter(|_| !*self.dry)?;
-            let next = refill(self.subscription, self.tally, directory, self.whole, self.segment, self.end);
-            (self.whole, self.at, *self.yielded) = (&[], 0, 0);
+            let directory = self.directory.filter(|_| !self.progress.dry)?;
+            if !self.progress.rest.is_empty() {
+                (self.whole, self.at) = (go_on(directory, self.progress, self.at), 0);
+                if !self.whole.is_empty() {
+                    continue;
+                }
+            }
+            (self.whole, self.at) = (&[], 0);
+            let next =
+                if self.progress.last { None } else { refill(self.subscription, self.progress, directory, self.end) };
             match next {
-                Some((Next::Whole(slots), segment)) => (self.whole, self.segment) = (slots, segment),
-                Some((Next::Part(slots), segment)) => (self.part, self.segment) = (slots, segment),
+                Some(Next::Whole(slots)) => self.whole = slots,
+                Some(Next::Part(slots)) => self.part = slots,
                 None => {
-                    *self.dry = true;
+                    self.progress.dry = true;
                     return None;
                 }
             }

@@ -136,13 +136,27 @@ impl Reader {
                 return Some(self.run);
             }
             if self.known >= end {
-                self.cursor = self.known;
+                self.finish(end);
                 return None;
             }
             let from = self.known;
             if self.learn(log, station, end, &mut None) > from {
                 return None;
             }
+        }
+    }
+
+    /// Whether nothing that a window up to `end` shows follows the current run.
+    #[inline]
+    pub(super) fn is_last_run(&self, end: Position) -> bool {
+        self.more.is_none() && self.known >= end
+    }
+
+    /// Passes what is known not to match, up to `end` at least, if there is nothing else left before it.
+    #[inline]
+    pub(super) fn finish(&mut self, end: Position) {
+        if self.run.is_empty() && self.is_last_run(end) {
+            self.cursor = self.known;
         }
     }
 
@@ -334,13 +348,13 @@ impl Reader {
     fn trim(&mut self, station: &Station, oldest: Position) {
         while self.next_run() && self.run.start < oldest {
             let gone = Run { start: self.run.start, end: self.run.end.min(oldest) };
-            self.lost |= self.matching != Matching::Unknown || evicted_since(station, gone.start);
+            self.lost |= self.matching != Matching::Unknown || has_evicted(station, gone.start, oldest);
             self.run.start = gone.end;
         }
     }
 }
 
 /// Whether any evicted position from this one on, which the reader had not scanned, matched one of its nodes.
-fn evicted_since(station: &Station, start: Position) -> bool {
-    station.owner.nodes.iter().any(|node| node.evicted() > start)
+fn has_evicted(station: &Station, start: Position, oldest: Position) -> bool {
+    station.owner.nodes.iter().any(|node| node.has_evicted(start, oldest))
 }

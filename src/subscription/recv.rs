@@ -4,7 +4,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::ptr;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,9 @@ use super::{Ended, Stand, Subscription};
 use crate::delivery::{Delivery, Selection};
 use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::interest::Matching;
+use crate::log::Segment;
 use crate::position::Position;
-use crate::record::Published;
+use crate::record::{Published, Record};
 use crate::shared::Tally;
 use crate::sync::{PATIENCE, current, park, park_timeout, spin_loop, yield_now};
 use crate::wait::{Signal, look_again};
@@ -299,7 +301,10 @@ impl<P> Subscription<P> {
             return self.next_known_part(position);
         }
         let segment = self.segment.upgrade()?;
-        let batch = Arc::clone(segment.get(position)?);
+        let batch = match segment.get(position) {
+            Some(batch) => Arc::clone(batch),
+            None => self.first_of_next(&segment, position)?,
+        };
         // It may be the last to hold what was evicted meanwhile: it goes before the batch is passed.
         drop(segment);
         if position < self.core.log.oldest() {
@@ -307,6 +312,17 @@ impl<P> Subscription<P> {
         }
         self.pass(position, &batch, batch.events.len());
         Some(Delivery { batch, selection: Selection::All })
+    }
+
+    /// The batch at `position`, with which the segment after this one begins.
+    #[inline(never)]
+    fn first_of_next(&mut self, segment: &Segment<Record<P>>, position: Position) -> Option<Record<P>> {
+        let weak = segment.next()?;
+        let next = weak.upgrade()?;
+        let batch = Arc::clone(next.get(position)?);
+        drop(next);
+        self.segment = Weak::clone(weak);
+        Some(batch)
     }
 
     /// The same where links tell what of the batch was asked for.
@@ -353,6 +369,11 @@ impl<P> Subscription<P> {
                     }
                 }
                 Located::At(position) => {
+                    if stash.is_none()
+                        && let Some(delivery) = self.next_known()
+                    {
+                        return Ok(Some(delivery));
+                    }
                     let matching = self.reader.matching();
                     let nodes = &self.station.owner.nodes;
                     // The directory may be the last to hold what was evicted: it goes before the batch is passed.
@@ -362,8 +383,10 @@ impl<P> Subscription<P> {
                         let selection = self.sieve.select(record, nodes, matching)?.into_owned();
                         Some(Delivery { batch: Arc::clone(record), selection })
                     });
-                    if let Some(segment) = segment
-                        && !self.reader.is_last_known(position)
+                    // Whoever reads all there is will come back here, and so will who has more to read.
+                    let comes_back = nodes.is_empty() || !self.reader.is_last_known(position);
+                    if let Some(segment) = segment.filter(|_| comes_back)
+                        && !ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment))
                     {
                         self.segment = Arc::downgrade(segment);
                     }
@@ -431,6 +454,9 @@ impl<P> Subscription<P> {
         }
         // A publisher in full flight has the next batch before this thread could be put to sleep and woken.
         for patience in 0..PATIENCE {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
             if patience < PATIENCE / 2 {
                 (0..1 << patience).for_each(|_| spin_loop());
             } else {

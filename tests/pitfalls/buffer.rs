@@ -44,6 +44,72 @@ fn large_commits_are_bounded_by_events_and_bytes() {
     assert_eq!((broker.stats().oldest_index, broker.stats().buffered_bytes), (Some(2), 4));
 }
 
+/// What of a broker's batches is alive: batches, events and weights.
+type Alive = Arc<Mutex<[u64; 3]>>;
+
+struct Counted {
+    alive: Alive,
+    counts: [u64; 3],
+}
+
+impl Counted {
+    fn new(alive: &Alive, counts: [u64; 3]) -> Self {
+        std::iter::zip(&mut *alive.lock().expect("sound"), counts).for_each(|(sum, count)| *sum += count);
+        Self { alive: Arc::clone(alive), counts }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        std::iter::zip(&mut *self.alive.lock().expect("sound"), self.counts).for_each(|(sum, count)| *sum -= count);
+    }
+}
+
+/// Evicted and not freed yet is at most an eighth of each bound, also of tiny bounds and under mixed batches: of a
+/// bound of one byte a batch of that weight used to stay beside others that weigh nothing (semantics 7).
+#[test]
+fn what_is_evicted_is_at_most_an_eighth_of_each_bound() {
+    let sizes = || [1_u64, 3, 1, 1, 9, 2, 1, 1, 1, 4].into_iter().cycle();
+    let weights = || [1_u64, 0, 1, 0, 0, 7, 2, 0, 11, 1, 1, 30, 5].into_iter().cycle();
+    for bounds @ [batches, events, bytes] in [
+        [64, 1_000, 1],
+        [1, 1, 1],
+        [7, 8, 9],
+        [8, 20, 64],
+        [9, 100, 7],
+        [33, 64, 1_000],
+        [100, u64::MAX, 100],
+        [100, u64::MAX, u64::MAX],
+        [300, 300, 300],
+    ] {
+        let mut builder = Broker::<Counted>::builder().max_batches(batches);
+        if events != u64::MAX {
+            builder = builder.max_events(events);
+        }
+        if bytes != u64::MAX {
+            builder = builder.max_bytes(bytes).weigher(|event| event.payload().counts[2]);
+        }
+        let broker = builder.build().expect("bounds above zero");
+        let alive = Alive::default();
+        for ((index, size), weight) in (1..=1_000).zip(sizes()).zip(weights()) {
+            let counted = |place| if place == 0 { [1, 1, weight] } else { [0, 1, 0] };
+            let events =
+                (0..size).map(|place| Event::new("Job", "Changed", "web", Counted::new(&alive, counted(place))));
+            broker.publish(index, events.collect::<Vec<_>>()).expect("rising");
+            let stats = broker.stats();
+            let held = [stats.buffered_batches, stats.buffered_events, stats.buffered_bytes];
+            let alive = *alive.lock().expect("sound");
+            let bounded = bounds.into_iter().zip(alive).zip(held).filter(|((bound, _), _)| *bound != u64::MAX);
+            for ((bound, alive), held_of_it) in bounded {
+                let evicted = alive - held_of_it;
+                assert!(evicted <= bound / 8, "{evicted} evicted of {held:?} held, bounds {bounds:?}, batch {index}");
+            }
+        }
+        drop(broker);
+        assert_eq!(*alive.lock().expect("sound"), [0; 3]);
+    }
+}
+
 /// A stalled reader keeps nothing: what is out of reach is dropped, however far back it stands (semantics 7).
 #[test]
 fn a_stalled_reader_keeps_no_batch() {

@@ -291,10 +291,10 @@ impl NaiveBroker {
         Outcome::Delivery { index: batch.place.index, ids, batch_len: batch.facts.len() }
     }
 
-    /// Takes back what [`next_below`](Self::next_below) gave, from a reader that stood there.
-    pub fn untake(&mut self, number: usize, stand: Stand, taken: &Outcome) {
+    /// Takes back what [`next_below`](Self::next_below) gave, from a reader that stood there and had this token.
+    pub fn untake(&mut self, number: usize, stand: Stand, before: Token, taken: &Outcome) {
         let reader = &mut self.readers[number];
-        reader.stand = stand;
+        (reader.stand, reader.token) = (stand, before);
         if let Outcome::Delivery { ids, .. } = taken {
             reader.batches -= 1;
             reader.events -= ids.len() as u64;

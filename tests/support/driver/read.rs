@@ -34,9 +34,10 @@ impl Driver {
             Kind::Async => {
                 let waker = reader.waker();
                 let context = &mut Context::from_waker(&waker);
-                reader.one(|real| polled(Pin::new(&mut real.recv_async()).poll(context)));
-                // The future takes its waker with it.
-                reader.slot.parked = false;
+                let expected = reader.naive.read(reader.slot.naive);
+                reader.compare(|real| polled(Pin::new(&mut real.recv_async()).poll(context)), &expected);
+                // A future that waits takes its waker with it.
+                reader.slot.parked &= expected != Outcome::Empty;
             }
             Kind::Readable => reader.readable(),
             Kind::Iter => (0..3).for_each(|_| reader.next_of_iterator()),
@@ -85,13 +86,13 @@ impl Driver {
             if taken == take {
                 self.burst(batches, events);
             }
-            let cursor = self.naive.readers[number].stand;
+            let (cursor, before) = (self.naive.readers[number].stand, self.naive.readers[number].token);
             let expected = self.naive.next_below(number, end);
             let actual = items.next().map_or(Outcome::Empty, |item| seen_ref(&item));
             if actual == Outcome::Empty {
                 early = matches!(cursor, Stand::At(cursor) if cursor < self.naive.oldest);
                 if early {
-                    self.naive.untake(number, cursor, &expected);
+                    self.naive.untake(number, cursor, before, &expected);
                 }
                 assert!(early || expected == Outcome::Empty, "the window ended before {expected:?}");
                 break;
