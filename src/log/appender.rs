@@ -238,12 +238,13 @@ impl<T: Weighed + Placed> Appender<T> {
             self.tail = self.tail.add(Cost { batches: 0, ..cost });
             self.held = self.held.add(cost);
         }
-        // Before another segment takes its place.
-        self.empty_retired(lent, garbage);
-        if full || self.front_end <= self.oldest {
+        // Whole, before another segment takes its place.
+        let replaced = self.front_end <= self.oldest;
+        self.empty_retired(lent, replaced, garbage);
+        if full || replaced {
             self.rotate(log, garbage);
             // Small bounds let nothing stay.
-            self.empty_retired(lent, garbage);
+            self.empty_retired(lent, false, garbage);
         } else {
             log.frontier.set_oldest(self.oldest);
         }
@@ -347,12 +348,12 @@ impl<T: Weighed + Placed> Appender<T> {
         drop(before);
     }
 
-    /// Gives up as much of the retired segment as keeps what is evicted within an eighth of the bounds.
+    /// Gives up as much of the retired segment as keeps what is evicted within an eighth of the bounds, or all of it.
     #[inline]
-    fn empty_retired(&mut self, lent: u64, garbage: &mut Garbage<T>) {
+    fn empty_retired(&mut self, lent: u64, all: bool, garbage: &mut Garbage<T>) {
         let Some(retired) = &mut self.retired else { return };
         let front = self.front.add(Cost { batches: lent, ..Cost::default() });
-        while !self.retention.lets_stay(front.add(retired.left)) {
+        while all || !self.retention.lets_stay(front.add(retired.left)) {
             let Some(value) = retired.take() else { break };
             let cost = if self.retention.weighs() { value.cost() } else { Cost::default() };
             retired.left = retired.left.sub(self.retention.weigh(cost));
