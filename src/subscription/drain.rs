@@ -207,7 +207,7 @@ pub struct DrainIter<'w, P> {
 #[inline]
 fn settle<P>(subscription: &mut Subscription<P>, progress: &mut Progress, directory: &Directory<Record<P>>) {
     let count = (progress.earlier + progress.yielded) as u64;
-    (progress.earlier, progress.yielded, progress.rest) = (0, 0, Run::EMPTY);
+    (progress.earlier, progress.yielded, progress.rest, progress.last) = (0, 0, Run::EMPTY, false);
     if count == 0 {
         return;
     }

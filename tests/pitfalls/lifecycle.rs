@@ -5,7 +5,7 @@ use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
-use event_broker::{Broker, PublishErrorKind, RecvError, Request, Start, SubscribeError};
+use event_broker::{Broker, PublishErrorKind, RecvError, Request, Start, SubscribeError, Term};
 
 use crate::common::{Rules, assert_end, broker_of, error_now, in_time, indexes_now, job, publish_all, ruled_by, who};
 
@@ -169,5 +169,29 @@ fn who_has_left_is_kept_and_woken_by_nobody() {
         }
         publish_all(&broker, [1]);
         assert_eq!(broker.stats().wakeups, 3 - left as u64, "{left} left, in the order {order:?}");
+    }
+}
+
+/// A window may be gone through in several goes, each from where the last one stopped (semantics 20).
+#[test]
+fn a_window_goes_on_with_another_iterator() {
+    for narrow in [false, true] {
+        let broker = broker_of(64);
+        let request = Request::new().start(Start::Latest);
+        // One that links tell each batch to, because half of it is not asked for.
+        let request = if narrow { request.term(Term::new("Job", "web").expect("a term")) } else { request };
+        let mut reader = broker.subscribe(request).expect("open");
+        for index in 1..=40 {
+            let events = if narrow { vec![job("web"), job("db")] } else { vec![job("web")] };
+            broker.publish(index, events).expect("rising");
+        }
+        let mut window = reader.drain().expect("readable");
+        let mut read = Vec::new();
+        for goes in [1, 0, 20, 3, 100] {
+            read.extend(window.iter().take(goes).map(|delivery| delivery.index()));
+        }
+        drop(window);
+        assert_eq!(read, (1..=40).collect::<Vec<_>>(), "narrow: {narrow}");
+        assert_eq!((reader.stats().batches, reader.stats().events), (40, 40));
     }
 }
