@@ -42,8 +42,8 @@ impl<T> Directory<T> {
     /// Where the segment stands that would hold a position, if it is not older than all of them.
     #[inline]
     fn find(&self, position: Position) -> Option<usize> {
-        // Most reads are near the end, where looking at the last few is faster than searching: a narrow read took 57 ns
-        // instead of 61 among ten segments.
+        // Most reads are near the end, where looking at the last few is faster than searching: by 7 % of a narrow read
+        // among ten segments.
         let recent = self.segments.iter().rev().take(4).position(|(base, _)| *base <= position);
         match recent {
             Some(back) => Some(self.segments.len() - 1 - back),
