@@ -10,7 +10,7 @@ use crate::event::Event;
 #[cfg(feature = "json")]
 use crate::frame::FrameCache;
 use crate::gate::Ending;
-use crate::interest::Hit;
+use crate::interest::{Hit, HitNodes, Links};
 use crate::log::{Cost, Garbage};
 use crate::record::{Published, Record};
 use crate::shared::{Node, Shared, Station};
@@ -85,19 +85,28 @@ impl<P> Core<P> {
         counters.evicted += after.evicted;
 
         let position = appender.end();
-        let Hit { links, nodes } = interest.link(position, &events);
         let place = if next_place.index == index { *next_place } else { Place::before(index) };
-        let record = Arc::new(Published {
-            place,
-            events,
-            events_before: appender.events(),
-            links,
-            after: *next_place,
-            bytes,
-            epoch: state.epoch,
-            #[cfg(feature = "json")]
-            frames: FrameCache::new(),
-        });
+        let (epoch, events_before, last) = (state.epoch, appender.events(), *next_place);
+        let record = |events, links| {
+            Arc::new(Published {
+                place,
+                events,
+                events_before,
+                links,
+                after: last,
+                bytes,
+                epoch,
+                #[cfg(feature = "json")]
+                frames: FrameCache::new(),
+            })
+        };
+        // Apart, because the links of a batch are copied twice where there may be some: that is 8 % of a publish.
+        let (record, nodes) = if interest.is_empty() {
+            (record(events, Links::none()), HitNodes::new())
+        } else {
+            let Hit { links, nodes } = interest.link(position, &events);
+            (record(events, links), nodes)
+        };
         let lent = self.dispatch.lent();
         after.lends = appender.lends(lent);
         // One of those that this publish gives up may be lent, too.

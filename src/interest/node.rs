@@ -2,6 +2,7 @@
 //! Where nodes are found is the table's business.
 
 use std::cmp::Ordering as Cmp;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -15,7 +16,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The name of a node. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NodeId(pub(super) u64);
+pub(crate) struct NodeId(pub(super) NonZeroU64);
 
 /// A position that may not exist yet: one past it, or 0.
 #[derive(Debug)]
@@ -287,11 +288,14 @@ impl Link {
 }
 
 /// The links of one slot, sorted by node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Links {
-    pub(super) links: SmallVec<[Link; 1]>,
+    /// The only link, if there is one.
+    one: Option<Link>,
+    /// All links, if there are more.
+    many: Box<[Link]>,
     /// The matching events of each link, as ordinals, in batches of more than 64.
-    pub(super) ordinals: Option<Box<[u32]>>,
+    ordinals: Box<[u32]>,
 }
 
 /// The events of one slot that matched one node.
@@ -309,22 +313,47 @@ impl Links {
     /// The longest batch whose matching events fit a set of bits.
     pub(crate) const BITS: usize = 64;
 
+    /// None.
+    #[inline]
+    pub(crate) fn none() -> Self {
+        Self { one: None, many: Box::default(), ordinals: Box::default() }
+    }
+
+    #[inline]
+    pub(super) fn one(link: Link) -> Self {
+        Self { one: Some(link), ..Self::none() }
+    }
+
+    /// Of any number of nodes, sorted; `ordinals` are what they refer to.
+    pub(super) fn new(mut links: SmallVec<[Link; 1]>, ordinals: Vec<u32>) -> Self {
+        let one = if links.len() == 1 { links.pop() } else { None };
+        Self { one, many: links.into_vec().into_boxed_slice(), ordinals: ordinals.into_boxed_slice() }
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[Link] {
+        if self.one.is_some() { self.one.as_slice() } else { &self.many }
+    }
+
     #[inline]
     pub(super) fn find(&self, node: NodeId) -> Option<&Link> {
-        if self.links.len() <= LINEAR {
-            self.links.iter().find(|link| link.node == node)
+        if let Some(one) = &self.one {
+            return Some(one).filter(|link| link.node == node);
+        }
+        if self.many.len() <= LINEAR {
+            self.many.iter().find(|link| link.node == node)
         } else {
-            let place = self.links.binary_search_by(|link| link.node.cmp(&node)).ok()?;
-            self.links.get(place)
+            let place = self.many.binary_search_by(|link| link.node.cmp(&node)).ok()?;
+            self.many.get(place)
         }
     }
 
     #[inline]
     fn hits(&self, link: &Link) -> Hits<'_> {
-        match &self.ordinals {
+        match &*self.ordinals {
             _ if link.events == Link::ALL => Hits::All,
-            None => Hits::Bits(link.events),
-            Some(ordinals) => {
+            [] => Hits::Bits(link.events),
+            ordinals => {
                 let start = usize::try_from(link.events >> 32).unwrap_or(usize::MAX);
                 let len = usize::try_from(link.events & u64::from(u32::MAX)).unwrap_or(0);
                 Hits::Ordinals(ordinals.get(start..start.saturating_add(len)).unwrap_or_default())
@@ -341,7 +370,7 @@ impl Links {
     /// The events that matched any of `nodes`, which are sorted by id, if there is one link alone.
     #[inline]
     pub(crate) fn matched_only<L>(&self, nodes: &[Arc<Node<L>>]) -> Option<Hits<'_>> {
-        match self.links.as_slice() {
+        match self.as_slice() {
             [link] if nodes.len() <= LINEAR && nodes.iter().any(|node| node.id == link.node) => Some(self.hits(link)),
             _ => None,
         }
@@ -350,9 +379,9 @@ impl Links {
     /// The events that matched each of `nodes`, which are sorted by id.
     pub(crate) fn matched_any<'a, L>(&'a self, nodes: &[Arc<Node<L>>]) -> impl Iterator<Item = Hits<'a>> {
         // Whichever side is shorter is gone through, the other is searched.
-        let by_node = nodes.len() <= self.links.len();
+        let by_node = nodes.len() <= self.as_slice().len();
         let from_nodes = nodes.iter().filter(move |_| by_node).filter_map(|node| self.matched(node));
-        let from_links = self.links.iter().filter(move |_| !by_node).filter_map(move |link| {
+        let from_links = self.as_slice().iter().filter(move |_| !by_node).filter_map(move |link| {
             nodes.binary_search_by(|node| node.id.cmp(&link.node)).ok().map(|_| self.hits(link))
         });
         from_nodes.chain(from_links)

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -222,7 +223,7 @@ pub(crate) struct Interest<L> {
     namespaces: Names,
     nodes: usize,
     shapes: Shapes,
-    next: u64,
+    next: NonZeroU64,
     /// The latest [`Node::since`]: what was published later is linked for every node.
     youngest: Position,
 }
@@ -258,7 +259,7 @@ impl<L: Default> Interest<L> {
             namespaces: Names::new(),
             nodes: 0,
             shapes: Shapes::default(),
-            next: 0,
+            next: NonZeroU64::MIN,
             youngest: Position::ZERO,
         }
     }
@@ -311,10 +312,11 @@ impl<L: Default> Interest<L> {
             self.forget(&subject);
             return node;
         }
-        self.next += 1;
+        let id = NodeId(self.next);
+        self.next = self.next.saturating_add(1);
         self.nodes += 1;
         self.youngest = end;
-        let node = Arc::new(Node::new(NodeId(self.next), end, subject));
+        let node = Arc::new(Node::new(id, end, subject));
         for (shape, hash) in places {
             self.shapes.add(shape);
             let node = Arc::clone(&node);
@@ -408,30 +410,41 @@ impl<L: Default> Interest<L> {
         }
     }
 
-    /// What a batch at `position` hits. [`Hit::extend`] must follow, once its links are stored.
-    pub(crate) fn link<P>(&self, position: Position, events: &[Event<P>]) -> Hit<'_, L> {
-        let mut hit = Hit { links: Links::default(), nodes: SmallVec::new() };
-        if self.shapes.present == 0 {
-            return hit;
-        }
-        if let [event] = events {
-            self.look_up(event, |node| hit.nodes.push(node));
-            if hit.nodes.len() > 1 {
-                // An event can hit a node by several keys.
-                hit.nodes.sort_unstable_by_key(|node| node.id);
-                hit.nodes.dedup_by_key(|node| node.id);
-                hit.links.links.reserve_exact(hit.nodes.len());
-            }
-            for node in &hit.nodes {
-                hit.links.links.push(node.link(position, Link::ALL));
-            }
-        } else {
-            self.link_many(position, events, &mut hit);
-        }
-        hit
+    /// Whether no event can hit anything.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shapes.present == 0
     }
 
-    fn link_many<'i, P>(&'i self, position: Position, events: &[Event<P>], hit: &mut Hit<'i, L>) {
+    /// What a batch at `position` hits. [`Hit::extend`] must follow, once its links are stored.
+    #[inline]
+    pub(crate) fn link<P>(&self, position: Position, events: &[Event<P>]) -> Hit<'_, L> {
+        if let [event] = events { self.link_one(position, event) } else { self.link_many(position, events) }
+    }
+
+    #[inline]
+    fn link_one<P>(&self, position: Position, event: &Event<P>) -> Hit<'_, L> {
+        let mut nodes = HitNodes::new();
+        self.look_up(event, |node| nodes.push(node));
+        if nodes.len() > 1 {
+            // An event can hit a node by several keys.
+            nodes.sort_unstable_by_key(|node| node.id);
+            nodes.dedup_by_key(|node| node.id);
+        }
+        let link = |node: &&Node<L>| node.link(position, Link::ALL);
+        let links = match nodes.as_slice() {
+            [node] => Links::one(link(node)),
+            nodes => {
+                let mut links = SmallVec::with_capacity(nodes.len());
+                links.extend(nodes.iter().map(link));
+                Links::new(links, Vec::new())
+            }
+        };
+        Hit { links, nodes }
+    }
+
+    #[inline(never)]
+    fn link_many<P>(&self, position: Position, events: &[Event<P>]) -> Hit<'_, L> {
         let mut hits = SmallVec::<[(&Node<L>, u32); 8]>::new();
         if events.len() > hits.inline_size() {
             // At once: growing would allocate again and again.
@@ -442,25 +455,27 @@ impl<L: Default> Interest<L> {
         }
         hits.sort_unstable_by_key(|(node, event)| (node.id, *event));
         hits.dedup_by_key(|(node, event)| (node.id, *event));
-        let nodes = hits.chunk_by(|a, b| a.0.id == b.0.id).count();
-        hit.links.links.reserve_exact(nodes);
-        hit.nodes.reserve_exact(nodes);
-        let mut ordinals = (events.len() > Links::BITS).then(|| Vec::with_capacity(hits.len()));
+        let count = hits.chunk_by(|a, b| a.0.id == b.0.id).count();
+        let mut links = SmallVec::with_capacity(count);
+        let mut nodes = HitNodes::new();
+        nodes.reserve_exact(count);
+        let listed = events.len() > Links::BITS;
+        let mut ordinals = Vec::with_capacity(if listed { hits.len() } else { 0 });
         for same in hits.chunk_by(|a, b| a.0.id == b.0.id) {
             let Some((node, _)) = same.first() else { continue };
-            let events = match &mut ordinals {
-                _ if same.len() == events.len() => Link::ALL,
-                None => same.iter().fold(0, |bits, (_, event)| bits | 1 << event),
-                Some(ordinals) => {
-                    let start = ordinals.len() as u64;
-                    ordinals.extend(same.iter().map(|(_, event)| event));
-                    start << 32 | same.len() as u64
-                }
+            let events = if same.len() == events.len() {
+                Link::ALL
+            } else if listed {
+                let start = ordinals.len() as u64;
+                ordinals.extend(same.iter().map(|(_, event)| event));
+                start << 32 | same.len() as u64
+            } else {
+                same.iter().fold(0, |bits, (_, event)| bits | 1 << event)
             };
-            hit.links.links.push(node.link(position, events));
-            hit.nodes.push(node);
+            links.push(node.link(position, events));
+            nodes.push(*node);
         }
-        hit.links.ordinals = ordinals.map(Vec::into_boxed_slice);
+        Hit { links: Links::new(links, ordinals), nodes }
     }
 
     /// Whether evicting from this position on has to be [noted](Self::note_evicted).
