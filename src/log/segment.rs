@@ -56,6 +56,12 @@ impl<T> Segment<T> {
         self.slots.len()
     }
 
+    /// Whether this is the position of the last slot.
+    #[inline]
+    pub(crate) fn is_last(&self, position: Position) -> bool {
+        position.0.wrapping_sub(self.base.0).wrapping_add(1) == self.slots.len() as u64
+    }
+
     /// The slot's value, if the position lies in this segment and has been written.
     #[inline]
     pub(crate) fn get(&self, position: Position) -> Option<&T> {
