@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::slice;
 use std::sync::Arc;
 
 use super::Subscription;
@@ -10,7 +11,7 @@ use super::reader::Located;
 use crate::delivery::{DeliveryRef, Selection};
 use crate::error::RecvError;
 use crate::interest::Matching;
-use crate::log::Directory;
+use crate::log::{Directory, End};
 use crate::position::{Position, Run};
 use crate::record::Record;
 use crate::shared::Tally;
@@ -43,35 +44,52 @@ impl<P> Subscription<P> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv). A window without items is none.
+    #[inline]
     pub fn drain(&mut self) -> Result<Drain<'_, P>, RecvError> {
         loop {
             let (latest, end) = self.look()?;
-            let mut stash = None;
-            let located = if self.has_begun(latest) {
-                self.reader.locate(&self.core.log, &self.station, end.position, &mut stash)
-            } else if end.closed {
-                return Err(self.end(RecvError::Closed));
-            } else {
-                return Ok(Drain::new(self, latest, end.position, None));
+            // Everything but the directory is put together here, where the caller keeps it: moving a window that was
+            // built elsewhere cost a tenth of one of 64 items.
+            let directory = match self.open_window(latest, end)? {
+                Opening::At(directory) => Some(directory),
+                Opening::Dry => None,
+                Opening::Again => continue,
             };
-            match located {
-                Located::Dry if end.closed => return Err(self.end(RecvError::Closed)),
-                Located::Dry => return Ok(Drain::new(self, latest, end.position, None)),
-                Located::Lost(oldest) => {
-                    if let Some(error) = self.lag(oldest) {
-                        return Err(error);
-                    }
-                }
-                Located::At(position) => {
-                    let directory = stash.unwrap_or_else(|| self.core.log.directory());
-                    // After the directory: what is still in reach is in it.
-                    if self.core.log.oldest() <= position {
-                        return Ok(Drain::new(self, latest, end.position, Some(directory)));
-                    }
-                }
+            let progress = Progress { end: end.position, dry: directory.is_none(), ..Progress::default() };
+            return Ok(Drain { subscription: self, directory, latest, progress });
+        }
+    }
+
+    /// Finds what there is to read below `end`; `latest` was loaded before it.
+    #[inline(never)]
+    fn open_window(&mut self, latest: u64, end: End) -> Result<Opening<P>, RecvError> {
+        let mut stash = None;
+        let located = if self.has_begun(latest) {
+            self.reader.locate(&self.core.log, &self.station, end.position, &mut stash)
+        } else {
+            Located::Dry
+        };
+        match located {
+            Located::Dry if end.closed => Err(self.end(RecvError::Closed)),
+            Located::Dry => Ok(Opening::Dry),
+            Located::Lost(oldest) => self.lag(oldest).map_or(Ok(Opening::Again), Err),
+            Located::At(position) => {
+                let directory = stash.unwrap_or_else(|| self.core.log.directory());
+                // After the directory: what is still in reach is in it.
+                let stays = self.core.log.oldest() <= position;
+                Ok(if stays { Opening::At(directory) } else { Opening::Again })
             }
         }
     }
+}
+
+/// What a window opens on.
+enum Opening<P> {
+    At(Arc<Directory<Record<P>>>),
+    /// Nothing.
+    Dry,
+    /// What was found is gone: there is another end, or another oldest batch, to look for.
+    Again,
 }
 
 /// What was readable when it was opened; see [`Subscription::drain`].
@@ -81,17 +99,20 @@ pub struct Drain<'s, P> {
     subscription: &'s mut Subscription<P>,
     directory: Option<Arc<Directory<Record<P>>>>,
     latest: u64,
-    end: Position,
     progress: Progress,
 }
 
 /// What a window has come to.
 #[derive(Default)]
 struct Progress {
-    /// Whole batches yielded of the reader's current run, and not passed yet: of its last segment, and of those before.
-    yielded: usize,
+    end: Position,
+    /// Whether what the iterator has in hand is given whole: slots of one segment that belong to the reader's current
+    /// run. How many it was handed, and how many are left: those between have been yielded, and are not passed yet.
+    whole: bool,
+    handed: usize,
+    left: usize,
+    /// The same of the segments before, and how many events were published before the first batch of the run.
     earlier: usize,
-    /// How many events were published before the first of them.
     events_before: u64,
     /// What of the run lies in segments that follow, and where in the directory they are looked for.
     rest: Run,
@@ -102,18 +123,7 @@ struct Progress {
     dry: bool,
 }
 
-impl<'s, P> Drain<'s, P> {
-    #[inline]
-    fn new(
-        subscription: &'s mut Subscription<P>,
-        latest: u64,
-        end: Position,
-        directory: Option<Arc<Directory<Record<P>>>>,
-    ) -> Self {
-        let dry = directory.is_none();
-        Self { subscription, directory, latest, end, progress: Progress { dry, ..Progress::default() } }
-    }
-
+impl<P> Drain<'_, P> {
     /// Iterates over the deliveries, oldest first. An item that is yielded counts as read.
     ///
     /// # Panics
@@ -124,11 +134,9 @@ impl<'s, P> Drain<'s, P> {
     pub fn iter(&mut self) -> DrainIter<'_, P> {
         self.settle();
         DrainIter {
+            slots: [].iter(),
+            whole: false,
             directory: self.directory.as_deref(),
-            whole: &[],
-            at: 0,
-            part: &[],
-            end: self.end,
             progress: &mut self.progress,
             subscription: self.subscription,
         }
@@ -146,7 +154,7 @@ impl<'s, P> Drain<'s, P> {
 impl<P> Drop for Drain<'_, P> {
     fn drop(&mut self) {
         self.settle();
-        let Self { subscription, latest, end, progress: Progress { tally, dry, .. }, .. } = self;
+        let Self { subscription, latest, progress: Progress { end, tally, dry, .. }, .. } = self;
         let meters = &subscription.station.owner.meters;
         if tally.batches > 0 {
             meters.add(*tally);
@@ -191,73 +199,95 @@ impl<'w, P> IntoIterator for &'w mut Drain<'_, P> {
 
 /// The iterator of a [`Drain`].
 pub struct DrainIter<'w, P> {
+    /// What is in hand of one segment, and whether all of it is given. Whole batches are passed together, when the
+    /// iterator moves on to another run; others one by one.
+    slots: slice::Iter<'w, Slot<Record<P>>>,
+    whole: bool,
     subscription: &'w mut Subscription<P>,
     directory: Option<&'w Directory<Record<P>>>,
-    /// What of the reader's current run lies in one segment, if all of it is given, and how much of it is behind. The
-    /// run is passed together, when the iterator moves on to another.
-    whole: &'w [Slot<Record<P>>],
-    at: usize,
-    /// What is left of a run's segment, if it may not be given whole.
-    part: &'w [Slot<Record<P>>],
-    end: Position,
     progress: &'w mut Progress,
 }
 
 /// Passes the whole batches that were yielded of the reader's current run.
 #[inline]
 fn settle<P>(subscription: &mut Subscription<P>, progress: &mut Progress, directory: &Directory<Record<P>>) {
-    let count = (progress.earlier + progress.yielded) as u64;
-    (progress.earlier, progress.yielded, progress.rest, progress.last) = (0, 0, Run::EMPTY, false);
+    let count = (progress.earlier + progress.handed - progress.left) as u64;
+    (progress.earlier, progress.handed, progress.left) = (0, 0, 0);
+    (progress.rest, progress.last) = (Run::EMPTY, false);
     if count == 0 {
         return;
     }
     subscription.reader.pass_whole(count);
     progress.tally.batches += count;
-    if let Some(last) = directory.get(Position(subscription.reader.cursor().0 - 1)) {
+    if let Some(last) = directory.get_given(progress.segment, Position(subscription.reader.cursor().0 - 1)) {
         subscription.passed = last.place.next();
         progress.tally.events += last.events_before + last.events.len() as u64 - progress.events_before;
     }
 }
 
-/// What an iterator goes on with.
-enum Next<'w, P> {
-    Whole(&'w [Slot<Record<P>>]),
-    Part(&'w [Slot<Record<P>>]),
+/// What an iterator goes on with when it has nothing left in hand: the next segment of a run, or another run. Nothing
+/// means that the window is over.
+///
+/// Cold, so that what the caller's loop needs for each item stays in registers around this call.
+#[cold]
+#[inline(never)]
+fn go_on<'w, P>(
+    subscription: &mut Subscription<P>,
+    directory: Option<&'w Directory<Record<P>>>,
+    progress: &mut Progress,
+) -> &'w [Slot<Record<P>>] {
+    // Over for good: what a reader learned beyond the end of its window is not to be read from it.
+    let Some(directory) = directory.filter(|_| !progress.dry) else { return &[] };
+    if !progress.rest.is_empty() {
+        let slots = directory.slots(&mut progress.segment, progress.rest);
+        if !slots.is_empty() {
+            progress.rest.start.0 += slots.len() as u64;
+            progress.earlier += progress.handed;
+            (progress.handed, progress.left) = (slots.len(), slots.len());
+            return slots;
+        }
+    }
+    if progress.last {
+        progress.dry = true;
+        return &[];
+    }
+    refill(subscription, progress, directory)
 }
 
-/// Passes what was yielded, and moves on to another run, or to the next segment of one that is not given whole. None
-/// means that the window is over.
+/// Passes what was yielded, and moves on to another run, or to the next segment of one that is not given whole.
 #[inline(never)]
 fn refill<'w, P>(
     subscription: &mut Subscription<P>,
     progress: &mut Progress,
     directory: &'w Directory<Record<P>>,
-    end: Position,
-) -> Option<Next<'w, P>> {
+) -> &'w [Slot<Record<P>>] {
     settle(subscription, progress, directory);
+    let next = next_run(subscription, progress, directory);
+    progress.dry = next.is_none();
+    next.unwrap_or_default()
+}
+
+#[inline]
+fn next_run<'w, P>(
+    subscription: &mut Subscription<P>,
+    progress: &mut Progress,
+    directory: &'w Directory<Record<P>>,
+) -> Option<&'w [Slot<Record<P>>]> {
     let Subscription { reader, core, station, sieve, .. } = subscription;
-    let run = reader.next_in_window(&core.log, station, end)?;
+    let run = reader.next_in_window(&core.log, station, progress.end)?;
     let slots = directory.slots(&mut progress.segment, run);
     let first = slots.first()?;
     let rest = Run { start: Position(run.start.0 + slots.len() as u64), end: run.end };
-    progress.last = reader.is_last_run(end);
-    if reader.matching() != Matching::Whole || sieve.is_fine() {
+    progress.last = reader.is_last_run(progress.end);
+    progress.whole = reader.matching() == Matching::Whole && !sieve.is_fine();
+    if progress.whole {
+        progress.events_before = first.get()?.events_before;
+        progress.rest = rest;
+        (progress.handed, progress.left) = (slots.len(), slots.len());
+    } else {
         progress.last &= rest.is_empty();
-        return Some(Next::Part(slots));
     }
-    progress.events_before = first.get()?.events_before;
-    progress.rest = rest;
-    Some(Next::Whole(slots))
-}
-
-/// The next segment of a run that is given whole, after so many of the last one.
-#[inline(never)]
-fn go_on<'w, T>(directory: &'w Directory<T>, progress: &mut Progress, yielded: usize) -> &'w [Slot<T>] {
-    progress.earlier += yielded;
-    progress.yielded = 0;
-    let slots = directory.slots(&mut progress.segment, progress.rest);
-    progress.rest.start.0 += slots.len() as u64;
-    slots
+    Some(slots)
 }
 
 /// The next batch of a reader that may not be given all of it. It is passed here, unless a judge panics.
@@ -289,40 +319,26 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
     #[inline]
     fn next(&mut self) -> Option<DeliveryRef<'w, P>> {
         loop {
-            if let Some(slot) = self.whole.get(self.at) {
-                let batch = slot.get()?;
-                self.at += 1;
-                self.progress.yielded = self.at;
-                return Some(DeliveryRef { batch, selection: Selection::All });
-            }
-            if let Some((slot, rest)) = self.part.split_first() {
+            if self.whole {
+                if let Some(slot) = self.slots.next() {
+                    let batch = slot.get()?;
+                    self.progress.left = self.slots.len();
+                    return Some(DeliveryRef { batch, selection: Selection::All });
+                }
+            } else if let Some((slot, rest)) = self.slots.as_slice().split_first() {
                 let batch = slot.get()?;
                 let selection = next_part(self.subscription, self.progress, batch);
                 // Behind only when its batch has been passed: a judge that panics leaves both in place.
-                self.part = rest;
+                self.slots = rest.iter();
                 match selection {
                     Some(selection) => return Some(DeliveryRef { batch, selection }),
                     None => continue,
                 }
             }
-            // Over for good: what a reader learned beyond the end of its window is not to be read from it.
-            let directory = self.directory.filter(|_| !self.progress.dry)?;
-            if !self.progress.rest.is_empty() {
-                (self.whole, self.at) = (go_on(directory, self.progress, self.at), 0);
-                if !self.whole.is_empty() {
-                    continue;
-                }
-            }
-            (self.whole, self.at) = (&[], 0);
-            let next =
-                if self.progress.last { None } else { refill(self.subscription, self.progress, directory, self.end) };
-            match next {
-                Some(Next::Whole(slots)) => self.whole = slots,
-                Some(Next::Part(slots)) => self.part = slots,
-                None => {
-                    self.progress.dry = true;
-                    return None;
-                }
+            self.slots = go_on(self.subscription, self.directory, self.progress).iter();
+            self.whole = self.progress.whole;
+            if self.slots.len() == 0 {
+                return None;
             }
         }
     }
