@@ -81,6 +81,7 @@ impl Frame {
     }
 
     /// The line as text, newline included.
+    #[inline]
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Content::Heartbeat => "{}\n",
@@ -89,11 +90,13 @@ impl Frame {
     }
 
     /// The line as bytes, newline included.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         self.as_str().as_bytes()
     }
 
     /// Whether the frame is there to say "still here", with or without progress: it carries no events.
+    #[inline]
     pub fn is_heartbeat(&self) -> bool {
         !matches!(self.0, Content::Batch(_))
     }
@@ -105,12 +108,14 @@ impl Frame {
 }
 
 impl AsRef<[u8]> for Frame {
+    #[inline]
     fn as_ref(&self) -> &[u8] {
         self.as_bytes()
     }
 }
 
 impl AsRef<str> for Frame {
+    #[inline]
     fn as_ref(&self) -> &str {
         self.as_str()
     }
@@ -119,6 +124,7 @@ impl AsRef<str> for Frame {
 impl Deref for Frame {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         self.as_bytes()
     }

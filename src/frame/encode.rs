@@ -85,6 +85,13 @@ impl FrameCache {
         Self(OnceLock::new())
     }
 
+    /// The frame of all events, if it has been built with this token or without one, as asked.
+    #[inline]
+    pub(crate) fn ready(&self, token: Option<Token>) -> Option<Frame> {
+        let whole = self.0.get()?.whole.get()?;
+        if whole.token == token { Some(whole.frame.clone()) } else { None }
+    }
+
     /// The frame of all events, shared by everybody who asks with the same token.
     pub(crate) fn whole<P: Serialize>(
         &self,

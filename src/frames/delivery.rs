@@ -44,6 +44,7 @@ macro_rules! frame {
             /// # Panics
             ///
             /// If the payload's `Serialize` does. Nothing is kept of it: whoever needs the event next tries again.
+            #[inline]
             pub fn frame(&self) -> Result<Frame, EncodeError> {
                 self.framed(None)
             }
@@ -57,11 +58,22 @@ macro_rules! frame {
             /// # Panics
             ///
             /// As [`frame`](Self::frame).
+            #[inline]
             pub fn frame_with_token(&self) -> Result<Frame, EncodeError> {
                 self.framed(Some(self.token()))
             }
 
+            #[inline]
             fn framed(&self, token: Option<Token>) -> Result<Frame, EncodeError> {
+                // Nearly every reader finds the frame there.
+                match &self.selection {
+                    Selection::All => self.batch.frames.ready(token).map_or_else(|| self.framed_anew(token), Ok),
+                    _ => self.framed_anew(token),
+                }
+            }
+
+            #[inline(never)]
+            fn framed_anew(&self, token: Option<Token>) -> Result<Frame, EncodeError> {
                 let (cache, events) = (&self.batch.frames, &self.batch.events);
                 match &self.selection {
                     Selection::All => cache.whole(self.index(), events, token),
