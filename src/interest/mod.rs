@@ -17,5 +17,5 @@ mod table;
 mod walk;
 
 pub(crate) use node::{Hits, Links, Node, by_id};
-pub(crate) use table::{Hit, HitNodes, Interest, NodeTerm, node_terms};
+pub(crate) use table::{Hit, Interest, NodeTerm, node_terms};
 pub(crate) use walk::{Collected, LastRun, Linked, Matching, Stretch, collect, last_run};

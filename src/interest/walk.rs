@@ -167,9 +167,10 @@ mod tests {
         let segment = Arc::new(Segment::new(Position::ZERO, 16));
         for position in (0..16).map(Position) {
             let key = if matches.contains(&position.0) { "web" } else { "db" };
-            let Hit { links, nodes } = interest.link(position, &[Event::new("Job", "JobRegistered", key, ())]);
-            segment.set(position, Slot(links));
-            Hit::extend(&nodes, position);
+            let mut hit = Hit::new();
+            let events = [Event::new("Job", "JobRegistered", key, ())];
+            interest.link(position, events, &mut hit, |_, links| segment.set(position, Slot(links)));
+            hit.extend(position);
         }
         let directory = Directory::new(std::iter::once(&segment));
         let lasts = std::iter::once((&node, node.chain.last()));
