@@ -3,7 +3,10 @@
 //!
 //! Every distinct term that somebody subscribed to (a namespace, none, several or any; a topic or any; a key or any)
 //! is a [`Node`]. A node knows the position of its last match. Each slot of the log holds, for the nodes it matched,
-//! a [`Link`] to the match before: a chain that a reader walks back to where it stands.
+//! a link to the match before ([`Links`]): a chain that a reader walks back to where it stands.
+//!
+//! Files: `terms` says which nodes a filter asks for, `node` is one of them and what links it to the log, `table` finds
+//! the nodes that an event hits, with `names`, `shapes` and `bucket`, and `walk` goes back along the links.
 //!
 //! Invariants:
 //! - a node's chain holds every match since the position it came to be at ([`Node::since`]), and nothing else;
@@ -11,11 +14,15 @@
 //!   first, then node positions, misses nothing below that end, and skips what lies beyond it;
 //! - node ids are never reused, so a link of a node that is gone leads nobody astray.
 
+mod bucket;
 mod names;
 mod node;
+mod shapes;
 mod table;
+mod terms;
 mod walk;
 
 pub(crate) use node::{Hits, Links, Node, by_id};
-pub(crate) use table::{Hit, Interest, NodeTerm, node_terms};
+pub(crate) use table::{Hit, Interest};
+pub(crate) use terms::{NodeTerm, node_terms};
 pub(crate) use walk::{Collected, LastRun, Linked, Matching, Stretch, collect, last_run};

@@ -2,214 +2,21 @@
 //! It belongs to the one writer: everything here runs under the broker's lock.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use ahash::RandomState;
 use smallvec::SmallVec;
 
+use super::bucket::{Bucket, Prehashed};
 use super::names::Names;
 use super::node::{Link, Links, Node, NodeId, Side, Subject};
+use super::shapes::Shapes;
+use super::terms::{Namespaces, NodeTerm};
 use crate::event::Event;
-use crate::filter::Filter;
 use crate::name::{Key, Namespace};
 use crate::position::Position;
-use crate::request::{Scope, Term};
-
-/// A request that would be more nodes than this joins one node a term instead, which checks the namespaces itself.
-const MAX_PRODUCT: usize = 4096;
-
-/// The namespaces that a node is to take events of.
-#[derive(Clone, Copy, Debug)]
-enum Namespaces {
-    /// All, and none.
-    Any,
-    /// Events without a namespace alone.
-    None,
-    /// The named one at this place of the filter's scope; under an exact key also events without a namespace.
-    One(usize),
-    /// All that the filter's scope admits.
-    Scope,
-}
-
-/// One node that a subscription asks for.
-#[derive(Clone, Debug)]
-pub(crate) struct NodeTerm {
-    filter: Arc<Filter>,
-    term: usize,
-    namespaces: Namespaces,
-}
-
-impl NodeTerm {
-    fn term(&self) -> &Term {
-        self.filter.terms().get(self.term).unwrap_or(&Term::ALL)
-    }
-
-    fn namespace(&self) -> Option<&Namespace> {
-        match self.namespaces {
-            Namespaces::One(place) => self.filter.scope().named()?.get(place),
-            _ => None,
-        }
-    }
-}
-
-/// The nodes that a filter's subscription joins. None if it asks for everything: that is read from the log itself.
-///
-/// An event without a namespace passes every scope, and must not look up every namespace there is. So a scoped term
-/// with a wildcard key also joins the node of that term for events without a namespace, which all scopes share. Under
-/// an exact key there is seldom more than one scope, and one node takes both kinds: half the memory of a narrow reader.
-pub(crate) fn node_terms(filter: &Arc<Filter>) -> impl Iterator<Item = NodeTerm> {
-    let terms = if filter.is_everything() { 0 } else { filter.terms().len() };
-    let names = filter.scope().named().map_or(0, <[_]>::len);
-    let product = terms.saturating_mul(names) > MAX_PRODUCT;
-    let filter = Arc::clone(filter);
-    (0..terms).flat_map(move |term| {
-        let exact = filter.terms().get(term).is_some_and(|term| term.key_name().is_some());
-        let mut sides = SmallVec::<[Namespaces; 2]>::new();
-        match filter.scope() {
-            Scope::All => sides.push(Namespaces::Any),
-            Scope::Named(_) if product => sides.push(Namespaces::Scope),
-            Scope::Named(_) => {
-                sides.extend((0..names).map(Namespaces::One));
-                if !exact {
-                    sides.push(Namespaces::None);
-                }
-            }
-        }
-        let filter = Arc::clone(&filter);
-        sides.into_iter().map(move |namespaces| NodeTerm { filter: Arc::clone(&filter), term, namespaces })
-    })
-}
-
-/// Passes a hash through.
-#[derive(Debug, Default)]
-struct Prehashed(u64);
-
-impl Hasher for Prehashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        debug_assert!(false, "only whole hashes are keys");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-/// The nodes of one hash: nearly always one.
-#[derive(Debug)]
-enum Bucket<L> {
-    One(Arc<Node<L>>),
-    #[expect(clippy::box_collection, reason = "every entry of the table would be wider")]
-    Many(Box<Vec<Arc<Node<L>>>>),
-}
-
-impl<L> Bucket<L> {
-    #[inline]
-    fn nodes(&self) -> &[Arc<Node<L>>] {
-        match self {
-            Self::One(node) => std::slice::from_ref(node),
-            Self::Many(nodes) => nodes,
-        }
-    }
-
-    fn add(&mut self, node: Arc<Node<L>>) {
-        node.set_place(self.nodes().len());
-        match self {
-            Self::One(first) => {
-                first.set_place(0);
-                *self = Self::Many(Box::new(vec![Arc::clone(first), node]));
-            }
-            Self::Many(nodes) => nodes.push(node),
-        }
-    }
-
-    /// Takes a node out. Whether it was the last.
-    ///
-    /// One key in many namespaces is many nodes of one hash, so they are not searched: dropping 40,000 subscriptions
-    /// took seven times as long.
-    fn remove(&mut self, node: &Node<L>) -> bool {
-        let Self::Many(nodes) = self else { return true };
-        let is = |here: &Arc<Node<L>>| here.id == node.id;
-        let hint = Some(node.place()).filter(|place| nodes.get(*place).is_some_and(is));
-        if let Some(place) = hint.or_else(|| nodes.iter().position(is)) {
-            nodes.swap_remove(place);
-            if let Some(moved) = nodes.get(place) {
-                moved.set_place(place);
-            }
-        }
-        nodes.is_empty()
-    }
-}
-
-/// The kinds of table entry: side (any, none, one), topic (exact, any), key (exact, any). A kind that has no entry is
-/// not looked up.
-#[derive(Debug, Default)]
-struct Shapes {
-    entries: [u32; 12],
-    present: u16,
-}
-
-impl Shapes {
-    // Where the four shapes of a side begin.
-    const ANY: usize = 0;
-    const NONE: usize = 4;
-    const ONE: usize = 8;
-    /// The four shapes of the first side.
-    const SIDE: u16 = 0b1111;
-
-    // What a shape is among the four of its side.
-    const EXACT_KEY: u32 = 1;
-    const EXACT_TOPIC: u32 = 2;
-    /// The shapes with an exact topic, of every side.
-    const EXACT_TOPICS: u16 = 0b1100_1100_1100;
-
-    /// The shape of a term with this side, whose topic is exact unless it is [`Names::ANY`].
-    fn of(side: u32, topic: u32, exact_key: bool) -> usize {
-        Self::begin(side) + usize::from(topic != Names::ANY) * 2 + usize::from(exact_key)
-    }
-
-    #[inline]
-    fn begin(side: u32) -> usize {
-        match side {
-            Side::ANY => Self::ANY,
-            Side::NONE => Self::NONE,
-            _ => Self::ONE,
-        }
-    }
-
-    /// The shapes of a side that are present.
-    #[inline]
-    fn of_side(&self, side: u32) -> u16 {
-        self.present >> Self::begin(side) & Self::SIDE
-    }
-
-    fn add(&mut self, shape: usize) {
-        if let Some(entries) = self.entries.get_mut(shape) {
-            *entries += 1;
-            self.present |= 1 << shape;
-        }
-    }
-
-    fn remove(&mut self, shape: usize) {
-        if let Some(entries) = self.entries.get_mut(shape) {
-            *entries -= 1;
-            if *entries == 0 {
-                self.present &= !(1 << shape);
-            }
-        }
-    }
-
-    /// Whether any of these shapes is present.
-    #[inline]
-    fn any_of(&self, mask: u16) -> bool {
-        self.present & mask != 0
-    }
-}
 
 /// All nodes there are.
 #[derive(Debug)]
@@ -361,7 +168,7 @@ impl<L: Default> Interest<L> {
     #[inline]
     fn look_up<'i, P>(&'i self, event: &Event<P>, mut hit: impl FnMut(&'i Node<L>)) {
         let shapes = &self.shapes;
-        if shapes.present == 0 {
+        if shapes.is_empty() {
             return;
         }
         let topic = if shapes.any_of(Shapes::EXACT_TOPICS) { self.topics.find(event.topic().text()) } else { None };
@@ -418,7 +225,7 @@ impl<L: Default> Interest<L> {
         hit: &mut Hit<'i, L>,
         store: impl FnOnce(E, Links) -> R,
     ) -> R {
-        if self.shapes.present == 0 {
+        if self.shapes.is_empty() {
             return store(events, Links::none());
         }
         let Hit(nodes) = hit;
@@ -530,7 +337,9 @@ impl<'i, L> Hit<'i, L> {
 #[cfg(all(test, not(broker_loom)))]
 mod tests {
     use super::*;
-    use crate::request::Request;
+    use crate::filter::Filter;
+    use crate::interest::node_terms;
+    use crate::request::{Request, Term};
 
     /// The nodes of one key in many namespaces share a hash. Each is found until it is left, in whatever order.
     #[test]

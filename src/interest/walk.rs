@@ -105,7 +105,7 @@ pub(crate) fn last_run<T: Linked, L>(
     Some(LastRun { start, whole, before: link.before })
 }
 
-/// Collects the matches in `from..end`. `lasts` gives, for each node, what [`Chain::last`](super::Chain::last) said
+/// Collects the matches in `from..end`. `lasts` gives, for each node, what its chain's `last` said
 /// before `directory` was taken; everything from `oldest` on must be found there.
 ///
 /// A match below `oldest` may be told by one position for several: enough to know that something was lost, and what
