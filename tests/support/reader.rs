@@ -143,7 +143,11 @@ impl NaiveBroker {
         let reader = &mut self.readers[number];
         match reader.stand {
             Stand::At(position) => Some(position),
-            Stand::Waiting(_) => None,
+            Stand::Waiting(_) => {
+                // Batches without events may have moved past what it waits for: a read that finds nothing passes them.
+                reader.token.place = reader.token.place.max(Place::before(self.latest));
+                None
+            }
             Stand::Oldest => {
                 reader.stand = Stand::At(self.oldest);
                 if let Some(oldest) = self.log.get(self.oldest) {
