@@ -65,15 +65,15 @@ macro_rules! frame {
 
             #[inline]
             fn framed(&self, token: Option<Token>) -> Result<Frame, EncodeError> {
-                // Nearly every reader finds the frame there.
+                // Readers who ask alike nearly always find it built.
                 match &self.selection {
-                    Selection::All => self.batch.frames.ready(token).map_or_else(|| self.framed_anew(token), Ok),
-                    _ => self.framed_anew(token),
+                    Selection::All => self.batch.frames.ready(token).map_or_else(|| self.framed_slowly(token), Ok),
+                    _ => self.framed_slowly(token),
                 }
             }
 
             #[inline(never)]
-            fn framed_anew(&self, token: Option<Token>) -> Result<Frame, EncodeError> {
+            fn framed_slowly(&self, token: Option<Token>) -> Result<Frame, EncodeError> {
                 let (cache, events) = (&self.batch.frames, &self.batch.events);
                 match &self.selection {
                     Selection::All => cache.whole(self.index(), events, token),

@@ -115,7 +115,7 @@ impl<L: Default> Interest<L> {
             return node;
         }
         let id = NodeId(self.next);
-        self.next = self.next.saturating_add(1);
+        self.next = self.next.checked_add(1).expect("fewer than 2^64 terms fit any lifetime");
         self.nodes += 1;
         self.youngest = end;
         let node = Arc::new(Node::new(id, end, subject));
@@ -215,8 +215,8 @@ impl<L: Default> Interest<L> {
     /// Stores a batch at `position` with the links of what it hits. [`Hit::extend`] must follow, once readers can find
     /// what was stored.
     ///
-    /// `store` is called in one of four places, because a batch is then built where it goes: copying the links of one
-    /// hit into it took 8 % of a publish.
+    /// `hit` begins empty. `store` is called in one of several places, because a batch is then built where it goes:
+    /// copying the links of one hit into it took 5 % of a publish, and copying none 8 %.
     #[inline]
     pub(crate) fn link<'i, P, E: AsRef<[Event<P>]>, R>(
         &'i self,

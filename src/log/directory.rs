@@ -80,7 +80,7 @@ impl<T> Directory<T> {
         found.slots(Run { end, ..run })
     }
 
-    /// The value at a position that lies in the slots given last, or before; `at` is as those left it.
+    /// The value at a position, without a search if it lies in the slots given last; `at` is as those left it.
     #[inline]
     pub(crate) fn get_given(&self, at: usize, position: Position) -> Option<&T> {
         match at.checked_sub(1).and_then(|at| self.segments.get(at)) {

@@ -106,9 +106,10 @@ pub struct Drain<'s, P> {
 #[derive(Default)]
 struct Progress {
     end: Position,
-    /// Whether what the iterator has in hand is given whole: slots of one segment that belong to the reader's current
-    /// run. How many it was handed, and how many are left: those between have been yielded, and are not passed yet.
+    /// Whether what the iterator was handed last, slots of one segment, is given whole.
     whole: bool,
+    /// If it is, how many slots that were, and how many are left: those between have been yielded, and are not passed
+    /// yet. Otherwise nothing: what is given in part is passed one by one.
     handed: usize,
     left: usize,
     /// The same of the segments before, and how many events were published before the first batch of the run.

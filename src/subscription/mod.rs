@@ -112,7 +112,7 @@ pub struct Subscription<P> {
     reader: Reader,
     stand: Stand,
     sieve: Sieve<P>,
-    /// Where the last owned delivery came from. It keeps no batch in memory, and saves the next one the directory.
+    /// Where the next owned delivery is probably found. It keeps no batch in memory, and saves looking in the directory.
     segment: Weak<Segment<Record<P>>>,
     /// What the gate said when it was last minded.
     seen: GateState,

@@ -347,7 +347,7 @@ impl<P> Subscription<P> {
         }
     }
 
-    /// The same where links tell what of the batch was asked for.
+    /// The next delivery, known as [`next_whole`](Self::next_whole) knows it, where links tell what of it was asked for.
     #[inline(never)]
     fn next_part(&mut self) -> Option<Delivery<P>> {
         let position = self.known_position()?;
