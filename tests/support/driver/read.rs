@@ -100,6 +100,8 @@ impl Driver {
                     self.naive.untake(number, cursor, before, &expected);
                 }
                 assert!(early || expected == Outcome::Empty, "the window ended before {expected:?}");
+                assert!(items.next().is_none(), "a window that is over stays over");
+                assert!(window.iter().next().is_none(), "for another iterator, too");
                 break;
             }
             assert_eq!(actual, expected);
