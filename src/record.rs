@@ -13,21 +13,23 @@ use crate::token::{Epoch, Place};
 /// One slot: all of a batch is behind one pointer, so that a window of slots is few cache lines.
 pub(crate) type Record<P> = Arc<Published<P>>;
 
-/// A published batch, shared by the log and by every delivery of it.
+/// A published batch, shared by the log and by every delivery of it. In this order, so that what every reader looks at
+/// lies together: mostly in one cache line.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Published<P> {
+    pub(crate) events: Vec<Event<P>>,
     /// Its index, and how many batches of that index came before.
     pub(crate) place: Place,
-    pub(crate) events: Vec<Event<P>>,
     /// How many events were published before: a run of whole batches is counted by its two ends.
     pub(crate) events_before: u64,
     pub(crate) links: Links,
+    #[cfg(feature = "json")]
+    pub(crate) frames: FrameCache,
     /// The place after the batch before, which may be evicted: what is past once this is the oldest.
     pub(crate) after: Place,
     pub(crate) bytes: u64,
     pub(crate) epoch: Epoch,
-    #[cfg(feature = "json")]
-    pub(crate) frames: FrameCache,
 }
 
 impl<P> Weighed for Record<P> {
