@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread::panicking;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::sync::{AtomicU64, LINGERS, Mutex, Ordering, Thread, current, park, park_timeout};
 use crate::wait::Taken;
 
@@ -23,8 +25,9 @@ pub(crate) struct Dispatch<X, G> {
 }
 
 struct Queue<X, G> {
-    taken: Vec<Taken<X>>,
-    garbage: Vec<G>,
+    /// Mostly one of each: in place, because memory that is allocated by one thread and freed by another is dear.
+    taken: SmallVec<[Taken<X>; 1]>,
+    garbage: SmallVec<[G; 1]>,
     /// Dispatchers that must be woken to see the queue.
     asleep: Vec<Thread>,
     running: u64,
@@ -38,7 +41,7 @@ struct Lent(AtomicU64);
 
 impl<X, G> Dispatch<X, G> {
     pub(crate) fn new() -> Self {
-        let queue = Queue { taken: Vec::new(), garbage: Vec::new(), asleep: Vec::new(), running: 0 };
+        let queue = Queue { taken: SmallVec::new(), garbage: SmallVec::new(), asleep: Vec::new(), running: 0 };
         Self { queue: Mutex::new(queue), running: Running(AtomicU64::new(0)), lent: Lent(AtomicU64::new(0)) }
     }
 
@@ -79,7 +82,7 @@ impl<X, G> Dispatch<X, G> {
     }
 
     /// Wakes, and then drops. What is dropped is foreign code: a panic of it goes on when all is dropped.
-    fn work(&self, taken: Vec<Taken<X>>, garbage: Vec<G>) {
+    fn work(&self, taken: SmallVec<[Taken<X>; 1]>, garbage: SmallVec<[G; 1]>) {
         taken.into_iter().for_each(Taken::wake);
         let mut first = None;
         for garbage in garbage {
