@@ -2,7 +2,7 @@
 //! No log is known here.
 
 /// The longest segment, in batches: long enough that crossing into the next costs nothing a batch, short enough that
-/// allocating one (some 80 KiB) does not show in a publisher's tail latency.
+/// allocating one (16 KiB) does not show in a publisher's tail latency.
 pub(crate) const MAX_SEGMENT: usize = 1024;
 
 /// The length of a log's first segment, doubled with each one that fills, so that a broker that publishes little

@@ -108,9 +108,11 @@ impl Driver {
         }
         drop(window);
         if over {
-            // It may have passed all that was there when it opened, which its token says.
+            // It has passed all that was there when it opened, unless it ended early: then its token says.
             let place = naive::Place::before(latest).max(self.naive.readers[number].token.place);
-            if taken.real.token().to_string().ends_with(&format!("-{}-{}", place.index, place.count)) {
+            let passed = taken.real.token().to_string().ends_with(&format!("-{}-{}", place.index, place.count));
+            assert!(passed || early, "{} is not at {place:?}", taken.real.token());
+            if passed {
                 self.naive.readers[number].token.place = place;
             }
         }
