@@ -95,3 +95,37 @@ impl<T> Directory<T> {
         self.segment(position)?.get(position)
     }
 }
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+
+    /// Few segments are counted, many are searched: either way a position is found where it was written, also the
+    /// first and the last of a segment, and after one that was closed early.
+    #[test]
+    fn a_position_is_found_among_few_segments_and_many() {
+        const USED: u64 = 3;
+        for count in [1, 2, 9, 16, 17, 40_u64] {
+            let segments: Vec<_> = (0..count).map(|n| Arc::new(Segment::new(Position(10 + n * USED), 4))).collect();
+            let end = Position(10 + count * USED);
+            for position in (10..end.0).map(Position) {
+                let at = usize::try_from((position.0 - 10) / USED).expect("a few");
+                segments.get(at).expect("one for each").set(position, position.0);
+            }
+            let directory = Directory::new(segments.iter());
+            let mut at = 0;
+            for position in (10..end.0).map(Position) {
+                assert_eq!(directory.get(position), Some(&position.0), "{count}");
+                let slots = directory.slots(&mut 0, Run { start: position, end });
+                assert_eq!(slots.first().and_then(Slot::get), Some(&position.0), "{count}");
+                if (position.0 - 10) % USED == 0 {
+                    assert_eq!(directory.slots(&mut at, Run { start: position, end }).len(), 3, "{count}");
+                }
+                assert_eq!(directory.get_given(at, position), Some(&position.0), "{count}");
+                assert_eq!(directory.get_given(at, Position(10)), Some(&10), "{count}");
+            }
+            assert_eq!(directory.get(Position(9)), None);
+            assert_eq!(directory.get(end), None);
+        }
+    }
+}

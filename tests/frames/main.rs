@@ -403,3 +403,18 @@ fn a_recorded_frame_is_published_and_framed_byte_for_byte() {
     broker.publish(batch.index(), batch).unwrap();
     assert_eq!(reader.try_recv().unwrap().frame().unwrap().as_str(), input);
 }
+
+/// The frame that was built first is no answer to who asks for the other one.
+#[test]
+fn a_frame_has_the_token_that_was_asked_for_whichever_was_built_first() {
+    for token_first in [true, false] {
+        let broker = Broker::new();
+        let mut reader = broker.subscribe(Request::new()).unwrap();
+        broker.publish(1, [job("a", 1)]).unwrap();
+        let delivery = reader.try_recv().unwrap();
+        for with_token in [token_first, !token_first, token_first] {
+            let frame = if with_token { delivery.frame_with_token() } else { delivery.frame() }.unwrap();
+            assert_eq!(frame.as_str().contains("\"Token\""), with_token, "{token_first}");
+        }
+    }
+}
