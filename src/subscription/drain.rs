@@ -21,8 +21,8 @@ impl<P> Subscription<P> {
     /// Opens a window of what is readable now, without waiting.
     ///
     /// Items borrow from the window: no reference count is touched. An item that was yielded counts as read; the rest
-    /// stays unread when the window is dropped. While it is open the window holds the part of the buffer it shows, so
-    /// keep it short.
+    /// stays unread when the window is dropped. While it is open the window keeps in memory what was buffered when it
+    /// opened, evicted since or not, so keep it short.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Request};
