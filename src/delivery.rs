@@ -1,6 +1,7 @@
 //! What a read gives: the matching events of one batch, owned or borrowed.
 //! Which events match was decided before; nothing here filters.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
@@ -9,59 +10,68 @@ use crate::event::Event;
 use crate::record::Published;
 use crate::token::Token;
 
-/// Which events of a batch were selected.
-#[derive(Clone, Debug)]
-pub(crate) enum Selection<'a> {
+/// Which events of a batch were selected. `O` holds ordinals, rising.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Selection<O> {
     All,
     /// In a batch of up to 64 events: a bit each.
     Bits(u64),
-    /// Ordinals, rising.
-    Ordinals(&'a [u32]),
-    /// The same, where they stand nowhere else.
-    Owned(Box<[u32]>),
+    Ordinals(O),
 }
 
-impl Selection<'_> {
+/// Of a batch that is borrowed: the ordinals lie in it, or were made for the reader that asks.
+pub(crate) type Selected<'r> = Selection<Cow<'r, [u32]>>;
+
+impl Selected<'_> {
     /// The selection of these ordinals out of `len` events; none if there are none.
-    pub(crate) fn of(len: usize, ordinals: impl Iterator<Item = u32>) -> Option<Selection<'static>> {
+    pub(crate) fn of(len: usize, ordinals: impl Iterator<Item = u32>) -> Option<Selected<'static>> {
         if len <= u64::BITS as usize {
             return Selection::of_bits(len, ordinals.fold(0, |bits, ordinal| bits | 1 << ordinal));
         }
-        let ordinals: Box<[u32]> = ordinals.collect();
+        let ordinals: Vec<u32> = ordinals.collect();
         match ordinals.len() {
             0 => None,
             n if n == len => Some(Selection::All),
-            _ => Some(Selection::Owned(ordinals)),
+            _ => Some(Selection::Ordinals(Cow::Owned(ordinals))),
         }
     }
 
+    /// The same, holding what it borrowed.
+    #[inline]
+    pub(crate) fn into_owned(self) -> Selection<Box<[u32]>> {
+        self.map(|ordinals| ordinals.into_owned().into_boxed_slice())
+    }
+}
+
+impl<O> Selection<O> {
     /// The selection of these bits out of `len` events, at most 64; none if there are none.
     #[inline]
-    pub(crate) fn of_bits(len: usize, bits: u64) -> Option<Selection<'static>> {
+    pub(crate) fn of_bits(len: usize, bits: u64) -> Option<Self> {
         match bits {
             0 => None,
-            bits if bits.count_ones() as usize == len => Some(Selection::All),
-            bits => Some(Selection::Bits(bits)),
+            bits if bits.count_ones() as usize == len => Some(Self::All),
+            bits => Some(Self::Bits(bits)),
         }
     }
 
+    /// The same with its ordinals held in another way.
     #[inline]
-    pub(crate) fn into_owned(self) -> Selection<'static> {
+    pub(crate) fn map<Q>(self, hold: impl FnOnce(O) -> Q) -> Selection<Q> {
         match self {
             Self::All => Selection::All,
             Self::Bits(bits) => Selection::Bits(bits),
-            Self::Ordinals(ordinals) => Selection::Owned(ordinals.into()),
-            Self::Owned(ordinals) => Selection::Owned(ordinals),
+            Self::Ordinals(ordinals) => Selection::Ordinals(hold(ordinals)),
         }
     }
+}
 
+impl<O: AsRef<[u32]>> Selection<O> {
     #[inline]
     pub(crate) fn len(&self, all: usize) -> usize {
         match self {
             Self::All => all,
             Self::Bits(bits) => bits.count_ones() as usize,
-            Self::Ordinals(ordinals) => ordinals.len(),
-            Self::Owned(ordinals) => ordinals.len(),
+            Self::Ordinals(ordinals) => ordinals.as_ref().len(),
         }
     }
 
@@ -70,8 +80,7 @@ impl Selection<'_> {
         let which = match self {
             Self::All => Which::All(0..events.len()),
             Self::Bits(bits) => Which::Bits(*bits),
-            Self::Ordinals(ordinals) => Which::Ordinals(ordinals.iter()),
-            Self::Owned(ordinals) => Which::Ordinals(ordinals.iter()),
+            Self::Ordinals(ordinals) => Which::Ordinals(ordinals.as_ref().iter()),
         };
         Events { events, which }
     }
@@ -169,7 +178,7 @@ impl<P> Clone for Events<'_, P> {
 /// ```
 pub struct Delivery<P> {
     pub(crate) batch: Arc<Published<P>>,
-    pub(crate) selection: Selection<'static>,
+    pub(crate) selection: Selection<Box<[u32]>>,
 }
 
 /// A delivery that borrows from the [drain window](crate::Drain) it was yielded by.
@@ -186,7 +195,9 @@ pub struct Delivery<P> {
 /// ```
 pub struct DeliveryRef<'w, P> {
     pub(crate) batch: &'w Arc<Published<P>>,
-    pub(crate) selection: Selection<'w>,
+    pub(crate) selection: Selection<&'w [u32]>,
+    /// Known here, so that a loop that counts has no case to tell for each item.
+    len: usize,
 }
 
 macro_rules! delivery {
@@ -201,11 +212,6 @@ macro_rules! delivery {
             #[inline]
             pub fn events(&self) -> Events<'_, P> {
                 self.selection.events(&self.batch.events)
-            }
-
-            /// How many events match.
-            pub fn len(&self) -> usize {
-                self.selection.len(self.batch.events.len())
             }
 
             /// Never: what matches nothing is not delivered.
@@ -238,10 +244,35 @@ macro_rules! delivery {
 delivery!(Delivery);
 delivery!(DeliveryRef<'_>);
 
-impl<P> DeliveryRef<'_, P> {
+impl<P> Delivery<P> {
+    /// How many events match.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.selection.len(self.batch.events.len())
+    }
+}
+
+impl<'w, P> DeliveryRef<'w, P> {
+    #[inline]
+    pub(crate) fn whole(batch: &'w Arc<Published<P>>) -> Self {
+        Self { batch, selection: Selection::All, len: batch.events.len() }
+    }
+
+    #[inline]
+    pub(crate) fn part(batch: &'w Arc<Published<P>>, selection: Selection<&'w [u32]>) -> Self {
+        let len = selection.len(batch.events.len());
+        Self { batch, selection, len }
+    }
+
+    /// How many events match.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// The same delivery, sharing the batch on its own account.
     pub fn to_delivery(&self) -> Delivery<P> {
-        Delivery { batch: Arc::clone(self.batch), selection: self.selection.clone().into_owned() }
+        Delivery { batch: Arc::clone(self.batch), selection: self.selection.map(Box::from) }
     }
 }
 
@@ -257,7 +288,7 @@ mod tests {
 
     fn selected(len: usize, ordinals: &[u32]) -> Vec<usize> {
         let events: Vec<_> = (0..len).map(|n| Event::new("t", "e", "k", n)).collect();
-        let selection = Selection::of(len, ordinals.iter().copied());
+        let selection = Selected::of(len, ordinals.iter().copied());
         selection.map_or_else(Vec::new, |selection| {
             assert_eq!(selection.len(len), selection.events(&events).len());
             selection.events(&events).map(|event| *event.payload()).collect()
@@ -271,7 +302,7 @@ mod tests {
             assert_eq!(selected(len, &[0, 2]), [0, 2]);
             let all: Vec<u32> = (0..u32::try_from(len).expect("small")).collect();
             assert_eq!(selected(len, &all), (0..len).collect::<Vec<_>>());
-            assert!(matches!(Selection::of(len, all.into_iter()), Some(Selection::All)));
+            assert!(matches!(Selected::of(len, all.into_iter()), Some(Selection::All)));
         }
         assert_eq!(selected(64, &[63]), [63]);
         assert_eq!(selected(200, &[64, 199]), [64, 199]);

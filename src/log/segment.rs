@@ -77,6 +77,13 @@ impl<T> Segment<T> {
         self.slots.get(offset(run.start)..end).unwrap_or_default()
     }
 
+    /// So many slots from the first on, as far as there are.
+    #[inline]
+    pub(crate) fn first_slots(&self, count: u64) -> &[Slot<T>] {
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.slots.len());
+        self.slots.get(..count).unwrap_or_default()
+    }
+
     /// Writes a slot for the first and only time.
     #[inline]
     pub(crate) fn set(&self, position: Position, value: T) {

@@ -1,14 +1,14 @@
 //! The window for hot loops: what is readable now, borrowed.
 //! Eviction, fence and expiry are checked when it opens, not for each item.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::Subscription;
 use super::reader::Located;
-use crate::delivery::{DeliveryRef, Selection};
+use super::{Stand, Subscription};
+use crate::delivery::{DeliveryRef, Selected};
 use crate::error::RecvError;
 use crate::interest::Matching;
 use crate::log::{Directory, End};
@@ -50,19 +50,20 @@ impl<P> Subscription<P> {
             let (latest, end) = self.look()?;
             // Everything but the directory is put together here, where the caller keeps it: moving a window that was
             // built elsewhere cost a tenth of one of 64 items.
-            let directory = match self.open_window(latest, end)? {
+            let directory = match self.open_window(latest, end) {
                 Opening::At(directory) => Some(directory),
                 Opening::Dry => None,
                 Opening::Again => continue,
+                Opening::Ended(error) => return Err(*error),
             };
             let progress = Progress { end: end.position, dry: directory.is_none(), ..Progress::default() };
-            return Ok(Drain { subscription: self, directory, latest, progress });
+            return Ok(Drain { subscription: self, directory, latest, progress, kept: Keep::default() });
         }
     }
 
     /// Finds what there is to read below `end`; `latest` was loaded before it.
     #[inline(never)]
-    fn open_window(&mut self, latest: u64, end: End) -> Result<Opening<P>, RecvError> {
+    fn open_window(&mut self, latest: u64, end: End) -> Opening<P> {
         let mut stash = None;
         let located = if self.has_begun(latest) {
             self.reader.locate(&self.core.log, &self.station, end.position, &mut stash)
@@ -70,26 +71,27 @@ impl<P> Subscription<P> {
             Located::Dry
         };
         match located {
-            Located::Dry if end.closed => Err(self.end(RecvError::Closed)),
-            Located::Dry => Ok(Opening::Dry),
-            Located::Lost(oldest) => self.lag(oldest).map_or(Ok(Opening::Again), Err),
             Located::At(position) => {
                 let directory = stash.unwrap_or_else(|| self.core.log.directory());
                 // After the directory: what is still in reach is in it.
                 let stays = self.core.log.oldest() <= position;
-                Ok(if stays { Opening::At(directory) } else { Opening::Again })
+                if stays { Opening::At(directory) } else { Opening::Again }
             }
+            Located::Dry if end.closed => Opening::Ended(Box::new(self.end(RecvError::Closed))),
+            Located::Dry => Opening::Dry,
+            Located::Lost(oldest) => self.lag(oldest).map_or(Opening::Again, |error| Opening::Ended(Box::new(error))),
         }
     }
 }
 
-/// What a window opens on.
+/// What a window opens on. Two words, so that it is given in registers.
 enum Opening<P> {
     At(Arc<Directory<Record<P>>>),
     /// Nothing.
     Dry,
     /// What was found is gone: there is another end, or another oldest batch, to look for.
     Again,
+    Ended(Box<RecvError>),
 }
 
 /// What was readable when it was opened; see [`Subscription::drain`].
@@ -100,28 +102,81 @@ pub struct Drain<'s, P> {
     directory: Option<Arc<Directory<Record<P>>>>,
     latest: u64,
     progress: Progress,
+    kept: Keep,
+}
+
+/// Where the ordinals of items lie that no batch holds, until the window is dropped: a list, because items that were
+/// yielded borrow from it while it grows.
+#[derive(Default)]
+struct Keep(OnceLock<Box<Kept>>);
+
+struct Kept {
+    ordinals: Box<[u32]>,
+    next: Keep,
+}
+
+impl Keep {
+    /// Keeps `ordinals` at the end of the list, which `end` is made to be again.
+    fn keep<'w>(end: &mut &'w Self, ordinals: Box<[u32]>) -> &'w [u32] {
+        let kept = end.0.get_or_init(|| Box::new(Kept { ordinals, next: Self::default() }));
+        *end = &kept.next;
+        &kept.ordinals
+    }
+
+    /// One after the other: a long list dropped from within itself would overflow the stack.
+    #[cold]
+    fn clear(&mut self) {
+        let mut next = self.0.take();
+        while let Some(mut kept) = next {
+            next = kept.next.0.take();
+        }
+    }
+}
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        if self.0.get().is_some() {
+            self.clear();
+        }
+    }
 }
 
 /// What a window has come to.
+///
+/// Of a run that is given whole, what was yielded is passed when the iterator moves on to another run, or is left: it
+/// begins where the reader stands and goes up to [`here`](Self::here). What is given in part is passed one by one.
 #[derive(Default)]
 struct Progress {
     end: Position,
-    /// Whether what the iterator was handed last, slots of one segment, is given whole.
-    whole: bool,
-    /// If it is, how many slots that were, and how many are left: those between have been yielded, and are not passed
-    /// yet. Otherwise nothing: what is given in part is passed one by one.
-    handed: usize,
-    left: usize,
-    /// The same of the segments before, and how many events were published before the first batch of the run.
-    earlier: usize,
-    events_before: u64,
-    /// What of the run lies in segments that follow, and where in the directory they are looked for.
+    /// What of a run that is given whole the iterator has yet to be handed, and how much is left of what it has.
     rest: Run,
-    segment: usize,
-    /// Whether nothing follows that run.
+    left: usize,
+    /// Whether there is such a run under way, and whether nothing follows it.
+    whole: bool,
     last: bool,
-    tally: Tally,
+    /// Whether all has been yielded.
     dry: bool,
+    /// Where in the directory the next slots are looked for.
+    segment: usize,
+    /// How many events were published before the first batch of the run.
+    events_before: u64,
+    tally: Tally,
+}
+
+impl Progress {
+    /// One past the last batch that was yielded of a run that is given whole.
+    #[inline]
+    fn here(&self) -> Position {
+        Position(self.rest.start.0 - self.left as u64)
+    }
+
+    /// Notes that these slots are handed to the iterator, and so not the rest any more.
+    #[inline]
+    fn hand<'w, P>(&mut self, slots: &'w [Slot<Record<P>>]) -> &'w [Slot<Record<P>>] {
+        self.rest.start.0 += slots.len() as u64;
+        self.left = slots.len();
+        slots
+    }
 }
 
 impl<P> Drain<'_, P> {
@@ -134,9 +189,12 @@ impl<P> Drain<'_, P> {
     #[inline]
     pub fn iter(&mut self) -> DrainIter<'_, P> {
         self.settle();
+        if self.kept.0.get().is_some() {
+            self.kept.clear();
+        }
         DrainIter {
-            slots: [].iter(),
-            whole: false,
+            slots: &[],
+            kept: &self.kept,
             directory: self.directory.as_deref(),
             progress: &mut self.progress,
             subscription: self.subscription,
@@ -146,7 +204,9 @@ impl<P> Drain<'_, P> {
     /// Passes what an iterator before has yielded.
     #[inline]
     fn settle(&mut self) {
-        if let Some(directory) = &self.directory {
+        if self.progress.whole
+            && let Some(directory) = &self.directory
+        {
             settle(self.subscription, &mut self.progress, directory);
         }
     }
@@ -163,21 +223,32 @@ impl<P> Drop for Drain<'_, P> {
         if *dry {
             subscription.reader.finish(*end);
         }
-        if *dry && subscription.stand == super::Stand::Reading && subscription.reader.cursor() >= *end {
-            subscription.pass_all(*latest);
-        } else if subscription.stand == super::Stand::Reading {
-            meters.set_cursor(subscription.reader.cursor());
+        if subscription.stand == Stand::Reading {
+            if *dry && subscription.reader.cursor() >= *end {
+                subscription.pass_all(*latest);
+            } else {
+                meters.set_cursor(subscription.reader.cursor());
+            }
         }
         if subscription.station.has_doorbell() {
-            if *dry {
-                subscription.enrol();
-            }
-            let log_end = subscription.core.log.end();
-            // Unread, or come meanwhile: either way it has to ring.
-            let unread = !*dry || subscription.stand == super::Stand::Reading && subscription.reader.cursor() < *end;
-            if unread || log_end.position > *end || log_end.closed {
-                subscription.station.wake();
-            }
+            self.rearm();
+        }
+    }
+}
+
+impl<P> Drain<'_, P> {
+    /// Sees to it that the doorbell rings for what the window leaves, and for what comes.
+    #[cold]
+    fn rearm(&mut self) {
+        let Self { subscription, progress: Progress { end, dry, .. }, .. } = self;
+        if *dry {
+            subscription.enrol();
+        }
+        let log_end = subscription.core.log.end();
+        // Unread, or come meanwhile: either way it has to ring.
+        let unread = !*dry || subscription.stand == Stand::Reading && subscription.reader.cursor() < *end;
+        if unread || log_end.position > *end || log_end.closed {
+            subscription.station.wake();
         }
     }
 }
@@ -200,36 +271,36 @@ impl<'w, P> IntoIterator for &'w mut Drain<'_, P> {
 
 /// The iterator of a [`Drain`].
 pub struct DrainIter<'w, P> {
-    /// What is in hand of one segment, and whether all of it is given. Whole batches are passed together, when the
-    /// iterator moves on to another run; others one by one.
-    slots: slice::Iter<'w, Slot<Record<P>>>,
-    whole: bool,
+    /// What is in hand: batches of one segment that are given whole.
+    slots: &'w [Slot<Record<P>>],
     subscription: &'w mut Subscription<P>,
     directory: Option<&'w Directory<Record<P>>>,
     progress: &'w mut Progress,
+    kept: &'w Keep,
 }
 
-/// Passes the whole batches that were yielded of the reader's current run.
+/// Passes the batches that were yielded of a run that is given whole, which is no longer under way then.
 #[inline]
 fn settle<P>(subscription: &mut Subscription<P>, progress: &mut Progress, directory: &Directory<Record<P>>) {
-    let count = (progress.earlier + progress.handed - progress.left) as u64;
-    (progress.earlier, progress.handed, progress.left) = (0, 0, 0);
-    (progress.rest, progress.last) = (Run::EMPTY, false);
+    let here = progress.here();
+    (progress.whole, progress.rest) = (false, Run::EMPTY);
+    let count = here.since(subscription.reader.next_in_run());
     if count == 0 {
         return;
     }
-    subscription.reader.pass_whole(count);
+    subscription.reader.pass_whole(here);
     progress.tally.batches += count;
-    if let Some(last) = directory.get_given(progress.segment, Position(subscription.reader.cursor().0 - 1)) {
+    if let Some(last) = directory.get_given(progress.segment, Position(here.0 - 1)) {
         subscription.passed = last.place.next();
         progress.tally.events += last.events_before + last.events.len() as u64 - progress.events_before;
     }
 }
 
-/// What an iterator goes on with when it has nothing left in hand: the next segment of a run, or another run. Nothing
-/// means that the window is over.
+/// The next slots of batches that are given whole: of the next segment, if a run goes on there, or of another run.
+/// Nothing means that the window is over, or that what follows is given in part.
 ///
-/// Cold, so that what the caller's loop needs for each item stays in registers around this call.
+/// Cold, so that what the caller's loop needs for each item stays in registers around this call. Moving on to another
+/// segment, which a window of a small buffer does every few batches, is apart from what a run begins with.
 #[cold]
 #[inline(never)]
 fn go_on<'w, P>(
@@ -240,55 +311,80 @@ fn go_on<'w, P>(
     // Over for good: what a reader learned beyond the end of its window is not to be read from it.
     let Some(directory) = directory.filter(|_| !progress.dry) else { return &[] };
     if !progress.rest.is_empty() {
-        let slots = directory.slots(&mut progress.segment, progress.rest);
+        let slots = directory.slots_after(&mut progress.segment, progress.rest);
         if !slots.is_empty() {
-            progress.rest.start.0 += slots.len() as u64;
-            progress.earlier += progress.handed;
-            (progress.handed, progress.left) = (slots.len(), slots.len());
-            return slots;
+            return progress.hand(slots);
         }
-    }
-    if progress.last {
+    } else if progress.whole && progress.last {
         progress.dry = true;
         return &[];
     }
-    refill(subscription, progress, directory)
+    begin_run(subscription, directory, progress)
 }
 
-/// Passes what was yielded, and moves on to another run, or to the next segment of one that is not given whole.
 #[inline(never)]
-fn refill<'w, P>(
+fn begin_run<'w, P>(
     subscription: &mut Subscription<P>,
-    progress: &mut Progress,
     directory: &'w Directory<Record<P>>,
+    progress: &mut Progress,
 ) -> &'w [Slot<Record<P>>] {
-    settle(subscription, progress, directory);
-    let next = next_run(subscription, progress, directory);
-    progress.dry = next.is_none();
-    next.unwrap_or_default()
+    if progress.whole {
+        settle(subscription, progress, directory);
+    }
+    let Subscription { reader, core, station, sieve, .. } = subscription;
+    let Some(run) = reader.next_in_window(&core.log, station, progress.end) else {
+        progress.dry = true;
+        return &[];
+    };
+    if sieve.is_fine() || reader.matching() != Matching::Whole {
+        return &[];
+    }
+    let slots = directory.slots(&mut progress.segment, run);
+    if let Some(first) = slots.first().and_then(Slot::get) {
+        progress.events_before = first.events_before;
+        (progress.whole, progress.rest, progress.last) = (true, run, reader.is_last_run(progress.end));
+    }
+    progress.hand(slots)
 }
 
-#[inline]
-fn next_run<'w, P>(
+/// Where the next batch that is given in part is put, and the end of the list of what is kept.
+///
+/// Apart from the iterator and from what it returns, so that both can stay in registers.
+struct NextPart<'w, P> {
+    kept: &'w Keep,
+    delivery: Option<DeliveryRef<'w, P>>,
+}
+
+/// The next batch that is given in part. Nothing means that the window is over, or that what follows is given whole.
+#[cold]
+#[inline(never)]
+fn next_in_part<'w, P>(
     subscription: &mut Subscription<P>,
+    directory: Option<&'w Directory<Record<P>>>,
     progress: &mut Progress,
-    directory: &'w Directory<Record<P>>,
-) -> Option<&'w [Slot<Record<P>>]> {
-    let Subscription { reader, core, station, sieve, .. } = subscription;
-    let run = reader.next_in_window(&core.log, station, progress.end)?;
-    let slots = directory.slots(&mut progress.segment, run);
-    let first = slots.first()?;
-    let rest = Run { start: Position(run.start.0 + slots.len() as u64), end: run.end };
-    progress.last = reader.is_last_run(progress.end);
-    progress.whole = reader.matching() == Matching::Whole && !sieve.is_fine();
-    if progress.whole {
-        progress.events_before = first.get()?.events_before;
-        progress.rest = rest;
-        (progress.handed, progress.left) = (slots.len(), slots.len());
-    } else {
-        progress.last &= rest.is_empty();
+    next: &mut NextPart<'w, P>,
+) {
+    let Some(directory) = directory else { return };
+    loop {
+        let Subscription { reader, core, station, sieve, .. } = &mut *subscription;
+        let run = reader.next_in_window(&core.log, station, progress.end);
+        let batch = run.and_then(|run| directory.get_near(&mut progress.segment, run.start));
+        let Some(batch) = batch else {
+            progress.dry = true;
+            return;
+        };
+        if !sieve.is_fine() && reader.matching() == Matching::Whole {
+            return;
+        }
+        if let Some(selection) = next_part(subscription, progress, batch) {
+            let selection = selection.map(|ordinals| match ordinals {
+                Cow::Borrowed(ordinals) => ordinals,
+                Cow::Owned(ordinals) => Keep::keep(&mut next.kept, ordinals.into_boxed_slice()),
+            });
+            next.delivery = Some(DeliveryRef::part(batch, selection));
+            return;
+        }
     }
-    Some(slots)
 }
 
 /// The next batch of a reader that may not be given all of it. It is passed here, unless a judge panics.
@@ -296,7 +392,7 @@ fn next_part<'w, P>(
     subscription: &mut Subscription<P>,
     Progress { tally, .. }: &mut Progress,
     record: &'w Record<P>,
-) -> Option<Selection<'w>> {
+) -> Option<Selected<'w>> {
     let Subscription { reader, sieve, core, station, passed, .. } = subscription;
     let position = reader.next_in_run();
     let mut selection = sieve.select(record, &station.owner.nodes, reader.matching());
@@ -320,26 +416,22 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
     #[inline]
     fn next(&mut self) -> Option<DeliveryRef<'w, P>> {
         loop {
-            if self.whole {
-                if let Some(slot) = self.slots.next() {
-                    let batch = slot.get()?;
-                    self.progress.left = self.slots.len();
-                    return Some(DeliveryRef { batch, selection: Selection::All });
-                }
-            } else if let Some((slot, rest)) = self.slots.as_slice().split_first() {
-                let batch = slot.get()?;
-                let selection = next_part(self.subscription, self.progress, batch);
-                // Behind only when its batch has been passed: a judge that panics leaves both in place.
-                self.slots = rest.iter();
-                match selection {
-                    Some(selection) => return Some(DeliveryRef { batch, selection }),
-                    None => continue,
-                }
+            if let [slot, rest @ ..] = self.slots {
+                self.slots = rest;
+                self.progress.left = rest.len();
+                return Some(DeliveryRef::whole(slot.get()?));
             }
-            self.slots = go_on(self.subscription, self.directory, self.progress).iter();
-            self.whole = self.progress.whole;
-            if self.slots.len() == 0 {
-                return None;
+            self.slots = go_on(self.subscription, self.directory, self.progress);
+            if self.slots.is_empty() {
+                if self.progress.dry {
+                    return None;
+                }
+                let mut next = NextPart { kept: self.kept, delivery: None };
+                next_in_part(self.subscription, self.directory, self.progress, &mut next);
+                self.kept = next.kept;
+                if next.delivery.is_some() {
+                    return next.delivery;
+                }
             }
         }
     }

@@ -81,7 +81,26 @@ impl Reader {
 
     /// The next batch below `end`, which was loaded before this was called. A directory that had to be taken for it is
     /// left in `stash`: it holds whatever is in reach below `end`.
+    #[inline]
     pub(super) fn locate<P>(
+        &mut self,
+        log: &Log<Record<P>>,
+        station: &Station,
+        end: Position,
+        stash: &mut Stash<P>,
+    ) -> Located {
+        if self.run.is_empty() && self.more.is_none() && self.known < end {
+            self.learn(log, station, end, stash);
+        }
+        // Mostly that is all: there is a run, and it is in reach.
+        if !self.run.is_empty() && self.cursor >= log.oldest() {
+            return Located::At(self.run.start);
+        }
+        self.locate_otherwise(log, station, end, stash)
+    }
+
+    #[inline(never)]
+    fn locate_otherwise<P>(
         &mut self,
         log: &Log<Record<P>>,
         station: &Station,
@@ -118,6 +137,11 @@ impl Reader {
     /// Whether there is a run to read from, after moving to the next one if need be.
     #[inline]
     fn next_run(&mut self) -> bool {
+        !self.run.is_empty() || self.more.is_some() && self.next_of_more()
+    }
+
+    #[cold]
+    fn next_of_more(&mut self) -> bool {
         while self.run.is_empty() {
             let Some(Stretch { run, matching }) = self.more.as_mut().and_then(|more| more.pop_front()) else {
                 self.more = None;
@@ -130,6 +154,7 @@ impl Reader {
 
     /// The next run in the window of one directory, whose end is `end`, without another look at what was evicted:
     /// a window's batches are held by it. If more was evicted than the reader has looked at, the window is over.
+    #[inline]
     pub(super) fn next_in_window<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Option<Run> {
         loop {
             if self.next_run() {
@@ -184,11 +209,11 @@ impl Reader {
         self.run.start
     }
 
-    /// Passes so many batches of the current run.
+    /// Passes all batches of the current run up to `past`.
     #[inline]
-    pub(super) fn pass_whole(&mut self, batches: u64) {
-        self.run.start = Position(self.run.start.0 + batches);
-        self.cursor = self.run.start;
+    pub(super) fn pass_whole(&mut self, past: Position) {
+        self.run.start = past;
+        self.cursor = past;
     }
 
     /// Passes the batch that was located.
@@ -199,14 +224,27 @@ impl Reader {
     }
 
     /// Looks at what became visible below `end`, or at a part of it, and tells the oldest position of that moment.
+    #[inline]
     fn learn<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position, stash: &mut Stash<P>) -> Position {
-        let nodes = &station.owner.nodes;
-        let from = self.known;
-        if nodes.is_empty() {
-            self.append(Stretch { run: Run { start: from, end }, matching: Matching::Whole });
+        if station.owner.nodes.is_empty() {
+            self.append(Stretch { run: Run { start: self.known, end }, matching: Matching::Whole });
             self.known = end;
             return log.oldest();
         }
+        self.learn_from_nodes(log, station, end, stash)
+    }
+
+    /// The same for a reader that does not ask for everything.
+    #[inline(never)]
+    fn learn_from_nodes<P>(
+        &mut self,
+        log: &Log<Record<P>>,
+        station: &Station,
+        end: Position,
+        stash: &mut Stash<P>,
+    ) -> Position {
+        let nodes = &station.owner.nodes;
+        let from = self.known;
         if from < self.live_from {
             let end = end.min(self.live_from);
             self.append(Stretch { run: Run { start: from, end }, matching: Matching::Unknown });
@@ -334,6 +372,11 @@ impl Reader {
                 return;
             }
         }
+        self.append_to_more(next);
+    }
+
+    #[cold]
+    fn append_to_more(&mut self, next: Stretch) {
         let more = self.more.get_or_insert_default();
         match more.back_mut() {
             Some(last) if last.run.end == next.run.start && last.matching == next.matching => {

@@ -1,6 +1,7 @@
 //! Reading one delivery at a time: at once, blocking, as a task, or by a doorbell.
 //! All wait the same way: leave a signal, enrol, look once more, sleep.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -422,8 +423,9 @@ impl<P> Subscription<P> {
                     if self.sieve.is_fine() {
                         let authorizer = self.core.hooks.authorizer.as_deref();
                         found = found.and_then(|Delivery { batch, selection }| {
+                            let selection = selection.map(|ordinals| Cow::Owned(ordinals.into_vec()));
                             let selection = self.sieve.refine(authorizer, &batch.events, selection)?;
-                            Some(Delivery { batch, selection })
+                            Some(Delivery { selection: selection.into_owned(), batch })
                         });
                     }
                     let Some(delivery) = found else {

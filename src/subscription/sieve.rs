@@ -1,11 +1,12 @@
 //! What of a batch a subscription is given: terms and scope, then types, grant, hooks and predicate.
 //! Where the reader stands is not known here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::access::{Authorizer, Grant, Principal};
-use crate::delivery::Selection;
+use crate::delivery::{Selected, Selection};
 use crate::event::Event;
 use crate::filter::Filter;
 use crate::interest::{Hits, Links, Matching};
@@ -98,13 +99,13 @@ impl<P> Sieve<P> {
         record: &'r Published<P>,
         nodes: &[Arc<Node>],
         matching: Matching,
-    ) -> Option<Selection<'r>> {
+    ) -> Option<Selected<'r>> {
         let events = &record.events;
         match nodes {
             _ if matching == Matching::Whole => Some(Selection::All),
             _ if matching == Matching::Unknown => {
                 let matching = events.iter().zip(0_u32..).filter(|(event, _)| self.filter.matches(event));
-                Selection::of(events.len(), matching.map(|(_, ordinal)| ordinal))
+                Selected::of(events.len(), matching.map(|(_, ordinal)| ordinal))
             }
             [node] => record.links.matched(node).and_then(|hits| selection(events.len(), hits)),
             nodes => match record.links.matched_only(nodes) {
@@ -131,8 +132,8 @@ impl<P> Sieve<P> {
         &mut self,
         authorizer: Option<&dyn Authorizer<P>>,
         events: &[Event<P>],
-        selection: Selection<'r>,
-    ) -> Option<Selection<'r>> {
+        selection: Selected<'r>,
+    ) -> Option<Selected<'r>> {
         if !self.fine {
             return Some(selection);
         }
@@ -145,7 +146,7 @@ impl<P> Sieve<P> {
                 }
             }
         });
-        Selection::of(events.len(), ordinals)
+        Selected::of(events.len(), ordinals)
     }
 
     /// What becomes of an event that matches terms and scope. Each judge is asked only if all before agree.
@@ -183,17 +184,17 @@ impl<P> Sieve<P> {
 }
 
 #[inline]
-fn selection(len: usize, hits: Hits<'_>) -> Option<Selection<'_>> {
+fn selection(len: usize, hits: Hits<'_>) -> Option<Selected<'_>> {
     match hits {
         Hits::All => Some(Selection::All),
         Hits::Bits(bits) => Selection::of_bits(len, bits),
         Hits::Ordinals([]) => None,
-        Hits::Ordinals(ordinals) => Some(Selection::Ordinals(ordinals)),
+        Hits::Ordinals(ordinals) => Some(Selection::Ordinals(Cow::Borrowed(ordinals))),
     }
 }
 
 /// The union of what several nodes matched.
-fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option<Selection<'r>> {
+fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option<Selected<'r>> {
     let mut hits = links.matched_any(nodes);
     let first = hits.next()?;
     let Some(second) = hits.next() else { return selection(len, first) };
@@ -210,5 +211,5 @@ fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option
     }
     union.sort_unstable();
     union.dedup();
-    Selection::of(len, union.into_iter())
+    Selected::of(len, union.into_iter())
 }
