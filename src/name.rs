@@ -8,34 +8,18 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-/// Text that is cloned far more often than it is made: a literal, or a shared allocation.
-#[derive(Clone)]
-pub(crate) enum Text {
-    Static(&'static str),
-    Shared(Arc<str>),
-}
-
-impl Text {
-    #[inline]
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Static(text) => text,
-            Self::Shared(text) => text,
-        }
-    }
-}
+use smol_str::SmolStr;
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone)]
-        pub struct $name(Text);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// A name known when the program is compiled. Neither this nor a clone of it allocates.
             pub const fn from_static(name: &'static str) -> Self {
-                Self(Text::Static(name))
+                Self(SmolStr::new_static(name))
             }
 
             /// The name as text.
@@ -59,19 +43,19 @@ macro_rules! name {
 
         impl From<&str> for $name {
             fn from(name: &str) -> Self {
-                Self(Text::Shared(Arc::from(name)))
+                Self(SmolStr::from(name))
             }
         }
 
         impl From<String> for $name {
             fn from(name: String) -> Self {
-                Self(Text::Shared(Arc::from(name)))
+                Self(SmolStr::from(name))
             }
         }
 
         impl From<Arc<str>> for $name {
             fn from(name: Arc<str>) -> Self {
-                Self(Text::Shared(name))
+                Self(SmolStr::from(name))
             }
         }
 
@@ -198,7 +182,7 @@ name! {
 impl Topic {
     /// The name as it is held.
     #[inline]
-    pub(crate) fn text(&self) -> &Text {
+    pub(crate) fn text(&self) -> &SmolStr {
         &self.0
     }
 }
@@ -206,7 +190,7 @@ impl Topic {
 impl Namespace {
     /// The name as it is held.
     #[inline]
-    pub(crate) fn text(&self) -> &Text {
+    pub(crate) fn text(&self) -> &SmolStr {
         &self.0
     }
 

@@ -1,25 +1,26 @@
 //! Names that somebody subscribed to, as numbers: an event's topic or namespace is looked at once, not once a node.
 //! What a number stands for in a node is not known here.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use ahash::RandomState;
-
-use crate::name::Text;
+use smol_str::SmolStr;
 
 /// The names in use, each with its number, and how many nodes it is used by.
 #[derive(Debug)]
 pub(super) struct Names {
-    numbers: HashMap<Arc<str>, (u32, u32), RandomState>,
+    numbers: HashMap<SmolStr, (u32, u32), RandomState>,
     /// The names by number, from [`FIRST`](Self::FIRST) on.
-    texts: Vec<Option<Arc<str>>>,
+    texts: Vec<Option<SmolStr>>,
     free: Vec<u32>,
-    /// The literal that was looked for last, and what was found. Most events of a server have few topics and
-    /// namespaces, and those are literals: that two are the same is seen by their address.
-    last: Cell<(&'static str, Option<u32>)>,
+    /// Names that were looked for lately, and what was found: most events of a server have few topics and namespaces,
+    /// and comparing one costs less than hashing it.
+    recent: RefCell<[Option<(SmolStr, Option<u32>)>; RECENT]>,
 }
+
+/// So many names are remembered, each at a place of its own.
+const RECENT: usize = 8;
 
 impl Names {
     /// The number of no name: any will do.
@@ -28,7 +29,7 @@ impl Names {
     const FIRST: u32 = 2;
 
     pub(super) fn new() -> Self {
-        Self { numbers: HashMap::default(), texts: Vec::new(), free: Vec::new(), last: Cell::new(("", None)) }
+        Self { numbers: HashMap::default(), texts: Vec::new(), free: Vec::new(), recent: RefCell::default() }
     }
 
     /// The number of a name, which is in use until the number has been taken [out](Self::exit) as often.
@@ -37,7 +38,7 @@ impl Names {
             *uses += 1;
             return *number;
         }
-        let text = Arc::<str>::from(name);
+        let text = SmolStr::from(name);
         let number = if let Some(number) = self.free.pop() {
             number
         } else {
@@ -45,10 +46,10 @@ impl Names {
             u32::try_from(self.texts.len() - 1).expect("fewer than 2^32 names fit any memory") + Self::FIRST
         };
         if let Some(vacant) = self.texts.get_mut(index(number)) {
-            *vacant = Some(Arc::clone(&text));
+            *vacant = Some(text.clone());
         }
         self.numbers.insert(text, (number, 1));
-        self.last.set(("", None));
+        self.recent.take();
         number
     }
 
@@ -62,27 +63,34 @@ impl Names {
                 self.numbers.remove(&text);
             }
             self.free.push(number);
-            self.last.set(("", None));
+            self.recent.take();
         }
     }
 
     /// The number of a name, if it is in use.
     #[inline]
-    pub(super) fn find(&self, name: &Text) -> Option<u32> {
-        let find = |name: &str| self.numbers.get(name).map(|(number, _)| *number);
-        match name {
-            Text::Static(name) => {
-                let (last, found) = self.last.get();
-                if std::ptr::eq(last, *name) {
-                    return found;
-                }
-                let found = find(name);
-                self.last.set((name, found));
-                found
-            }
-            Text::Shared(name) => find(name),
+    pub(super) fn find(&self, name: &SmolStr) -> Option<u32> {
+        let mut recent = self.recent.borrow_mut();
+        match recent.get_mut(place(name)) {
+            Some(Some((known, found))) if known == name => *found,
+            recent => self.look_up(name, recent),
         }
     }
+
+    #[inline(never)]
+    fn look_up(&self, name: &SmolStr, recent: Option<&mut Option<(SmolStr, Option<u32>)>>) -> Option<u32> {
+        let found = self.numbers.get(name).map(|(number, _)| *number);
+        if let Some(recent) = recent {
+            *recent = Some((name.clone(), found));
+        }
+        found
+    }
+}
+
+/// Where a name is remembered: few have the same length and end.
+#[inline]
+fn place(name: &str) -> usize {
+    (name.len() + usize::from(name.as_bytes().last().copied().unwrap_or_default())) % RECENT
 }
 
 fn index(number: u32) -> usize {
@@ -108,16 +116,20 @@ mod tests {
         assert_eq!(names.enter("Allocation"), job, "free numbers are used again");
     }
 
-    /// What was found of a literal is forgotten with every change of the names.
+    /// What was found is remembered until the names change, also of more names than are remembered.
     #[test]
-    fn a_literal_is_found_from_when_to_when_it_is_in_use() {
+    fn a_name_is_found_from_when_to_when_it_is_in_use() {
         let mut names = Names::new();
-        let job = Topic::from_static("Job");
-        assert_eq!(names.find(job.text()), None);
-        let number = names.enter("Job");
-        assert_eq!(names.find(job.text()), Some(number));
-        assert_eq!(names.find(Topic::from_static("Node").text()), None);
-        names.exit(number);
-        assert_eq!(names.find(job.text()), None);
+        let text = |n: usize| SmolStr::from(format!("name {n}"));
+        let found = |names: &Names| (0..4 * RECENT).map(|n| names.find(&text(n))).collect::<Vec<_>>();
+        assert_eq!(found(&names), [None; 4 * RECENT]);
+        let numbers: Vec<_> = (0..4 * RECENT).map(|n| names.enter(&text(n))).collect();
+        for _ in 0..2 {
+            assert!(found(&names).into_iter().eq(numbers.iter().copied().map(Some)));
+        }
+        names.exit(*numbers.first().expect("many"));
+        assert_eq!((names.find(&text(0)), names.find(&text(1))), (None, numbers.get(1).copied()));
+        assert_eq!(names.enter(&text(0)), *numbers.first().expect("many"));
+        assert_eq!(names.find(&text(0)), numbers.first().copied());
     }
 }
