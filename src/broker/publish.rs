@@ -35,8 +35,9 @@ impl<P> Default for After<P> {
 
 impl<P> Core<P> {
     pub(super) fn publish(&self, index: u64, mut events: Vec<Event<P>>) -> Result<(), PublishError<P>> {
-        for event in &mut events {
-            event.stamp(index);
+        match events.as_mut_slice() {
+            [event] => event.stamp(index),
+            events => events.iter_mut().for_each(|event| event.stamp(index)),
         }
         let count = events.len();
         if count == 0 {
@@ -59,9 +60,9 @@ impl<P> Core<P> {
         drop(state);
 
         if !after.taken.is_empty() {
-            let garbage = if after.lends { after.garbage.take_last() } else { None };
+            let garbage = if after.lends { after.garbage.take_one() } else { None };
             let back = self.dispatch.wake(std::mem::take(&mut after.taken), garbage);
-            after.garbage.add(back);
+            back.into_iter().for_each(|back| after.garbage.add(back));
         }
         self.hooks.observe(|observer| observer.on_publish(index, count));
         if after.evicted > 0 {

@@ -289,12 +289,17 @@ impl Link {
 
 /// The links of one slot, sorted by node.
 #[derive(Debug)]
-pub(crate) struct Links {
-    /// The only link, if there is one.
-    one: Option<Link>,
-    /// All links, if there are more.
-    many: Box<[Link]>,
-    /// The matching events of each link, as ordinals, in batches of more than 64.
+pub(crate) enum Links {
+    None,
+    One(Link),
+    Many(Box<[Link]>),
+    /// With the matching events of each link, as ordinals: of a batch of more than 64.
+    Listed(Box<Listed>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Listed {
+    links: Box<[Link]>,
     ordinals: Box<[u32]>,
 }
 
@@ -313,51 +318,50 @@ impl Links {
     /// The longest batch whose matching events fit a set of bits.
     pub(crate) const BITS: usize = 64;
 
-    /// None.
-    #[inline]
-    pub(crate) fn none() -> Self {
-        Self { one: None, many: Box::default(), ordinals: Box::default() }
-    }
-
-    #[inline]
-    pub(super) fn one(link: Link) -> Self {
-        Self { one: Some(link), ..Self::none() }
-    }
-
     /// Of any number of nodes, sorted; `ordinals` are what they refer to.
-    pub(super) fn new(mut links: SmallVec<[Link; 1]>, ordinals: Vec<u32>) -> Self {
-        let one = if links.len() == 1 { links.pop() } else { None };
-        Self { one, many: links.into_vec().into_boxed_slice(), ordinals: ordinals.into_boxed_slice() }
+    pub(super) fn new(links: SmallVec<[Link; 1]>, ordinals: Vec<u32>) -> Self {
+        if !ordinals.is_empty() {
+            let (links, ordinals) = (links.into_vec().into_boxed_slice(), ordinals.into_boxed_slice());
+            return Self::Listed(Box::new(Listed { links, ordinals }));
+        }
+        match links.as_slice() {
+            [] => Self::None,
+            [link] => Self::One(*link),
+            _ => Self::Many(links.into_vec().into_boxed_slice()),
+        }
     }
 
     #[inline]
     fn as_slice(&self) -> &[Link] {
-        if self.one.is_some() { self.one.as_slice() } else { &self.many }
+        match self {
+            Self::None => &[],
+            Self::One(link) => std::slice::from_ref(link),
+            Self::Many(links) => links,
+            Self::Listed(listed) => &listed.links,
+        }
     }
 
     #[inline]
     pub(super) fn find(&self, node: NodeId) -> Option<&Link> {
-        if let Some(one) = &self.one {
-            return Some(one).filter(|link| link.node == node);
-        }
-        if self.many.len() <= LINEAR {
-            self.many.iter().find(|link| link.node == node)
+        let links = self.as_slice();
+        if links.len() <= LINEAR {
+            links.iter().find(|link| link.node == node)
         } else {
-            let place = self.many.binary_search_by(|link| link.node.cmp(&node)).ok()?;
-            self.many.get(place)
+            let place = links.binary_search_by(|link| link.node.cmp(&node)).ok()?;
+            links.get(place)
         }
     }
 
     #[inline]
     fn hits(&self, link: &Link) -> Hits<'_> {
-        match &*self.ordinals {
+        match self {
             _ if link.events == Link::ALL => Hits::All,
-            [] => Hits::Bits(link.events),
-            ordinals => {
+            Self::Listed(listed) => {
                 let start = usize::try_from(link.events >> 32).unwrap_or(usize::MAX);
                 let len = usize::try_from(link.events & u64::from(u32::MAX)).unwrap_or(0);
-                Hits::Ordinals(ordinals.get(start..start.saturating_add(len)).unwrap_or_default())
+                Hits::Ordinals(listed.ordinals.get(start..start.saturating_add(len)).unwrap_or_default())
             }
+            _ => Hits::Bits(link.events),
         }
     }
 

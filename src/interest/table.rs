@@ -226,7 +226,7 @@ impl<L: Default> Interest<L> {
         store: impl FnOnce(E, Links) -> R,
     ) -> R {
         if self.shapes.is_empty() {
-            return store(events, Links::none());
+            return store(events, Links::None);
         }
         let Hit(nodes) = hit;
         let [event] = events.as_ref() else {
@@ -235,8 +235,8 @@ impl<L: Default> Interest<L> {
         };
         self.look_up(event, |node| nodes.push(node));
         match nodes.as_slice() {
-            [] => store(events, Links::none()),
-            [node] => store(events, Links::one(node.link(position, Link::ALL))),
+            [] => store(events, Links::None),
+            [node] => store(events, Links::One(node.link(position, Link::ALL))),
             _ => {
                 // An event can hit a node by several keys.
                 nodes.sort_unstable_by_key(|node| node.id);

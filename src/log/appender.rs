@@ -27,42 +27,66 @@ pub(crate) trait Weighed {
 /// What was evicted. It holds payloads, so the caller drops it after its lock.
 #[derive(Debug)]
 pub(crate) struct Garbage<T> {
-    values: SmallVec<[T; 2]>,
+    /// Mostly all there is.
+    one: Option<T>,
+    more: Option<Box<More<T>>>,
+}
+
+#[derive(Debug)]
+struct More<T> {
+    values: Vec<T>,
     segments: Vec<Segment<T>>,
 }
 
 impl<T> Garbage<T> {
     /// One of the evicted batches, for somebody else to drop.
-    pub(crate) fn take_last(&mut self) -> Option<T> {
-        self.values.pop()
+    pub(crate) fn take_one(&mut self) -> Option<T> {
+        self.one.take()
     }
 
-    pub(crate) fn add(&mut self, value: Option<T>) {
-        self.values.extend(value);
+    #[inline]
+    pub(crate) fn add(&mut self, value: T) {
+        if self.one.is_none() {
+            self.one = Some(value);
+        } else {
+            self.more().values.push(value);
+        }
+    }
+
+    fn add_segments(&mut self, segments: impl IntoIterator<Item = Segment<T>>) {
+        let mut segments = segments.into_iter().peekable();
+        if segments.peek().is_some() {
+            self.more().segments.extend(segments);
+        }
+    }
+
+    #[cold]
+    fn more(&mut self) -> &mut More<T> {
+        self.more.get_or_insert_with(|| Box::new(More { values: Vec::new(), segments: Vec::new() }))
     }
 
     /// Drops everything. Payloads are foreign code: one whose drop panics must not keep the others from being dropped,
     /// and the first panic goes on when all are. Never call it under a lock.
     #[inline]
     pub(crate) fn discard(self) {
-        if self.segments.is_empty() && self.values.len() <= 1 {
-            return;
+        match self.more {
+            None => drop(self.one),
+            Some(more) => Self::discard_many(self.one, *more),
         }
-        self.discard_many();
     }
 
     #[cold]
-    fn discard_many(self) {
+    fn discard_many(one: Option<T>, more: More<T>) {
         let mut panics = Panics::default();
-        self.values.into_iter().for_each(|value| panics.catch(|| drop(value)));
-        self.segments.into_iter().for_each(|segment| panics.catch(|| drop(segment)));
+        one.into_iter().chain(more.values).for_each(|value| panics.catch(|| drop(value)));
+        more.segments.into_iter().for_each(|segment| panics.catch(|| drop(segment)));
         panics.resume();
     }
 }
 
 impl<T> Default for Garbage<T> {
     fn default() -> Self {
-        Self { values: SmallVec::new(), segments: Vec::new() }
+        Self { one: None, more: None }
     }
 }
 
@@ -211,8 +235,8 @@ impl<T: Weighed + Placed> Appender<T> {
         let segments: Vec<_> = self.segments.drain(..).collect();
         self.find_front_end();
         self.replace_directory(log);
-        garbage.segments.extend(segments.into_iter().filter_map(Arc::into_inner));
-        garbage.segments.extend(self.retired.take().map(|retired| retired.segment));
+        garbage.add_segments(segments.into_iter().filter_map(Arc::into_inner));
+        garbage.add_segments(self.retired.take().map(|retired| retired.segment));
     }
 
     /// Writes the batch at [`end`](Self::end), and puts what made room for it out of reach. Readers do not see it yet.
@@ -315,7 +339,7 @@ impl<T: Weighed + Placed> Appender<T> {
             // Whoever holds it still drops it: a window, or a reader of this moment.
             if let Some(segment) = Arc::into_inner(segment) {
                 let before = self.retired.replace(Retired { segment, next: 0, left });
-                garbage.segments.extend(before.map(|before| before.segment));
+                garbage.add_segments(before.map(|before| before.segment));
             }
         }
     }
@@ -352,12 +376,21 @@ impl<T: Weighed + Placed> Appender<T> {
     #[inline]
     fn empty_retired(&mut self, lent: u64, all: bool, garbage: &mut Garbage<T>) {
         let Some(retired) = &mut self.retired else { return };
-        let front = self.front.add(Cost { batches: lent, ..Cost::default() });
-        while all || !self.retention.lets_stay(front.add(retired.left)) {
-            let Some(value) = retired.take() else { break };
-            let cost = if self.retention.weighs() { value.cost() } else { Cost::default() };
-            retired.left = retired.left.sub(self.retention.weigh(cost));
-            garbage.values.push(value);
+        if self.retention.weighs() {
+            let front = self.front.add(Cost { batches: lent, ..Cost::default() });
+            while all || !self.retention.lets_stay(front.add(retired.left)) {
+                let Some(value) = retired.take() else { break };
+                retired.left = retired.left.sub(value.cost());
+                garbage.add(value);
+            }
+        } else {
+            // Mostly one.
+            let stays = if all { 0 } else { self.retention.lets_stay_of(self.front.batches + lent) };
+            while retired.left.batches > stays {
+                let Some(value) = retired.take() else { break };
+                retired.left.batches -= 1;
+                garbage.add(value);
+            }
         }
         if retired.is_empty() {
             self.spare = self.retired.take().map(|retired| retired.segment);

@@ -96,6 +96,12 @@ impl Retention {
         evicted.within(self.lingering)
     }
 
+    /// How many more batches may be, beside so many, where nothing but their number counts.
+    #[inline]
+    pub(crate) fn lets_stay_of(&self, evicted: u64) -> u64 {
+        self.lingering.batches.saturating_sub(evicted)
+    }
+
     /// How many evicted batches others may have to drop: an eighth of what may stay. The rest is a segment's.
     #[inline]
     pub(crate) fn lends(&self) -> u64 {
