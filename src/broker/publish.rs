@@ -62,7 +62,9 @@ impl<P> Core<P> {
         if !after.taken.is_empty() {
             let garbage = if after.lends { after.garbage.take_one() } else { None };
             let back = self.dispatch.wake(std::mem::take(&mut after.taken), garbage);
-            back.into_iter().for_each(|back| after.garbage.add(back));
+            if let Some(back) = back {
+                after.garbage.add(back);
+            }
         }
         self.hooks.observe(|observer| observer.on_publish(index, count));
         if after.evicted > 0 {

@@ -15,6 +15,7 @@
 //! - node ids are never reused, so a link of a node that is gone leads nobody astray.
 
 mod bucket;
+mod keyed;
 mod names;
 mod node;
 mod shapes;

@@ -16,8 +16,11 @@ pub(super) struct Names {
     free: Vec<u32>,
     /// Names that were looked for lately, and what was found: most events of a server have few topics and namespaces,
     /// and comparing one costs less than hashing it.
-    recent: RefCell<[Option<(SmolStr, Option<u32>)>; RECENT]>,
+    recent: RefCell<[Recent; RECENT]>,
 }
+
+/// A name, and the number that was found of it, if any was.
+type Recent = Option<(SmolStr, Option<u32>)>;
 
 /// So many names are remembered, each at a place of its own.
 const RECENT: usize = 8;
@@ -72,19 +75,25 @@ impl Names {
     pub(super) fn find(&self, name: &SmolStr) -> Option<u32> {
         let mut recent = self.recent.borrow_mut();
         match recent.get_mut(place(name)) {
-            Some(Some((known, found))) if known == name => *found,
+            Some(Some((known, found))) if is(known, name) => *found,
             recent => self.look_up(name, recent),
         }
     }
 
     #[inline(never)]
-    fn look_up(&self, name: &SmolStr, recent: Option<&mut Option<(SmolStr, Option<u32>)>>) -> Option<u32> {
+    fn look_up(&self, name: &SmolStr, recent: Option<&mut Recent>) -> Option<u32> {
         let found = self.numbers.get(name).map(|(number, _)| *number);
         if let Some(recent) = recent {
             *recent = Some((name.clone(), found));
         }
         found
     }
+}
+
+/// Whether two names are one. Literals and shared names mostly lie in one place.
+#[inline]
+fn is(one: &str, other: &str) -> bool {
+    one.len() == other.len() && (std::ptr::eq(one.as_ptr(), other.as_ptr()) || one == other)
 }
 
 /// Where a name is remembered: few have the same length and end.

@@ -152,16 +152,27 @@ impl PartialEq for Subject {
 }
 
 impl Subject {
-    /// Whether an event that was looked for under these numbers, and by this key, is a match: hashes may collide.
+    /// Whether an event that was looked for under these numbers is a match of a node of any key: hashes may collide.
     #[inline]
-    pub(super) fn is<P>(&self, event: &Event<P>, side: u32, topic: u32, key: Option<&Key>) -> bool {
+    pub(super) fn takes<P>(&self, event: &Event<P>, side: u32, topic: u32) -> bool {
         let admits = match &self.side {
-            Side::Any => side == Side::ANY,
-            Side::None => side == Side::NONE,
-            Side::One(number) => side == *number || side == Side::NONE && self.key.is_some(),
             Side::Scope(filter) => side == Side::ANY && filter.scope().admits(event.namespace()),
+            other => side == other.number(),
         };
-        admits && self.topic == topic && self.key.as_ref() == key
+        admits && self.topic == topic && self.key.is_none()
+    }
+
+    /// Whether an event that was looked for by this key and topic is a match; `side` is the number of its namespace, if
+    /// it has one.
+    #[inline]
+    pub(super) fn takes_by_key<P>(&self, event: &Event<P>, side: Option<u32>, topic: u32, key: &Key) -> bool {
+        let admits = match &self.side {
+            Side::Any => true,
+            Side::None => side == Some(Side::NONE),
+            Side::One(number) => side == Some(*number) || side == Some(Side::NONE),
+            Side::Scope(filter) => filter.scope().admits(event.namespace()),
+        };
+        admits && self.topic == topic && self.key.as_ref() == Some(key)
     }
 }
 

@@ -2,33 +2,37 @@
 //! No node is known here.
 
 use super::names::Names;
-use super::node::Side;
+use super::node::{Side, Subject};
 
-/// The kinds of table entry: side (any, none, one), topic (exact, any), key (exact, any). A kind that has no entry is
-/// not looked up.
+/// The kinds of node: with an exact key, by topic (any, exact); without, by side (any, none, one) and topic. A kind that
+/// has no node is not looked up.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
-    entries: [u32; 12],
+    nodes: [u32; 9],
     present: u16,
 }
 
 impl Shapes {
-    // Where the four shapes of a side begin.
-    const ANY: usize = 0;
+    // Where the two kinds of a side begin, and of exact keys.
+    const KEYED: usize = 0;
+    const ANY: usize = 2;
     const NONE: usize = 4;
-    pub(super) const ONE: usize = 8;
-    /// The four shapes of the first side.
-    pub(super) const SIDE: u16 = 0b1111;
+    const ONE: usize = 6;
+    /// Beside its kind, every node of one namespace counts here.
+    const NAMED: usize = 8;
 
-    // What a shape is among the four of its side.
-    pub(super) const EXACT_KEY: u32 = 1;
-    pub(super) const EXACT_TOPIC: u32 = 2;
-    /// The shapes with an exact topic, of every side.
-    pub(super) const EXACT_TOPICS: u16 = 0b1100_1100_1100;
+    /// The two kinds of one side, or of exact keys.
+    const PAIR: u16 = 0b11;
+    const KEYLESS: u16 = 0b1111_1100;
+    const EXACT_TOPICS: u16 = 0b1010_1010;
 
-    /// The shape of a term with this side, whose topic is exact unless it is [`Names::ANY`].
-    pub(super) fn of(side: u32, topic: u32, exact_key: bool) -> usize {
-        Self::begin(side) + usize::from(topic != Names::ANY) * 2 + usize::from(exact_key)
+    // What a kind is of its pair.
+    pub(super) const ANY_TOPIC: u16 = 1;
+    pub(super) const EXACT_TOPIC: u16 = 2;
+
+    fn of(subject: &Subject) -> usize {
+        let pair = if subject.key.is_some() { Self::KEYED } else { Self::begin(subject.side.number()) };
+        pair + usize::from(subject.topic != Names::ANY)
     }
 
     #[inline]
@@ -40,37 +44,64 @@ impl Shapes {
         }
     }
 
-    /// The shapes of a side that are present.
+    /// Which of the two kinds of a side there are, without an exact key.
     #[inline]
     pub(super) fn of_side(&self, side: u32) -> u16 {
-        self.present >> Self::begin(side) & Self::SIDE
+        self.present >> Self::begin(side) & Self::PAIR
     }
 
-    pub(super) fn add(&mut self, shape: usize) {
-        if let Some(entries) = self.entries.get_mut(shape) {
-            *entries += 1;
-            self.present |= 1 << shape;
-        }
+    /// Which of the two kinds with an exact key there are.
+    #[inline]
+    pub(super) fn keyed(&self) -> u16 {
+        self.present >> Self::KEYED & Self::PAIR
     }
 
-    pub(super) fn remove(&mut self, shape: usize) {
-        if let Some(entries) = self.entries.get_mut(shape) {
-            *entries -= 1;
-            if *entries == 0 {
-                self.present &= !(1 << shape);
-            }
-        }
+    /// Whether there is anything without an exact key.
+    #[inline]
+    pub(super) fn has_keyless(&self) -> bool {
+        self.present & Self::KEYLESS != 0
     }
 
-    /// Whether none is present.
+    /// Whether there is anything with an exact topic.
+    #[inline]
+    pub(super) fn has_exact_topics(&self) -> bool {
+        self.present & Self::EXACT_TOPICS != 0
+    }
+
+    /// Whether there is anything of one namespace.
+    #[inline]
+    pub(super) fn has_named(&self) -> bool {
+        self.present & 1 << Self::NAMED != 0
+    }
+
+    /// Whether there is nothing.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.present == 0
     }
 
-    /// Whether any of these shapes is present.
-    #[inline]
-    pub(super) fn any_of(&self, mask: u16) -> bool {
-        self.present & mask != 0
+    pub(super) fn add(&mut self, subject: &Subject) {
+        for kind in Self::kinds(subject) {
+            if let Some(nodes) = self.nodes.get_mut(kind) {
+                *nodes += 1;
+                self.present |= 1 << kind;
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, subject: &Subject) {
+        for kind in Self::kinds(subject) {
+            if let Some(nodes) = self.nodes.get_mut(kind) {
+                *nodes -= 1;
+                if *nodes == 0 {
+                    self.present &= !(1 << kind);
+                }
+            }
+        }
+    }
+
+    fn kinds(subject: &Subject) -> impl Iterator<Item = usize> {
+        let named = matches!(subject.side, Side::One(_)).then_some(Self::NAMED);
+        std::iter::once(Self::of(subject)).chain(named)
     }
 }

@@ -2,6 +2,7 @@
 //! It belongs to the one writer: everything here runs under the broker's lock.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::BuildHasherDefault;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use ahash::RandomState;
 use smallvec::SmallVec;
 
 use super::bucket::{Bucket, Prehashed};
+use super::keyed::Keyed;
 use super::names::Names;
 use super::node::{Link, Links, Node, NodeId, Side, Subject};
 use super::shapes::Shapes;
@@ -25,7 +27,10 @@ pub(crate) struct Interest<L> {
     /// What the hash of a side and a topic begins with, and the one that stands for any key.
     seed: u64,
     any_key: u64,
-    table: HashMap<u64, Bucket<L>, BuildHasherDefault<Prehashed>>,
+    /// Nodes with an exact key, by topic and key.
+    keyed: HashMap<u64, Keyed<L>, BuildHasherDefault<Prehashed>>,
+    /// Nodes of any key, by side and topic.
+    keyless: HashMap<u64, Bucket<L>, BuildHasherDefault<Prehashed>>,
     topics: Names,
     namespaces: Names,
     nodes: usize,
@@ -56,7 +61,8 @@ impl<L: Default> Interest<L> {
             hasher,
             seed,
             any_key,
-            table: HashMap::default(),
+            keyed: HashMap::default(),
+            keyless: HashMap::default(),
             topics: Names::new(),
             namespaces: Names::new(),
             nodes: 0,
@@ -82,17 +88,12 @@ impl<L: Default> Interest<L> {
         self.hasher.hash_one(key.as_str())
     }
 
-    /// The shapes and hashes that a node is found under: one, or two if it takes a namespace's events and those
-    /// without one.
-    fn places(&self, subject: &Subject) -> SmallVec<[(usize, u64); 2]> {
-        let exact = subject.key.is_some();
-        let key = subject.key.as_ref().map_or(self.any_key, |key| self.key_hash(key));
-        let mut sides = SmallVec::<[u32; 2]>::from_slice(&[subject.side.number()]);
-        if exact && matches!(subject.side, Side::One(_)) {
-            sides.push(Side::NONE);
+    /// Where a node is found: with an exact key, whatever its namespaces.
+    fn place(&self, subject: &Subject) -> u64 {
+        match &subject.key {
+            Some(key) => fold(self.half(Side::ANY, subject.topic), self.key_hash(key)),
+            None => fold(self.half(subject.side.number(), subject.topic), self.any_key),
         }
-        let place = |side| (Shapes::of(side, subject.topic, exact), fold(self.half(side, subject.topic), key));
-        sides.into_iter().map(place).collect()
     }
 
     /// The node of a term, made if nobody had subscribed to it. Its chain begins at `end`, the next position.
@@ -107,8 +108,8 @@ impl<L: Default> Interest<L> {
             },
             key: term.term().key_name().cloned(),
         };
-        let places = self.places(&subject);
-        if let Some(node) = places.first().and_then(|(_, hash)| self.find(*hash, &subject)) {
+        let place = self.place(&subject);
+        if let Some(node) = self.find(place, &subject) {
             let node = Arc::clone(node);
             node.add_subscription();
             self.forget(&subject);
@@ -118,15 +119,18 @@ impl<L: Default> Interest<L> {
         self.next = self.next.checked_add(1).expect("fewer than 2^64 terms fit any lifetime");
         self.nodes += 1;
         self.youngest = end;
+        self.shapes.add(&subject);
         let node = Arc::new(Node::new(id, end, subject));
-        for (shape, hash) in places {
-            self.shapes.add(shape);
-            let node = Arc::clone(&node);
-            match self.table.get_mut(&hash) {
-                None => {
-                    self.table.insert(hash, Bucket::One(node));
-                }
-                Some(bucket) => bucket.add(node),
+        let added = Arc::clone(&node);
+        if node.subject.key.is_some() {
+            match self.keyed.entry(place) {
+                Entry::Vacant(vacant) => drop(vacant.insert(Keyed::One(added))),
+                Entry::Occupied(mut nodes) => nodes.get_mut().add(added),
+            }
+        } else {
+            match self.keyless.entry(place) {
+                Entry::Vacant(vacant) => drop(vacant.insert(Bucket::One(added))),
+                Entry::Occupied(mut nodes) => nodes.get_mut().add(added),
             }
         }
         node
@@ -143,11 +147,14 @@ impl<L: Default> Interest<L> {
             *self = Self { next: self.next, youngest: self.youngest, ..Self::new() };
             return;
         }
-        for (shape, hash) in self.places(&node.subject) {
-            self.shapes.remove(shape);
-            if self.table.get_mut(&hash).is_some_and(|bucket| bucket.remove(node)) {
-                self.table.remove(&hash);
+        self.shapes.remove(&node.subject);
+        let place = self.place(&node.subject);
+        if node.subject.key.is_some() {
+            if self.keyed.get_mut(&place).is_some_and(|nodes| nodes.remove(node)) {
+                self.keyed.remove(&place);
             }
+        } else if self.keyless.get_mut(&place).is_some_and(|nodes| nodes.remove(node)) {
+            self.keyless.remove(&place);
         }
         self.forget(&node.subject);
     }
@@ -160,8 +167,11 @@ impl<L: Default> Interest<L> {
         }
     }
 
-    fn find(&self, hash: u64, subject: &Subject) -> Option<&Arc<Node<L>>> {
-        self.table.get(&hash)?.nodes().iter().find(|node| node.subject == *subject)
+    fn find(&self, place: u64, subject: &Subject) -> Option<&Arc<Node<L>>> {
+        match subject.key {
+            Some(_) => self.keyed.get(&place)?.find(subject),
+            None => self.keyless.get(&place)?.nodes().iter().find(|node| node.subject == *subject),
+        }
     }
 
     /// The nodes that an event hits, each at least once.
@@ -171,43 +181,50 @@ impl<L: Default> Interest<L> {
         if shapes.is_empty() {
             return;
         }
-        let topic = if shapes.any_of(Shapes::EXACT_TOPICS) { self.topics.find(event.topic().text()) } else { None };
+        let topic = if shapes.has_exact_topics() { self.topics.find(event.topic().text()) } else { None };
         let side = if event.namespace().is_empty() {
             Some(Side::NONE)
-        } else if shapes.any_of(Shapes::SIDE << Shapes::ONE) {
+        } else if shapes.has_named() {
             self.namespaces.find(event.namespace().text())
         } else {
             None
         };
-        // Halves of hashes with an exact key, of the shapes there are.
-        let mut keyed = SmallVec::<[(u64, u32, u32); 4]>::new();
-        for side in [Some(Side::ANY), side].into_iter().flatten() {
-            let mut present = shapes.of_side(side);
-            while present != 0 {
-                let shape = present.trailing_zeros();
-                present &= present - 1;
-                let topic = if shape & Shapes::EXACT_TOPIC == 0 { Some(Names::ANY) } else { topic };
-                let Some(topic) = topic else { continue };
-                let half = self.half(side, topic);
-                if shape & Shapes::EXACT_KEY != 0 {
-                    keyed.push((half, side, topic));
-                } else if let Some(bucket) = self.table.get(&fold(half, self.any_key)) {
-                    let nodes = bucket.nodes().iter();
-                    nodes.filter(|node| node.subject.is(event, side, topic, None)).for_each(|node| hit(node));
+        if shapes.has_keyless() {
+            for side in [Some(Side::ANY), side].into_iter().flatten() {
+                self.look_up_keyless(event, side, topic, &mut hit);
+            }
+        }
+        let present = shapes.keyed();
+        let exact = topic.filter(|_| present & Shapes::EXACT_TOPIC != 0);
+        let any = (present & Shapes::ANY_TOPIC != 0).then_some(Names::ANY);
+        if exact.is_some() || any.is_some() {
+            for key in std::iter::once(event.key()).chain(event.filter_keys()) {
+                let hash = self.key_hash(key);
+                for topic in [exact, any].into_iter().flatten() {
+                    if let Some(nodes) = self.keyed.get(&fold(self.half(Side::ANY, topic), hash)) {
+                        nodes.hit(event, side, topic, key, &mut hit);
+                    }
                 }
             }
         }
-        if !keyed.is_empty() {
-            for key in std::iter::once(event.key()).chain(event.filter_keys()) {
-                let hash = self.key_hash(key);
-                for (half, side, topic) in &keyed {
-                    if let Some(bucket) = self.table.get(&fold(*half, hash)) {
-                        let nodes = bucket.nodes().iter();
-                        nodes
-                            .filter(|node| node.subject.is(event, *side, *topic, Some(key)))
-                            .for_each(|node| hit(node));
-                    }
-                }
+    }
+
+    /// The same of nodes of any key, under one side.
+    #[inline]
+    fn look_up_keyless<'i, P>(
+        &'i self,
+        event: &Event<P>,
+        side: u32,
+        topic: Option<u32>,
+        hit: &mut impl FnMut(&'i Node<L>),
+    ) {
+        let present = self.shapes.of_side(side);
+        let exact = topic.filter(|_| present & Shapes::EXACT_TOPIC != 0);
+        let any = (present & Shapes::ANY_TOPIC != 0).then_some(Names::ANY);
+        for topic in [exact, any].into_iter().flatten() {
+            if let Some(nodes) = self.keyless.get(&fold(self.half(side, topic), self.any_key)) {
+                let nodes = nodes.nodes().iter();
+                nodes.filter(|node| node.subject.takes(event, side, topic)).for_each(|node| hit(node));
             }
         }
     }
