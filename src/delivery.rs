@@ -245,6 +245,11 @@ delivery!(Delivery);
 delivery!(DeliveryRef<'_>);
 
 impl<P> Delivery<P> {
+    #[inline]
+    pub(crate) fn whole(batch: Arc<Published<P>>) -> Self {
+        Self { batch, selection: Selection::All }
+    }
+
     /// How many events match.
     #[inline]
     pub fn len(&self) -> usize {

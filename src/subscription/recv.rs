@@ -14,7 +14,7 @@ use crossbeam_channel::Receiver;
 
 use super::reader::Located;
 use super::{Ended, Stand, Subscription};
-use crate::delivery::{Delivery, Selection};
+use crate::delivery::Delivery;
 use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::interest::Matching;
 use crate::log::Segment;
@@ -95,13 +95,24 @@ impl<P> Subscription<P> {
     /// As [`recv`](Self::recv).
     #[inline]
     pub fn try_recv(&mut self) -> Result<Delivery<P>, TryRecvError> {
-        match self.next_known() {
-            Some(delivery) => Ok(delivery),
-            None => self.try_recv_looked_for(),
+        if let Some(batch) = self.next_whole() {
+            return Ok(Delivery::whole(batch));
         }
+        // Not returned as it is: then what is returned above would go through memory, too, for a tenth of a read.
+        let mut read = Err(TryRecvError::Empty);
+        self.try_recv_otherwise(&mut read);
+        read
     }
 
+    #[cold]
     #[inline(never)]
+    fn try_recv_otherwise(&mut self, read: &mut Result<Delivery<P>, TryRecvError>) {
+        *read = match self.next_part() {
+            Some(delivery) => Ok(delivery),
+            None => self.try_recv_looked_for(),
+        };
+    }
+
     fn try_recv_looked_for(&mut self) -> Result<Delivery<P>, TryRecvError> {
         if let Some(delivery) = self.next_looked_for()? {
             return Ok(delivery);
@@ -289,7 +300,7 @@ impl<P> Subscription<P> {
     #[inline]
     fn next_known(&mut self) -> Option<Delivery<P>> {
         match self.next_whole() {
-            Some(batch) => Some(Delivery { batch, selection: Selection::All }),
+            Some(batch) => Some(Delivery::whole(batch)),
             None => self.next_part(),
         }
     }
