@@ -86,6 +86,7 @@ fn run_time_dependencies_are_few() {
         "serde",
         "serde_json",
         "smallvec",
+        "smol_str",
     ];
     assert_eq!(names, BTreeSet::from(decided));
 }

@@ -1,12 +1,13 @@
 //! One subscription type for every way of reading: what it holds, how it opens, and how it ends.
 //! The ways of reading are in the files below.
 //!
-//! Files: `reader` finds the next batch, `sieve` picks its events, `access` minds the gate, `recv` blocks, polls and
-//! rings, `drain` is the window for hot loops, `handle` acts from elsewhere.
+//! Files: `reader` finds the next batch, `sieve` picks its events, `access` minds the gate, `owned` gives one delivery,
+//! `recv` blocks, polls and rings, `drain` is the window for hot loops, `handle` acts from elsewhere.
 
 mod access;
 mod drain;
 mod handle;
+mod owned;
 mod reader;
 mod recv;
 mod sieve;

@@ -156,6 +156,11 @@ impl Reader {
     /// a window's batches are held by it. If more was evicted than the reader has looked at, the window is over.
     #[inline]
     pub(super) fn next_in_window<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Option<Run> {
+        if self.run.is_empty() { self.next_run_in_window(log, station, end) } else { Some(self.run) }
+    }
+
+    #[inline(never)]
+    fn next_run_in_window<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Option<Run> {
         loop {
             if self.next_run() {
                 return Some(self.run);

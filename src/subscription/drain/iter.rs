@@ -1,169 +1,48 @@
-//! The window for hot loops: what is readable now, borrowed.
-//! Eviction, fence and expiry are checked when it opens, not for each item.
+//! The iterator of a window: what it hands out of the log, and what of that counts as read.
+//! When a window opens, and what its end means, is not decided here.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::sync::{Arc, OnceLock};
 
-use super::reader::Located;
-use super::{Stand, Subscription};
+use super::kept::Keep;
 use crate::delivery::{DeliveryRef, Selected};
-use crate::error::RecvError;
 use crate::interest::Matching;
-use crate::log::{Directory, End};
+use crate::log::Directory;
 use crate::position::{Position, Run};
 use crate::record::Record;
 use crate::shared::Tally;
+use crate::subscription::Subscription;
 use crate::sync::Slot;
-
-impl<P> Subscription<P> {
-    /// Opens a window of what is readable now, without waiting.
-    ///
-    /// Items borrow from the window: no reference count is touched. An item that was yielded counts as read; the rest
-    /// stays unread when the window is dropped. While it is open the window keeps in memory what was buffered when it
-    /// opened, evicted since or not, so keep it short.
-    ///
-    /// ```
-    /// use event_broker::{Broker, Event, Request};
-    ///
-    /// let broker = Broker::<u64>::new();
-    /// let mut reader = broker.subscribe(Request::new())?;
-    /// for index in 1..=3 {
-    ///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", index)])?;
-    /// }
-    /// let mut sum = 0;
-    /// for delivery in reader.drain()?.iter().take(2) {
-    ///     sum += delivery.events().map(|event| event.payload()).sum::<u64>();
-    /// }
-    /// assert_eq!(sum, 3);
-    /// assert_eq!(reader.try_recv()?.index(), 3, "what was not yielded is still to be read");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv). A window without items is none.
-    #[inline]
-    pub fn drain(&mut self) -> Result<Drain<'_, P>, RecvError> {
-        loop {
-            let (latest, end) = self.look()?;
-            // Everything but the directory is put together here, where the caller keeps it: moving a window that was
-            // built elsewhere cost a tenth of one of 64 items.
-            let directory = match self.open_window(latest, end) {
-                Opening::At(directory) => Some(directory),
-                Opening::Dry => None,
-                Opening::Again => continue,
-                Opening::Ended(error) => return Err(*error),
-            };
-            let progress = Progress { end: end.position, dry: directory.is_none(), ..Progress::default() };
-            return Ok(Drain { subscription: self, directory, latest, progress, kept: Keep::default() });
-        }
-    }
-
-    /// Finds what there is to read below `end`; `latest` was loaded before it.
-    #[inline(never)]
-    fn open_window(&mut self, latest: u64, end: End) -> Opening<P> {
-        let mut stash = None;
-        let located = if self.has_begun(latest) {
-            self.reader.locate(&self.core.log, &self.station, end.position, &mut stash)
-        } else {
-            Located::Dry
-        };
-        match located {
-            Located::At(position) => {
-                let directory = stash.unwrap_or_else(|| self.core.log.directory());
-                // After the directory: what is still in reach is in it.
-                let stays = self.core.log.oldest() <= position;
-                if stays { Opening::At(directory) } else { Opening::Again }
-            }
-            Located::Dry if end.closed => Opening::Ended(Box::new(self.end(RecvError::Closed))),
-            Located::Dry => Opening::Dry,
-            Located::Lost(oldest) => self.lag(oldest).map_or(Opening::Again, |error| Opening::Ended(Box::new(error))),
-        }
-    }
-}
-
-/// What a window opens on. Two words, so that it is given in registers.
-enum Opening<P> {
-    At(Arc<Directory<Record<P>>>),
-    /// Nothing.
-    Dry,
-    /// What was found is gone: there is another end, or another oldest batch, to look for.
-    Again,
-    Ended(Box<RecvError>),
-}
-
-/// What was readable when it was opened; see [`Subscription::drain`].
-///
-/// Iterate over `&mut drain`, or over [`iter`](Self::iter).
-pub struct Drain<'s, P> {
-    subscription: &'s mut Subscription<P>,
-    directory: Option<Arc<Directory<Record<P>>>>,
-    latest: u64,
-    progress: Progress,
-    kept: Keep,
-}
-
-/// Where the ordinals of items lie that no batch holds, until the window is dropped: a list, because items that were
-/// yielded borrow from it while it grows.
-#[derive(Default)]
-struct Keep(OnceLock<Box<Kept>>);
-
-struct Kept {
-    ordinals: Box<[u32]>,
-    next: Keep,
-}
-
-impl Keep {
-    /// Keeps `ordinals` at the end of the list, which `end` is made to be again.
-    fn keep<'w>(end: &mut &'w Self, ordinals: Box<[u32]>) -> &'w [u32] {
-        let kept = end.0.get_or_init(|| Box::new(Kept { ordinals, next: Self::default() }));
-        *end = &kept.next;
-        &kept.ordinals
-    }
-
-    /// One after the other: a long list dropped from within itself would overflow the stack.
-    #[cold]
-    fn clear(&mut self) {
-        let mut next = self.0.take();
-        while let Some(mut kept) = next {
-            next = kept.next.0.take();
-        }
-    }
-}
-
-impl Drop for Keep {
-    fn drop(&mut self) {
-        if self.0.get().is_some() {
-            self.clear();
-        }
-    }
-}
 
 /// What a window has come to.
 ///
 /// Of a run that is given whole, what was yielded is passed when the iterator moves on to another run, or is left: it
 /// begins where the reader stands and goes up to [`here`](Self::here). What is given in part is passed one by one.
 #[derive(Default)]
-struct Progress {
-    end: Position,
+pub(super) struct Progress {
+    pub(super) end: Position,
     /// What of a run that is given whole the iterator has yet to be handed, and how much is left of what it has.
     rest: Run,
     left: usize,
     /// Whether there is such a run under way, and whether nothing follows it.
-    whole: bool,
+    pub(super) whole: bool,
     last: bool,
     /// Whether all has been yielded.
-    dry: bool,
+    pub(super) dry: bool,
     /// Where in the directory the next slots are looked for.
     segment: usize,
     /// How many events were published before the first batch of the run.
     events_before: u64,
-    tally: Tally,
+    pub(super) tally: Tally,
 }
 
 impl Progress {
+    #[inline]
+    pub(super) fn new(end: Position, dry: bool) -> Self {
+        Self { end, dry, ..Self::default() }
+    }
+
     /// One past the last batch that was yielded of a run that is given whole.
     #[inline]
     fn here(&self) -> Position {
@@ -179,97 +58,7 @@ impl Progress {
     }
 }
 
-impl<P> Drain<'_, P> {
-    /// Iterates over the deliveries, oldest first. An item that is yielded counts as read.
-    ///
-    /// # Panics
-    ///
-    /// The iterator panics if the request's predicate, or the authorizer's judgement of an event, does. The batch has
-    /// not been passed then.
-    #[inline]
-    pub fn iter(&mut self) -> DrainIter<'_, P> {
-        self.settle();
-        if self.kept.0.get().is_some() {
-            self.kept.clear();
-        }
-        DrainIter {
-            slots: &[],
-            kept: &self.kept,
-            directory: self.directory.as_deref(),
-            progress: &mut self.progress,
-            subscription: self.subscription,
-        }
-    }
-
-    /// Passes what an iterator before has yielded.
-    #[inline]
-    fn settle(&mut self) {
-        if self.progress.whole
-            && let Some(directory) = &self.directory
-        {
-            settle(self.subscription, &mut self.progress, directory);
-        }
-    }
-}
-
-impl<P> Drop for Drain<'_, P> {
-    fn drop(&mut self) {
-        self.settle();
-        let Self { subscription, latest, progress: Progress { end, tally, dry, .. }, .. } = self;
-        let meters = &subscription.station.owner.meters;
-        if tally.batches > 0 {
-            meters.add(*tally);
-        }
-        if *dry {
-            subscription.reader.finish(*end);
-        }
-        if subscription.stand == Stand::Reading {
-            if *dry && subscription.reader.cursor() >= *end {
-                subscription.pass_all(*latest);
-            } else {
-                meters.set_cursor(subscription.reader.cursor());
-            }
-        }
-        if subscription.station.has_doorbell() {
-            self.rearm();
-        }
-    }
-}
-
-impl<P> Drain<'_, P> {
-    /// Sees to it that the doorbell rings for what the window leaves, and for what comes.
-    #[cold]
-    fn rearm(&mut self) {
-        let Self { subscription, progress: Progress { end, dry, .. }, .. } = self;
-        if *dry {
-            subscription.enrol();
-        }
-        let log_end = subscription.core.log.end();
-        // Unread, or come meanwhile: either way it has to ring.
-        let unread = !*dry || subscription.stand == Stand::Reading && subscription.reader.cursor() < *end;
-        if unread || log_end.position > *end || log_end.closed {
-            subscription.station.wake();
-        }
-    }
-}
-
-impl<P> fmt::Debug for Drain<'_, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Drain").field("subscription", &self.subscription).finish_non_exhaustive()
-    }
-}
-
-#[expect(clippy::into_iter_without_iter, reason = "`iter` is what callers look for; items are not mutable")]
-impl<'w, P> IntoIterator for &'w mut Drain<'_, P> {
-    type Item = DeliveryRef<'w, P>;
-    type IntoIter = DrainIter<'w, P>;
-
-    fn into_iter(self) -> DrainIter<'w, P> {
-        self.iter()
-    }
-}
-
-/// The iterator of a [`Drain`].
+/// The iterator of a [`Drain`](super::Drain).
 pub struct DrainIter<'w, P> {
     /// What is in hand: batches of one segment that are given whole.
     slots: &'w [Slot<Record<P>>],
@@ -279,9 +68,21 @@ pub struct DrainIter<'w, P> {
     kept: &'w Keep,
 }
 
+impl<'w, P> DrainIter<'w, P> {
+    #[inline]
+    pub(super) fn new(
+        subscription: &'w mut Subscription<P>,
+        directory: Option<&'w Directory<Record<P>>>,
+        progress: &'w mut Progress,
+        kept: &'w Keep,
+    ) -> Self {
+        Self { slots: &[], subscription, directory, progress, kept }
+    }
+}
+
 /// Passes the batches that were yielded of a run that is given whole, which is no longer under way then.
 #[inline]
-fn settle<P>(subscription: &mut Subscription<P>, progress: &mut Progress, directory: &Directory<Record<P>>) {
+pub(super) fn settle<P>(subscription: &mut Subscription<P>, progress: &mut Progress, directory: &Directory<Record<P>>) {
     let here = progress.here();
     (progress.whole, progress.rest) = (false, Run::EMPTY);
     let count = here.since(subscription.reader.next_in_run());

@@ -1,0 +1,192 @@
+//! The window for hot loops: what is readable now, borrowed.
+//! Eviction, fence and expiry are checked when it opens, not for each item.
+
+//!
+//! Files: `iter` hands the items out and counts what was read, `kept` holds what they borrow and no batch has.
+
+mod iter;
+mod kept;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use iter::DrainIter;
+
+use super::reader::Located;
+use super::{Stand, Subscription};
+use crate::delivery::DeliveryRef;
+use crate::error::RecvError;
+use crate::log::{Directory, End};
+use crate::record::Record;
+use iter::{Progress, settle};
+use kept::Keep;
+
+impl<P> Subscription<P> {
+    /// Opens a window of what is readable now, without waiting.
+    ///
+    /// Items borrow from the window: no reference count is touched. An item that was yielded counts as read; the rest
+    /// stays unread when the window is dropped. While it is open the window keeps in memory what was buffered when it
+    /// opened, evicted since or not, so keep it short.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, Request};
+    ///
+    /// let broker = Broker::<u64>::new();
+    /// let mut reader = broker.subscribe(Request::new())?;
+    /// for index in 1..=3 {
+    ///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", index)])?;
+    /// }
+    /// let mut sum = 0;
+    /// for delivery in reader.drain()?.iter().take(2) {
+    ///     sum += delivery.events().map(|event| event.payload()).sum::<u64>();
+    /// }
+    /// assert_eq!(sum, 3);
+    /// assert_eq!(reader.try_recv()?.index(), 3, "what was not yielded is still to be read");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv). A window without items is none.
+    #[inline]
+    pub fn drain(&mut self) -> Result<Drain<'_, P>, RecvError> {
+        loop {
+            let (latest, end) = self.look()?;
+            // Everything but the directory is put together here, where the caller keeps it: moving a window that was
+            // built elsewhere cost a tenth of one of 64 items.
+            let directory = match self.open_window(latest, end) {
+                Opening::At(directory) => Some(directory),
+                Opening::Dry => None,
+                Opening::Again => continue,
+                Opening::Ended(error) => return Err(*error),
+            };
+            let progress = Progress::new(end.position, directory.is_none());
+            return Ok(Drain { subscription: self, directory, latest, progress, kept: Keep::default() });
+        }
+    }
+
+    /// Finds what there is to read below `end`; `latest` was loaded before it.
+    #[inline(never)]
+    fn open_window(&mut self, latest: u64, end: End) -> Opening<P> {
+        let mut stash = None;
+        let located = if self.has_begun(latest) {
+            self.reader.locate(&self.core.log, &self.station, end.position, &mut stash)
+        } else {
+            Located::Dry
+        };
+        match located {
+            Located::At(position) => {
+                let directory = stash.unwrap_or_else(|| self.core.log.directory());
+                // After the directory: what is still in reach is in it.
+                let stays = self.core.log.oldest() <= position;
+                if stays { Opening::At(directory) } else { Opening::Again }
+            }
+            Located::Dry if end.closed => Opening::Ended(Box::new(self.end(RecvError::Closed))),
+            Located::Dry => Opening::Dry,
+            Located::Lost(oldest) => self.lag(oldest).map_or(Opening::Again, |error| Opening::Ended(Box::new(error))),
+        }
+    }
+}
+
+/// What a window opens on. Two words, so that it is given in registers.
+enum Opening<P> {
+    At(Arc<Directory<Record<P>>>),
+    /// Nothing.
+    Dry,
+    /// What was found is gone: there is another end, or another oldest batch, to look for.
+    Again,
+    Ended(Box<RecvError>),
+}
+
+/// What was readable when it was opened; see [`Subscription::drain`].
+///
+/// Iterate over `&mut drain`, or over [`iter`](Self::iter).
+pub struct Drain<'s, P> {
+    subscription: &'s mut Subscription<P>,
+    directory: Option<Arc<Directory<Record<P>>>>,
+    latest: u64,
+    progress: Progress,
+    kept: Keep,
+}
+
+impl<P> Drain<'_, P> {
+    /// Iterates over the deliveries, oldest first. An item that is yielded counts as read.
+    ///
+    /// # Panics
+    ///
+    /// The iterator panics if the request's predicate, or the authorizer's judgement of an event, does. The batch has
+    /// not been passed then.
+    #[inline]
+    pub fn iter(&mut self) -> DrainIter<'_, P> {
+        self.settle();
+        self.kept.clear();
+        DrainIter::new(self.subscription, self.directory.as_deref(), &mut self.progress, &self.kept)
+    }
+
+    /// Passes what an iterator before has yielded.
+    #[inline]
+    fn settle(&mut self) {
+        if self.progress.whole
+            && let Some(directory) = &self.directory
+        {
+            settle(self.subscription, &mut self.progress, directory);
+        }
+    }
+}
+
+impl<P> Drop for Drain<'_, P> {
+    fn drop(&mut self) {
+        self.settle();
+        let Self { subscription, latest, progress: Progress { end, tally, dry, .. }, .. } = self;
+        let meters = &subscription.station.owner.meters;
+        if tally.batches > 0 {
+            meters.add(*tally);
+        }
+        if *dry {
+            subscription.reader.finish(*end);
+        }
+        if subscription.stand == Stand::Reading {
+            if *dry && subscription.reader.cursor() >= *end {
+                subscription.pass_all(*latest);
+            } else {
+                meters.set_cursor(subscription.reader.cursor());
+            }
+        }
+        if subscription.station.has_doorbell() {
+            self.rearm();
+        }
+    }
+}
+
+impl<P> Drain<'_, P> {
+    /// Sees to it that the doorbell rings for what the window leaves, and for what comes.
+    #[cold]
+    fn rearm(&mut self) {
+        let Self { subscription, progress: Progress { end, dry, .. }, .. } = self;
+        if *dry {
+            subscription.enrol();
+        }
+        let log_end = subscription.core.log.end();
+        // Unread, or come meanwhile: either way it has to ring.
+        let unread = !*dry || subscription.stand == Stand::Reading && subscription.reader.cursor() < *end;
+        if unread || log_end.position > *end || log_end.closed {
+            subscription.station.wake();
+        }
+    }
+}
+
+impl<P> fmt::Debug for Drain<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain").field("subscription", &self.subscription).finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::into_iter_without_iter, reason = "`iter` is what callers look for; items are not mutable")]
+impl<'w, P> IntoIterator for &'w mut Drain<'_, P> {
+    type Item = DeliveryRef<'w, P>;
+    type IntoIter = DrainIter<'w, P>;
+
+    fn into_iter(self) -> DrainIter<'w, P> {
+        self.iter()
+    }
+}

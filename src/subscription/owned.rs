@@ -1,0 +1,181 @@
+//! The next owned delivery: by the fast path, if the reader knows where it is, or by looking for it.
+//! Nothing here waits.
+
+use std::borrow::Cow;
+use std::ptr;
+use std::sync::{Arc, Weak};
+
+use super::Subscription;
+use super::reader::Located;
+use crate::delivery::Delivery;
+use crate::error::RecvError;
+use crate::interest::Matching;
+use crate::log::Segment;
+use crate::position::Position;
+use crate::record::{Published, Record};
+use crate::shared::Tally;
+
+impl<P> Subscription<P> {
+    /// The next delivery, if there is one now; `None` if everything visible has been passed.
+    #[inline]
+    pub(super) fn next_now(&mut self) -> Result<Option<Delivery<P>>, RecvError> {
+        match self.next_known() {
+            Some(delivery) => Ok(Some(delivery)),
+            None => self.next_looked_for(),
+        }
+    }
+
+    /// The next delivery, if the reader knows where it is and nothing else has a say.
+    #[inline]
+    pub(super) fn next_known(&mut self) -> Option<Delivery<P>> {
+        match self.next_whole() {
+            Some(batch) => Some(Delivery::whole(batch)),
+            None => self.next_part(),
+        }
+    }
+
+    /// Where that is.
+    ///
+    /// The end that was loaded when the reader learned of the batch is older than the gate that is loaded here.
+    #[inline]
+    fn known_position(&self) -> Option<Position> {
+        let free = self.ended.is_none() && self.sieve.is_plain() && self.station.owner.gate.state() == self.seen;
+        if free { self.reader.next_known() } else { None }
+    }
+
+    /// The next batch, if it is known to match whole. Most are read so: no lock is taken, and the segment is held for
+    /// as long as the batch is taken out of it. One pointer is given because it fits a register: with a delivery a read
+    /// took half as long again wherever the compiler does not inline this.
+    #[inline]
+    pub(super) fn next_whole(&mut self) -> Option<Record<P>> {
+        let position = self.known_position()?;
+        if self.reader.matching() != Matching::Whole {
+            return None;
+        }
+        let segment = self.segment.upgrade()?;
+        let batch = match segment.get(position) {
+            Some(batch) => Arc::clone(batch),
+            None => self.first_of_next(&segment, position)?,
+        };
+        if segment.is_last(position) {
+            self.leave(&segment);
+        }
+        // It may be the last to hold what was evicted meanwhile: it goes before the batch is passed.
+        drop(segment);
+        if position < self.core.log.oldest() {
+            return None;
+        }
+        self.pass(position, &batch, batch.events.len());
+        Some(batch)
+    }
+
+    /// The batch at `position`, with which the segment after this one begins.
+    #[inline(never)]
+    fn first_of_next(&mut self, segment: &Segment<Record<P>>, position: Position) -> Option<Record<P>> {
+        let weak = segment.next()?;
+        let next = weak.upgrade()?;
+        let batch = Arc::clone(next.get(position)?);
+        drop(next);
+        self.segment = Weak::clone(weak);
+        Some(batch)
+    }
+
+    /// Lets the next read begin in the segment after this one, if that is there by now.
+    #[inline(never)]
+    fn leave(&mut self, segment: &Segment<Record<P>>) {
+        if let Some(next) = segment.next() {
+            self.segment = Weak::clone(next);
+        }
+    }
+
+    /// The next delivery, known as [`next_whole`](Self::next_whole) knows it, where links tell what of it was asked for.
+    #[inline(never)]
+    pub(super) fn next_part(&mut self) -> Option<Delivery<P>> {
+        let position = self.known_position()?;
+        if self.reader.matching() != Matching::Linked {
+            return None;
+        }
+        let segment = self.segment.upgrade()?;
+        let record = segment.get(position)?;
+        let selection = self.sieve.select(record, &self.station.owner.nodes, self.reader.matching())?.into_owned();
+        let batch = Arc::clone(record);
+        drop(segment);
+        if position < self.core.log.oldest() {
+            return None;
+        }
+        self.pass(position, &batch, selection.len(batch.events.len()));
+        Some(Delivery { batch, selection })
+    }
+
+    /// Counts a delivery as read.
+    #[inline]
+    fn pass(&mut self, position: Position, batch: &Published<P>, events: usize) {
+        self.reader.pass(position);
+        self.passed = batch.place.next();
+        let meters = &self.station.owner.meters;
+        meters.set_cursor(position.next());
+        meters.add(Tally { batches: 1, events: events as u64 });
+    }
+
+    #[inline(never)]
+    pub(super) fn next_looked_for(&mut self) -> Result<Option<Delivery<P>>, RecvError> {
+        loop {
+            let (latest, end) = self.look()?;
+            if !self.has_begun(latest) {
+                return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(None) };
+            }
+            let mut stash = None;
+            match self.reader.locate(&self.core.log, &self.station, end.position, &mut stash) {
+                Located::Dry => {
+                    self.pass_all(latest);
+                    return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(None) };
+                }
+                Located::Lost(oldest) => {
+                    if let Some(error) = self.lag(oldest) {
+                        return Err(error);
+                    }
+                }
+                Located::At(position) => {
+                    if stash.is_none()
+                        && let Some(delivery) = self.next_known()
+                    {
+                        return Ok(Some(delivery));
+                    }
+                    let matching = self.reader.matching();
+                    let nodes = &self.station.owner.nodes;
+                    // The directory may be the last to hold what was evicted: it goes before the batch is passed.
+                    let directory = stash.unwrap_or_else(|| self.core.log.directory());
+                    let segment = directory.segment(position).filter(|_| self.core.log.oldest() <= position);
+                    let found = segment.and_then(|segment| segment.get(position)).map(|record| {
+                        let selection = self.sieve.select(record, nodes, matching)?.into_owned();
+                        Some(Delivery { batch: Arc::clone(record), selection })
+                    });
+                    // Whoever reads all there is will come back here, and so will who has more to read.
+                    let comes_back = nodes.is_empty() || !self.reader.is_last_known(position);
+                    if let Some(segment) = segment.filter(|_| comes_back)
+                        && !ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment))
+                    {
+                        self.segment = Arc::downgrade(segment);
+                    }
+                    drop(directory);
+                    // Evicted since it was located: look again.
+                    let Some(mut found) = found else { continue };
+                    if self.sieve.is_fine() {
+                        let authorizer = self.core.hooks.authorizer.as_deref();
+                        found = found.and_then(|Delivery { batch, selection }| {
+                            let selection = selection.map(|ordinals| Cow::Owned(ordinals.into_vec()));
+                            let selection = self.sieve.refine(authorizer, &batch.events, selection)?;
+                            Some(Delivery { selection: selection.into_owned(), batch })
+                        });
+                    }
+                    let Some(delivery) = found else {
+                        self.reader.pass(position);
+                        continue;
+                    };
+                    self.pass(position, &delivery.batch, delivery.len());
+                    return Ok(Some(delivery));
+                }
+            }
+        }
+    }
+}
