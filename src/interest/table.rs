@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -85,7 +85,10 @@ impl<L: Default> Interest<L> {
 
     #[inline]
     fn key_hash(&self, key: &Key) -> u64 {
-        self.hasher.hash_one(key.as_str())
+        // Without the end mark of a text's own hash: nothing else is hashed along with it.
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key.as_str().as_bytes());
+        hasher.finish()
     }
 
     /// Where a node is found: with an exact key, whatever its namespaces.
@@ -198,14 +201,18 @@ impl<L: Default> Interest<L> {
         let exact = topic.filter(|_| present & Shapes::EXACT_TOPIC != 0);
         let any = (present & Shapes::ANY_TOPIC != 0).then_some(Names::ANY);
         if exact.is_some() || any.is_some() {
-            for key in std::iter::once(event.key()).chain(event.filter_keys()) {
+            let mut look_up_key = |key| {
                 let hash = self.key_hash(key);
-                for topic in [exact, any].into_iter().flatten() {
+                let mut look_up = |topic| {
                     if let Some(nodes) = self.keyed.get(&fold(self.half(Side::ANY, topic), hash)) {
                         nodes.hit(event, side, topic, key, &mut hit);
                     }
-                }
-            }
+                };
+                exact.map(&mut look_up);
+                any.map(&mut look_up);
+            };
+            look_up_key(event.key());
+            event.filter_keys().iter().for_each(look_up_key);
         }
     }
 
