@@ -124,3 +124,62 @@ impl<L> Several<L> {
         }
     }
 }
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::super::node::NodeId;
+    use super::*;
+    use crate::position::Position;
+
+    /// Hashes that collide are no reason to mix terms up: nodes of other keys, topics and namespaces that lie together
+    /// are hit, found and taken out each by itself, in whatever order they came.
+    #[test]
+    fn what_hashes_alike_is_told_apart() {
+        let (web, db) = (Key::from("web"), Key::from("db"));
+        let side = |namespace: u32| if namespace == 0 { Side::Any } else { Side::One(namespace) };
+        let subjects: Vec<_> = [(2, &web, 5), (2, &db, 5), (3, &web, 5), (2, &web, 6), (2, &web, 0), (2, &db, 0)]
+            .map(|(topic, key, namespace)| Subject { topic, side: side(namespace), key: Some(key.clone()) })
+            .into();
+        for first in 0..subjects.len() {
+            let order: Vec<_> = (0..subjects.len()).map(|n| (first + n) % subjects.len()).collect();
+            let node = |number: usize| {
+                let id = NodeId(NonZeroU64::new(number as u64 + 1).expect("above zero"));
+                Arc::new(Node::<()>::new(id, Position::ZERO, subjects.get(number).expect("one of them").clone()))
+            };
+            let nodes: Vec<_> = order.iter().map(|number| node(*number)).collect();
+            let mut rest = nodes.iter();
+            let mut keyed = Keyed::One(Arc::clone(rest.next().expect("some")));
+            rest.for_each(|node| keyed.add(Arc::clone(node)));
+            for (place, gone) in nodes.iter().enumerate() {
+                let hits = |side, topic, key: &Key| {
+                    let event = Event::new("Job", "JobRegistered", key.clone(), ());
+                    let mut hits = Vec::new();
+                    keyed.hit(&event, side, topic, key, &mut |node| hits.push(node.id));
+                    hits.sort_unstable();
+                    hits
+                };
+                let left = nodes.get(place..).unwrap_or_default();
+                for (side, topic, key) in
+                    [(Some(5), 2, &web), (Some(5), 3, &web), (Some(6), 2, &db), (Some(1), 2, &web), (None, 2, &db)]
+                {
+                    let takes = |subject: &Subject| {
+                        let admits = match subject.side {
+                            Side::One(number) => side == Some(number) || side == Some(Side::NONE),
+                            _ => true,
+                        };
+                        admits && subject.topic == topic && subject.key.as_ref() == Some(key)
+                    };
+                    let mut expected: Vec<_> =
+                        left.iter().filter(|node| takes(&node.subject)).map(|node| node.id).collect();
+                    expected.sort_unstable();
+                    assert_eq!(hits(side, topic, key), expected, "{side:?} {topic} {key}");
+                }
+                assert!(left.iter().all(|node| keyed.find(&node.subject).is_some_and(|found| found.id == node.id)));
+                let last = place + 1 == nodes.len();
+                assert_eq!(keyed.remove(gone), last);
+            }
+        }
+    }
+}

@@ -326,3 +326,27 @@ fn what_lingers_is_at_most_an_eighth_of_each_bound() {
         }
     });
 }
+
+/// A buffer that is bounded by events closes segments before they are full; a window goes on in the next one as if they
+/// were, wherever it begins and however its batches grow and shrink (semantics 5, 20).
+#[test]
+fn a_window_goes_on_after_segments_that_were_closed_early() {
+    let broker = Broker::<u64>::builder().max_batches(1_000).max_events(400).build().expect("bounds above zero");
+    let mut reader = broker.subscribe(Request::new().namespace("*")).expect("open");
+    let sizes = (1..=600_u64).map(|index| usize::try_from(1 + (index * index / 7) % 23).expect("small"));
+    for (index, size) in (1..).zip(sizes) {
+        broker.publish(index, (0..size).map(|_| job("web")).collect::<Vec<_>>()).expect("rising");
+        if index % 17 == 0 {
+            let mut read = 0;
+            for item in &mut reader.drain().expect("not overtaken") {
+                assert_eq!(item.index(), index - 16 + read);
+                read += 1;
+            }
+            assert_eq!(read, 17, "a window of all that was published since");
+        }
+    }
+    let mut late = broker.subscribe(Request::new().namespace("*")).expect("open");
+    let oldest = broker.stats().oldest_index.expect("a buffer that is not empty");
+    let indexes: Vec<_> = late.drain().expect("open").iter().map(|item| item.index()).collect();
+    assert_eq!(indexes, (oldest..=600).collect::<Vec<_>>());
+}

@@ -122,3 +122,29 @@ fn every_namespace_of_a_query_counts() {
     let events = ["a", "b", "c"].map(|name| job(name).with_namespace(name));
     assert_eq!(keys_of(query, &events), [["a", "b"]]);
 }
+
+/// Items of a window that are looked at together are each what they were when they were given: batches of more than 64
+/// events, of each of which a predicate picks others, and a window that is gone through again (semantics 13, 20).
+#[test]
+fn items_of_a_window_stay_what_they_were() {
+    const EVENTS: u64 = 100;
+    let broker = Broker::<u64>::new();
+    let picked = |index: u64, ordinal: u64| ordinal.is_multiple_of(index + 1);
+    let pick = move |event: &Event<u64>| picked(event.index(), *event.payload());
+    let mut reader = broker.subscribe(Request::new().filter(pick)).expect("open");
+    for index in 1..=8 {
+        let events: Vec<_> = (0..EVENTS).map(|ordinal| Event::new("Job", "Changed", "web", ordinal)).collect();
+        broker.publish(index, events).expect("rising");
+    }
+    let mut window = reader.drain().expect("open");
+    for indexes in [1..=3, 4..=8] {
+        let items: Vec<_> = window.iter().take(indexes.clone().count()).collect();
+        assert!(items.iter().map(|item| item.index()).eq(indexes));
+        for item in &items {
+            let payloads: Vec<_> = item.events().map(|event| *event.payload()).collect();
+            let expected: Vec<_> = (0..EVENTS).filter(|ordinal| picked(item.index(), *ordinal)).collect();
+            assert_eq!((payloads, item.len()), (expected.clone(), expected.len()), "{}", item.index());
+        }
+    }
+    assert!(window.iter().next().is_none());
+}

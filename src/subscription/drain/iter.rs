@@ -218,9 +218,10 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
     fn next(&mut self) -> Option<DeliveryRef<'w, P>> {
         loop {
             if let [slot, rest @ ..] = self.slots {
+                let batch = slot.get()?;
                 self.slots = rest;
                 self.progress.left = rest.len();
-                return Some(DeliveryRef::whole(slot.get()?));
+                return Some(DeliveryRef::whole(batch));
             }
             self.slots = go_on(self.subscription, self.directory, self.progress);
             if self.slots.is_empty() {

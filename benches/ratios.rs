@@ -1,0 +1,268 @@
+//! The budgets that are ratios, measured turn by turn: the crate and its rivals take turns of a window each, so that a
+//! machine whose speed changes from one second to the next changes all of them alike.
+//! No statistics but the lower quartile of many turns, and no figure that stands alone.
+
+#![expect(clippy::cast_precision_loss, reason = "small numbers, for show")]
+
+use std::time::{Duration, Instant};
+
+use event_broker::{Broker, Subscription};
+
+use support::event::{Event, NOBODYS, Payload, Plan, event, key};
+use support::floor::Ring;
+use support::indexed::{Crossbeam, Indexed};
+use support::inline::Inline;
+use support::ours::{self, Ours};
+use support::rivals::Tokio;
+use support::tasks::{Placement, Run, Waiting};
+use support::{Awaited, Structure, Want};
+
+#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
+#[allow(dead_code, reason = "each benchmark uses a part")]
+mod support;
+
+/// One side of a comparison. A turn gives the nanoseconds of one operation.
+struct Side {
+    name: String,
+    turn: Box<dyn FnMut() -> f64>,
+}
+
+impl Side {
+    fn new(name: impl Into<String>, turn: impl FnMut() -> f64 + 'static) -> Self {
+        Self { name: name.into(), turn: Box::new(turn) }
+    }
+}
+
+/// Lets all sides take so many turns, and shows the lower quartile of each and how the first compares with it.
+fn compare(title: &str, turns: usize, mut sides: Vec<Side>) {
+    let mut taken: Vec<Vec<f64>> = vec![Vec::with_capacity(turns); sides.len()];
+    for _ in 0..turns {
+        for (side, taken) in sides.iter_mut().zip(&mut taken) {
+            taken.push((side.turn)());
+        }
+    }
+    println!("\n{title}");
+    let mut first = None;
+    for (side, taken) in sides.iter().zip(&mut taken) {
+        taken.sort_by(f64::total_cmp);
+        let quartile = taken.get(taken.len() / 4).copied().unwrap_or_default();
+        let ours = *first.get_or_insert(quartile);
+        println!("  {:<62} {quartile:>12.2} ns {:>9.4}", side.name, ours / quartile);
+    }
+}
+
+fn each(elapsed: Duration, operations: u64) -> f64 {
+    elapsed.as_nanos() as f64 / operations as f64
+}
+
+/// Publishing windows of 64, of so many events a batch; `publish` takes what `prepare` made.
+fn publishing<T>(
+    name: &str,
+    events: u64,
+    prepare: impl Fn(u64, Vec<Event>) -> T + 'static,
+    mut publish: impl FnMut(T) + 'static,
+) -> Side {
+    let payload = Payload::of(256);
+    let mut number = 0;
+    Side::new(name, move || {
+        let window: Vec<T> = (0..64)
+            .map(|_| {
+                number += 1;
+                prepare(number, (0..events).map(|object| event(number * events + object, &payload)).collect())
+            })
+            .collect();
+        let start = Instant::now();
+        window.into_iter().for_each(&mut publish);
+        each(start.elapsed(), 64)
+    })
+}
+
+/// Into the broker, with one reader that never reads.
+fn publishing_ours(name: &str, events: u64, want: &Want) -> Side {
+    let (mut ours, stalled) = Ours::<false>::open(std::slice::from_ref(want), 128);
+    publishing(
+        name,
+        events,
+        |index, events| (index, events),
+        move |batch| {
+            let _ = &stalled;
+            ours.publish(batch);
+        },
+    )
+}
+
+fn publish(turns: usize) {
+    for events in [1, 16] {
+        let (mut inside, stalled_inside) = Tokio::open(&[Want::Everything], 128);
+        let (mut before, stalled_before) = Tokio::open(&[Want::Everything], 128);
+        compare(
+            &format!("publish, one reader that never reads, {events} events a batch"),
+            turns,
+            vec![
+                publishing_ours("event-broker, reader of everything", events, &Want::Everything),
+                publishing(
+                    "tokio broadcast, Arc made inside",
+                    events,
+                    |index, events| (index, events),
+                    move |(index, events)| {
+                        let _ = &stalled_inside;
+                        inside.publish(Tokio::prepare(index, events));
+                    },
+                ),
+                publishing("tokio broadcast, Arc made before", events, Tokio::prepare, move |batch| {
+                    let _ = &stalled_before;
+                    before.publish(batch);
+                }),
+                publishing_ours("event-broker, reader of the default namespace", events, &Want::DefaultNamespace),
+                publishing_ours("event-broker, reader of another key", events, &Want::Key(key(NOBODYS))),
+            ],
+        );
+    }
+}
+
+/// Draining a window of 64 by so many readers; several rigs side by side, so that the clock is read rarely.
+fn draining<S: Structure>(name: &str, readers: usize, want: &Want) -> Side {
+    let plan = Plan { all: want.clone(), ..Plan::everything() };
+    let mut rigs: Vec<_> = (0..8_usize.div_ceil(readers)).map(|_| Inline::<S>::new(readers, plan.clone())).collect();
+    Side::new(name, move || {
+        for rig in &mut rigs {
+            let window = rig.prepare();
+            rig.publish(window);
+        }
+        let start = Instant::now();
+        let deliveries = rigs.iter_mut().map(Inline::drain).sum();
+        each(start.elapsed(), deliveries)
+    })
+}
+
+fn drain(turns: usize) {
+    for readers in [1, 100, 1_000, 10_000] {
+        compare(
+            &format!("everything to {readers} readers, drained on one thread: a delivery"),
+            (20 * turns / readers).clamp(8, turns),
+            vec![
+                draining::<Ours<false>>("event-broker, drain", readers, &Want::Everything),
+                draining::<Ring<false>>(Ring::<false>::name(), readers, &Want::Everything),
+                draining::<Tokio>(Tokio::name(), readers, &Want::Everything),
+                draining::<Ours<false>>("event-broker, drain, namespace default", readers, &Want::DefaultNamespace),
+            ],
+        );
+        compare(
+            &format!("everything to {readers} readers, taken one by one: a delivery"),
+            (20 * turns / readers).clamp(8, turns),
+            vec![
+                draining::<Ours<true>>("event-broker, try_recv", readers, &Want::Everything),
+                draining::<Tokio>(Tokio::name(), readers, &Want::Everything),
+                draining::<Ring<true>>(Ring::<true>::name(), readers, &Want::Everything),
+            ],
+        );
+    }
+}
+
+/// Publishing and reading a window of 64, each reader its own key.
+fn selecting<S: Structure>(name: &str, readers: usize) -> Side {
+    let mut rig = Inline::<S>::new(readers, Plan::selective(readers as u64));
+    Side::new(name, move || {
+        let window = rig.prepare();
+        let start = Instant::now();
+        rig.publish(window);
+        let delivered = rig.drain();
+        each(start.elapsed(), delivered)
+    })
+}
+
+fn selective(turns: usize) {
+    for readers in [100, 10_000] {
+        let channels = Indexed::<Crossbeam, true>::name();
+        compare(
+            &format!("{readers} readers, each its own key: publish and drain an event"),
+            turns,
+            vec![
+                selecting::<Ours<false>>("event-broker, drain", readers),
+                selecting::<Indexed<Crossbeam, true>>(channels, readers),
+            ],
+        );
+        compare(
+            &format!("{readers} readers, each its own key, against a filtered broadcast"),
+            (10 * turns / readers).clamp(4, turns),
+            vec![
+                selecting::<Ours<false>>("event-broker, drain", readers),
+                selecting::<Tokio>("tokio broadcast, filter at the receiver", readers),
+            ],
+        );
+    }
+}
+
+/// Publishing to one reader among idle ones, which reads off the clock.
+fn beside_idle(idle: u64) -> Side {
+    let broker: Broker<Payload> = ours::broker(128);
+    let subscribe = |number| broker.subscribe(ours::request(&Want::Key(key(number)))).expect("allowed");
+    let mut hot = subscribe(0);
+    let readers: Vec<Subscription<Payload>> = (1..=idle).map(subscribe).collect();
+    let mut index = 0;
+    let mut publish = publishing(
+        "",
+        1,
+        |_, _| vec![event(0, &Payload::of(256))],
+        move |events| {
+            index += 1;
+            broker.publish(index, events).map_err(|refused| refused.kind).expect("indexes rise");
+        },
+    );
+    Side::new(format!("event-broker, {idle} idle readers of other keys"), move || {
+        let _ = &readers;
+        let taken = (publish.turn)();
+        assert_eq!(ours::drain(&mut hot).expect("not overtaken").events, 64);
+        taken
+    })
+}
+
+fn bystanders(turns: usize) {
+    compare("publish to one hot reader among idle ones", turns, vec![beside_idle(100_000), beside_idle(0)]);
+}
+
+/// A window of 64 to 1,000 tasks: a delivery.
+fn waiting<S: Awaited>(name: &str, placement: Placement) -> Side {
+    let mut rig = Waiting::<S>::tasks(1_000, Plan::everything(), placement);
+    Side::new(name, move || {
+        let run = rig.run(1, Run::timed());
+        each(run.elapsed, run.deliveries)
+    })
+}
+
+fn tasks(turns: usize) {
+    for (place, placement) in [
+        ("publisher among them, 2 workers", Placement::AmongTasks),
+        ("publisher on another thread", Placement::OwnThread),
+    ] {
+        let title = |how| format!("everything to 1,000 readers as tasks, {place}, {how}: a delivery");
+        compare(
+            &title("readable and drain"),
+            turns.div_ceil(4),
+            vec![
+                waiting::<Ours<false>>("event-broker, readable and drain", placement),
+                waiting::<Tokio>(Tokio::name(), placement),
+            ],
+        );
+        compare(
+            &title("recv_async"),
+            turns.div_ceil(4),
+            vec![
+                waiting::<Ours<true>>("event-broker, recv_async", placement),
+                waiting::<Tokio>(Tokio::name(), placement),
+            ],
+        );
+    }
+}
+
+fn main() {
+    let quick = std::env::args().any(|argument| argument == "--test");
+    let turns = if quick { 4 } else { 400 };
+    println!("lower quartile of {turns} turns or fewer; the last column is the first line's time over this line's");
+    publish(turns);
+    drain(turns);
+    selective(turns);
+    bystanders(turns);
+    tasks(turns);
+    println!();
+}
