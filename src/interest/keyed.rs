@@ -142,16 +142,19 @@ mod tests {
         let subjects: Vec<_> = [(2, &web, 5), (2, &db, 5), (3, &web, 5), (2, &web, 6), (2, &web, 0), (2, &db, 0)]
             .map(|(topic, key, namespace)| Subject { topic, side: side(namespace), key: Some(key.clone()) })
             .into();
-        for first in 0..subjects.len() {
+        for (first, backwards) in (0..subjects.len()).flat_map(|first| [(first, false), (first, true)]) {
             let order: Vec<_> = (0..subjects.len()).map(|n| (first + n) % subjects.len()).collect();
             let node = |number: usize| {
                 let id = NodeId(NonZeroU64::new(number as u64 + 1).expect("above zero"));
                 Arc::new(Node::<()>::new(id, Position::ZERO, subjects.get(number).expect("one of them").clone()))
             };
-            let nodes: Vec<_> = order.iter().map(|number| node(*number)).collect();
+            let mut nodes: Vec<_> = order.iter().map(|number| node(*number)).collect();
             let mut rest = nodes.iter();
             let mut keyed = Keyed::One(Arc::clone(rest.next().expect("some")));
             rest.for_each(|node| keyed.add(Arc::clone(node)));
+            if backwards {
+                nodes.reverse();
+            }
             for (place, gone) in nodes.iter().enumerate() {
                 let hits = |side, topic, key: &Key| {
                     let event = Event::new("Job", "JobRegistered", key.clone(), ());

@@ -183,5 +183,15 @@ mod tests {
             assert_eq!(directory.get(Position(9)), None);
             assert_eq!(directory.get(end), None);
         }
+        // Lengths that grow, as those of a new log do, shrink, and grow again.
+        for lens in [[16, 32, 64, 64], [64, 16, 1, 64], [1, 1, 90, 2], [5, 5, 5, 6]] {
+            let bases: Vec<u64> = lens.iter().scan(7, |end, len| Some(std::mem::replace(end, *end + len))).collect();
+            let segments: Vec<_> = bases.iter().map(|base| Arc::new(Segment::<()>::new(Position(*base), 64))).collect();
+            let directory = Directory::new(segments.iter());
+            for position in 7..7 + lens.iter().sum::<u64>() {
+                let at = bases.iter().rposition(|base| *base <= position);
+                assert_eq!(directory.find(Position(position)), at, "{position} in {lens:?}");
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use event_broker::nomad::{AclAuthorizer, Resolved};
 use event_broker::nomad::{Query, rights::Rights};
-use event_broker::{Broker, Event, InvalidRequest, Principal, Request, SubscribeError, Term};
+use event_broker::{Broker, DeliveryRef, Event, InvalidRequest, Principal, Request, SubscribeError, Term};
 
 use crate::common::{asks, assert_empty, event, job, keys_now, term};
 
@@ -139,7 +139,7 @@ fn items_of_a_window_stay_what_they_were() {
     let mut window = reader.drain().expect("open");
     for indexes in [1..=3, 4..=8] {
         let items: Vec<_> = window.iter().take(indexes.clone().count()).collect();
-        assert!(items.iter().map(|item| item.index()).eq(indexes));
+        assert!(items.iter().map(DeliveryRef::index).eq(indexes));
         for item in &items {
             let payloads: Vec<_> = item.events().map(|event| *event.payload()).collect();
             let expected: Vec<_> = (0..EVENTS).filter(|ordinal| picked(item.index(), *ordinal)).collect();
