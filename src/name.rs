@@ -206,15 +206,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literals_and_allocations_of_one_text_are_one_name() {
-        let literal = Topic::from_static("Job");
-        let shared = Topic::from("Job");
-        assert_eq!(literal, shared);
-        assert_eq!(literal.cmp(&shared), Ordering::Equal);
-        let mut set = std::collections::HashSet::new();
-        set.insert(literal);
-        assert!(set.contains("Job"));
-        assert!(set.contains(&shared));
+    fn literals_and_copies_of_one_text_are_one_name() {
+        for text in ["Job", "a name that is too long to be held in place"] {
+            let literal = Topic::from_static(text);
+            for copy in [Topic::from(text), Topic::from(text.to_owned()), Topic::from(Arc::<str>::from(text))] {
+                assert_eq!(literal, copy);
+                assert_eq!(literal.cmp(&copy), Ordering::Equal);
+                let mut set = std::collections::HashSet::new();
+                set.insert(literal.clone());
+                assert!(set.contains(text));
+                assert!(set.contains(&copy));
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! a link to the match before ([`Links`]): a chain that a reader walks back to where it stands.
 //!
 //! Files: `terms` says which nodes a filter asks for, `node` is one of them and what links it to the log, `table` finds
-//! the nodes that an event hits, with `names`, `shapes` and `bucket`, and `walk` goes back along the links.
+//! the nodes that an event hits, with `names`, `shapes`, `bucket` and `keyed`, and `walk` goes back along the
+//! links.
 //!
 //! Invariants:
 //! - a node's chain holds every match since the position it came to be at ([`Node::since`]), and nothing else;

@@ -83,7 +83,8 @@ impl Names {
     #[inline(never)]
     fn look_up(&self, name: &SmolStr, recent: Option<&mut Recent>) -> Option<u32> {
         let found = self.numbers.get(name).map(|(number, _)| *number);
-        if let Some(recent) = recent {
+        // A long name would be kept in memory here, by nobody's leave.
+        if let Some(recent) = recent.filter(|_| !name.is_heap_allocated()) {
             *recent = Some((name.clone(), found));
         }
         found

@@ -121,7 +121,7 @@ impl Side {
     pub(super) const ANY: u32 = Names::ANY;
     pub(super) const NONE: u32 = 1;
 
-    /// The number that it is looked for under.
+    /// The number that it is looked for under, if any key will do.
     pub(super) fn number(&self) -> u32 {
         match self {
             Self::Any | Self::Scope(_) => Self::ANY,
@@ -159,7 +159,7 @@ impl Subject {
             Side::Scope(filter) => side == Side::ANY && filter.scope().admits(event.namespace()),
             other => side == other.number(),
         };
-        admits && self.topic == topic && self.key.is_none()
+        admits && self.topic == topic
     }
 
     /// Whether an event that was looked for by this key and topic is a match; `side` is the number of its namespace, if
@@ -194,7 +194,7 @@ pub(crate) struct Node<L> {
 #[derive(Debug)]
 struct Subscriptions(AtomicU32);
 
-/// Where it stands among the nodes of one hash; a hint, because it may be among those of two. Under the broker's lock.
+/// Where it stands in its bucket, if that holds several. Under the broker's lock.
 #[derive(Debug)]
 struct Place(AtomicU32);
 

@@ -27,8 +27,9 @@ pub(crate) trait Weighed {
 /// What was evicted. It holds payloads, so the caller drops it after its lock.
 #[derive(Debug)]
 pub(crate) struct Garbage<T> {
-    /// Mostly all there is.
+    /// Mostly all there is; when a segment is replaced, and where batches are weighed, there are two.
     one: Option<T>,
+    two: Option<T>,
     more: Option<Box<More<T>>>,
 }
 
@@ -48,6 +49,8 @@ impl<T> Garbage<T> {
     pub(crate) fn add(&mut self, value: T) {
         if self.one.is_none() {
             self.one = Some(value);
+        } else if self.two.is_none() {
+            self.two = Some(value);
         } else {
             self.more().values.push(value);
         }
@@ -62,23 +65,23 @@ impl<T> Garbage<T> {
 
     #[cold]
     fn more(&mut self) -> &mut More<T> {
-        self.more.get_or_insert_with(|| Box::new(More { values: Vec::new(), segments: Vec::new() }))
+        self.more.get_or_insert_default()
     }
 
     /// Drops everything. Payloads are foreign code: one whose drop panics must not keep the others from being dropped,
     /// and the first panic goes on when all are. Never call it under a lock.
     #[inline]
     pub(crate) fn discard(self) {
-        match self.more {
-            None => drop(self.one),
-            Some(more) => Self::discard_many(self.one, *more),
+        if self.two.is_some() || self.more.is_some() {
+            self.discard_many();
         }
     }
 
     #[cold]
-    fn discard_many(one: Option<T>, more: More<T>) {
+    fn discard_many(self) {
+        let more = self.more.map_or_else(More::default, |more| *more);
         let mut panics = Panics::default();
-        one.into_iter().chain(more.values).for_each(|value| panics.catch(|| drop(value)));
+        self.one.into_iter().chain(self.two).chain(more.values).for_each(|value| panics.catch(|| drop(value)));
         more.segments.into_iter().for_each(|segment| panics.catch(|| drop(segment)));
         panics.resume();
     }
@@ -86,7 +89,13 @@ impl<T> Garbage<T> {
 
 impl<T> Default for Garbage<T> {
     fn default() -> Self {
-        Self { one: None, more: None }
+        Self { one: None, two: None, more: None }
+    }
+}
+
+impl<T> Default for More<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), segments: Vec::new() }
     }
 }
 

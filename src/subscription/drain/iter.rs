@@ -109,7 +109,7 @@ fn go_on<'w, P>(
     directory: Option<&'w Directory<Record<P>>>,
     progress: &mut Progress,
 ) -> &'w [Slot<Record<P>>] {
-    // Over for good: what a reader learned beyond the end of its window is not to be read from it.
+    // Over for good: what a reader learns when more was evicted than it had looked at is not to be read from it.
     let Some(directory) = directory.filter(|_| !progress.dry) else { return &[] };
     if !progress.rest.is_empty() {
         let slots = directory.slots_after(&mut progress.segment, progress.rest);
@@ -141,10 +141,9 @@ fn begin_run<'w, P>(
         return &[];
     }
     let slots = directory.slots(&mut progress.segment, run);
-    if let Some(first) = slots.first().and_then(Slot::get) {
-        progress.events_before = first.events_before;
-        (progress.whole, progress.rest, progress.last) = (true, run, reader.is_last_run(progress.end));
-    }
+    let Some(first) = slots.first().and_then(Slot::get) else { return &[] };
+    progress.events_before = first.events_before;
+    (progress.whole, progress.rest, progress.last) = (true, run, reader.is_last_run(progress.end));
     progress.hand(slots)
 }
 

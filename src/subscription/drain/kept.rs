@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-/// Where the ordinals of items lie that no batch holds, until the window is dropped: a list, because items that were
+/// Where the ordinals of items lie that no batch holds, until the window is dropped or gone through anew: a list, because items that were
 /// yielded borrow from it while it grows.
 #[derive(Default)]
 pub(super) struct Keep(OnceLock<Box<Kept>>);

@@ -1,6 +1,5 @@
 //! The window for hot loops: what is readable now, borrowed.
 //! Eviction, fence and expiry are checked when it opens, not for each item.
-
 //!
 //! Files: `iter` hands the items out and counts what was read, `kept` holds what they borrow and no batch has.
 
@@ -26,7 +25,8 @@ impl<P> Subscription<P> {
     ///
     /// Items borrow from the window: no reference count is touched. An item that was yielded counts as read; the rest
     /// stays unread when the window is dropped. While it is open the window keeps in memory what was buffered when it
-    /// opened, evicted since or not, so keep it short.
+    /// opened, evicted since or not, and of batches of more than 64 events that a predicate, a grant or several terms
+    /// thinned out, which events were given: so keep it short.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Request};
