@@ -2,6 +2,7 @@
 //! Grants, predicates and the caller's hooks are applied elsewhere, on top.
 
 use crate::event::Event;
+use crate::few::Few;
 use crate::name::EventType;
 use crate::request::{InvalidRequest, Request, Scope, Term};
 
@@ -9,7 +10,7 @@ use crate::request::{InvalidRequest, Request, Scope, Term};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Filter {
     /// Each once. None stands for the term of everything.
-    terms: Box<[Term]>,
+    terms: Few<Term>,
     scope: Scope,
     /// Sorted; empty means every type.
     types: Box<[EventType]>,

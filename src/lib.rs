@@ -209,6 +209,7 @@ mod delivery;
 mod dispatch;
 mod error;
 mod event;
+mod few;
 mod filter;
 #[cfg(feature = "json")]
 mod frame;

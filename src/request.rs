@@ -4,10 +4,9 @@
 use std::error::Error;
 use std::fmt;
 
-use smallvec::SmallVec;
-
 use crate::access::Principal;
 use crate::event::Event;
+use crate::few::Few;
 use crate::name::{EventType, Key, Namespace, Topic};
 use crate::token::Token;
 
@@ -150,7 +149,7 @@ pub enum Scope {
 
 /// The namespaces that a [`Scope`] names: at least one, sorted, each once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named(SmallVec<[Namespace; 1]>);
+pub struct Named(Few<Namespace>);
 
 impl Named {
     /// The names, sorted.
@@ -162,7 +161,7 @@ impl Named {
 impl Default for Scope {
     /// [`Namespace::DEFAULT`] alone.
     fn default() -> Self {
-        Self::Named(Named(SmallVec::from_iter([Namespace::DEFAULT])))
+        Self::Named(Named(Few::One([Namespace::DEFAULT])))
     }
 }
 
@@ -171,7 +170,7 @@ impl Scope {
     pub fn admits(&self, namespace: &Namespace) -> bool {
         match self {
             Self::All => true,
-            Self::Named(Named(names)) => match names.as_slice() {
+            Self::Named(Named(names)) => match &**names {
                 _ if namespace.is_empty() => true,
                 [only] => only == namespace,
                 names => names.binary_search(namespace).is_ok(),
@@ -347,10 +346,10 @@ impl<P> Request<P> {
         if self.namespaces.iter().any(|name| name == "*") {
             return Ok(Scope::All);
         }
-        let mut names: SmallVec<[Namespace; 1]> = self.namespaces.iter().cloned().collect();
+        let mut names = self.namespaces.clone();
         names.sort_unstable();
         names.dedup();
-        Ok(Scope::Named(Named(names)))
+        Ok(Scope::Named(Named(names.into())))
     }
 }
 

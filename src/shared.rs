@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::few::Few;
 use crate::filter::Filter;
 use crate::gate::Gate;
 use crate::interest;
@@ -59,7 +60,7 @@ pub(crate) struct Shared {
     pub(crate) begin: Begin,
     pub(crate) meters: Meters,
     /// Sorted by id. Empty for a reader of everything.
-    pub(crate) nodes: Box<[Arc<Node>]>,
+    pub(crate) nodes: Few<Arc<Node>>,
 }
 
 /// The position at which a subscription to a future index begins, once that has come.

@@ -22,6 +22,7 @@ use std::task::Waker;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use smallvec::SmallVec;
 
+use crate::few::Few;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, Thread, fence};
 
 /// How one waiting reader is woken.
@@ -50,7 +51,7 @@ fn drop_quietly<T>(value: T) {
 pub(crate) struct Seat<X> {
     signal: Mutex<Option<Signal>>,
     bell: OnceLock<Box<(Sender<()>, Receiver<()>)>>,
-    marks: Box<[Mark]>,
+    marks: Few<Mark>,
     /// Lists that were hit and named the hit; only for seats that are enrolled in many.
     news: Option<Box<Mutex<VecDeque<u32>>>>,
     wakeups: Wakeups,
@@ -95,7 +96,7 @@ impl<X> Seat<X> {
         Self {
             signal: Mutex::new(None),
             bell: OnceLock::new(),
-            marks: (0..lists).map(|_| Mark::new()).collect(),
+            marks: (0..lists).map(|_| Mark::new()).collect::<Vec<_>>().into(),
             news: named.then(|| Box::new(Mutex::new(VecDeque::new()))),
             wakeups: Wakeups(AtomicU64::new(0)),
             owner,

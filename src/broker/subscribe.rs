@@ -133,7 +133,7 @@ impl<P> Core<P> {
             gate: Gate::new(),
             begin: Begin::new(),
             meters,
-            nodes: nodes.into_boxed_slice(),
+            nodes: nodes.into(),
         };
         let station = Arc::new(Seat::new(shared.nodes.len().max(1), named, shared));
         if let Begins::Pending = begins {

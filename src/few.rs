@@ -1,0 +1,55 @@
+//! A list that never grows and mostly holds one: in place, or several behind a pointer.
+//! What it holds is not known here.
+
+use std::ops::Deref;
+
+/// One in place, or any other number in a box; two words, if one fits beside a pointer's null.
+#[derive(Clone, Debug)]
+pub(crate) enum Few<T> {
+    One([T; 1]),
+    Other(Box<[T]>),
+}
+
+impl<T> Deref for Few<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::One(one) => one,
+            Self::Other(other) => other,
+        }
+    }
+}
+
+impl<T: PartialEq> PartialEq for Few<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for Few<T> {}
+
+impl<T> From<Vec<T>> for Few<T> {
+    fn from(all: Vec<T>) -> Self {
+        match <[T; 1]>::try_from(all) {
+            Ok(one) => Self::One(one),
+            Err(other) => Self::Other(other.into_boxed_slice()),
+        }
+    }
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_is_held_and_one_in_place() {
+        for count in [0, 1, 2, 100_u32] {
+            let few = Few::from((0..count).collect::<Vec<_>>());
+            assert!(few.iter().copied().eq(0..count));
+            assert_eq!(matches!(few, Few::One(_)), count == 1);
+        }
+        assert_eq!(size_of::<Few<Box<u8>>>(), 2 * size_of::<usize>());
+    }
+}
