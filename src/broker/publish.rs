@@ -15,11 +15,11 @@ use crate::log::{Cost, Garbage};
 use crate::record::{Published, Record};
 use crate::shared::{Node, Shared, Station};
 use crate::token::{Epoch, Place};
-use crate::wait::{Taken, look_again};
+use crate::wait::{Taken, WaitList, look_again};
 
 /// What is left to do when the lock is gone, in this order: wake, tell, drop.
 struct After<P> {
-    taken: Taken<Shared>,
+    taken: Option<Taken<Shared>>,
     evicted: u64,
     evicted_through: u64,
     garbage: Garbage<Record<P>>,
@@ -27,9 +27,17 @@ struct After<P> {
     lends: bool,
 }
 
+impl<P> After<P> {
+    /// Whom to wake: mostly there is nobody, and then nothing is made for them.
+    #[cold]
+    fn taken(&mut self) -> &mut Taken<Shared> {
+        self.taken.get_or_insert_default()
+    }
+}
+
 impl<P> Default for After<P> {
     fn default() -> Self {
-        Self { taken: Taken::default(), evicted: 0, evicted_through: 0, garbage: Garbage::default(), lends: false }
+        Self { taken: None, evicted: 0, evicted_through: 0, garbage: Garbage::default(), lends: false }
     }
 }
 
@@ -54,14 +62,14 @@ impl<P> Core<P> {
             return Err(PublishError { kind, events });
         }
         if !changes.is_empty() {
-            state.fence(&changes, &mut after.taken);
+            state.fence(&changes, after.taken());
         }
         self.append(&mut state, index, events, bytes, &mut after);
         drop(state);
 
-        if !after.taken.is_empty() {
+        if let Some(taken) = after.taken.take() {
             let garbage = if after.lends { after.garbage.take_one() } else { None };
-            let back = self.dispatch.wake(std::mem::take(&mut after.taken), garbage);
+            let back = self.dispatch.wake(taken, garbage);
             if let Some(back) = back {
                 after.garbage.add(back);
             }
@@ -116,29 +124,30 @@ impl<P> Core<P> {
             // Whoever waits for this place or a lower one begins here.
             for station in pending.reach(*next_place) {
                 station.owner.begin.set(position);
-                after.taken.push(station);
+                after.taken().push(station);
             }
         }
         if state.named_readers > 0 {
             // A reader that sees the new end must have been told which nodes to look at.
             look_again();
-            name(hit.nodes(), &mut after.taken);
+            name(hit.nodes(), after.taken());
         }
         self.log.set_latest_index(index);
         appender.reveal(&self.log);
         if state.named_readers > 0 {
             // A reader that enrolled meanwhile has looked at the nodes, but may not have seen the end.
-            name(hit.nodes(), &mut after.taken);
+            name(hit.nodes(), after.taken());
         }
-        let parked = hit.nodes().iter().map(|node| &node.lists.parked);
-        for list in std::iter::once(&self.everyone).chain(parked) {
+        let mut take = |list: &WaitList<Shared>| {
             if list.is_occupied() {
-                list.take(&mut after.taken);
+                list.take(after.taken());
             }
-        }
+        };
+        take(&self.everyone);
+        hit.nodes().iter().for_each(|node| take(&node.lists.parked));
         counters.batches += 1;
-        if !after.taken.is_empty() {
-            counters.wakeups += after.taken.len();
+        if let Some(taken) = &after.taken {
+            counters.wakeups += taken.len();
         }
     }
 

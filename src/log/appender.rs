@@ -384,6 +384,17 @@ impl<T: Weighed + Placed> Appender<T> {
     /// Gives up as much of the retired segment as keeps what is evicted within an eighth of the bounds, or all of it.
     #[inline]
     fn empty_retired(&mut self, lent: u64, all: bool, garbage: &mut Garbage<T>) {
+        if let Some(retired) = &self.retired {
+            // Mostly there is one too many, and nothing else to be looked at.
+            let stays = self.retention.lets_stay_of(self.front.batches + lent);
+            if all || self.retention.weighs() || retired.left.batches > stays {
+                self.empty_retired_to(stays, lent, all, garbage);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn empty_retired_to(&mut self, stays: u64, lent: u64, all: bool, garbage: &mut Garbage<T>) {
         let Some(retired) = &mut self.retired else { return };
         if self.retention.weighs() {
             let front = self.front.add(Cost { batches: lent, ..Cost::default() });
@@ -393,8 +404,7 @@ impl<T: Weighed + Placed> Appender<T> {
                 garbage.add(value);
             }
         } else {
-            // Mostly one.
-            let stays = if all { 0 } else { self.retention.lets_stay_of(self.front.batches + lent) };
+            let stays = if all { 0 } else { stays };
             while retired.left.batches > stays {
                 let Some(value) = retired.take() else { break };
                 retired.left.batches -= 1;
