@@ -139,7 +139,7 @@ fn drain(turns: usize) {
     for readers in [1, 100, 1_000, 10_000] {
         compare(
             &format!("everything to {readers} readers, drained on one thread: a delivery"),
-            (20 * turns / readers).clamp(8, turns),
+            (20 * turns / readers).clamp(turns.min(8), turns),
             vec![
                 draining::<Ours<false>>("event-broker, drain", readers, &Want::Everything),
                 draining::<Ring<false>>(Ring::<false>::name(), readers, &Want::Everything),
@@ -149,7 +149,7 @@ fn drain(turns: usize) {
         );
         compare(
             &format!("everything to {readers} readers, taken one by one: a delivery"),
-            (20 * turns / readers).clamp(8, turns),
+            (20 * turns / readers).clamp(turns.min(8), turns),
             vec![
                 draining::<Ours<true>>("event-broker, try_recv", readers, &Want::Everything),
                 draining::<Tokio>(Tokio::name(), readers, &Want::Everything),
@@ -184,7 +184,7 @@ fn selective(turns: usize) {
         );
         compare(
             &format!("{readers} readers, each its own key, against a filtered broadcast"),
-            (10 * turns / readers).clamp(4, turns),
+            (10 * turns / readers).clamp(turns.min(4), turns),
             vec![
                 selecting::<Ours<false>>("event-broker, drain", readers),
                 selecting::<Tokio>("tokio broadcast, filter at the receiver", readers),
