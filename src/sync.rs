@@ -38,7 +38,7 @@ mod real {
             self.0.set(value)
         }
 
-        /// The same where it is certain that nobody else does: for half of the instructions.
+        /// The same where it is certain that nobody else does, in fewer instructions.
         #[inline]
         pub(crate) fn set_first(&self, value: T) {
             debug_assert!(self.0.get().is_none(), "a place is written once");

@@ -90,7 +90,7 @@ impl<P> Subscription<P> {
         if let Some(batch) = self.next_whole() {
             return Ok(Delivery::whole(batch));
         }
-        // Not returned as it is: then what is returned above would go through memory, too, for a tenth of a read.
+        // Not returned as it is: then what is returned above would go through memory, too.
         let mut read = Err(TryRecvError::Empty);
         self.try_recv_otherwise(&mut read);
         read
