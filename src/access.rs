@@ -217,10 +217,6 @@ impl Grant {
             .chain(self.roles.iter().cloned().map(Basis::Role))
     }
 
-    pub(crate) fn rests_on_token(&self, id: &str) -> bool {
-        self.tokens.iter().any(|token| &**token == id)
-    }
-
     /// The first namespace that the request names and the grant does not cover.
     pub(crate) fn uncovered<'a>(&self, scope: &'a Scope) -> Option<&'a Namespace> {
         scope.named()?.iter().find(|name| !self.admits(name))

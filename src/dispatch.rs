@@ -3,12 +3,11 @@
 
 use std::fmt;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::thread::panicking;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::panics::Panics;
 use crate::sync::{AtomicU64, LINGERS, Mutex, Ordering, Thread, current, park, park_timeout};
 use crate::wait::Taken;
 
@@ -84,19 +83,12 @@ impl<X, G> Dispatch<X, G> {
     /// Wakes, and then drops. What is dropped is foreign code: a panic of it goes on when all is dropped.
     fn work(&self, taken: SmallVec<[Taken<X>; 1]>, garbage: SmallVec<[G; 1]>) {
         taken.into_iter().for_each(Taken::wake);
-        let mut first = None;
+        let mut panics = Panics::default();
         for garbage in garbage {
-            let dropped = catch_unwind(AssertUnwindSafe(|| drop(garbage)));
+            panics.catch(|| drop(garbage));
             self.lent.0.fetch_sub(1, Ordering::Relaxed);
-            if let Err(panic) = dropped {
-                first.get_or_insert(panic);
-            }
         }
-        if let Some(panic) = first
-            && !panicking()
-        {
-            resume_unwind(panic);
-        }
+        panics.resume();
     }
 
     /// Wakes what is handed over, until `ended` says so. It is asked under the queue's lock; who changes its answer

@@ -7,6 +7,7 @@ use std::fmt;
 use crate::access::Denial;
 use crate::event::Event;
 use crate::request::{InvalidRequest, LagPolicy};
+use crate::token::{Epoch, Token};
 
 /// A batch that was not published. Nothing of it became visible, and the events come back.
 ///
@@ -46,6 +47,24 @@ pub enum PublishErrorKind {
         /// Everything up to and including this index is past: the next must be above.
         initial: u64,
     },
+    /// The index is that of the last batch, in a history of [rising indexes](crate::Builder::rising_indexes): the
+    /// commit was published already.
+    Repeated {
+        /// The refused index, which is the latest.
+        index: u64,
+    },
+    /// The batch was meant for another history: the broker was reset, or belongs to another one.
+    OtherEpoch {
+        /// The history that the batch was meant for.
+        epoch: Epoch,
+        /// The history that the broker is in.
+        current: Epoch,
+    },
+    /// The index has as many batches as it can have, 2³² - 1. Batches of a higher index are accepted.
+    Full {
+        /// The refused index.
+        index: u64,
+    },
     /// The broker is closed.
     Closed,
 }
@@ -71,6 +90,11 @@ impl fmt::Display for PublishErrorKind {
             Self::Past { index, initial } => {
                 write!(f, "index {index} is in the past of this broker, expected more than {initial}")
             }
+            Self::Repeated { index } => write!(f, "index {index} was published already, expected a higher one"),
+            Self::OtherEpoch { epoch, current } => {
+                write!(f, "the batch is of epoch {epoch}, but the broker is in epoch {current}")
+            }
+            Self::Full { index } => write!(f, "index {index} can have no further batch, expected a higher one"),
             Self::Closed => f.write_str("the broker is closed"),
         }
     }
@@ -97,6 +121,42 @@ impl fmt::Display for BuildError {
 }
 
 impl Error for BuildError {}
+
+/// A place that a broker cannot skip to; see [`Broker::skip_to`](crate::Broker::skip_to). Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SkipError {
+    /// The token belongs to another history: [`Broker::reset`](crate::Broker::reset) begins one.
+    OtherEpoch {
+        /// The history of the token.
+        epoch: Epoch,
+        /// The history that the broker is in.
+        current: Epoch,
+    },
+    /// The place lies before the one that the broker has reached.
+    Behind {
+        /// The token that was refused.
+        token: Token,
+        /// Where the broker stands.
+        current: Token,
+    },
+    /// The broker is closed.
+    Closed,
+}
+
+impl fmt::Display for SkipError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherEpoch { epoch, current } => {
+                write!(f, "the token is of epoch {epoch}, but the broker is in epoch {current}")
+            }
+            Self::Behind { token, current } => write!(f, "cannot skip back to {token}, the broker stands at {current}"),
+            Self::Closed => f.write_str("the broker is closed"),
+        }
+    }
+}
+
+impl Error for SkipError {}
 
 /// A subscription that was not opened.
 ///
@@ -140,6 +200,12 @@ pub enum SubscribeError {
         /// The latest index.
         latest: u64,
     },
+    /// Each time that the authorizer had allowed the request, something that its answer rests on had changed meanwhile.
+    /// Subscribing again may succeed.
+    AccessUnsettled {
+        /// How often it was asked.
+        asked: u32,
+    },
     /// The broker is closed.
     Closed,
 }
@@ -149,6 +215,9 @@ impl fmt::Display for SubscribeError {
         match self {
             Self::Invalid(error) => write!(f, "invalid request: {error}"),
             Self::Denied(denial) => write!(f, "access denied: {denial}"),
+            Self::Lost { index, oldest: Some(oldest) } if index == oldest => {
+                write!(f, "the first batches of index {index} are no longer buffered")
+            }
             Self::Lost { index, oldest: Some(oldest) } => {
                 write!(f, "index {index} is no longer buffered, the oldest is {oldest}")
             }
@@ -156,6 +225,9 @@ impl fmt::Display for SubscribeError {
             Self::Absent { index, next: Some(next) } => write!(f, "no batch has index {index}, the next has {next}"),
             Self::Absent { index, next: None } => write!(f, "no batch has index {index}"),
             Self::Future { index, latest } => write!(f, "index {index} is in the future, the latest is {latest}"),
+            Self::AccessUnsettled { asked } => {
+                write!(f, "access changed each of the {asked} times that it was asked for, try again")
+            }
             Self::Closed => f.write_str("the broker is closed"),
         }
     }
@@ -181,22 +253,57 @@ impl From<InvalidRequest> for SubscribeError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lagged {
-    /// How many batches were evicted between the reader and the oldest one, matching or not; exact.
+    /// How many batches this broker evicted between the reader and the oldest one, matching or not: exact, and all there
+    /// is to count unless [`skipped`](Self::skipped) is set.
     pub missed: u64,
+    /// Whether a part of the history was skipped that was never published here, so that nobody knows how many batches
+    /// were lost in all; see [`Broker::skip_to`](crate::Broker::skip_to).
+    pub skipped: bool,
     /// Every lost batch has an index of at least this: the reader had passed all that is lower.
     pub from: u64,
-    /// The index of the last lost batch.
+    /// The index of the last lost batch; after a skip, no lost batch has a higher one.
     pub through: u64,
-    /// The index of the oldest batch still buffered, where a reader that continues goes on.
+    /// The index of the oldest batch still buffered, where a reader that continues goes on; after a skip that nothing
+    /// was published since, the index that it led to.
     pub resumes_at: u64,
+    /// Whether all batches of that index are still buffered, or the first of them are among what was lost.
+    pub resumes_whole: bool,
     /// What becomes of the reader.
     pub policy: LagPolicy,
 }
 
+impl Lagged {
+    /// How many batches were lost, matching or not, if that is known.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, Request, TryRecvError};
+    ///
+    /// let leader = Broker::<()>::builder().build()?;
+    /// let follower = Broker::<()>::builder().epoch(leader.epoch()).build()?;
+    /// let mut reader = follower.subscribe(Request::new())?;
+    /// for index in 1..=9 {
+    ///     leader.publish(index, [Event::new("Job", "JobRegistered", "web", ())])?;
+    /// }
+    /// // The follower installs a snapshot of the leader's instead of what it missed.
+    /// follower.skip_to(leader.token())?;
+    /// let Err(TryRecvError::Recv(error)) = reader.try_recv() else { panic!("it lost something") };
+    /// let lagged = error.lagged().unwrap();
+    /// assert_eq!((lagged.count(), lagged.through), (None, 9));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn count(&self) -> Option<u64> {
+        (!self.skipped).then_some(self.missed)
+    }
+}
+
 impl fmt::Display for Lagged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { missed, from, through, resumes_at, .. } = self;
-        write!(f, "overtaken: {missed} batches with indexes {from} to {through} are lost, the oldest is {resumes_at}")
+        let Self { from, through, resumes_at, .. } = self;
+        match self.count() {
+            Some(missed) => write!(f, "overtaken: {missed} batches with indexes {from} to {through} are lost")?,
+            None => write!(f, "skipped: an unknown number of batches with indexes {from} to {through} is lost")?,
+        }
+        write!(f, ", the oldest is {resumes_at}")
     }
 }
 

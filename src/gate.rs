@@ -4,6 +4,7 @@
 use crate::sync::{AtomicU64, Ordering};
 
 /// One word, so that a reader checks everything with one load: four flags, and above them a count of access changes.
+/// Three flags are ends; the fourth says that a part of the history was skipped, and is cleared by the reader.
 ///
 /// This is the fence: a publisher passes a change through the gates it concerns before it makes the position visible
 /// that brought it. A reader loads the end of the log first and the gate after it, so one that sees the position sees
@@ -21,10 +22,10 @@ pub(crate) struct GateState(u64);
 pub(crate) enum Ending {
     Reset = 1,
     TokenDeleted = 2,
-    Expired = 4,
-    Cancelled = 8,
+    Cancelled = 4,
 }
 
+const SKIPPED: u64 = 8;
 const CHANGE: u64 = 16;
 
 impl Gate {
@@ -46,6 +47,17 @@ impl Gate {
     pub(crate) fn end(&self, ending: Ending) {
         self.0.fetch_or(ending as u64, Ordering::Release);
     }
+
+    /// The history goes on behind a part that was never published here, and the reader stands before it.
+    pub(crate) fn skip(&self) {
+        self.0.fetch_or(SKIPPED, Ordering::Release);
+    }
+
+    /// Takes notice of a skip. Acquire: what the reader looks at next is as it is after the skip. A skip that comes
+    /// later sets the flag again.
+    pub(crate) fn clear_skipped(&self) {
+        self.0.fetch_and(!SKIPPED, Ordering::AcqRel);
+    }
 }
 
 impl GateState {
@@ -55,6 +67,21 @@ impl GateState {
     #[inline]
     pub(crate) fn is(self, ending: Ending) -> bool {
         self.0 & ending as u64 != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_skipped(self) -> bool {
+        self.0 & SKIPPED != 0
+    }
+
+    /// The same after [`Gate::clear_skipped`].
+    pub(crate) fn without_skipped(self) -> Self {
+        Self(self.0 & !SKIPPED)
+    }
+
+    /// The same flags, with the changes of `other`.
+    pub(crate) fn with_changes_of(self, other: Self) -> Self {
+        Self(self.0 % CHANGE + other.0 / CHANGE * CHANGE)
     }
 
     /// How many access changes there were: only their being equal means anything.

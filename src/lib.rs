@@ -223,6 +223,7 @@ mod models;
 mod name;
 pub mod nomad;
 mod observer;
+mod panics;
 mod position;
 mod record;
 mod registry;
@@ -241,7 +242,8 @@ pub use broker::{Broker, Builder, Dispatcher, WeakBroker};
 pub use clock::{Clock, SystemClock};
 pub use delivery::{Delivery, DeliveryRef, Events};
 pub use error::{
-    BuildError, Lagged, PublishError, PublishErrorKind, RecvError, RecvTimeoutError, SubscribeError, TryRecvError,
+    BuildError, Lagged, PublishError, PublishErrorKind, RecvError, RecvTimeoutError, SkipError, SubscribeError,
+    TryRecvError,
 };
 pub use event::{Batch, BatchBuilder, Event};
 #[cfg(feature = "json")]
@@ -254,7 +256,9 @@ pub use name::{EventType, Key, Namespace, Topic};
 pub use observer::Observer;
 pub use request::{InvalidRequest, LagPolicy, Named, Request, Scope, Start, Term};
 pub use stats::{BrokerStats, SubscriptionId, SubscriptionStats};
-pub use subscription::{Drain, DrainIter, Explanation, Iter, Recv, Subscription, SubscriptionHandle, Verdict};
+pub use subscription::{
+    Drain, DrainIter, Explanation, Iter, Readable, Recv, Subscription, SubscriptionHandle, Verdict,
+};
 pub use token::{Epoch, ParseTokenError, Token};
 
 /// The README's example is a test.

@@ -1,13 +1,17 @@
 //! What a slot of the log carries: a batch as it was published, its place, and its links.
 //! It is made once, by the publisher, and read by everybody.
 
+use std::mem::needs_drop;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::thread::panicking;
 
 use crate::event::Event;
 #[cfg(feature = "json")]
 use crate::frame::FrameCache;
 use crate::interest::{Linked, Links};
 use crate::log::{Cost, Placed, Weighed};
+use crate::panics::Panics;
 use crate::token::{Epoch, Place};
 
 /// One slot: all of a batch is behind one pointer, so that a window of slots is few cache lines.
@@ -18,7 +22,7 @@ pub(crate) type Record<P> = Arc<Published<P>>;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Published<P> {
-    pub(crate) events: Vec<Event<P>>,
+    pub(crate) events: Events<P>,
     /// Its index, and how many batches of that index came before.
     pub(crate) place: Place,
     /// How many events were published before: a run of whole batches is counted by its two ends.
@@ -30,6 +34,59 @@ pub(crate) struct Published<P> {
     pub(crate) after: Place,
     pub(crate) bytes: u64,
     pub(crate) epoch: Epoch,
+}
+
+/// The events of a batch, from publishing until the last reader has gone.
+///
+/// Payloads are foreign code, and several of them may panic when they are dropped: so they are dropped one by one.
+#[derive(Debug)]
+pub(crate) struct Events<P>(Vec<Event<P>>);
+
+impl<P> Events<P> {
+    pub(crate) fn new(events: Vec<Event<P>>) -> Self {
+        Self(events)
+    }
+
+    /// Stamps each with the index of the commit.
+    #[inline]
+    pub(crate) fn stamp(&mut self, index: u64) {
+        match self.0.as_mut_slice() {
+            [event] => event.stamp(index),
+            events => events.iter_mut().for_each(|event| event.stamp(index)),
+        }
+    }
+
+    /// Gives the events back, for their publisher.
+    pub(crate) fn into_inner(mut self) -> Vec<Event<P>> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl<P> Deref for Events<P> {
+    type Target = Vec<Event<P>>;
+
+    #[inline]
+    fn deref(&self) -> &Vec<Event<P>> {
+        &self.0
+    }
+}
+
+impl<P> AsRef<[Event<P>]> for Events<P> {
+    fn as_ref(&self) -> &[Event<P>] {
+        &self.0
+    }
+}
+
+impl<P> Drop for Events<P> {
+    #[inline]
+    fn drop(&mut self) {
+        // One drop that panics is unwound like any other, unless the thread is unwinding already.
+        if needs_drop::<P>() && (self.0.len() > 1 || panicking()) {
+            let mut panics = Panics::default();
+            self.0.drain(..).for_each(|event| panics.catch(|| drop(event)));
+            panics.resume();
+        }
+    }
 }
 
 impl<P> Weighed for Record<P> {

@@ -89,11 +89,12 @@ impl Registry {
         }
     }
 
-    /// Ends every subscription whose grant has run out by `now`.
+    /// Every subscription whose grant, as noted here, has run out by `now`. Each is given once.
+    ///
+    /// Its reader may be about to ask for a newer grant: so it is woken to look at the clock itself, and not ended here.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Station> {
         let later = self.expiries.split_off(&(now, u64::MAX));
-        let expired = std::mem::replace(&mut self.expiries, later);
-        expired.into_values().inspect(|station| station.owner.gate.end(Ending::Expired)).collect()
+        std::mem::replace(&mut self.expiries, later).into_values().collect()
     }
 }
 
@@ -113,6 +114,11 @@ impl Pending {
     pub(crate) fn enter(&mut self, place: Place, station: Station) {
         self.places.insert(station.owner.id, place);
         self.stations.insert((place, station.owner.id), station);
+    }
+
+    /// The place that one waits for, if it still does.
+    pub(crate) fn place(&self, id: u64) -> Option<Place> {
+        self.places.get(&id).copied()
     }
 
     /// Takes one out, if it still waits.

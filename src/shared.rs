@@ -9,6 +9,7 @@ use crate::gate::Gate;
 use crate::interest;
 use crate::position::Position;
 use crate::sync::{AtomicU64, Ordering, Slot};
+use crate::token::Epoch;
 use crate::wait::{Seat, WaitList};
 
 /// The seat of a subscription.
@@ -55,12 +56,25 @@ impl Lists {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) id: u64,
+    /// The history that it reads.
+    pub(crate) epoch: Epoch,
     pub(crate) filter: Arc<Filter>,
     pub(crate) gate: Gate,
     pub(crate) begin: Begin,
     pub(crate) meters: Meters,
     /// Sorted by id. Empty for a reader of everything.
     pub(crate) nodes: Few<Arc<Node>>,
+}
+
+impl Shared {
+    /// Where the reader stands in a log that reaches from `oldest` to `end`, as of its last read.
+    pub(crate) fn cursor(&self, oldest: Position, end: Position) -> Position {
+        match Position(self.meters.cursor.load(Ordering::Relaxed)) {
+            Meters::PENDING => self.begin.get().unwrap_or(end),
+            Position(word) if word & Meters::ELASTIC != 0 => oldest.min(Position(word & !Meters::ELASTIC)),
+            cursor => cursor,
+        }
+    }
 }
 
 /// The position at which a subscription to a future index begins, once that has come.
@@ -106,8 +120,9 @@ pub(crate) struct Tally {
 impl Meters {
     /// The cursor of a subscription that waits for its place to come.
     pub(crate) const PENDING: Position = Position(u64::MAX);
-    /// The cursor of a subscription that will begin at the oldest batch of its first read.
-    pub(crate) const OLDEST: Position = Position(u64::MAX - 1);
+    /// Marks the cursor of a subscription that has not begun: it will at the oldest batch, but not behind the position
+    /// in the other bits.
+    const ELASTIC: u64 = 1 << 63;
 
     pub(crate) fn new() -> Self {
         let [cursor, batches, events, missed] = [const { 0 }; 4].map(AtomicU64::new);
@@ -133,8 +148,8 @@ impl Meters {
         self.cursor.store(cursor.0, Ordering::Relaxed);
     }
 
-    pub(crate) fn cursor(&self) -> Position {
-        Position(self.cursor.load(Ordering::Relaxed))
+    pub(crate) fn set_elastic(&self, end: Position) {
+        self.cursor.store(Self::ELASTIC | end.0, Ordering::Relaxed);
     }
 
     pub(crate) fn tally(&self) -> Tally {

@@ -5,7 +5,7 @@
 mod real {
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-    pub(crate) use std::thread::{Thread, current, park, park_timeout, yield_now};
+    pub(crate) use std::thread::{Thread, ThreadId, current, park, park_timeout, yield_now};
 
     pub(crate) use parking_lot::Mutex;
 
@@ -64,7 +64,7 @@ mod real {
 
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-    pub(crate) use loom::thread::{Thread, current, park, yield_now};
+    pub(crate) use loom::thread::{Thread, ThreadId, current, park, yield_now};
 
     // A model has no time to linger in.
     pub(crate) const LINGERS: u32 = 0;
@@ -131,3 +131,8 @@ mod real {
 }
 
 pub(crate) use real::*;
+
+/// The name of this thread.
+pub(crate) fn thread_id() -> ThreadId {
+    current().id()
+}

@@ -4,8 +4,26 @@
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Random bytes of the system, where a file gives them.
+#[cfg(unix)]
+fn system_random() -> Option<[u8; 16]> {
+    use std::io::Read as _;
+
+    let mut bytes = [0; 16];
+    let mut source = std::fs::File::open("/dev/urandom").ok()?;
+    source.read_exact(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// No process is forked here.
+#[cfg(not(unix))]
+fn system_random() -> Option<[u8; 16]> {
+    None
+}
 
 /// The name of one history of indexes.
 ///
@@ -23,9 +41,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// An epoch that no other broker has, as far as 64 random bits go.
+    /// An epoch that no other broker has, as far as 64 random bits go: also not one that was made after a fork of the
+    /// same process.
+    ///
+    /// It is drawn from the system's source of randomness where the standard library reaches that by a file
+    /// (`/dev/urandom`), and hashed with the process's id, the time and a random key in any case.
     pub fn random() -> Self {
-        Self(ahash::RandomState::new().hash_one(0_u8))
+        // What a fork copies, such as the key of this process, is the same on both sides; the rest is not.
+        let drawn = (system_random(), std::process::id(), SystemTime::now(), Instant::now());
+        Self(ahash::RandomState::new().hash_one(drawn))
     }
 
     /// The number behind the epoch.
@@ -73,14 +97,33 @@ impl Place {
         Self { index, count: 0 }
     }
 
-    /// After this batch.
+    /// After this batch. A batch of the last place of its index is never published: see [`is_last`](Self::is_last).
     pub(crate) const fn next(self) -> Self {
+        debug_assert!(!self.is_last(), "no batch has the last place of an index");
         Self { index: self.index, count: self.count.saturating_add(1) }
     }
 
-    /// After the last batch that `index` can have.
-    pub(crate) const fn past(index: u64) -> Self {
-        Self { index, count: u32::MAX }
+    /// The highest index that a batch before this place can have.
+    pub(crate) const fn last_index(self) -> u64 {
+        if self.count == 0 { self.index.saturating_sub(1) } else { self.index }
+    }
+
+    /// Whether no further batch of the index has a place of its own: the count is used up.
+    pub(crate) const fn is_last(self) -> bool {
+        self.count == u32::MAX
+    }
+
+    /// After all batches of `index`, however many there are.
+    pub(crate) const fn after_all_of(index: u64) -> Self {
+        match index.checked_add(1) {
+            Some(next) => Self::before(next),
+            None => Self { index, count: u32::MAX },
+        }
+    }
+
+    /// The same place where an index has one batch at most: whoever has read a batch of it has read all of it.
+    pub(crate) const fn in_rising_history(self) -> Self {
+        if self.count == 0 { self } else { Self::after_all_of(self.index) }
     }
 }
 

@@ -15,7 +15,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
@@ -23,6 +22,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use smallvec::SmallVec;
 
 use crate::few::Few;
+use crate::panics::quietly;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, Thread, fence};
 
 /// How one waiting reader is woken.
@@ -37,14 +37,9 @@ impl Signal {
         match self {
             Self::Thread(thread) => thread.unpark(),
             // Foreign code: its panic is its own affair, the others are still to be woken.
-            Self::Task(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
+            Self::Task(waker) => quietly(|| waker.wake()),
         }
     }
-}
-
-/// Drops foreign code's value where a panic in its drop cannot stop the caller.
-fn drop_quietly<T>(value: T) {
-    drop(catch_unwind(AssertUnwindSafe(|| drop(value))));
 }
 
 /// Where one reader waits. `X` is what else its owner shares with whoever holds the seat.
@@ -106,7 +101,7 @@ impl<X> Seat<X> {
     /// Leaves word how to wake the reader. What was there before is dropped outside the lock.
     pub(crate) fn wait(&self, signal: Signal) {
         let before = self.signal.lock().replace(signal);
-        drop_quietly(before);
+        quietly(|| drop(before));
     }
 
     /// Leaves a task's waker, unless it is there already.
@@ -121,7 +116,7 @@ impl<X> Seat<X> {
     /// Takes the word back.
     pub(crate) fn stop_waiting(&self) {
         let before = self.signal.lock().take();
-        drop_quietly(before);
+        quietly(|| drop(before));
     }
 
     /// Wakes the reader if it waits, and rings its doorbell if it has one. Never call it under a lock.
@@ -149,6 +144,11 @@ impl<X> Seat<X> {
     #[inline]
     pub(crate) fn has_doorbell(&self) -> bool {
         self.bell.get().is_some()
+    }
+
+    /// Whether the reader has left word how to wake it.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.signal.lock().is_some()
     }
 
     /// How often the reader was woken or rung for.

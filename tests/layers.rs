@@ -20,7 +20,7 @@ struct Layer {
 const LAYERS: &[Layer] = &[
     Layer {
         name: "words",
-        modules: &["access", "clock", "error", "event", "few", "name", "position", "request", "token"],
+        modules: &["access", "clock", "error", "event", "few", "name", "panics", "position", "request", "token"],
         knows: &[],
         together: true,
     },

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use support::bytes::{CONFIG_BYTES, OP_BYTES, from_bytes};
 use support::driver::run_script;
-use support::op::{Change, Config, EventSpec, Kind, Op, RequestSpec, Rung, StartSpec};
+use support::op::{Change, Config, EventSpec, Kind, Op, Origin, RequestSpec, Rung, StartSpec};
 
 /// Scripts by way of bytes, so many a step: taking a step out is taking its bytes out.
 fn scripts(longest: usize) -> impl Strategy<Value = (Config, Vec<Op>)> {
@@ -98,7 +98,8 @@ proptest! {
     }
 }
 
-const PLAIN: Config = Config { max_batches: 2, max_events: None, max_bytes: None, initial_index: None, guarded: false };
+const PLAIN: Config =
+    Config { max_batches: 2, max_events: None, max_bytes: None, origin: Origin::Whole, rising: false, guarded: false };
 
 fn event(key: &'static str) -> EventSpec {
     EventSpec { topic: "A", kind: "x", key, namespace: "n1", filter_keys: Vec::new(), weight: 1 }

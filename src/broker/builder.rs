@@ -4,7 +4,8 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use super::core::{Core, Counters, Floor, Hooks, State, Weigher};
+use super::core::{Core, Counters, Hooks, Origin, State, Weigher};
+use super::questions::Questions;
 use super::{Broker, Owner};
 use crate::access::Authorizer;
 use crate::clock::{Clock, SystemClock};
@@ -17,7 +18,7 @@ use crate::name::Key;
 use crate::observer::Observer;
 use crate::registry::{Pending, Registry};
 use crate::sync::Mutex;
-use crate::token::{Epoch, Place};
+use crate::token::{Epoch, Token};
 use crate::wait::WaitList;
 
 /// How many batches a broker keeps if nothing is said: as many as the API's server does.
@@ -44,7 +45,8 @@ pub struct Builder<P> {
     max_batches: u64,
     max_events: Option<u64>,
     max_bytes: Option<u64>,
-    initial_index: Option<u64>,
+    origin: Origin,
+    rising: bool,
     epoch: Option<Epoch>,
     authorizer: Option<Box<dyn Authorizer<P>>>,
     observer: Option<Box<dyn Observer>>,
@@ -58,7 +60,8 @@ impl<P> Builder<P> {
             max_batches: DEFAULT_BATCHES,
             max_events: None,
             max_bytes: None,
-            initial_index: None,
+            origin: Origin::Whole,
+            rising: false,
             epoch: None,
             authorizer: None,
             observer: None,
@@ -91,9 +94,69 @@ impl<P> Builder<P> {
 
     /// Says that everything up to and including this index is past: a start at or below it is a loss, the next index
     /// is not, and what is published must be above. Left alone, no history is missing.
+    ///
+    /// An index alone does not say how many batches of it a reader has seen, so readers of the process before are told
+    /// of a loss even if they had read all of it, unless indexes [rise](Self::rising_indexes). A host that can keep a
+    /// token beside its snapshot uses [`starts_after`](Self::starts_after). Of the two, the last that is called counts.
     #[must_use]
     pub fn initial_index(mut self, index: u64) -> Self {
-        self.initial_index = Some(index);
+        self.origin = Origin::Above(index);
+        self
+    }
+
+    /// Says that everything up to this place is past, and that the history is the token's epoch: the broker goes on
+    /// where another one [stood](crate::Broker::token), before a restart or on another replica.
+    ///
+    /// A reader that stands exactly there, or where a batch without events has moved it, has lost nothing; one that
+    /// stands before it has. What is published must not be below.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Epoch, Event, Request, Start, Token, Verdict};
+    ///
+    /// let broker = Broker::<()>::builder().epoch(Epoch::from(7)).build()?;
+    /// let mut reader = broker.subscribe(Request::new())?;
+    /// broker.publish(9, [Event::new("Job", "JobRegistered", "web", ())])?;
+    /// let early = reader.token();
+    /// let token = reader.recv()?.token();
+    /// let kept = broker.token().to_string(); // beside the snapshot of the state
+    /// drop(broker);
+    ///
+    /// let restarted = Broker::<()>::builder().starts_after(kept.parse()?).build()?;
+    /// let resume = |token: Token| restarted.subscribe(Request::new().start(Start::After(token)));
+    /// assert_eq!(resume(token)?.verdict(), Verdict::Whole);
+    /// assert_eq!(resume(early)?.verdict(), Verdict::Lost { oldest: None });
+    /// restarted.publish(10, [Event::new("Job", "JobRegistered", "db", ())])?;
+    /// assert_eq!(resume(token)?.recv()?.index(), 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn starts_after(mut self, token: Token) -> Self {
+        self.origin = Origin::After(token.place());
+        self.epoch = Some(token.epoch());
+        self
+    }
+
+    /// Sets whether every index must be higher than the one before it, for hosts that publish one batch a commit.
+    ///
+    /// Then an equal index is refused as [repeated](crate::PublishErrorKind::Repeated), so that a commit that is applied
+    /// again after a restart is not published twice; a batch without events counts as one. And an index says as much as
+    /// a token: a reader that has read index 9 has lost nothing at a broker whose
+    /// [initial index](Self::initial_index) is 9.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, PublishErrorKind};
+    ///
+    /// let broker = Broker::<()>::builder().rising_indexes(true).initial_index(9).build()?;
+    /// let commit = |index| broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())]);
+    /// assert_eq!(commit(9).unwrap_err().kind, PublishErrorKind::Repeated { index: 9 });
+    /// commit(10)?;
+    /// assert_eq!(commit(10).unwrap_err().kind, PublishErrorKind::Repeated { index: 10 });
+    /// assert_eq!(commit(8).unwrap_err().kind, PublishErrorKind::Falling { index: 8, latest: 10 });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn rising_indexes(mut self, rising: bool) -> Self {
+        self.rising = rising;
         self
     }
 
@@ -129,7 +192,7 @@ impl<P> Builder<P> {
         self
     }
 
-    /// Sets the clock that grants expire by.
+    /// Sets the clock that grants expire and heartbeats come by.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Box::new(clock);
@@ -153,8 +216,10 @@ impl<P> Builder<P> {
             }
         }
         let weigher = self.max_bytes.map(|_| self.weigher.unwrap_or_else(|| Box::new(weigh)));
+        let (floor, place) = self.origin.begin();
+        let (latest, finished) = (floor.latest_index(self.rising), floor.finished_below(self.rising));
         Ok(Broker::from_core(Core {
-            log: Log::new(self.initial_index.unwrap_or(0)),
+            log: Log::new(latest, finished, self.rising),
             everyone: WaitList::default(),
             dispatch: Dispatch::new(),
             state: Mutex::new(State {
@@ -162,15 +227,14 @@ impl<P> Builder<P> {
                 interest: Interest::new(),
                 registry: Registry::default(),
                 pending: Pending::default(),
-                floor: self.initial_index.map_or(Floor::Free, Floor::Above),
+                floor,
                 epoch: self.epoch.unwrap_or_else(Epoch::random),
-                restored: self.initial_index.map_or(Place::before(0), Place::past),
-                next_place: self.initial_index.map_or(Place::before(0), Place::past),
+                rising: self.rising,
+                restored: place,
+                next_place: place,
                 readers_of_all: 0,
                 named_readers: 0,
-                access_changes: 0,
-                questions: 0,
-                deletions: Vec::new(),
+                questions: Questions::default(),
                 next_id: 0,
                 last_filter: Weak::new(),
                 counters: Counters::default(),
@@ -192,7 +256,8 @@ impl<P> fmt::Debug for Builder<P> {
             .field("max_batches", &self.max_batches)
             .field("max_events", &self.max_events)
             .field("max_bytes", &self.max_bytes)
-            .field("initial_index", &self.initial_index)
+            .field("origin", &self.origin)
+            .field("rising", &self.rising)
             .field("epoch", &self.epoch)
             .field("authorizer", &self.authorizer.is_some())
             .field("observer", &self.observer.is_some())

@@ -12,9 +12,9 @@
 //! once a window. Access checks and the drop of a subscription take the first.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
+use super::questions::Questions;
 use crate::access::{AccessChange, Authorizer};
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
@@ -24,12 +24,13 @@ use crate::filter::Filter;
 use crate::interest::Interest;
 use crate::log::{Appender, Log};
 use crate::observer::Observer;
+use crate::panics::quietly;
 use crate::record::Record;
 use crate::registry::{Pending, Registry};
 use crate::shared::{Lists, Shared, Station};
 use crate::stats::BrokerStats;
 use crate::sync::Mutex;
-use crate::token::{Epoch, Place};
+use crate::token::{Epoch, Place, Token};
 use crate::wait::{Taken, WaitList};
 
 pub(crate) type Weigher<P> = Box<dyn Fn(&Event<P>) -> u64 + Send + Sync>;
@@ -56,7 +57,7 @@ impl<P> Hooks<P> {
     /// Tells the observer, whose panic is its own affair.
     pub(crate) fn observe(&self, tell: impl FnOnce(&dyn Observer)) {
         if let Some(observer) = &self.observer {
-            drop(catch_unwind(AssertUnwindSafe(|| tell(&**observer))));
+            quietly(|| tell(&**observer));
         }
     }
 }
@@ -68,8 +69,56 @@ pub(super) enum Floor {
     Free,
     /// The state was restored at this index: the next must be above.
     Above(u64),
-    /// The last published index: the next must not be lower.
-    AtLeast(u64),
+    /// The last published index: the next must not be lower, and not equal where indexes rise.
+    Published(u64),
+    /// Everything below this index is past: the next must not be lower.
+    From(u64),
+}
+
+/// Where the history of a broker begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Origin {
+    /// No history is missing.
+    #[default]
+    Whole,
+    /// Everything up to and including this index is past.
+    Above(u64),
+    /// Everything up to this place is past.
+    After(Place),
+}
+
+impl Origin {
+    /// What may come next, and the place that all before is past.
+    pub(super) fn begin(self) -> (Floor, Place) {
+        match self {
+            Self::Whole => (Floor::Free, Place::before(0)),
+            Self::Above(index) => (Floor::Above(index), Place::after_all_of(index)),
+            Self::After(place) if place.count == 0 => (Floor::From(place.index), place),
+            Self::After(place) => (Floor::Published(place.index), place),
+        }
+    }
+}
+
+impl Floor {
+    /// The latest index, as far as it is known: 0 if nothing was published.
+    pub(super) fn latest_index(self, rising: bool) -> u64 {
+        match self {
+            Self::Free => 0,
+            Self::Above(index) | Self::Published(index) => index,
+            // A batch without events may have moved the place to this index, unless it would have finished it.
+            Self::From(index) => index.saturating_sub(u64::from(rising)),
+        }
+    }
+
+    /// The index that nothing to come is below.
+    pub(super) fn finished_below(self, rising: bool) -> u64 {
+        match self {
+            Self::Free => 0,
+            Self::From(index) => index,
+            Self::Above(index) => index.saturating_add(1),
+            Self::Published(index) => index.saturating_add(u64::from(rising)),
+        }
+    }
 }
 
 /// Everything that is changed under the lock.
@@ -81,6 +130,8 @@ pub(super) struct State<P> {
     pub(super) pending: Pending,
     pub(super) floor: Floor,
     pub(super) epoch: Epoch,
+    /// Whether an index carries one batch at most.
+    pub(super) rising: bool,
     /// What lies below is past by the host's word, if nothing was published since.
     pub(super) restored: Place,
     /// The place after the last batch.
@@ -88,11 +139,8 @@ pub(super) struct State<P> {
     /// Open readers of everything, and of so many nodes that hits are named to them.
     pub(super) readers_of_all: usize,
     pub(super) named_readers: usize,
-    /// Access changes so far. A question that was asked before the last one is asked again.
-    pub(super) access_changes: u64,
-    /// Questions under way, and the tokens deleted since the first of them was asked.
-    pub(super) questions: usize,
-    pub(super) deletions: Vec<Arc<str>>,
+    /// Questions to the authorizer that are under way, and what changed since.
+    pub(super) questions: Questions,
     pub(super) next_id: u64,
     /// What was asked for last.
     pub(super) last_filter: Weak<Filter>,
@@ -111,33 +159,56 @@ impl<P> State<P> {
     /// makes nothing visible that came with a change before this.
     pub(super) fn fence(&mut self, changes: &[AccessChange], taken: &mut Taken<Shared>) {
         for change in changes {
-            self.access_changes += 1;
-            if let AccessChange::TokenDeleted(id) = change
-                && self.questions > 0
-            {
-                self.deletions.push(Arc::clone(id));
-            }
+            self.questions.note(change);
             self.registry.fence(change, |station| taken.push(Arc::clone(station)));
         }
     }
 
-    /// Whether a batch of this index may be published now.
-    pub(super) fn admit(&self, index: u64) -> Result<(), PublishErrorKind> {
+    /// Whether a batch of this index may be published now, by somebody who holds the history to be this epoch, if
+    /// that is known.
+    pub(super) fn admit(&self, index: u64, epoch: Option<Epoch>) -> Result<(), PublishErrorKind> {
         if self.appender.is_closed() {
             return Err(PublishErrorKind::Closed);
         }
+        if let Some(epoch) = epoch.filter(|epoch| *epoch != self.epoch) {
+            return Err(PublishErrorKind::OtherEpoch { epoch, current: self.epoch });
+        }
         match self.floor {
+            Floor::Published(latest) | Floor::Above(latest) if index == latest && self.rising => {
+                Err(PublishErrorKind::Repeated { index })
+            }
             Floor::Above(initial) if index <= initial => Err(PublishErrorKind::Past { index, initial }),
-            Floor::AtLeast(latest) if index < latest => Err(PublishErrorKind::Falling { index, latest }),
+            Floor::From(latest) | Floor::Published(latest) if index < latest => {
+                Err(PublishErrorKind::Falling { index, latest })
+            }
             _ => Ok(()),
         }
     }
 
-    pub(super) fn latest_index(&self) -> u64 {
-        match self.floor {
-            Floor::Free => 0,
-            Floor::Above(index) | Floor::AtLeast(index) => index,
+    /// The place of the next batch of this index, which was [admitted](Self::admit).
+    pub(super) fn place_of_next(&self, index: u64) -> Result<Place, PublishErrorKind> {
+        if self.next_place.index != index {
+            Ok(Place::before(index))
+        } else if self.next_place.is_last() {
+            Err(PublishErrorKind::Full { index })
+        } else {
+            Ok(self.next_place)
         }
+    }
+
+    pub(super) fn latest_index(&self) -> u64 {
+        self.floor.latest_index(self.rising)
+    }
+
+    /// The place that the next batch cannot be before: that after the last batch, or where a batch without events has
+    /// moved it.
+    pub(super) fn earliest_next_place(&self) -> Place {
+        self.next_place.max(Place::before(self.floor.finished_below(self.rising)))
+    }
+
+    /// Whether the batch at `oldest` is the first of its index.
+    pub(super) fn oldest_is_whole(&self) -> bool {
+        self.appender.get(self.appender.oldest()).is_none_or(|record| record.place.count == 0)
     }
 
     /// What lies below has been evicted, or is past by the host's word.
@@ -158,6 +229,11 @@ impl<P> Core<P> {
 
     pub(super) fn epoch(&self) -> Epoch {
         self.state.lock().epoch
+    }
+
+    pub(super) fn token(&self) -> Token {
+        let state = self.state.lock();
+        Token::new(state.epoch, state.next_place)
     }
 
     pub(super) fn has_interest(&self, event: &Event<()>) -> bool {

@@ -6,6 +6,7 @@ mod builder;
 mod core;
 mod dispatcher;
 mod publish;
+mod questions;
 mod subscribe;
 
 use std::fmt;
@@ -14,16 +15,16 @@ use std::sync::{Arc, Weak};
 pub use builder::Builder;
 pub(crate) use core::Core;
 pub use dispatcher::Dispatcher;
-pub(crate) use subscribe::{Begins, Opened, token_deleted};
+pub(crate) use subscribe::{Again, Begins, Found, MOST_QUESTIONS, Opened, Settled, token_deleted};
 
 use crate::access::AccessChange;
-use crate::error::{PublishError, SubscribeError};
+use crate::error::{PublishError, SkipError, SubscribeError};
 use crate::event::Event;
 use crate::name::{Key, Namespace, Topic};
 use crate::request::Request;
 use crate::stats::BrokerStats;
 use crate::subscription::{Subscription, SubscriptionHandle};
-use crate::token::Epoch;
+use crate::token::{Epoch, Token};
 
 /// Closes the broker when the last handle goes.
 struct Owner<P> {
@@ -89,32 +90,72 @@ impl<P> Broker<P> {
     ///
     /// Commit first, then publish: a reader that sees an event must find its change in the state, and an authorizer
     /// that is asked because of it must find the new rules. Indexes may have gaps and may repeat: an equal index is a
-    /// further batch of the same commit. A batch without events is not stored, but moves the latest index forward.
+    /// further batch of the same commit, unless the broker was built with
+    /// [rising indexes](Builder::rising_indexes). A batch without events is not stored, but moves the latest index
+    /// forward.
+    ///
+    /// Such a batch says that the commit changed nothing that anybody could have asked for. It is no way to jump over a
+    /// part of the history that was published elsewhere: readers before the jump would not be told that they lost
+    /// something. A replica that installs a snapshot instead of what it missed calls [`skip_to`](Self::skip_to), and one
+    /// that begins another history [`reset`](Self::reset).
     ///
     /// Readers that wait for something in the batch are woken before this returns, on this thread, outside every lock.
     /// No reader makes it wait, and the authorizer is not asked to decide anything.
     ///
     /// # Errors
     ///
-    /// If the index is lower than the last, belongs to what is past, or the broker is closed. Nothing is published,
-    /// and the events come back.
+    /// If the index is lower than the last, or equal where indexes rise, if it belongs to what is past, if it can have no
+    /// further batch, or if the broker is closed. Nothing is published, and the events come back.
     ///
     /// # Panics
     ///
     /// If the weigher or [`Authorizer::changes`](crate::Authorizer::changes) panics; then nothing is published. If the
     /// drop of an evicted payload does; then all was.
     pub fn publish(&self, index: u64, events: impl Into<Vec<Event<P>>>) -> Result<(), PublishError<P>> {
-        self.core().publish(index, events.into())
+        self.core().publish(index, None, events.into())
+    }
+
+    /// As [`publish`](Self::publish), if the broker is still in this epoch: for work that was begun in a history and may
+    /// be finished in another, because the broker was [reset](Self::reset) meanwhile.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Epoch, Event, PublishErrorKind};
+    ///
+    /// let broker = Broker::<()>::builder().epoch(Epoch::from(1)).build()?;
+    /// let epoch = broker.epoch(); // with the work
+    /// broker.reset(50, Epoch::from(2)); // a snapshot was restored
+    /// let late = broker.publish_in(epoch, 91, [Event::new("Job", "JobRegistered", "web", ())]).unwrap_err();
+    /// assert_eq!(late.kind, PublishErrorKind::OtherEpoch { epoch, current: Epoch::from(2) });
+    /// broker.publish(51, [Event::new("Job", "JobRegistered", "db", ())])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish), and if the broker is in another epoch.
+    ///
+    /// # Panics
+    ///
+    /// As [`publish`](Self::publish).
+    pub fn publish_in(
+        &self,
+        epoch: Epoch,
+        index: u64,
+        events: impl Into<Vec<Event<P>>>,
+    ) -> Result<(), PublishError<P>> {
+        self.core().publish(index, Some(epoch), events.into())
     }
 
     /// Opens a subscription.
     ///
-    /// The authorizer is asked on this thread, outside every lock, and asked again if access changes meanwhile.
+    /// The authorizer is asked on this thread, outside every lock, and asked again if something that its answer rests on
+    /// changes meanwhile, some times at most. What it changes itself each time that it is asked does not count for long.
     ///
     /// # Errors
     ///
-    /// If the request is malformed or denied, if [`Start::Exactly`](crate::Start::Exactly) names an index that is
-    /// lost, absent or in the future, or if the broker is closed.
+    /// If the request is malformed or denied, which it also is by a grant that has expired already, if
+    /// [`Start::Exactly`](crate::Start::Exactly) names an index that is lost, absent or in the future, if access changes
+    /// faster than it can be asked for, or if the broker is closed.
     ///
     /// # Panics
     ///
@@ -131,7 +172,8 @@ impl<P> Broker<P> {
         self.core().access_changed(change);
     }
 
-    /// Ends and wakes every subscription whose grant has run out.
+    /// Wakes every subscription whose grant has run out, so that its reader finds the end. A grant that the reader is
+    /// about to ask for anew, because access changed, may still be renewed.
     ///
     /// Reads notice by themselves; readers that wait as tasks or at a doorbell are not woken by the passing of time.
     /// A host that wants them to end in time calls this from a timer of its own.
@@ -140,6 +182,10 @@ impl<P> Broker<P> {
     }
 
     /// Starts a new history: the state was restored at `index`, and everything up to and including it is past.
+    ///
+    /// A replica that goes on in the same history behind a snapshot calls [`skip_to`](Self::skip_to) instead: a reset ends
+    /// also those readers that have lost nothing. Work of the old history that may still be published names its epoch:
+    /// [`publish_in`](Self::publish_in).
     ///
     /// The buffer is emptied, and every open subscription ends with [`RecvError::Reset`](crate::RecvError::Reset): no
     /// read begun after this returns hands out anything of the old epoch. Replicas that restore the same state share
@@ -162,6 +208,44 @@ impl<P> Broker<P> {
     /// ```
     pub fn reset(&self, index: u64, epoch: Epoch) {
         self.core().reset(index, epoch);
+    }
+
+    /// Goes on in the same history behind a part that was never published here: the replica has installed a snapshot that
+    /// stands at this place. The token is that of the broker that the snapshot was made beside; see
+    /// [`token`](Self::token).
+    ///
+    /// Readers that stand there, which wait for what comes next, go on without a word. Readers before it are told a loss
+    /// that nobody can count ([`Lagged::skipped`](crate::Lagged::skipped)), and go on or end by their policy. The buffer
+    /// is emptied, since what it held lies before the gap. What is published next must not be below the place. Skipping
+    /// to where the broker stands already does nothing.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Epoch, Event, Request, Start};
+    ///
+    /// let replica = || Broker::<()>::builder().epoch(Epoch::from(7)).build();
+    /// let (leader, follower) = (replica()?, replica()?);
+    /// let publish = |broker: &Broker<()>, index| broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())]);
+    /// for index in 1..=9 {
+    ///     publish(&leader, index)?;
+    /// }
+    /// // A client that has read everything moves to the follower, which has not seen any of it.
+    /// let mut reader = follower.subscribe(Request::new().start(Start::After(leader.token())))?;
+    /// follower.skip_to(leader.token())?;
+    /// publish(&follower, 10)?;
+    /// assert_eq!(reader.recv()?.index(), 10, "it has lost nothing");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the token belongs to another epoch or lies before where the broker stands, or if the broker is closed. Then
+    /// nothing has changed.
+    ///
+    /// # Panics
+    ///
+    /// If the drop of a buffered payload does. Then everything was done.
+    pub fn skip_to(&self, token: Token) -> Result<(), SkipError> {
+        self.core().skip_to(token)
     }
 
     /// Closes the broker: publishing and subscribing fail from now on, and readers get what is buffered and then
@@ -200,6 +284,16 @@ impl<P> Broker<P> {
     /// The history that the broker is in.
     pub fn epoch(&self) -> Epoch {
         self.core().epoch()
+    }
+
+    /// Where the broker stands, for the host to keep beside its snapshot: behind the last batch. A broker that
+    /// [starts after](Builder::starts_after) it, or [skips to](Self::skip_to) it, goes on there, and so does a reader that
+    /// subscribes [`Start::After`](crate::Start::After) it.
+    ///
+    /// A batch without events leaves it where it is, so that readers whose last token is older than that batch have lost
+    /// nothing either.
+    pub fn token(&self) -> Token {
+        self.core().token()
     }
 
     /// The broker in numbers.

@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
-use super::core::{Core, Floor, State, Weigher};
+use super::core::{Core, Floor, Origin, State, Weigher};
 use crate::access::AccessChange;
-use crate::error::{PublishError, PublishErrorKind};
+use crate::error::{PublishError, PublishErrorKind, SkipError};
 use crate::event::Event;
 #[cfg(feature = "json")]
 use crate::frame::FrameCache;
 use crate::gate::Ending;
 use crate::interest::Hit;
 use crate::log::{Cost, Garbage};
-use crate::record::{Published, Record};
+use crate::record::{Events, Published, Record};
 use crate::shared::{Node, Shared, Station};
-use crate::token::{Epoch, Place};
+use crate::token::{Epoch, Place, Token};
 use crate::wait::{Taken, WaitList, look_again};
 
 /// What is left to do when the lock is gone, in this order: wake, tell, drop.
@@ -42,14 +42,18 @@ impl<P> Default for After<P> {
 }
 
 impl<P> Core<P> {
-    pub(super) fn publish(&self, index: u64, mut events: Vec<Event<P>>) -> Result<(), PublishError<P>> {
-        match events.as_mut_slice() {
-            [event] => event.stamp(index),
-            events => events.iter_mut().for_each(|event| event.stamp(index)),
-        }
+    /// Publishes a batch, if the broker is in this epoch or none is named.
+    pub(super) fn publish(
+        &self,
+        index: u64,
+        epoch: Option<Epoch>,
+        events: Vec<Event<P>>,
+    ) -> Result<(), PublishError<P>> {
+        let mut events = Events::new(events);
+        events.stamp(index);
         let count = events.len();
         if count == 0 {
-            return self.advance(index).map_err(|kind| PublishError { kind, events });
+            return self.advance(index, epoch).map_err(|kind| PublishError { kind, events: events.into_inner() });
         }
         let changes = self.changes(&events);
         let weigh_all = |weigh: &Weigher<P>| events.iter().fold(0_u64, |sum, event| sum.saturating_add(weigh(event)));
@@ -57,14 +61,17 @@ impl<P> Core<P> {
 
         let mut after = After::default();
         let mut state = self.state.lock();
-        if let Err(kind) = state.admit(index) {
-            drop(state);
-            return Err(PublishError { kind, events });
-        }
+        let place = match state.admit(index, epoch).and_then(|()| state.place_of_next(index)) {
+            Ok(place) => place,
+            Err(kind) => {
+                drop(state);
+                return Err(PublishError { kind, events: events.into_inner() });
+            }
+        };
         if !changes.is_empty() {
             state.fence(&changes, after.taken());
         }
-        self.append(&mut state, index, events, bytes, &mut after);
+        self.append(&mut state, place, events, bytes, &mut after);
         drop(state);
 
         if let Some(taken) = after.taken.take() {
@@ -83,7 +90,7 @@ impl<P> Core<P> {
     }
 
     /// The one order of a publish: room, slot, node positions, names, the end, and then the waiting.
-    fn append(&self, state: &mut State<P>, index: u64, events: Vec<Event<P>>, bytes: u64, after: &mut After<P>) {
+    fn append(&self, state: &mut State<P>, place: Place, events: Events<P>, bytes: u64, after: &mut After<P>) {
         let count = events.len() as u64;
         let cost = Cost { batches: 1, events: count, bytes };
         let State { appender, interest, counters, pending, next_place, floor, .. } = state;
@@ -96,7 +103,6 @@ impl<P> Core<P> {
         counters.evicted += after.evicted;
 
         let position = appender.end();
-        let place = if next_place.index == index { *next_place } else { Place::before(index) };
         let (epoch, events_before, last) = (state.epoch, appender.events(), *next_place);
         let mut hit = Hit::new();
         let record = interest.link(position, events, &mut hit, |events, links| {
@@ -119,7 +125,7 @@ impl<P> Core<P> {
         hit.extend(position);
 
         *next_place = place.next();
-        *floor = Floor::AtLeast(index);
+        *floor = Floor::Published(place.index);
         if !pending.is_empty() {
             // Whoever waits for this place or a lower one begins here.
             for station in pending.reach(*next_place) {
@@ -132,8 +138,9 @@ impl<P> Core<P> {
             look_again();
             name(hit.nodes(), after.taken());
         }
-        self.log.set_latest_index(index);
+        self.log.set_latest_index(place.index);
         appender.reveal(&self.log);
+        self.log.finish(place.index);
         if state.named_readers > 0 {
             // A reader that enrolled meanwhile has looked at the nodes, but may not have seen the end.
             name(hit.nodes(), after.taken());
@@ -152,11 +159,12 @@ impl<P> Core<P> {
     }
 
     /// A batch without events: only the latest index moves.
-    fn advance(&self, index: u64) -> Result<(), PublishErrorKind> {
+    fn advance(&self, index: u64, epoch: Option<Epoch>) -> Result<(), PublishErrorKind> {
         let mut state = self.state.lock();
-        state.admit(index)?;
-        state.floor = Floor::AtLeast(index);
+        state.admit(index, epoch)?;
+        state.floor = Floor::Published(index);
         self.log.set_latest_index(index);
+        self.log.finish(index);
         drop(state);
         self.hooks.observe(|observer| observer.on_publish(index, 0));
         Ok(())
@@ -210,9 +218,9 @@ impl<P> Core<P> {
             state.counters.evicted += state.appender.held().batches;
             state.appender.clear(&self.log, &mut garbage);
             self.log.set_latest_index(index);
-            state.floor = Floor::Above(index);
-            state.restored = Place::past(index);
-            state.next_place = Place::past(index);
+            self.log.finish(index);
+            (state.floor, state.next_place) = Origin::Above(index).begin();
+            state.restored = state.next_place;
             state.epoch = epoch;
             (stations, std::mem::take(&mut state.pending))
         };
@@ -221,6 +229,57 @@ impl<P> Core<P> {
             station.wake();
         }
         garbage.discard();
+    }
+}
+
+/// Skips a part of the history.
+impl<P> Core<P> {
+    pub(super) fn skip_to(&self, token: Token) -> Result<(), SkipError> {
+        let mut garbage = Garbage::default();
+        let before = {
+            let mut state = self.state.lock();
+            if state.appender.is_closed() {
+                return Err(SkipError::Closed);
+            }
+            let (epoch, current) = (token.epoch(), state.epoch);
+            if epoch != current {
+                return Err(SkipError::OtherEpoch { epoch, current });
+            }
+            let place = if state.rising { token.place().in_rising_history() } else { token.place() };
+            let here = state.earliest_next_place();
+            if place < here {
+                return Err(SkipError::Behind { token, current: Token::new(current, here) });
+            }
+            if place == here {
+                return Ok(());
+            }
+            // Who waits for the place that is skipped to, or a later one, has lost nothing. Everybody else has.
+            let end = state.appender.end();
+            for station in state.pending.reach(place) {
+                station.owner.begin.set(end);
+            }
+            let State { registry, pending, .. } = &*state;
+            let stands_before = |station: &&Station| pending.place(station.owner.id).is_none();
+            let before: Vec<Station> = registry.stations().filter(stands_before).cloned().collect();
+            for station in &before {
+                // Before the log is emptied: whoever finds it empty finds the reason.
+                station.owner.gate.skip();
+            }
+            state.counters.evicted += state.appender.held().batches;
+            state.appender.clear(&self.log, &mut garbage);
+            (state.floor, state.next_place) = Origin::After(token.place()).begin();
+            state.restored = place;
+            self.log.set_latest_index(state.latest_index());
+            if let Some(last) = place.index.checked_sub(1) {
+                self.log.finish(last);
+            }
+            before
+        };
+        for station in before {
+            station.wake();
+        }
+        garbage.discard();
+        Ok(())
     }
 }
 

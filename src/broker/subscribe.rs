@@ -1,15 +1,16 @@
 //! Opening and ending a subscription: the question, the nodes, and the start.
 //! Reading from it is not here.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::core::{Core, State};
+use super::core::{Core, Hooks, State};
+use super::questions::{Asked, Standing};
 use crate::access::{AccessRequest, Denial, Grant, Principal};
 use crate::error::SubscribeError;
 use crate::filter::Filter;
-use crate::gate::{Gate, GateState};
+use crate::gate::{Ending, Gate, GateState};
 use crate::interest::{NodeTerm, by_id, node_terms};
+use crate::panics::quietly_or;
 use crate::position::Position;
 use crate::request::{Request, Start};
 use crate::shared::{Begin, Meters, Node, POLLED, Shared, Station};
@@ -20,14 +21,30 @@ use crate::wait::Seat;
 /// So many terms are joined before others get a turn at the lock.
 const CHUNK: usize = 64;
 
+/// So often is the authorizer asked for one subscription, or by one read that cannot wait, if what its answers rest on
+/// changes each time.
+pub(crate) const MOST_QUESTIONS: u32 = 16;
+
 /// Where a subscription begins, as far as is known when it opens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Begins {
-    /// At the oldest batch of its first read.
-    Oldest,
-    /// At the first batch that has this place or a later one; it has not come yet.
-    Pending,
     At(Position),
+    /// At this position, the oldest now, or at the oldest of its first read, but not behind `end`: what is buffered now
+    /// and goes before the first read is no loss, and what is published from now on is.
+    Elastic {
+        from: Position,
+        end: Position,
+    },
+    /// At the first batch that has its place or a later one; it has not come yet.
+    Pending,
+}
+
+/// What a start found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) verdict: Verdict,
+    /// Whether the oldest index, if the verdict names one, has all its batches.
+    pub(crate) oldest_is_whole: bool,
 }
 
 /// What an opened subscription is made of.
@@ -35,18 +52,25 @@ pub(crate) struct Opened {
     pub(crate) station: Station,
     pub(crate) place: u32,
     pub(crate) begins: Begins,
-    pub(crate) verdict: Verdict,
-    /// What has been passed, as a resume token has it.
-    pub(crate) token: Token,
+    pub(crate) found: Found,
+    /// The place that everything before has been passed, or will be by the first read of an elastic start.
+    pub(crate) passed: Place,
     /// The position that the chains of all nodes are complete from.
     pub(crate) live_from: Position,
 }
 
-/// An answer of the authorizer, and the number of access changes before the question.
-pub(crate) struct Answer {
-    pub(crate) grant: Option<Grant>,
-    changes: u64,
-    deletions: usize,
+/// What a read does with a question that has been asked in vain: what the answer rests on changed meanwhile.
+pub(crate) enum Again {
+    Ask,
+    GiveUp,
+}
+
+/// How a question about an open subscription ended.
+pub(crate) enum Settled {
+    Allowed(Option<Grant>),
+    Denied(Denial),
+    /// Access changes faster than it can be asked for.
+    Not,
 }
 
 impl<P> Core<P> {
@@ -77,7 +101,8 @@ impl<P> Core<P> {
     )]
     fn open(&self, filter: &Arc<Filter>, request: &Request<P>) -> Result<(Opened, Option<Grant>), SubscribeError> {
         let question = Question::begin(self);
-        let mut answer = question.ask(filter, &request.principal).map_err(SubscribeError::Denied)?;
+        let mut asked = 1;
+        let mut answer = question.ask(asked, filter, &request.principal).map_err(SubscribeError::Denied)?;
         let terms: Vec<NodeTerm> = node_terms(filter).collect();
         let mut nodes = Joined { core: self, nodes: Vec::with_capacity(terms.len()) };
         let (last, early) = terms.split_at(terms.len().min(CHUNK));
@@ -89,46 +114,48 @@ impl<P> Core<P> {
             if state.appender.is_closed() {
                 return Err(SubscribeError::Closed);
             }
-            match answer.stands(&state, &request.principal) {
+            match answer.standing(&state, &request.principal) {
                 Standing::Stands => {}
                 Standing::Stale => {
                     drop(state);
-                    answer = question.ask(filter, &request.principal).map_err(SubscribeError::Denied)?;
+                    if asked == MOST_QUESTIONS {
+                        return Err(SubscribeError::AccessUnsettled { asked });
+                    }
+                    asked += 1;
+                    answer = question.ask(asked, filter, &request.principal).map_err(SubscribeError::Denied)?;
                     continue;
                 }
                 Standing::Deleted => return Err(SubscribeError::Denied(token_deleted())),
             }
-            let (begins, verdict, from) = state.begin(request.start)?;
+            let beginning = state.begin(request.start)?;
             nodes.join(&mut state, last);
-            let grant = answer.grant.take();
-            let opened = Self::enter(&mut state, filter, request, grant.as_ref(), nodes.keep(), begins, verdict, from);
+            let grant = answer.map(|answer| answer.grant);
+            let opened = Self::enter(&mut state, filter, request, grant.as_ref(), nodes.keep(), beginning);
             return Ok((opened, grant));
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, split off to keep `open` on a screen")]
     fn enter(
         state: &mut State<P>,
         filter: &Arc<Filter>,
         request: &Request<P>,
         grant: Option<&Grant>,
         mut nodes: Vec<Arc<Node>>,
-        begins: Begins,
-        verdict: Verdict,
-        from: Place,
+        Beginning { begins, found, from }: Beginning,
     ) -> Opened {
         nodes.sort_unstable_by(|a, b| by_id(a, b));
         let live_from = nodes.iter().map(|node| node.since()).max().unwrap_or_default();
         let named = nodes.len() > POLLED;
         state.next_id += 1;
         let meters = Meters::new();
-        meters.set_cursor(match begins {
-            Begins::At(position) => position,
-            Begins::Oldest => Meters::OLDEST,
-            Begins::Pending => Meters::PENDING,
-        });
+        match begins {
+            Begins::At(position) => meters.set_cursor(position),
+            Begins::Elastic { end, .. } => meters.set_elastic(end),
+            Begins::Pending => meters.set_cursor(Meters::PENDING),
+        }
         let shared = Shared {
             id: state.next_id,
+            epoch: state.epoch,
             filter: Arc::clone(filter),
             gate: Gate::new(),
             begin: Begin::new(),
@@ -150,7 +177,7 @@ impl<P> Core<P> {
             }
             None => {}
         }
-        Opened { station, place, begins, verdict, token: Token::new(state.epoch, from), live_from }
+        Opened { station, place, begins, found, passed: from, live_from }
     }
 
     /// Takes a subscription out again.
@@ -185,35 +212,78 @@ impl<P> Core<P> {
         }
     }
 
-    /// Asks the authorizer about an open subscription, as often as access changes meanwhile. Its new grant is noted.
+    /// Asks the authorizer about an open subscription, and again if what its answer rests on changes meanwhile, unless
+    /// `again` gives up. Its new grant is noted.
     ///
-    /// A panic of the authorizer counts as a denial. `seen` becomes what the gate said before the last question.
+    /// A panic of the authorizer counts as a denial. When it is settled, `seen` has the changes of the gate that the
+    /// answer is newer than.
     #[expect(clippy::significant_drop_tightening, reason = "the answer must stand until its basis is noted")]
-    pub(crate) fn ask_again(
+    pub(crate) fn recheck(
         &self,
         station: &Station,
         filter: &Filter,
         principal: &Principal,
         held: Option<&Grant>,
         seen: &mut GateState,
-    ) -> Result<Option<Grant>, Denial> {
+        mut again: impl FnMut() -> Again,
+    ) -> Settled {
         let question = Question::begin(self);
-        loop {
-            *seen = station.owner.gate.state();
-            let mut answer = catch_unwind(AssertUnwindSafe(|| question.ask(filter, principal)))
-                .unwrap_or_else(|_| Err(Denial::new("the check of access failed")))?;
+        for asked in 1.. {
+            let asked = quietly_or(|| question.ask(asked, filter, principal));
+            let answer = match asked.unwrap_or_else(|| Err(Denial::new("the check of access failed"))) {
+                Ok(answer) => answer,
+                Err(denial) => return Settled::Denied(denial),
+            };
             let mut state = self.state.lock();
-            match answer.stands(&state, principal) {
-                Standing::Stale => {}
-                Standing::Deleted => return Err(token_deleted()),
+            match answer.standing(&state, principal) {
                 Standing::Stands => {
-                    if let (Some(held), Some(grant)) = (held, &answer.grant) {
+                    // No change passes the gate while the lock is held.
+                    *seen = seen.with_changes_of(station.owner.gate.state());
+                    let grant = answer.map(|answer| answer.grant);
+                    if let (Some(held), Some(grant)) = (held, &grant) {
                         state.registry.unrest(station, principal, held);
                         state.registry.rest(station, principal, grant);
                     }
-                    return Ok(answer.grant.take());
+                    return Settled::Allowed(grant);
                 }
+                Standing::Deleted => return Settled::Denied(token_deleted()),
+                Standing::Stale => drop(state),
             }
+            if let Again::GiveUp = again() {
+                break;
+            }
+        }
+        Settled::Not
+    }
+
+    /// Where the reader of a subscription stands, as far as others can tell.
+    pub(crate) fn token_of(&self, station: &Station) -> Token {
+        let state = self.state.lock();
+        let gate = station.owner.gate.state();
+        if gate.is(Ending::Reset) || gate.is_skipped() {
+            // What it stood in is no longer here to tell where that was.
+            return Token::new(station.owner.epoch, Place::before(0));
+        }
+        let place = state.pending.place(station.owner.id).unwrap_or_else(|| {
+            let (oldest, end) = (state.appender.oldest(), state.appender.end());
+            let cursor = station.owner.cursor(oldest, end);
+            match state.appender.get(cursor) {
+                Some(record) => record.place,
+                None if cursor >= end => state.earliest_next_place(),
+                // It was overtaken: whatever it had read, it has to be told that it lost something.
+                None => Place::before(0),
+            }
+        });
+        Token::new(station.owner.epoch, place)
+    }
+
+    /// The oldest position, the place of what lies there or comes next, and the place behind the last batch before it.
+    pub(crate) fn after_skip(&self) -> (Position, Place, Place) {
+        let state = self.state.lock();
+        let oldest = state.appender.oldest();
+        match state.appender.get(oldest) {
+            Some(record) => (oldest, record.place, record.after),
+            None => (oldest, state.next_place, state.next_place),
         }
     }
 }
@@ -255,107 +325,107 @@ struct Question<'a, P> {
     core: &'a Core<P>,
 }
 
-enum Standing {
-    Stands,
-    /// Access changed since the question was asked.
-    Stale,
-    /// A token that the answer rests on was deleted: nothing is left to ask.
-    Deleted,
+/// An answer that allowed what was asked for, and when it was asked for.
+struct Answer {
+    grant: Grant,
+    asked: Asked,
+}
+
+trait Answered {
+    fn standing<P>(&self, state: &State<P>, principal: &Principal) -> Standing;
+}
+
+impl Answered for Option<Answer> {
+    /// Without an authorizer there is no answer to become stale.
+    fn standing<P>(&self, state: &State<P>, principal: &Principal) -> Standing {
+        self.as_ref()
+            .map_or(Standing::Stands, |Answer { grant, asked }| state.questions.standing(*asked, grant, principal))
+    }
 }
 
 impl<'a, P> Question<'a, P> {
     fn begin(core: &'a Core<P>) -> Self {
         if core.hooks.authorizer.is_some() {
-            core.state.lock().questions += 1;
+            core.state.lock().questions.open();
         }
         Self { core }
     }
 
-    fn ask(&self, filter: &Filter, principal: &Principal) -> Result<Answer, Denial> {
-        let Some(authorizer) = &self.core.hooks.authorizer else {
-            return Ok(Answer { grant: None, changes: 0, deletions: 0 });
-        };
-        let (changes, deletions) = {
-            let state = self.core.state.lock();
-            (state.access_changes, state.deletions.len())
-        };
+    /// Asks once more. A grant that has expired already, or does not cover what was named, is a denial.
+    fn ask(&self, asked: u32, filter: &Filter, principal: &Principal) -> Result<Option<Answer>, Denial> {
+        let Hooks { authorizer: Some(authorizer), clock, .. } = &self.core.hooks else { return Ok(None) };
+        let asked = self.core.state.lock().questions.ask(asked);
         let scope = filter.scope();
         let grant = authorizer.authorize(&AccessRequest { principal, terms: filter.terms(), scope })?;
-        match grant.uncovered(scope) {
-            Some(name) => Err(Denial::new(format!("no access to the namespace {name}"))),
-            None => Ok(Answer { grant: Some(grant), changes, deletions }),
+        if let Some(name) = grant.uncovered(scope) {
+            return Err(Denial::new(format!("no access to the namespace {name}")));
         }
+        if grant.expiry().is_some_and(|expiry| expiry <= clock.now()) {
+            return Err(Denial::new("access has expired already"));
+        }
+        Ok(Some(Answer { grant, asked }))
     }
 }
 
 impl<P> Drop for Question<'_, P> {
     fn drop(&mut self) {
         if self.core.hooks.authorizer.is_some() {
-            let mut state = self.core.state.lock();
-            state.questions -= 1;
-            if state.questions == 0 {
-                state.deletions.clear();
-            }
+            self.core.state.lock().questions.close();
         }
     }
 }
 
-impl Answer {
-    fn stands<P>(&self, state: &State<P>, principal: &Principal) -> Standing {
-        let Some(grant) = &self.grant else { return Standing::Stands };
-        if state.access_changes == self.changes {
-            return Standing::Stands;
-        }
-        let deleted = state.deletions.get(self.deletions..).unwrap_or_default();
-        if deleted.iter().any(|id| &**id == principal.id() || grant.rests_on_token(id)) {
-            Standing::Deleted
-        } else {
-            Standing::Stale
-        }
-    }
+/// How a subscription begins: where, what is to be said of it, and the place that everything before has been passed.
+struct Beginning {
+    begins: Begins,
+    found: Found,
+    from: Place,
 }
 
 impl<P> State<P> {
-    /// Where a start begins, what is to be said of it, and the place that everything before has been passed.
-    fn begin(&self, start: Start) -> Result<(Begins, Verdict, Place), SubscribeError> {
+    fn begin(&self, start: Start) -> Result<Beginning, SubscribeError> {
         match start {
-            Start::Oldest => Ok((Begins::Oldest, Verdict::Whole, Place::before(0))),
-            Start::Latest => Ok((Begins::At(self.appender.end()), Verdict::Whole, self.next_place())),
+            Start::Oldest => Ok(self.begin_at_oldest(Verdict::Whole)),
+            Start::Latest => {
+                let begins = Begins::At(self.appender.end());
+                Ok(self.beginning(begins, Verdict::Whole, self.earliest_next_place()))
+            }
             Start::Index(index) => Ok(self.begin_at(Place::before(index))),
             Start::After(token) if token.epoch() == self.epoch => Ok(self.begin_at(token.place())),
-            Start::After(_) => {
-                Ok((Begins::Oldest, Verdict::OtherEpoch { oldest: self.oldest_index() }, Place::before(0)))
-            }
+            Start::After(_) => Ok(self.begin_at_oldest(Verdict::OtherEpoch { oldest: self.oldest_index() })),
             Start::Exactly(index) => self.begin_exactly(index),
         }
     }
 
-    /// The place that the next batch cannot be before.
-    fn next_place(&self) -> Place {
-        self.next_place.max(Place::before(self.latest_index()))
+    fn beginning(&self, begins: Begins, verdict: Verdict, from: Place) -> Beginning {
+        Beginning { begins, found: Found { verdict, oldest_is_whole: self.oldest_is_whole() }, from }
     }
 
-    fn begin_at(&self, from: Place) -> (Begins, Verdict, Place) {
-        let end = self.appender.end();
+    fn begin_at_oldest(&self, verdict: Verdict) -> Beginning {
+        let begins = Begins::Elastic { from: self.appender.oldest(), end: self.appender.end() };
+        self.beginning(begins, verdict, self.earliest_next_place())
+    }
+
+    fn begin_at(&self, from: Place) -> Beginning {
+        let from = if self.rising { from.in_rising_history() } else { from };
+        if from < self.gone() {
+            return self.begin_at_oldest(Verdict::Lost { oldest: self.oldest_index() });
+        }
         let latest = self.latest_index();
+        let verdict = if from.index > latest.saturating_add(1) { Verdict::Future { latest } } else { Verdict::Whole };
         let position = self.appender.seek(from);
-        let begins = if position < end || from <= self.next_place() {
-            Begins::At(position)
-        } else {
+        match self.appender.get(position) {
+            // Nothing lies between: whoever stands there stands here.
+            Some(record) => self.beginning(Begins::At(position), verdict, record.place),
+            None if from <= self.earliest_next_place() => {
+                self.beginning(Begins::At(position), verdict, self.earliest_next_place())
+            }
             // A further batch of the latest index may still come, and must not be delivered.
-            Begins::Pending
-        };
-        let verdict = if from < self.gone() {
-            Verdict::Lost { oldest: self.oldest_index() }
-        } else if from.index > latest.saturating_add(1) {
-            Verdict::Future { latest }
-        } else {
-            Verdict::Whole
-        };
-        (begins, verdict, from)
+            None => self.beginning(Begins::Pending, verdict, from),
+        }
     }
 
-    fn begin_exactly(&self, index: u64) -> Result<(Begins, Verdict, Place), SubscribeError> {
+    fn begin_exactly(&self, index: u64) -> Result<Beginning, SubscribeError> {
         let from = Place::before(index);
         let latest = self.latest_index();
         if from < self.gone() {
@@ -363,7 +433,7 @@ impl<P> State<P> {
         }
         let position = self.appender.seek(from);
         match self.appender.get(position).map(|record| record.place.index) {
-            Some(found) if found == index => Ok((Begins::At(position), Verdict::Whole, from)),
+            Some(found) if found == index => Ok(self.beginning(Begins::At(position), Verdict::Whole, from)),
             None if index > latest => Err(SubscribeError::Future { index, latest }),
             next => Err(SubscribeError::Absent { index, next }),
         }

@@ -32,11 +32,16 @@ pub(crate) struct Frontier {
     end: AtomicU64,
     oldest: AtomicU64,
     latest_index: AtomicU64,
+    /// Only of a history of rising indexes, where it is one more than the latest index that is visible.
+    finished: AtomicU64,
+    rising: bool,
 }
 
 impl Frontier {
-    pub(crate) fn new(latest_index: u64) -> Self {
-        Self { end: AtomicU64::new(0), oldest: AtomicU64::new(0), latest_index: AtomicU64::new(latest_index) }
+    /// All below `finished` is past.
+    pub(crate) fn new(latest_index: u64, finished: u64, rising: bool) -> Self {
+        let [end, oldest] = [const { 0 }; 2].map(AtomicU64::new);
+        Self { end, oldest, latest_index: AtomicU64::new(latest_index), finished: AtomicU64::new(finished), rising }
     }
 
     /// Acquire, with the Release of [`set_end`](Self::set_end): whoever sees an end sees the slots, links, node
@@ -74,6 +79,23 @@ impl Frontier {
 
     pub(crate) fn set_latest_index(&self, index: u64) {
         self.latest_index.store(index, Ordering::Release);
+    }
+
+    /// The index that no batch to come is below: all that is lower lies before an end that is loaded after this.
+    ///
+    /// A further batch of the latest index may come, unless indexes rise. Acquire, as the latest index is.
+    #[inline]
+    pub(crate) fn finished_below(&self) -> u64 {
+        if self.rising { self.finished.load(Ordering::Acquire) } else { self.latest_index() }
+    }
+
+    /// Notes that all up to `index` is visible. Release, after the end, with the Acquire of
+    /// [`finished_below`](Self::finished_below).
+    #[inline]
+    pub(crate) fn finish(&self, index: u64) {
+        if self.rising {
+            self.finished.store(index.saturating_add(1), Ordering::Release);
+        }
     }
 }
 

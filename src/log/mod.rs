@@ -38,8 +38,10 @@ pub(crate) struct Log<T> {
 }
 
 impl<T> Log<T> {
-    pub(crate) fn new(latest_index: u64) -> Self {
-        Self { frontier: Frontier::new(latest_index), directory: Mutex::new(Arc::new(Directory::default())) }
+    /// A log of a history whose latest index this is; all below `finished` is past.
+    pub(crate) fn new(latest_index: u64, finished: u64, rising: bool) -> Self {
+        let frontier = Frontier::new(latest_index, finished, rising);
+        Self { frontier, directory: Mutex::new(Arc::new(Directory::default())) }
     }
 
     /// One past the newest position, and whether the log is closed.
@@ -54,10 +56,20 @@ impl<T> Log<T> {
         self.frontier.oldest()
     }
 
-    /// The latest index. Loaded before [`end`](Self::end), it is a floor for all that lies at or after that end.
     #[inline]
     pub(crate) fn latest_index(&self) -> u64 {
         self.frontier.latest_index()
+    }
+
+    /// Loaded before [`end`](Self::end), it is a floor for the index of all that lies at or after that end.
+    #[inline]
+    pub(crate) fn finished_below(&self) -> u64 {
+        self.frontier.finished_below()
+    }
+
+    /// Notes that nothing more of this index comes, in a history of rising indexes. After what it has is visible.
+    pub(crate) fn finish(&self, index: u64) {
+        self.frontier.finish(index);
     }
 
     /// Moves the latest index, which may run ahead of the batches: an empty one moves nothing else. Only under the
@@ -69,6 +81,14 @@ impl<T> Log<T> {
     /// The segments live now. Holding the directory holds them.
     pub(crate) fn directory(&self) -> Arc<Directory<T>> {
         Arc::clone(&self.directory.lock())
+    }
+
+    /// Reads the oldest batch in reach, if there is one, with its position. `read` runs under the directory's lock,
+    /// which holds what was the oldest when it was taken.
+    pub(crate) fn read_oldest<R>(&self, read: impl FnOnce(Position, &T) -> R) -> Option<R> {
+        let directory = self.directory.lock();
+        let oldest = self.frontier.oldest();
+        directory.get(oldest).map(|value| read(oldest, value))
     }
 
     /// Reads one slot without holding anything afterwards. `read` runs under the directory's lock.

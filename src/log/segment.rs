@@ -1,10 +1,9 @@
 //! A fixed array of write-once slots.
 //! Which of them is in reach is decided elsewhere.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Weak};
 
+use crate::panics::Panics;
 use crate::position::{Position, Run};
 use crate::sync::Slot;
 
@@ -100,27 +99,6 @@ impl<T> Drop for Segment<T> {
     fn drop(&mut self) {
         let mut panics = Panics::default();
         self.slots.iter_mut().for_each(|slot| panics.catch(|| drop(slot.take())));
-        if !std::thread::panicking() {
-            panics.resume();
-        }
-    }
-}
-
-/// Drops values one by one: payloads are foreign code, and one whose drop panics must not be unwound into by another.
-/// The first panic goes on when all are dropped.
-#[derive(Default)]
-pub(super) struct Panics(Option<Box<dyn Any + Send>>);
-
-impl Panics {
-    pub(super) fn catch(&mut self, drop: impl FnOnce()) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(drop)) {
-            self.0.get_or_insert(panic);
-        }
-    }
-
-    pub(super) fn resume(self) {
-        if let Some(panic) = self.0 {
-            resume_unwind(panic);
-        }
+        panics.resume();
     }
 }

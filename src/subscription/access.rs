@@ -1,15 +1,17 @@
-//! Minding the gate: what a reader does when access has changed or it was ended from outside.
+//! Checking the gate: what a reader does when access has changed or it was ended from outside.
 //! Who is concerned by a change was decided by the publisher.
 
 use super::Subscription;
-use crate::broker::token_deleted;
+use super::turn::Turn;
+use crate::broker::{Settled, token_deleted};
 use crate::error::RecvError;
 use crate::gate::Ending;
 
 impl<P> Subscription<P> {
-    /// Does what the gate asks for, until it asks for nothing more.
+    /// Does what the gate asks for, until it asks for nothing more. Whether that is done, or access could not be
+    /// settled in this turn: then nothing may be handed out.
     #[cold]
-    pub(super) fn attend(&mut self) -> Result<(), RecvError> {
+    pub(super) fn check_gate(&mut self, turn: &mut Turn) -> Result<bool, RecvError> {
         loop {
             let state = self.station.owner.gate.state();
             if state.is(Ending::Reset) {
@@ -21,25 +23,29 @@ impl<P> Subscription<P> {
             if state.changes() != self.seen.changes() {
                 let held = self.sieve.grant();
                 let (filter, principal) = (&self.sieve.filter, self.sieve.principal());
-                match self.core.ask_again(&self.station, filter, principal, held, &mut self.seen) {
-                    Ok(grant) => self.sieve.set_grant(grant),
+                let again = || turn.ask_again();
+                match self.core.recheck(&self.station, filter, principal, held, &mut self.seen, again) {
+                    Settled::Allowed(grant) => self.sieve.set_grant(grant),
                     // A reset meanwhile outranks the answer.
-                    Err(_) if self.station.owner.gate.state().is(Ending::Reset) => continue,
-                    Err(denial) => return Err(self.end(RecvError::Revoked(denial))),
+                    Settled::Denied(_) if self.station.owner.gate.state().is(Ending::Reset) => {}
+                    Settled::Denied(denial) => return Err(self.end(RecvError::Revoked(denial))),
+                    Settled::Not => return Ok(false),
                 }
-                // Another change may have come while this was asked, or an end that outranks it. What was seen with
-                // the question may hold an end as well, which is still to be told.
+                // Another change may have come while this was asked, or an end that outranks it.
                 continue;
             }
-            // By a tick, or by the clock alone: a cancel must not come before it either way.
-            if state.is(Ending::Expired) || self.has_expired() {
+            // A cancel must not come before it.
+            if self.has_expired() {
                 return Err(self.end(RecvError::Expired));
             }
             if state.is(Ending::Cancelled) {
                 return Err(self.end(RecvError::Cancelled));
             }
+            if state.is_skipped() {
+                self.reader.skip();
+            }
             self.seen = state;
-            return Ok(());
+            return Ok(true);
         }
     }
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::broker::Core;
 use crate::gate::Ending;
 use crate::position::Position;
-use crate::shared::{Meters, Station};
+use crate::shared::Station;
 use crate::stats::{SubscriptionId, SubscriptionStats};
+use crate::token::Token;
 
 /// A handle of a subscription, for whoever does not read from it.
 ///
@@ -60,22 +61,62 @@ impl<P> SubscriptionHandle<P> {
         }
     }
 
+    /// Whether the reader waits: its thread for a delivery, or its task, which was pending when it was last polled and has
+    /// not been woken since.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, Request};
+    ///
+    /// let broker = Broker::<()>::new();
+    /// let mut reader = broker.subscribe(Request::new())?;
+    /// let handle = reader.handle();
+    /// let reading = std::thread::spawn(move || reader.recv().map(|delivery| delivery.index()));
+    /// while !handle.is_waiting() {
+    ///     std::thread::yield_now();
+    /// }
+    /// broker.publish(7, [Event::new("Job", "JobRegistered", "web", ())])?;
+    /// assert_eq!(reading.join().unwrap()?, 7);
+    /// assert!(!handle.is_waiting());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_waiting(&self) -> bool {
+        self.station.is_waiting()
+    }
+
+    /// Where the reader stands, as of its last completed read or window, to be resumed from; see
+    /// [`Subscription::token`](crate::Subscription::token). Of a reader that has been overtaken it is one that says so: a
+    /// subscription after it is told a loss.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, Request, Start};
+    ///
+    /// let broker = Broker::<()>::new();
+    /// let reader = broker.subscribe(Request::new())?;
+    /// broker.publish(7, [Event::new("Job", "JobRegistered", "web", ())])?;
+    /// let token = reader.handle().token(); // it was cut off before its first event
+    /// drop(reader);
+    /// let mut resumed = broker.subscribe(Request::new().start(Start::After(token)))?;
+    /// assert_eq!(resumed.try_recv()?.index(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn token(&self) -> Token {
+        self.core.token_of(&self.station)
+    }
+
     fn lag(&self) -> u64 {
         let log = &self.core.log;
         let end = log.end().position;
-        let cursor = match self.station.owner.meters.cursor() {
-            Meters::PENDING => self.station.owner.begin.get().unwrap_or(end),
-            Meters::OLDEST => log.oldest(),
-            cursor => cursor,
-        };
+        let cursor = self.station.owner.cursor(log.oldest(), end);
         let nodes = &self.station.owner.nodes;
         let asked = nodes.is_empty()
+            || self.station.owner.gate.state().is_skipped()
             || nodes.iter().any(|node| node.chain.last() > cursor || node.evicted() > cursor)
             || self.scans_to(cursor, end);
         if asked { end.since(cursor) } else { 0 }
     }
 
-    /// Whether something in the part of the log that is older than the nodes was asked for.
+    /// Whether something in the part of the log that is older than the nodes was asked for, or may have been: that part
+    /// is looked at only if it is short.
     fn scans_to(&self, cursor: Position, end: Position) -> bool {
         let nodes = &self.station.owner.nodes;
         let live_from = nodes.iter().map(|node| node.since()).max().unwrap_or_default().min(end);
@@ -83,9 +124,12 @@ impl<P> SubscriptionHandle<P> {
             return false;
         }
         let directory = self.core.log.directory();
+        let mut events_left = SCANNED;
         let mut position = cursor.max(self.core.log.oldest());
         while position < live_from {
             let events = directory.get(position).map_or(&[][..], |record| &record.events);
+            let Some(left) = events_left.checked_sub(events.len().max(1)) else { return true };
+            events_left = left;
             if events.iter().any(|event| self.station.owner.filter.matches(event)) {
                 return true;
             }
@@ -94,6 +138,9 @@ impl<P> SubscriptionHandle<P> {
         false
     }
 }
+
+/// So many events of a backlog older than the subscription are looked at for its lag, which takes some microseconds.
+const SCANNED: usize = 256;
 
 impl<P> Clone for SubscriptionHandle<P> {
     fn clone(&self) -> Self {

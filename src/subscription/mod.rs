@@ -1,27 +1,31 @@
 //! One subscription type for every way of reading: what it holds, how it opens, and how it ends.
 //! The ways of reading are in the files below.
 //!
-//! Files: `reader` finds the next batch, `sieve` picks its events, `access` minds the gate, `owned` gives one delivery,
-//! `recv` blocks, polls and rings, `drain` is the window for hot loops, `handle` acts from elsewhere.
+//! Files: `reader` finds the next batch, `sieve` picks its events, `access` checks the gate, `turn` bounds one read,
+//! `owned` gives one delivery, `recv` blocks and rings, `poll` is for tasks, `drain` is the window for hot loops,
+//! `handle` acts from elsewhere.
 
 mod access;
 mod drain;
 mod handle;
 mod owned;
+mod poll;
 mod reader;
 mod recv;
 mod sieve;
+mod turn;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 pub use drain::{Drain, DrainIter};
 pub use handle::SubscriptionHandle;
-pub use recv::{Iter, Recv};
+pub use poll::{Readable, Recv};
+pub use recv::Iter;
 pub use sieve::Explanation;
 
 use crate::access::Grant;
-use crate::broker::{Begins, Core, Opened};
+use crate::broker::{Begins, Core, Found, Opened};
 use crate::error::{Lagged, RecvError};
 use crate::event::Event;
 use crate::filter::Filter;
@@ -32,9 +36,11 @@ use crate::record::Record;
 use crate::request::{LagPolicy, Request, Scope, Term};
 use crate::shared::Station;
 use crate::stats::{SubscriptionId, SubscriptionStats};
-use crate::token::{Epoch, Place, Token};
+use crate::token::{Place, Token};
+use drain::Handed;
 use reader::Reader;
 use sieve::Sieve;
+use turn::Turn;
 
 /// What a start found, known before the first event.
 ///
@@ -115,14 +121,17 @@ pub struct Subscription<P> {
     sieve: Sieve<P>,
     /// Where the next owned delivery is probably found. It keeps no batch in memory, and saves looking in the directory.
     segment: Weak<Segment<Record<P>>>,
-    /// What the gate said when it was last minded.
+    /// What the gate said when it was last checked.
     seen: GateState,
-    /// Up to here everything has been passed.
+    /// Up to here everything has been passed, once the reader has begun.
     passed: Place,
-    epoch: Epoch,
+    /// What an open window has handed to its iterator, or a forgotten one had.
+    handed: Handed,
     /// None if everything was whole. Boxed, as is what follows, because hardly any reader has it.
-    verdict: Option<Box<Verdict>>,
+    found: Option<Box<Found>>,
     policy: LagPolicy,
+    /// How many more deliveries a task is given before it gives way.
+    deliveries_left: u8,
     ended: Option<Box<Ended>>,
     registered: u32,
 }
@@ -130,8 +139,9 @@ pub struct Subscription<P> {
 /// Whether the cursor has been placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand {
-    /// It will be, at the oldest batch, by the first read.
-    Oldest,
+    /// It will be by the first read, at the oldest batch then, but not behind this position: what was published since
+    /// the subscription was opened can be lost.
+    Elastic(Position),
     /// It will be, once the place it waits for has come.
     Pending,
     /// It has.
@@ -154,10 +164,13 @@ impl<P> Subscription<P> {
         grant: Option<Grant>,
         opened: Opened,
     ) -> Self {
-        let Opened { station, place, begins, verdict, token, live_from } = opened;
+        let Opened { station, place, begins, found, passed, live_from } = opened;
         let mut reader = Reader::new(&station, live_from);
         let stand = match begins {
-            Begins::Oldest => Stand::Oldest,
+            Begins::Elastic { from, end } => {
+                reader.place(from);
+                Stand::Elastic(end)
+            }
             Begins::Pending => Stand::Pending,
             Begins::At(position) => {
                 reader.place(position);
@@ -172,10 +185,11 @@ impl<P> Subscription<P> {
             sieve: Sieve::new(filter, request.principal, grant, request.predicate),
             segment: Weak::new(),
             seen: GateState::OPEN,
-            passed: token.place(),
-            epoch: token.epoch(),
-            verdict: (verdict != Verdict::Whole).then(|| Box::new(verdict)),
+            passed,
+            handed: Handed::default(),
+            found: (found.verdict != Verdict::Whole).then(|| Box::new(found)),
             policy: request.lag_policy,
+            deliveries_left: turn::DELIVERIES,
             ended: None,
             registered: place,
         }
@@ -188,7 +202,27 @@ impl<P> Subscription<P> {
 
     /// What the start found.
     pub fn verdict(&self) -> Verdict {
-        self.verdict.as_deref().copied().unwrap_or(Verdict::Whole)
+        self.found.as_ref().map_or(Verdict::Whole, |found| found.verdict)
+    }
+
+    /// Whether the oldest index that the [verdict](Self::verdict) names had all its batches when the subscription was
+    /// opened. An index may carry several batches, and the first of them may be among what is lost: then a mirror that
+    /// applies the rest of that index alone has only a part of its commit.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, Request, Start, Verdict};
+    ///
+    /// let broker = Broker::<()>::builder().max_batches(2).build()?;
+    /// for index in [10, 20, 20, 20] {
+    ///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())])?;
+    /// }
+    /// let reader = broker.subscribe(Request::new().start(Start::Index(5)))?;
+    /// assert_eq!(reader.verdict(), Verdict::Lost { oldest: Some(20) });
+    /// assert!(!reader.oldest_is_whole(), "the first batch of 20 is gone as well");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn oldest_is_whole(&self) -> bool {
+        self.found.as_ref().is_none_or(|found| found.oldest_is_whole)
     }
 
     /// The terms asked for, each once.
@@ -208,8 +242,13 @@ impl<P> Subscription<P> {
 
     /// Where the reader stands: it goes on [`Start::After`](crate::Start::After) this without a batch repeated or
     /// missed. Ahead of the last delivery's own token once a read has found nothing more.
+    ///
+    /// A subscription has one before anything was read, so that a client that was cut off early can come back as well.
     pub fn token(&self) -> Token {
-        Token::new(self.epoch, self.passed)
+        match self.stand {
+            Stand::Elastic(_) => self.core.token_of(&self.station),
+            Stand::Pending | Stand::Reading => Token::new(self.station.owner.epoch, self.passed),
+        }
     }
 
     /// The highest index that is certainly finished for this reader: all of it and below was delivered, told as lost,
@@ -218,13 +257,13 @@ impl<P> Subscription<P> {
     #[cfg(feature = "json")]
     pub(crate) fn finished(&self) -> Option<u64> {
         let Place { index, .. } = self.passed;
-        if index > self.core.log.latest_index() { None } else { index.checked_sub(1) }
+        if index > self.core.log.finished_below() { None } else { index.checked_sub(1) }
     }
 
     /// The end that a read would give before it looks for a batch, if there is one.
     #[cfg(feature = "json")]
     pub(crate) fn mind(&mut self) -> Result<(), RecvError> {
-        self.look().map(drop)
+        self.look(&mut Turn::at_once()).map(drop)
     }
 
     /// A handle to watch or end this subscription from elsewhere.
@@ -257,26 +296,32 @@ impl<P> Subscription<P> {
         self.sieve.explain(self.core.hooks.authorizer.as_deref(), event)
     }
 
-    /// Minds the gate, and gives the end of the log as it was before: what every read begins with.
+    /// Checks the gate, and returns the end of the log as it was before: what every read begins with. `None` if access
+    /// could not be settled in this turn.
     ///
-    /// The latest index is loaded first and the end second, so that a reader that passes the end has passed every
+    /// The finished index is loaded first and the end second, so that a reader that passes the end has passed every
     /// batch below that index; the gate comes last, so that a reader that sees a position sees its fence.
     #[inline]
-    fn look(&mut self) -> Result<(u64, End), RecvError> {
+    fn look(&mut self, turn: &mut Turn) -> Result<Option<(u64, End)>, RecvError> {
         if let Some(ended) = &self.ended {
             return Err(ended.error.clone());
         }
+        if self.handed.is_under_way() {
+            self.pass_handed();
+        }
         loop {
-            let latest = self.core.log.latest_index();
+            let finished = self.core.log.finished_below();
             let end = self.core.log.end();
             if self.station.owner.gate.state() != self.seen {
-                self.attend()?;
+                if !self.check_gate(turn)? {
+                    return Ok(None);
+                }
                 continue;
             }
             if self.has_expired() {
                 return Err(self.end(RecvError::Expired));
             }
-            return Ok((latest, end));
+            return Ok(Some((finished, end)));
         }
     }
 
@@ -288,21 +333,34 @@ impl<P> Subscription<P> {
 
     /// Whether the cursor is placed, after placing it if that can be done now.
     #[inline]
-    fn has_begun(&mut self, latest: u64) -> bool {
+    fn has_begun(&mut self, finished: u64) -> bool {
+        self.stand == Stand::Reading || self.begin(finished)
+    }
+
+    #[cold]
+    fn begin(&mut self, finished: u64) -> bool {
         match self.stand {
-            Stand::Reading => return true,
-            Stand::Oldest => {
-                let oldest = self.core.log.oldest();
-                self.reader.place(oldest);
-                self.station.owner.meters.set_cursor(oldest);
-                if let Some(place) = self.core.log.read(oldest, |record| record.place) {
-                    self.passed = place;
-                }
+            Stand::Reading => {}
+            Stand::Elastic(end) => {
+                let oldest = self.core.log.read_oldest(|position, record| (position, record.place));
+                let cursor = match oldest {
+                    Some((oldest, place)) if oldest <= end => {
+                        // Behind a skip that is still to be told nothing has been passed.
+                        if !self.reader.has_skipped() {
+                            self.passed = place;
+                        }
+                        oldest
+                    }
+                    // Nothing is buffered that was before.
+                    _ => end,
+                };
+                self.reader.place(cursor);
+                self.station.owner.meters.set_cursor(cursor);
             }
             Stand::Pending => {
                 let Some(position) = self.station.owner.begin.get() else {
-                    // Batches without events may have moved past the place; `latest` was loaded before this.
-                    self.passed = self.passed.max(Place::before(latest));
+                    // Batches without events may have moved past the place; `finished` was loaded before this.
+                    self.passed = self.passed.max(Place::before(finished));
                     return false;
                 };
                 self.reader.place(position);
@@ -312,25 +370,34 @@ impl<P> Subscription<P> {
         true
     }
 
-    /// Notes that a read found nothing more: all below `latest` has been passed.
-    fn pass_all(&mut self, latest: u64) {
-        self.passed = self.passed.max(Place::before(latest));
+    /// Notes that a read found nothing more: all below `finished` has been passed.
+    fn pass_all(&mut self, finished: u64) {
+        self.passed = self.passed.max(Place::before(finished));
         self.station.owner.meters.set_cursor(self.reader.cursor());
     }
 
-    /// Tells of a loss. None if the reader has to look again: the oldest batch was evicted meanwhile, or the gate says
-    /// something new.
-    fn lag(&mut self, oldest: Position) -> Option<RecvError> {
-        let (through, place) = self.core.log.read(oldest, |record| (record.after.index, record.place))?;
+    /// Tells of a loss. None if the reader has to look again, because the gate says something new.
+    fn lag(&mut self) -> Option<RecvError> {
+        let skipped = self.reader.has_skipped();
+        let (oldest, place, before) = if skipped {
+            // Cleared first: what is looked at then is behind this skip at least, and a later one sets it again.
+            self.station.owner.gate.clear_skipped();
+            self.seen = self.seen.without_skipped();
+            self.core.after_skip()
+        } else {
+            self.core.log.read_oldest(|position, record| (position, record.place, record.after))?
+        };
         if self.station.owner.gate.state() != self.seen {
             // Meanwhile it was ended, which outranks a loss: after a reset what was read there is another history.
             return None;
         }
         let lagged = Lagged {
             missed: oldest.since(self.reader.cursor()),
+            skipped,
             from: self.passed.index,
-            through,
+            through: before.last_index(),
             resumes_at: place.index,
+            resumes_whole: place.count == 0,
             policy: self.policy,
         };
         self.station.owner.meters.add_missed(lagged.missed);
@@ -338,11 +405,20 @@ impl<P> Subscription<P> {
         match self.policy {
             LagPolicy::Close => Some(self.end(RecvError::Lagged(lagged))),
             LagPolicy::Continue => {
-                self.reader.place(oldest);
+                self.reader.resume(&self.station, oldest);
                 self.passed = place;
                 self.station.owner.meters.set_cursor(oldest);
+                // There may be more to read, which nothing else would ring for.
+                self.ring();
                 Some(RecvError::Lagged(lagged))
             }
+        }
+    }
+
+    /// Rings the doorbell, if there is one.
+    pub(crate) fn ring(&self) {
+        if self.station.has_doorbell() {
+            self.station.wake();
         }
     }
 

@@ -6,22 +6,33 @@ use std::ptr;
 use std::sync::{Arc, Weak};
 
 use super::Subscription;
-use super::reader::Located;
-use crate::delivery::Delivery;
+use super::reader::{Located, Stash};
+use super::turn::Turn;
+use crate::delivery::{Delivery, Selected, Selection};
 use crate::error::RecvError;
 use crate::interest::Matching;
 use crate::log::Segment;
 use crate::position::Position;
 use crate::record::{Published, Record};
 use crate::shared::Tally;
+use crate::token::Place;
+
+/// What a read finds that neither fails nor waits.
+pub(super) enum Next<P> {
+    Delivery(Delivery<P>),
+    /// Everything has been passed that was published before the read began.
+    Empty,
+    /// There may be more: the reader has looked at as much as it may in one turn.
+    TurnOver,
+}
 
 impl<P> Subscription<P> {
-    /// The next delivery, if there is one now; `None` if everything visible has been passed.
+    /// The next delivery, if there is one now.
     #[inline]
-    pub(super) fn next_now(&mut self) -> Result<Option<Delivery<P>>, RecvError> {
+    pub(super) fn next_now(&mut self, turn: &mut Turn) -> Result<Next<P>, RecvError> {
         match self.next_known() {
-            Some(delivery) => Ok(Some(delivery)),
-            None => self.next_looked_for(),
+            Some(delivery) => Ok(Next::Delivery(delivery)),
+            None => self.next_looked_for(turn),
         }
     }
 
@@ -40,7 +51,7 @@ impl<P> Subscription<P> {
     #[inline]
     fn known_position(&self) -> Option<Position> {
         let free = self.ended.is_none() && self.sieve.is_plain() && self.station.owner.gate.state() == self.seen;
-        if free { self.reader.next_known() } else { None }
+        if free && !self.handed.is_under_way() { self.reader.next_known() } else { None }
     }
 
     /// The next batch, if it is known to match whole. Most are read so: no lock is taken, and the segment is held for
@@ -117,21 +128,27 @@ impl<P> Subscription<P> {
         meters.add(Tally { batches: 1, events: events as u64 });
     }
 
+    /// The next delivery of what was published before this was called. It may not be known yet, and some of it may be
+    /// refused.
     #[inline(never)]
-    pub(super) fn next_looked_for(&mut self) -> Result<Option<Delivery<P>>, RecvError> {
+    pub(super) fn next_looked_for(&mut self, turn: &mut Turn) -> Result<Next<P>, RecvError> {
+        let mut horizon = None;
         loop {
-            let (latest, end) = self.look()?;
-            if !self.has_begun(latest) {
-                return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(None) };
+            let Some(now) = self.look(turn)? else { return Ok(Next::TurnOver) };
+            // What is published while this looks is not looked at, or a fast publisher could keep a read that refuses
+            // everything from ever coming back.
+            let (finished, end) = *horizon.get_or_insert(now);
+            if !self.has_begun(finished) {
+                return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(Next::Empty) };
             }
             let mut stash = None;
             match self.reader.locate(&self.core.log, &self.station, end.position, &mut stash) {
                 Located::Dry => {
-                    self.pass_all(latest);
-                    return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(None) };
+                    self.pass_all(finished);
+                    return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(Next::Empty) };
                 }
-                Located::Lost(oldest) => {
-                    if let Some(error) = self.lag(oldest) {
+                Located::Lost => {
+                    if let Some(error) = self.lag() {
                         return Err(error);
                     }
                 }
@@ -139,43 +156,56 @@ impl<P> Subscription<P> {
                     if stash.is_none()
                         && let Some(delivery) = self.next_known()
                     {
-                        return Ok(Some(delivery));
+                        return Ok(Next::Delivery(delivery));
                     }
-                    let matching = self.reader.matching();
-                    let nodes = &self.station.owner.nodes;
-                    // The directory may be the last to hold what was evicted: it goes before the batch is passed.
-                    let directory = stash.unwrap_or_else(|| self.core.log.directory());
-                    let segment = directory.segment(position).filter(|_| self.core.log.oldest() <= position);
-                    let found = segment.and_then(|segment| segment.get(position)).map(|record| {
-                        let selection = self.sieve.select(record, nodes, matching)?.into_owned();
-                        Some(Delivery { batch: Arc::clone(record), selection })
-                    });
-                    // Whoever reads all there is will come back here, and so will who has more to read.
-                    let comes_back = nodes.is_empty() || !self.reader.is_last_known(position);
-                    if let Some(segment) = segment.filter(|_| comes_back)
-                        && !ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment))
-                    {
-                        self.segment = Arc::downgrade(segment);
-                    }
-                    drop(directory);
                     // Evicted since it was located: look again.
-                    let Some(mut found) = found else { continue };
-                    if self.sieve.is_fine() {
-                        let authorizer = self.core.hooks.authorizer.as_deref();
-                        found = found.and_then(|Delivery { batch, selection }| {
-                            let selection = selection.map(|ordinals| Cow::Owned(ordinals.into_vec()));
-                            let selection = self.sieve.refine(authorizer, &batch.events, selection)?;
-                            Some(Delivery { selection: selection.into_owned(), batch })
-                        });
-                    }
-                    let Some(delivery) = found else {
+                    let Some((batch, selection)) = self.fetch(position, stash) else { continue };
+                    let judged = selection.is_some() && self.sieve.is_fine();
+                    let selection = selection.and_then(|selection| self.refine(&batch, selection));
+                    let Some(selection) = selection else {
                         self.reader.pass(position);
+                        self.passed = self.passed.max(Place::before(batch.place.index));
+                        if turn.refuse(batch.events.len(), judged) {
+                            self.station.owner.meters.set_cursor(position.next());
+                            return Ok(Next::TurnOver);
+                        }
                         continue;
                     };
-                    self.pass(position, &delivery.batch, delivery.len());
-                    return Ok(Some(delivery));
+                    self.pass(position, &batch, selection.len(batch.events.len()));
+                    return Ok(Next::Delivery(Delivery { batch, selection }));
                 }
             }
         }
+    }
+
+    /// The batch at `position`, and what of it matches terms and scope, if it is still in reach.
+    #[inline]
+    fn fetch(&mut self, position: Position, stash: Stash<P>) -> Option<(Record<P>, Option<Selection<Box<[u32]>>>)> {
+        let nodes = &self.station.owner.nodes;
+        // The directory may be the last to hold what was evicted: it goes before the batch is passed.
+        let directory = stash.unwrap_or_else(|| self.core.log.directory());
+        let segment = directory.segment(position).filter(|_| self.core.log.oldest() <= position);
+        let found = segment.and_then(|segment| segment.get(position)).map(|record| {
+            let selection = self.sieve.select(record, nodes, self.reader.matching()).map(Selected::into_owned);
+            (Arc::clone(record), selection)
+        });
+        // Whoever reads all there is will come back here, and so will who has more to read.
+        let comes_back = nodes.is_empty() || !self.reader.is_last_known(position);
+        if let Some(segment) = segment.filter(|_| comes_back)
+            && !ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment))
+        {
+            self.segment = Arc::downgrade(segment);
+        }
+        found
+    }
+
+    /// What is left of a selection after types, grant, hook and predicate.
+    fn refine(&mut self, batch: &Published<P>, selection: Selection<Box<[u32]>>) -> Option<Selection<Box<[u32]>>> {
+        if !self.sieve.is_fine() {
+            return Some(selection);
+        }
+        let authorizer = self.core.hooks.authorizer.as_deref();
+        let selection = selection.map(|ordinals| Cow::Owned(ordinals.into_vec()));
+        self.sieve.refine(authorizer, &batch.events, selection).map(Selected::into_owned)
     }
 }

@@ -26,8 +26,18 @@ pub(super) enum Located {
     At(Position),
     /// All that was visible has been passed.
     Dry,
-    /// A batch that was asked for was evicted; this is the oldest position now.
-    Lost(Position),
+    /// A batch that was asked for was evicted, or a part of the history was skipped.
+    Lost,
+}
+
+/// What the reader has lost and its owner has not been told yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    None,
+    /// Batches that were asked for.
+    Evicted,
+    /// A part of the history that was never here, and with it all that the reader knew of.
+    Skipped,
 }
 
 /// The directory that a look was made in.
@@ -44,8 +54,7 @@ pub(super) struct Reader {
     #[expect(clippy::box_collection, reason = "a reader is small while it has none")]
     more: Option<Box<VecDeque<Stretch>>>,
     live_from: Position,
-    /// Lost batches of which the reader's owner has not been told yet.
-    lost: bool,
+    loss: Loss,
     /// For a reader of many nodes: those to look at. All others are enrolled for news.
     #[expect(clippy::box_collection, reason = "most readers have few nodes, and none of this")]
     carry: Option<Box<Vec<u32>>>,
@@ -61,7 +70,7 @@ impl Reader {
             matching: Matching::Unknown,
             more: None,
             live_from,
-            lost: false,
+            loss: Loss::None,
             carry: station.is_named().then(|| Box::new((0..lists).collect())),
         }
     }
@@ -71,12 +80,34 @@ impl Reader {
         self.cursor
     }
 
-    /// Puts the cursor where the subscription begins, or goes on after a loss.
+    /// Puts the cursor where the subscription begins.
     #[inline]
     pub(super) fn place(&mut self, cursor: Position) {
         self.cursor = cursor;
         self.known = self.known.max(cursor);
-        self.lost = false;
+    }
+
+    /// Goes on at `oldest`, after a loss was told.
+    pub(super) fn resume(&mut self, station: &Station, oldest: Position) {
+        if self.loss == Loss::Skipped {
+            self.known = oldest;
+        } else {
+            self.trim(station, oldest);
+        }
+        self.place(oldest);
+        self.loss = Loss::None;
+    }
+
+    /// Gives up all that is known: a part of the history was skipped that begins at the end of what was published
+    /// before, and all of that is evicted. Nothing is looked at until [`resume`](Self::resume).
+    pub(super) fn skip(&mut self) {
+        (self.run, self.more, self.loss) = (Run::EMPTY, None, Loss::Skipped);
+        self.known = Position(u64::MAX);
+    }
+
+    /// Whether the loss to be told is that of a skip.
+    pub(super) fn has_skipped(&self) -> bool {
+        self.loss == Loss::Skipped
     }
 
     /// The next batch below `end`, which was loaded before this was called. A directory that had to be taken for it is
@@ -107,6 +138,9 @@ impl Reader {
         end: Position,
         stash: &mut Stash<P>,
     ) -> Located {
+        if self.loss == Loss::Skipped {
+            return Located::Lost;
+        }
         loop {
             if self.run.is_empty() && self.more.is_none() && self.known < end {
                 self.learn(log, station, end, stash);
@@ -118,8 +152,8 @@ impl Reader {
                     continue;
                 }
                 self.trim(station, oldest);
-                if self.lost {
-                    return Located::Lost(oldest);
+                if self.loss != Loss::None {
+                    return Located::Lost;
                 }
                 self.cursor = oldest.min(self.known);
             }
@@ -193,7 +227,7 @@ impl Reader {
     /// The next position, if it is known, links tell what it matched, and there is no loss to be told first.
     #[inline]
     pub(super) fn next_known(&self) -> Option<Position> {
-        let known = !self.run.is_empty() && !self.lost && self.matching != Matching::Unknown;
+        let known = !self.run.is_empty() && self.loss == Loss::None && self.matching != Matching::Unknown;
         known.then_some(self.run.start)
     }
 
@@ -396,7 +430,9 @@ impl Reader {
     fn trim(&mut self, station: &Station, oldest: Position) {
         while self.next_run() && self.run.start < oldest {
             let gone = Run { start: self.run.start, end: self.run.end.min(oldest) };
-            self.lost |= self.matching != Matching::Unknown || has_evicted(station, gone.start, oldest);
+            if self.matching != Matching::Unknown || has_evicted(station, gone.start, oldest) {
+                self.loss = Loss::Evicted;
+            }
             self.run.start = gone.end;
         }
     }

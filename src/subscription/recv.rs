@@ -1,18 +1,23 @@
-//! Reading one delivery at a time: at once, blocking, as a task, or by a doorbell.
-//! All wait the same way: leave a signal, enrol, look once more, sleep.
+//! Reading one delivery at a time: at once, blocking, or by a doorbell; and how every reader waits.
+//! Waiting as a task is in `poll`.
+//!
+//! All wait the same way: leave a signal, register, look once more, sleep. What a reader is registered for follows from
+//! what it knows of its place. A look may place a reader whose place was still to come, and then it is registered for
+//! something that it no longer waits for: [`look_registered`](Subscription::look_registered) registers it anew.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::thread::panicking;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
-use super::reader::Located;
+use super::owned::Next;
+use super::turn::Turn;
 use super::{Ended, Stand, Subscription};
 use crate::delivery::Delivery;
 use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
+use crate::shared::Station;
 use crate::sync::{PATIENCE, current, park, park_timeout, spin_loop, yield_now};
 use crate::wait::{Signal, look_again};
 
@@ -34,7 +39,9 @@ impl<P> Subscription<P> {
         }
     }
 
-    /// Waits for the next delivery, for so long.
+    /// Waits for the next delivery, for so long by the system's clock. The timeout is kept however much is refused
+    /// meanwhile by types, the authorizer or a predicate: what has been refused is passed, and the next read goes on
+    /// behind it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -61,7 +68,8 @@ impl<P> Subscription<P> {
         }
     }
 
-    /// Waits for the next delivery, until then. What is there to read is given even if the deadline has passed.
+    /// Waits for the next delivery, until then. What is there to read is given even if the deadline has passed, unless
+    /// something must be refused first.
     ///
     /// # Errors
     ///
@@ -76,7 +84,10 @@ impl<P> Subscription<P> {
 
     /// The next delivery, if there is one now.
     ///
-    /// [`TryRecvError::Empty`] means that everything published before the call has been passed.
+    /// [`TryRecvError::Empty`] means that everything published before the call has been passed. What is published
+    /// while it looks is left to the next read, so that it ends. The one exception: if what access rests on changes each
+    /// time that the authorizer is asked, this gives up after some tries, has passed nothing, and leaves a
+    /// [doorbell](Self::doorbell) ringing.
     ///
     /// # Errors
     ///
@@ -106,123 +117,40 @@ impl<P> Subscription<P> {
     }
 
     fn try_recv_looked_for(&mut self) -> Result<Delivery<P>, TryRecvError> {
-        if let Some(delivery) = self.next_looked_for()? {
-            return Ok(delivery);
-        }
-        if self.station.has_doorbell() {
+        let _rings = self.station.has_doorbell().then(|| RingsOnPanic(Arc::clone(&self.station)));
+        let mut turn = Turn::at_once();
+        let mut next = self.next_looked_for(&mut turn)?;
+        if matches!(next, Next::Empty) && self.station.has_doorbell() {
             // Emptied: from now on the bell rings again, and what came before it could is read here.
-            self.enrol();
-            if let Some(delivery) = self.next_now()? {
-                return Ok(delivery);
+            let found = self.look_registered(|reader| reader.next_if_any(&mut turn));
+            next = found.transpose()?.unwrap_or(Next::Empty);
+        }
+        match next {
+            Next::Delivery(delivery) => Ok(delivery),
+            Next::Empty => Err(TryRecvError::Empty),
+            Next::TurnOver => {
+                self.ring();
+                Err(TryRecvError::Empty)
             }
         }
-        Err(TryRecvError::Empty)
     }
 
-    /// Waits for the next delivery as a task, on any runtime.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use event_broker::{Broker, Event, RecvError, Request};
-    ///
-    /// let broker = Broker::<()>::new();
-    /// let mut reader = broker.subscribe(Request::new())?;
-    /// let reading = tokio::spawn(async move {
-    ///     let index = reader.recv_async().await?.index();
-    ///     Ok::<_, RecvError>((index, reader.recv_async().await.unwrap_err()))
-    /// });
-    /// tokio::task::yield_now().await; // it waits
-    /// broker.publish(7, [Event::new("Job", "JobRegistered", "web", ())])?;
-    /// broker.close();
-    /// assert_eq!(reading.await??, (7, RecvError::Closed));
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing: a delivery is passed only when the future gives it.
-    pub fn recv_async(&mut self) -> Recv<'_, P> {
-        Recv { subscription: self, waits: false }
-    }
-
-    /// Polls for the next delivery; what [`recv_async`](Self::recv_async) and `Stream` are made of.
-    ///
-    /// When it is pending, the waker of the last call is woken once there may be something to read.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv).
-    #[inline]
-    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery<P>, RecvError>> {
-        match self.next_known() {
-            Some(delivery) => Poll::Ready(Ok(delivery)),
-            None => self.poll_looked_for(context),
+    /// What a read finds now, if it finds anything.
+    pub(super) fn next_if_any(&mut self, turn: &mut Turn) -> Option<Result<Next<P>, RecvError>> {
+        match self.next_now(turn) {
+            Ok(Next::Empty) => None,
+            found => Some(found),
         }
-    }
-
-    #[inline(never)]
-    fn poll_looked_for(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery<P>, RecvError>> {
-        if let Some(result) = self.next_looked_for().transpose() {
-            return Poll::Ready(result);
-        }
-        self.station.wait_task(context.waker());
-        self.enrol();
-        match self.next_now().transpose() {
-            Some(result) => {
-                self.station.stop_waiting();
-                Poll::Ready(result)
-            }
-            None => Poll::Pending,
-        }
-    }
-
-    /// Waits as a task until there is something to read, or an end or a loss to be told; the next
-    /// [`drain`](Self::drain) or [`try_recv`](Self::try_recv) says which.
-    ///
-    /// What is there may yet be refused by the request's predicate or types, so the window may turn out empty.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use event_broker::{Broker, Event, Request};
-    ///
-    /// let broker = Broker::<u64>::new();
-    /// let mut reader = broker.subscribe(Request::new())?;
-    /// broker.publish(7, [Event::new("Job", "JobRegistered", "web", 1)])?;
-    /// reader.readable().await;
-    /// assert_eq!(reader.drain()?.iter().count(), 1);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is read, so nothing is lost.
-    pub async fn readable(&mut self) {
-        std::future::poll_fn(|context| self.poll_readable(context)).await;
-    }
-
-    /// Polls for something to read; see [`readable`](Self::readable).
-    pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.has_news() {
-            return Poll::Ready(());
-        }
-        self.station.wait_task(context.waker());
-        self.enrol();
-        if self.has_news() {
-            self.station.stop_waiting();
-            return Poll::Ready(());
-        }
-        Poll::Pending
     }
 
     /// A channel that rings, with one `()`, when there is anything to read and at every end, for
     /// `crossbeam_channel::select!`.
     ///
-    /// Read until [`try_recv`](Self::try_recv) or [`drain`](Self::drain) finds nothing more: that re-arms the bell. A
-    /// ring may find nothing to read; a ring is never missed. The first comes at once.
+    /// Read a window, or until [`try_recv`](Self::try_recv) finds nothing more: then the bell is armed again. It rings at
+    /// once if anything is left, so a window for each ring is enough, and leaves the other channels their turn however
+    /// fast batches come: a loop that reads until nothing is left may not come back to them. A ring may find nothing to
+    /// read; a ring is never missed. Whatever a read gives that is neither a delivery, nor nothing, nor an end, such as a
+    /// loss after which the reader goes on, leaves the bell ringing. The first ring comes at once.
     ///
     /// ```
     /// use crossbeam_channel::{bounded, select};
@@ -234,26 +162,33 @@ impl<P> Subscription<P> {
     /// let (stop, stopped) = bounded::<()>(0);
     /// let publisher = std::thread::spawn(move || {
     ///     broker.publish(1, [Event::new("Job", "JobRegistered", "web", 7)]).unwrap();
+    ///     drop(broker); // closes it
+    ///     # std::thread::park();
     ///     drop(stop);
     /// });
     /// let mut sum = 0;
     /// loop {
     ///     select! {
-    ///         recv(bell) -> _ => {}
+    ///         recv(bell) -> _ => match reader.drain() {
+    ///             Ok(mut window) => {
+    ///                 for delivery in &mut window {
+    ///                     sum += delivery.events().map(|event| event.payload()).sum::<u64>();
+    ///                 }
+    ///             }
+    ///             Err(end) if end.is_terminal() => break,
+    ///             Err(loss) => eprintln!("{loss}"), // it goes on, and the bell rings again
+    ///         },
     ///         recv(stopped) -> _ => break,
     ///     }
-    ///     while let Ok(delivery) = reader.try_recv() {
-    ///         sum += delivery.events().map(|event| event.payload()).sum::<u64>();
-    ///     }
     /// }
-    /// # while let Ok(delivery) = reader.try_recv() { sum += delivery.events().map(|event| event.payload()).sum::<u64>(); }
+    /// # publisher.thread().unpark();
     /// # publisher.join().unwrap();
     /// assert_eq!(sum, 7);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn doorbell(&mut self) -> Receiver<()> {
         let bell = self.station.doorbell();
-        self.enrol();
+        self.register();
         // Whatever was there before it could ring, the first ring stands for.
         self.station.wake();
         bell
@@ -279,28 +214,24 @@ impl<P> Subscription<P> {
         Iter { subscription: self }
     }
 
-    /// Whether a read would find a batch, an end or a loss. Nothing is passed that might be delivered.
-    pub(super) fn has_news(&mut self) -> bool {
-        let Ok((latest, end)) = self.look() else { return true };
-        if !self.has_begun(latest) {
-            return end.closed;
-        }
-        match self.reader.locate(&self.core.log, &self.station, end.position, &mut None) {
-            Located::Dry => {
-                self.pass_all(latest);
-                end.closed
+    /// Registers for whatever the reader waits for, and looks once more.
+    ///
+    /// The look may find that the place has come that the reader waited for, and nothing to read there. Then it must be
+    /// registered for its terms, which it was not, and look again.
+    pub(super) fn look_registered<T>(&mut self, mut look: impl FnMut(&mut Self) -> Option<T>) -> Option<T> {
+        loop {
+            let was_pending = self.stand == Stand::Pending;
+            self.register();
+            let found = look(self);
+            if found.is_some() || was_pending == (self.stand == Stand::Pending) {
+                return found;
             }
-            Located::At(_) => {
-                // It may have skipped what was evicted and not asked for.
-                self.station.owner.meters.set_cursor(self.reader.cursor());
-                true
-            }
-            Located::Lost(_) => true,
         }
     }
 
-    /// Makes sure that the next hit of anything asked for wakes this reader. The caller looks once more afterwards.
-    pub(super) fn enrol(&mut self) {
+    /// Makes sure that the next hit of anything asked for wakes this reader. The caller looks once more afterwards, and
+    /// then holds that what it was registered for is what it waits for.
+    pub(super) fn register(&mut self) {
         let nodes = &self.station.owner.nodes;
         if self.stand == Stand::Pending {
             // The place that it waits for wakes it.
@@ -316,13 +247,17 @@ impl<P> Subscription<P> {
         look_again();
     }
 
+    /// Waits until there is a delivery, an error, or the deadline has come.
     fn recv_until(&mut self, deadline: Option<Instant>) -> Result<Option<Delivery<P>>, RecvError> {
-        if let Some(delivery) = self.next_now()? {
-            return Ok(Some(delivery));
-        }
+        let mut turn = Turn::until(deadline);
         // A publisher in full flight has the next batch before this thread could be put to sleep and woken.
-        for patience in 0..PATIENCE {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        for patience in 0..=PATIENCE {
+            match self.next_now(&mut turn)? {
+                Next::Delivery(delivery) => return Ok(Some(delivery)),
+                Next::TurnOver => return Ok(None),
+                Next::Empty => {}
+            }
+            if patience == PATIENCE || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
             if patience < PATIENCE / 2 {
@@ -330,15 +265,14 @@ impl<P> Subscription<P> {
             } else {
                 yield_now();
             }
-            if let Some(delivery) = self.next_now()? {
-                return Ok(Some(delivery));
-            }
         }
         let result = loop {
             self.station.wait(Signal::Thread(current()));
-            self.enrol();
-            if let Some(result) = self.next_now().transpose() {
-                break result.map(Some);
+            match self.look_registered(|reader| reader.next_if_any(&mut turn)).transpose() {
+                Ok(Some(Next::Delivery(delivery))) => break Ok(Some(delivery)),
+                Ok(Some(Next::TurnOver)) => break Ok(None),
+                Ok(Some(Next::Empty) | None) => {}
+                Err(error) => break Err(error),
             }
             // On the broker's clock, which need not be the one that the deadline is on.
             let expires_in =
@@ -367,43 +301,14 @@ impl<P> Subscription<P> {
     }
 }
 
-/// The future of [`Subscription::recv_async`].
-///
-/// # Cancel safety
-///
-/// Dropping it loses nothing.
-#[must_use = "futures do nothing unless polled"]
-pub struct Recv<'s, P> {
-    subscription: &'s mut Subscription<P>,
-    /// Whether it has left word how to wake it.
-    waits: bool,
-}
+/// Leaves the doorbell ringing if a read panics: it was neither a delivery, nor nothing, nor an end.
+struct RingsOnPanic(Station);
 
-impl<P> Future for Recv<'_, P> {
-    type Output = Result<Delivery<P>, RecvError>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.subscription.poll_recv(context);
-        if polled.is_pending() {
-            self.waits = true;
-        }
-        polled
-    }
-}
-
-impl<P> Drop for Recv<'_, P> {
-    #[inline]
+impl Drop for RingsOnPanic {
     fn drop(&mut self) {
-        if self.waits {
-            self.subscription.station.stop_waiting();
+        if panicking() {
+            self.0.wake();
         }
-    }
-}
-
-impl<P> fmt::Debug for Recv<'_, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recv").field("subscription", &self.subscription).finish()
     }
 }
 

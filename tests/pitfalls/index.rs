@@ -118,7 +118,9 @@ fn a_start_that_is_evicted_before_the_first_read() {
     let lagged = end.lagged().expect("it was overtaken");
     assert_eq!((lagged.missed, lagged.from, lagged.through, lagged.resumes_at), (3, 1, 3, 4));
     assert_end(&mut first, &end);
-    assert_eq!(indexes_now(&mut oldest), [4, 5]);
+    // The oldest moves with what was there when the subscription was opened, and no further: 3 came later.
+    let lagged = error_now(&mut oldest).lagged().cloned().expect("it was overtaken");
+    assert_eq!((lagged.missed, lagged.from, lagged.through, lagged.resumes_at), (1, 2, 3, 4));
 }
 
 /// Order is checked when a batch is published, since finding an index relies on it (semantics 3).

@@ -1,7 +1,7 @@
 //! How arbitrary bytes become a script, over small and dense alphabets.
 //! What the operations mean is not here.
 
-use super::op::{Change, Config, EventSpec, Kind, Op, RequestSpec, Rule, Rung, StartSpec};
+use super::op::{Change, Config, EventSpec, Kind, Op, Origin, RequestSpec, Rule, Rung, StartSpec, Way};
 
 pub const SLOTS: usize = 6;
 pub const PRINCIPALS: [&str; 3] = ["anonymous", "ann", "bob"];
@@ -16,7 +16,7 @@ const ROLES: [&str; 2] = ["r0", "r1"];
 /// Tokens that a grant may rest on beside its principal's own; one of them is another principal.
 const TOKENS: [&str; 3] = ["t0", "ann", "bob"];
 
-pub const CONFIG_BYTES: usize = 8;
+pub const CONFIG_BYTES: usize = 12;
 pub const OP_BYTES: usize = 40;
 
 /// A script out of any bytes: fewer or smaller bytes make a simpler one.
@@ -188,7 +188,10 @@ impl Choices<'_> {
     }
 
     fn kind(&mut self) -> Kind {
-        match self.below(20) {
+        match self.below(24) {
+            20 | 21 => Kind::Thread(self.pick(&[Way::Recv, Way::Timeout, Way::Iter, Way::Frames])),
+            22 => Kind::Frames,
+            23 => Kind::FrameStream,
             0 | 1 => Kind::Try,
             2 => Kind::TryAll,
             3 => Kind::Timeout,
@@ -222,8 +225,13 @@ impl Config {
             },
             max_events: choices.some(4, |choices| 1 + choices.number(20)),
             max_bytes: choices.some(4, |choices| 1 + choices.number(30)),
-            initial_index: choices.some(3, |choices| choices.number(30)),
+            origin: match choices.below(6) {
+                3 | 4 => Origin::Above(choices.number(30)),
+                5 => Origin::After(choices.number(30), u32::try_from(choices.below(3)).unwrap_or(0)),
+                _ => Origin::Whole,
+            },
             guarded: choices.one_in(2),
+            rising: choices.one_in(4),
         }
     }
 }
@@ -262,6 +270,12 @@ impl Choices<'_> {
             }
             117 | 118 => Op::Reset { step: self.signed(-16, 24), same_epoch: self.one_in(4) },
             119 if self.one_in(4) => Op::Close,
+            120 => Op::SkipTo {
+                step: self.signed(-1, 5),
+                count: u32::try_from(self.below(3)).unwrap_or(0),
+                back: u64::from(self.one_in(8)),
+            },
+            121 => Op::PublishIn { back: self.number(2), step: 1, events: self.events() },
             _ => Op::Read { slot, kind: Kind::TryAll },
         }
     }

@@ -2,7 +2,9 @@
 //! What must be seen is decided by the naive broker alone.
 
 mod read;
+mod thread;
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -10,29 +12,48 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use event_broker::{
     Broker, Delivery, DeliveryRef, Epoch, Explanation, LagPolicy, Lagged, PublishErrorKind, RecvError,
-    RecvTimeoutError, Request, Start, SubscribeError, Subscription, Term, Token, TryRecvError, Verdict,
+    RecvTimeoutError, Request, SkipError, Start, SubscribeError, Subscription, Term, Token, TryRecvError, Verdict,
 };
 
 use super::bytes::SLOTS;
 use super::hooks::{Count, Hands, Ledger, Load, Rules};
 use super::matching::Judgement;
-use super::naive::{self, NaiveBroker, Refusal, Unpublished};
-use super::op::{Change, Config, EventSpec, Kind, Op, RequestSpec, StartSpec};
+use super::naive::{self, NaiveBroker, Place, Refusal, Unpublished, Unskipped};
+use super::op::{Change, Config, EventSpec, Kind, Op, Origin, RequestSpec, StartSpec};
 use super::reader::{End, Outcome, Readiness};
+use thread::Away;
 
 /// Runs a script, and panics where the two brokers differ.
 pub fn run_script(config: &Config, script: &[Op]) {
     let mut driver = Driver::new(config);
     for op in script {
         driver.apply(op);
+        driver.take_back();
         driver.settle();
     }
     driver.finish();
 }
 
+/// A subscription, which may have been given away for a moment.
+struct Real(Option<Subscription<Load>>);
+
+impl Deref for Real {
+    type Target = Subscription<Load>;
+
+    fn deref(&self) -> &Subscription<Load> {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl DerefMut for Real {
+    fn deref_mut(&mut self) -> &mut Subscription<Load> {
+        self.0.as_mut().unwrap()
+    }
+}
+
 /// A subscription under test.
 struct Slot {
-    real: Subscription<Load>,
+    real: Real,
     /// Its number in the naive broker.
     naive: usize,
     waker: Arc<Count>,
@@ -52,6 +73,8 @@ struct Driver {
     clock: Hands,
     ledger: Arc<Ledger>,
     slots: [Option<Slot>; SLOTS],
+    /// Those whose thread waits.
+    away: [Option<Away>; SLOTS],
     tokens: Vec<(Token, naive::Token)>,
 }
 
@@ -72,9 +95,12 @@ impl Driver {
         if let Some(bytes) = config.max_bytes {
             builder = builder.max_bytes(bytes);
         }
-        if let Some(index) = config.initial_index {
-            builder = builder.initial_index(index);
-        }
+        builder = match config.origin {
+            Origin::Whole => builder,
+            Origin::Above(index) => builder.initial_index(index),
+            Origin::After(index, count) => builder.starts_after(real_token(1, index, count)),
+        };
+        builder = builder.rising_indexes(config.rising);
         if config.guarded {
             builder = builder.authorizer(rules.clone());
         }
@@ -85,6 +111,7 @@ impl Driver {
             clock,
             ledger,
             slots: [const { None }; SLOTS],
+            away: [const { None }; SLOTS],
             tokens: Vec::new(),
         }
     }
@@ -95,13 +122,20 @@ impl Driver {
 
     fn apply(&mut self, op: &Op) {
         match op {
-            Op::Publish { step, events, change } => self.publish(self.index(*step), events, *change),
+            Op::Publish { step, events, change } => {
+                self.publish(self.index(*step), self.naive.epoch, events, *change);
+            }
+            Op::PublishIn { back, step, events } => {
+                self.publish(self.index(*step), self.naive.epoch.saturating_sub(*back), events, None);
+            }
             Op::Burst { batches, events } => self.burst(*batches, events),
             Op::Subscribe { slot, request } => self.subscribe(*slot, request),
+            Op::Read { slot, kind: Kind::Thread(way) } => self.send_away(*slot, *way),
             Op::Read { slot, kind } => self.read(*slot, *kind),
             Op::Doorbell { slot } => self.doorbell(*slot),
             Op::Unsubscribe { slot } => self.unsubscribe(*slot),
             Op::Cancel { slot } => {
+                self.cancel_away(*slot);
                 if let Some(slot) = &self.slots[*slot] {
                     slot.real.handle().cancel();
                     self.naive.cancel(slot.naive);
@@ -134,6 +168,7 @@ impl Driver {
                 self.naive.reset(index, epoch);
                 assert_eq!(self.real.epoch(), Epoch::from(epoch));
             }
+            Op::SkipTo { step, count, back } => self.skip_to(self.index(*step), *count, *back),
             Op::Close => {
                 self.real.close();
                 self.naive.close();
@@ -145,7 +180,9 @@ impl Driver {
     /// Publishes so many batches of one event each, these in turn.
     fn burst(&mut self, batches: usize, events: &[EventSpec]) {
         for event in events.iter().cycle().take(batches) {
-            self.publish(self.index(1), std::slice::from_ref(event), None);
+            self.publish(self.index(1), self.naive.epoch, std::slice::from_ref(event), None);
+            // What a thread finds must not hang on how far the burst has got by then.
+            self.take_back();
         }
     }
 
@@ -163,24 +200,46 @@ impl Driver {
         self.naive.change(change);
     }
 
-    fn publish(&mut self, index: u64, events: &[EventSpec], change: Option<Change>) {
+    fn publish(&mut self, index: u64, epoch: u64, events: &[EventSpec], change: Option<Change>) {
         let facts = self.naive.number(events);
         let carries = |place: usize| change.filter(|_| place == 0);
         let batch: Vec<_> =
             facts.iter().enumerate().map(|(place, fact)| fact.spec.event(fact.id, carries(place))).collect();
         let ids: Vec<u64> = facts.iter().map(|fact| fact.id).collect();
-        let expected = self.naive.publish(index, facts, change);
-        let actual = self.real.publish(index, batch).map_err(|error| {
+        let expected = self.naive.publish(index, epoch, facts, change);
+        let published = match epoch {
+            // Whoever names no epoch publishes in any.
+            current if current == self.naive.epoch && index % 2 == 0 => self.real.publish(index, batch),
+            _ => self.real.publish_in(Epoch::from(epoch), index, batch),
+        };
+        let actual = published.map_err(|error| {
             let back: Vec<u64> = error.events.iter().map(|event| event.payload().id).collect();
             assert_eq!(back, ids, "a refused batch comes back whole");
             match error.kind {
                 PublishErrorKind::Falling { index, latest } => Unpublished::Falling { index, latest },
                 PublishErrorKind::Past { index, initial } => Unpublished::Past { index, initial },
+                PublishErrorKind::Repeated { index } => Unpublished::Repeated { index },
+                PublishErrorKind::OtherEpoch { epoch, current } => {
+                    Unpublished::OtherEpoch { epoch: epoch.get(), current: current.get() }
+                }
                 PublishErrorKind::Closed => Unpublished::Closed,
                 other => panic!("unknown refusal {other:?}"),
             }
         });
         assert_eq!(actual, expected, "publish at {index}");
+    }
+
+    fn skip_to(&mut self, index: u64, count: u32, back: u64) {
+        let epoch = self.naive.epoch.saturating_sub(back);
+        let place = Place { index, count: u64::from(count) };
+        let expected = self.naive.skip_to(naive::Token { epoch, place });
+        let actual = self.real.skip_to(real_token(epoch, index, count)).map_err(|error| match error {
+            SkipError::OtherEpoch { .. } => Unskipped::OtherEpoch,
+            SkipError::Behind { .. } => Unskipped::Behind,
+            SkipError::Closed => Unskipped::Closed,
+            other => panic!("unknown refusal {other:?}"),
+        });
+        assert_eq!(actual, expected, "skip to {place:?}");
     }
 
     fn subscribe(&mut self, slot: usize, spec: &RequestSpec) {
@@ -202,6 +261,10 @@ impl Driver {
             other => panic!("unknown verdict {other:?}"),
         };
         assert_eq!(actual, verdict, "{naive_start:?}");
+        if verdict != naive::Verdict::Whole {
+            assert_eq!(real.oldest_is_whole(), self.naive.oldest_is_whole(), "{naive_start:?}");
+        }
+        let real = Real(Some(real));
         self.slots[slot] =
             Some(Slot { real, naive, waker: Arc::default(), parked: false, woken: 0, bell: None, judged });
         self.note_token(slot);
@@ -231,6 +294,7 @@ impl Driver {
     }
 
     fn unsubscribe(&mut self, slot: usize) {
+        self.cancel_away(slot);
         if let Some(slot) = self.slots[slot].take() {
             self.naive.unsubscribe(slot.naive);
             let handle = slot.real.handle();
@@ -267,7 +331,7 @@ impl Driver {
         if let Some(slot) = &self.slots[slot] {
             let token: Token = slot.real.token().to_string().parse().unwrap();
             assert_eq!(token, slot.real.token());
-            self.tokens.push((token, self.naive.readers[slot.naive].token));
+            self.tokens.push((token, self.naive.token(slot.naive)));
         }
     }
 
@@ -280,6 +344,13 @@ impl Driver {
             assert_eq!(count - slot.woken, expected, "wake-ups of a reader, parked: {}, of {request:?}", slot.parked);
             slot.woken = count;
             slot.parked &= expected == 0;
+            if slot.parked {
+                // G10: whoever is pending has nothing to be given. Only that time passes wakes nobody.
+                let peeked = self.naive.peek(slot.naive);
+                let asleep = matches!(peeked, Outcome::Empty | Outcome::End(End::Expired));
+                assert!(asleep, "a task sleeps through {peeked:?}");
+            }
+            let request = &self.naive.readers[slot.naive].request;
             let rings = slot.bell.as_ref().is_none_or(|bell| !bell.is_empty());
             let ended = self.naive.readers[slot.naive].ended.is_some();
             assert!(rings || ended || !self.naive.woken.contains(&slot.naive), "no ring for {request:?}");
@@ -312,6 +383,10 @@ impl Driver {
     /// Everybody reads to the end, and every token seen is resumed from.
     fn finish(mut self) {
         for slot in 0..SLOTS {
+            self.cancel_away(slot);
+        }
+        self.settle();
+        for slot in 0..SLOTS {
             self.read(slot, Kind::TryAll);
             self.settle();
         }
@@ -339,6 +414,11 @@ impl Driver {
         assert_eq!(self.real.stats().subscriptions, 0);
         assert_eq!(self.real.stats().terms, 0, "terms that nobody asks for are gone");
     }
+}
+
+/// A token as text has it.
+fn real_token(epoch: u64, index: u64, count: u32) -> Token {
+    format!("{epoch:016x}-{index}-{count}").parse().unwrap()
 }
 
 /// A request as the real broker takes it.

@@ -12,6 +12,8 @@ use event_broker::{
     RecvError, SubscriptionId, Topic,
 };
 
+use serde::{Serialize, Serializer};
+
 use super::op::{Change, EventSpec, Rule};
 
 /// The payload of every event: its number in the run, which no other event has.
@@ -20,6 +22,12 @@ pub struct Load {
     pub id: u64,
     pub weight: u64,
     pub change: Option<Change>,
+}
+
+impl Serialize for Load {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.id)
+    }
 }
 
 impl EventSpec {

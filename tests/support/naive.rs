@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::hooks::{Hands, Rules, Told};
 use super::matching::Grant;
-use super::op::{Change, Config, EventSpec, RequestSpec};
+use super::op::{Change, Config, EventSpec, Origin, RequestSpec};
 use super::reader::{Reader, Stand};
 
 /// A batch's place in a history: its index, and how many batches of that index came before.
@@ -20,12 +20,18 @@ impl Place {
         Self { index, count: 0 }
     }
 
-    pub fn past(index: u64) -> Self {
-        Self { index, count: u64::MAX }
+    /// After everything that the index can have.
+    pub fn after_all_of(index: u64) -> Self {
+        index.checked_add(1).map_or(Self { index, count: u64::MAX }, Self::before)
     }
 
     pub fn next(self) -> Self {
         Self { index: self.index, count: self.count.saturating_add(1) }
+    }
+
+    /// The highest index that a batch before this place can have.
+    pub fn last_index(self) -> u64 {
+        if self.count == 0 { self.index.saturating_sub(1) } else { self.index }
     }
 }
 
@@ -83,6 +89,16 @@ pub enum Refusal {
 pub enum Unpublished {
     Falling { index: u64, latest: u64 },
     Past { index: u64, initial: u64 },
+    Repeated { index: u64 },
+    OtherEpoch { epoch: u64, current: u64 },
+    Closed,
+}
+
+/// Why a place was not skipped to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unskipped {
+    OtherEpoch,
+    Behind,
     Closed,
 }
 
@@ -111,28 +127,33 @@ pub struct NaiveBroker {
     pub epoch: u64,
     pub closed: bool,
     pub latest: u64,
-    /// Everything up to and including this index is past. [9]
+    /// Everything up to and including this index is past, and nothing was published since. [9]
     past: Option<u64>,
-    /// Whether anything was published since.
-    published_since: bool,
+    /// The index that nothing to come is below, if that is known; whether it may be equal is asked of `config`.
+    floor: Option<u64>,
+    /// Whether `latest` itself was published, by a batch of whatever kind.
+    published: bool,
+    /// The place after the last batch, or what is past. [10]
+    pub next_place: Place,
     /// Everything below has been evicted or is past.
-    gone: Place,
+    pub gone: Place,
     pub readers: Vec<Reader>,
     /// Readers that must be woken by the operation under way, and nobody else may be.
     pub woken: BTreeSet<usize>,
     pub told: Told,
     evicted: u64,
-    /// The position of the first batch since the last reset.
-    epoch_began: usize,
     next_id: u64,
 }
 
 impl NaiveBroker {
     pub fn new(config: Config, rules: Rules, clock: Hands, epoch: u64) -> Self {
-        Self {
-            past: config.initial_index,
-            latest: config.initial_index.unwrap_or(0),
-            gone: config.initial_index.map_or(Place::before(0), Place::past),
+        let mut naive = Self {
+            past: None,
+            floor: None,
+            published: false,
+            latest: 0,
+            next_place: Place::before(0),
+            gone: Place::before(0),
             config,
             rules,
             clock,
@@ -140,13 +161,67 @@ impl NaiveBroker {
             oldest: 0,
             epoch,
             closed: false,
-            published_since: false,
             readers: Vec::new(),
             woken: BTreeSet::new(),
             told: Told::default(),
             evicted: 0,
-            epoch_began: 0,
             next_id: 0,
+        };
+        match naive.config.origin {
+            Origin::Whole => {}
+            Origin::Above(index) => naive.begin_above(index),
+            Origin::After(index, count) => naive.begin_after(Place { index, count: u64::from(count) }),
+        }
+        naive
+    }
+
+    /// Everything up to and including this index is past. [9]
+    fn begin_above(&mut self, index: u64) {
+        (self.past, self.floor, self.published, self.latest) = (Some(index), None, false, index);
+        self.next_place = Place::after_all_of(index);
+        self.gone = self.next_place;
+    }
+
+    /// Everything up to this place is past. [9]
+    fn begin_after(&mut self, place: Place) {
+        (self.past, self.floor) = (None, Some(place.index));
+        self.published = place.count > 0;
+        let finished = u64::from(self.config.rising && !self.published);
+        self.latest = place.index.saturating_sub(finished);
+        (self.next_place, self.gone) = (place, self.rises_to(place));
+    }
+
+    /// The same place where an index has one batch at most. [9]
+    fn rises_to(&self, place: Place) -> Place {
+        if self.config.rising && place.count > 0 { Place::after_all_of(place.index) } else { place }
+    }
+
+    /// The place that no batch to come can be before: that after the last one, or where a batch without events has
+    /// moved it.
+    pub fn earliest_next_place(&self) -> Place {
+        let finished = match (self.past, self.floor) {
+            (Some(past), _) => past.saturating_add(1),
+            (None, Some(floor)) => floor.saturating_add(u64::from(self.config.rising && self.published)),
+            (None, None) => 0,
+        };
+        self.next_place.max(Place::before(finished))
+    }
+
+    /// Whether a batch of this index may be published. [3]
+    fn admits(&self, index: u64, epoch: u64) -> Result<(), Unpublished> {
+        let repeated = self.config.rising && (self.published || self.past.is_some()) && index == self.latest;
+        if self.closed {
+            Err(Unpublished::Closed)
+        } else if epoch != self.epoch {
+            Err(Unpublished::OtherEpoch { epoch, current: self.epoch })
+        } else if repeated {
+            Err(Unpublished::Repeated { index })
+        } else {
+            match (self.past, self.floor) {
+                (Some(initial), _) if index <= initial => Err(Unpublished::Past { index, initial }),
+                (None, Some(latest)) if index < latest => Err(Unpublished::Falling { index, latest }),
+                _ => Ok(()),
+            }
         }
     }
 
@@ -160,20 +235,15 @@ impl NaiveBroker {
     }
 
     /// [3], [5], and the first half of [17].
-    pub fn publish(&mut self, index: u64, facts: Vec<Fact>, change: Option<Change>) -> Result<(), Unpublished> {
-        if self.closed {
-            return Err(Unpublished::Closed);
-        }
-        match self.past {
-            Some(initial) if !self.published_since && index <= initial => {
-                return Err(Unpublished::Past { index, initial });
-            }
-            _ if self.published_since && index < self.latest => {
-                return Err(Unpublished::Falling { index, latest: self.latest });
-            }
-            _ => {}
-        }
-        self.published_since = true;
+    pub fn publish(
+        &mut self,
+        index: u64,
+        epoch: u64,
+        facts: Vec<Fact>,
+        change: Option<Change>,
+    ) -> Result<(), Unpublished> {
+        self.admits(index, epoch)?;
+        (self.past, self.floor, self.published) = (None, Some(index), true);
         self.told.published += 1;
         self.latest = index;
         if facts.is_empty() {
@@ -191,8 +261,8 @@ impl NaiveBroker {
             self.evicted += 1;
             self.oldest += 1;
         }
-        let last = self.log[self.epoch_began..].last().map(|last| last.place);
-        let place = last.filter(|last| last.index == index).map_or(Place::before(index), Place::next);
+        let place = if self.next_place.index == index { self.next_place } else { Place::before(index) };
+        self.next_place = place.next();
         let batch = Batch { place, facts };
         for (number, reader) in self.readers.iter_mut().enumerate().filter(|(_, reader)| reader.open) {
             match reader.stand {
@@ -237,37 +307,42 @@ impl NaiveBroker {
         if self.closed {
             return Err(Refusal::Closed);
         }
-        let (stand, verdict, passed) = match start {
-            Start::Oldest => (Stand::Oldest, Verdict::Whole, Place::before(0)),
-            Start::Latest => (Stand::At(self.log.len()), Verdict::Whole, self.next_place()),
+        let beginning = match start {
+            Start::Oldest => self.begin_at_oldest(Verdict::Whole),
+            Start::Latest => (Stand::At(self.log.len()), Verdict::Whole, self.earliest_next_place()),
             Start::Index(index) => self.begin(Place::before(index)),
             Start::After(token) if token.epoch == self.epoch => self.begin(token.place),
-            Start::After(_) => (Stand::Oldest, Verdict::OtherEpoch { oldest: self.oldest_index() }, Place::before(0)),
+            Start::After(_) => self.begin_at_oldest(Verdict::OtherEpoch { oldest: self.oldest_index() }),
             Start::Exactly(index) => self.begin_exactly(index)?,
         };
+        let (stand, verdict, passed) = beginning;
         let token = Token { epoch: self.epoch, place: passed };
         self.readers.push(Reader::new(request, stand, token, self.log.len(), grant));
         self.told.subscribed += 1;
         Ok((self.readers.len() - 1, verdict))
     }
 
+    /// At what is the oldest now, or when it first reads, but not behind what is the end now. [8]
+    fn begin_at_oldest(&self, verdict: Verdict) -> (Stand, Verdict, Place) {
+        (Stand::Elastic(self.log.len()), verdict, self.earliest_next_place())
+    }
+
     /// The first batch in reach at this place or a later one, or a wait for it.
     fn begin(&self, from: Place) -> (Stand, Verdict, Place) {
-        let found = self.reach().iter().position(|batch| batch.place >= from);
-        let stand = match found {
-            Some(found) => Stand::At(self.oldest + found),
+        let from = self.rises_to(from);
+        if from < self.gone {
+            return self.begin_at_oldest(Verdict::Lost { oldest: self.oldest_index() });
+        }
+        let future = from.index > self.latest.saturating_add(1);
+        let verdict = if future { Verdict::Future { latest: self.latest } } else { Verdict::Whole };
+        match self.reach().iter().position(|batch| batch.place >= from) {
+            Some(found) => (Stand::At(self.oldest + found), verdict, self.reach()[found].place),
             // Whatever comes next is not before it: this is no wait.
-            None if from <= self.next_place() => Stand::At(self.log.len()),
-            None => Stand::Waiting(from),
-        };
-        let verdict = if from < self.gone {
-            Verdict::Lost { oldest: self.oldest_index() }
-        } else if from.index > self.latest.saturating_add(1) {
-            Verdict::Future { latest: self.latest }
-        } else {
-            Verdict::Whole
-        };
-        (stand, verdict, from)
+            None if from <= self.earliest_next_place() => {
+                (Stand::At(self.log.len()), verdict, self.earliest_next_place())
+            }
+            None => (Stand::Waiting(from), verdict, from),
+        }
     }
 
     fn begin_exactly(&self, index: u64) -> Result<(Stand, Verdict, Place), Refusal> {
@@ -284,11 +359,22 @@ impl NaiveBroker {
         }
     }
 
-    /// The place that no batch to come can be before.
-    fn next_place(&self) -> Place {
-        let after_last = self.log[self.epoch_began..].last().map(|last| last.place.next());
-        let restored = self.past.map_or(Place::before(0), Place::past);
-        after_last.unwrap_or(restored).max(Place::before(self.latest))
+    /// Whether the oldest batch in reach is the first of its index. [9]
+    pub fn oldest_is_whole(&self) -> bool {
+        self.reach().first().is_none_or(|batch| batch.place.count == 0)
+    }
+
+    /// Where a reader stands. [10]
+    pub fn token(&self, number: usize) -> Token {
+        let Reader { stand, token, reset, skipped, .. } = self.readers[number];
+        match stand {
+            Stand::Elastic(_) if reset || skipped => Token { place: Place::before(0), ..token },
+            Stand::Elastic(end) => {
+                let place = self.log.get(self.oldest.min(end)).filter(|_| self.oldest <= end);
+                Token { place: place.map_or(token.place, |batch| batch.place), ..token }
+            }
+            _ => token,
+        }
     }
 
     /// What the table grants, and nothing if it denies. Every named namespace must be covered. [15]
@@ -298,7 +384,9 @@ impl NaiveBroker {
         if !rule.allowed || !request.named_namespaces().is_none_or(|names| names.iter().all(covers)) {
             return None;
         }
-        Some(Grant { expires_at: rule.ttl.map(|ttl| self.clock.millis() + ttl), rule })
+        // A grant that has expired already is a denial.
+        let expires_at = rule.ttl.map(|ttl| self.clock.millis() + ttl);
+        (rule.ttl != Some(0)).then_some(Grant { expires_at, rule })
     }
 
     /// Whom a change concerns is fenced, and woken. [17]
@@ -328,7 +416,7 @@ impl NaiveBroker {
         }
     }
 
-    /// [18]
+    /// Whose grant has run out is woken, once for each grant, to look at the clock itself. [18]
     pub fn tick(&mut self) {
         for (number, reader) in self.readers.iter_mut().enumerate().filter(|(_, reader)| reader.open) {
             if !reader.ticked && reader.has_expired(&self.clock) {
@@ -336,6 +424,34 @@ impl NaiveBroker {
                 self.woken.insert(number);
             }
         }
+    }
+
+    /// The history goes on behind a part that was never published here. [9]
+    pub fn skip_to(&mut self, token: Token) -> Result<(), Unskipped> {
+        let (place, here) = (self.rises_to(token.place), self.earliest_next_place());
+        if self.closed {
+            return Err(Unskipped::Closed);
+        } else if token.epoch != self.epoch {
+            return Err(Unskipped::OtherEpoch);
+        } else if place < here {
+            return Err(Unskipped::Behind);
+        } else if place == here {
+            return Ok(());
+        }
+        self.evicted += self.reach().len() as u64;
+        self.oldest = self.log.len();
+        self.begin_after(token.place);
+        for (number, reader) in self.readers.iter_mut().enumerate().filter(|(_, reader)| reader.open) {
+            if matches!(reader.stand, Stand::Waiting(from) if from >= place) {
+                continue;
+            }
+            if let Stand::Waiting(_) = reader.stand {
+                reader.stand = Stand::At(self.oldest);
+            }
+            reader.skipped = true;
+            self.woken.insert(number);
+        }
+        Ok(())
     }
 
     pub fn cancel(&mut self, reader: usize) {
@@ -355,12 +471,8 @@ impl NaiveBroker {
     pub fn reset(&mut self, index: u64, epoch: u64) {
         self.evicted += self.reach().len() as u64;
         self.oldest = self.log.len();
-        self.epoch_began = self.log.len();
         self.epoch = epoch;
-        self.latest = index;
-        self.past = Some(index);
-        self.published_since = false;
-        self.gone = Place::past(index);
+        self.begin_above(index);
         self.end_all(|reader| reader.reset = true);
     }
 

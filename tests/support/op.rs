@@ -7,9 +7,21 @@ pub struct Config {
     pub max_batches: u64,
     pub max_events: Option<u64>,
     pub max_bytes: Option<u64>,
-    pub initial_index: Option<u64>,
+    pub origin: Origin,
+    /// Whether an index carries one batch at most.
+    pub rising: bool,
     /// Whether it has an authorizer.
     pub guarded: bool,
+}
+
+/// Where the history of the broker under test begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin {
+    Whole,
+    /// Everything up to and including this index is past.
+    Above(u64),
+    /// Everything up to this place is past: its index, and how many batches of it.
+    After(u64, u32),
 }
 
 /// An event as it is written in a script.
@@ -90,6 +102,11 @@ pub enum Kind {
     Poll,
     Readable,
     Async,
+    /// On a thread of its own, which waits if nothing is there to read, until a later step gives it something.
+    Thread(Way),
+    /// As frames that do not wait, and as frames for a task.
+    Frames,
+    FrameStream,
     /// The iterator, where something is there to read.
     Iter,
     /// The stream, or the iterator where the feature is off.
@@ -98,6 +115,15 @@ pub enum Kind {
     DrainTake(usize),
     /// Takes a ring, if there is one, and then reads.
     Ring(Rung),
+}
+
+/// How a thread waits.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    Recv,
+    Timeout,
+    Iter,
+    Frames,
 }
 
 /// What a reader does when its bell has rung: each leaves the bell armed.
@@ -119,6 +145,12 @@ pub enum Op {
         step: i64,
         events: Vec<EventSpec>,
         change: Option<Change>,
+    },
+    /// Work of the epoch that was so many epochs ago, with an index relative to the latest.
+    PublishIn {
+        back: u64,
+        step: i64,
+        events: Vec<EventSpec>,
     },
     /// So many batches of one event each, these in turn.
     Burst {
@@ -174,6 +206,12 @@ pub enum Op {
     Reset {
         step: i64,
         same_epoch: bool,
+    },
+    /// To so many batches of an index relative to the latest, in the epoch that was so many epochs ago.
+    SkipTo {
+        step: i64,
+        count: u32,
+        back: u64,
     },
     Close,
 }

@@ -9,8 +9,8 @@ use super::op::RequestSpec;
 /// Where a reader stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stand {
-    /// At the oldest of its first read.
-    Oldest,
+    /// At the oldest of its first read, but not behind this position.
+    Elastic(usize),
     /// Before a batch of this place or a later one, which has not come.
     Waiting(Place),
     /// At a position: everything before it has been passed.
@@ -23,7 +23,7 @@ pub enum End {
     Revoked,
     Expired,
     Cancelled,
-    Lagged { missed: u64, first: u64, through: u64, resumes_at: u64, goes_on: bool },
+    Lagged { missed: u64, skipped: bool, first: u64, through: u64, resumes_at: u64, whole: bool, goes_on: bool },
     Closed,
 }
 
@@ -33,6 +33,16 @@ pub enum Outcome {
     Delivery { index: u64, ids: Vec<u64>, batch_len: usize },
     Empty,
     End(End),
+}
+
+impl Outcome {
+    /// The same delivery out of a batch of as many events as that of `other`: a frame does not tell.
+    pub fn with_len_of(mut self, other: &Self) -> Self {
+        if let (Self::Delivery { batch_len, .. }, Self::Delivery { batch_len: other, .. }) = (&mut self, other) {
+            *batch_len = *other;
+        }
+        self
+    }
 }
 
 /// Whether a reader that asks whether there is something to read is told so.
@@ -67,6 +77,8 @@ pub struct Reader {
     pub token_deleted: bool,
     pub must_ask: bool,
     pub ticked: bool,
+    /// Whether a part of the history was skipped that it has not been told of.
+    pub skipped: bool,
     pub cancelled: bool,
     pub ended: Option<End>,
     /// Whether a stream or iterator has yielded the end.
@@ -89,6 +101,7 @@ impl Reader {
             token_deleted: false,
             must_ask: false,
             ticked: false,
+            skipped: false,
             cancelled: false,
             ended: None,
             over: false,
@@ -118,12 +131,15 @@ impl NaiveBroker {
         }
         if reader.must_ask && self.config.guarded {
             match self.ask(&reader.request) {
-                Some(grant) => self.readers[number].grant = Some(grant),
+                Some(grant) => {
+                    self.readers[number].grant = Some(grant);
+                    self.readers[number].ticked = false;
+                }
                 None => return Err(self.end(number, End::Revoked)),
             }
         }
         self.readers[number].must_ask = false;
-        if self.readers[number].ticked || self.readers[number].has_expired(&self.clock) {
+        if self.readers[number].has_expired(&self.clock) {
             return Err(self.end(number, End::Expired));
         }
         if self.readers[number].cancelled {
@@ -145,30 +161,41 @@ impl NaiveBroker {
             Stand::At(position) => Some(position),
             Stand::Waiting(_) => {
                 // Batches without events may have moved past what it waits for: a read that finds nothing passes them.
-                reader.token.place = reader.token.place.max(Place::before(self.latest));
+                let earliest = self.earliest_next_place().index;
+                let reader = &mut self.readers[number];
+                reader.token.place = reader.token.place.max(Place::before(earliest));
                 None
             }
-            Stand::Oldest => {
-                reader.stand = Stand::At(self.oldest);
-                if let Some(oldest) = self.log.get(self.oldest) {
-                    reader.token.place = oldest.place;
-                }
-                Some(self.oldest)
+            Stand::Elastic(end) => {
+                let skipped = self.readers[number].skipped;
+                let token = if skipped { self.readers[number].token } else { self.token(number) };
+                let reader = &mut self.readers[number];
+                (reader.stand, reader.token) = (Stand::At(self.oldest.min(end)), token);
+                Some(self.oldest.min(end))
             }
         }
     }
 
     /// What was lost between a cursor and the oldest, if any of it was asked for. [22]
     fn lost(&self, number: usize, cursor: usize) -> Option<End> {
-        let request = &self.readers[number].request;
+        let Reader { request, skipped, token, .. } = &self.readers[number];
+        let oldest = self.log.get(self.oldest).map_or(self.next_place, |batch| batch.place);
+        let (resumes_at, whole, goes_on) = (oldest.index, oldest.count == 0, request.goes_on);
+        if *skipped {
+            let missed = self.oldest.saturating_sub(cursor) as u64;
+            let (first, through) = (token.place.index, self.gone.last_index());
+            return Some(End::Lagged { missed, skipped: true, first, through, resumes_at, whole, goes_on });
+        }
         let evicted = self.log.get(cursor..self.oldest)?;
         let (first, last) = (evicted.first()?, evicted.last()?);
         evicted.iter().any(|batch| request.asks_for(batch)).then(|| End::Lagged {
             missed: evicted.len() as u64,
+            skipped: false,
             first: first.place.index,
             through: last.place.index,
-            resumes_at: self.log[self.oldest].place.index,
-            goes_on: request.goes_on,
+            resumes_at,
+            whole,
+            goes_on,
         })
     }
 
@@ -182,8 +209,9 @@ impl NaiveBroker {
         if !reader.request.goes_on {
             return self.end(number, end);
         }
+        reader.skipped = false;
         reader.stand = Stand::At(self.oldest);
-        reader.token.place = self.log[self.oldest].place;
+        reader.token.place = self.log.get(self.oldest).map_or(self.next_place, |batch| batch.place);
         end
     }
 
@@ -235,11 +263,20 @@ impl NaiveBroker {
     }
 
     pub fn pass_all(&mut self, number: usize) {
+        let earliest = self.earliest_next_place().index;
         let reader = &mut self.readers[number];
         if let Stand::At(_) = reader.stand {
             reader.stand = Stand::At(self.log.len());
-            reader.token.place = reader.token.place.max(Place::before(self.latest));
+            reader.token.place = reader.token.place.max(Place::before(earliest));
         }
+    }
+
+    /// What a read would give, if it were made now.
+    pub fn peek(&mut self, number: usize) -> Outcome {
+        let (reader, told) = (self.readers[number].clone(), self.told);
+        let outcome = self.read(number);
+        (self.readers[number], self.told) = (reader, told);
+        outcome
     }
 
     /// Opens a drain window: everything that comes before data is checked once. [20]
@@ -351,10 +388,10 @@ impl NaiveBroker {
         let reader = &self.readers[number];
         let cursor = match reader.stand {
             Stand::At(position) => position,
-            Stand::Oldest => self.oldest,
+            Stand::Elastic(end) => self.oldest.min(end),
             Stand::Waiting(_) => self.log.len(),
         };
         let ahead = &self.log[cursor..];
-        if ahead.iter().any(|batch| reader.request.asks_for(batch)) { ahead.len() as u64 } else { 0 }
+        if reader.skipped || ahead.iter().any(|batch| reader.request.asks_for(batch)) { ahead.len() as u64 } else { 0 }
     }
 }

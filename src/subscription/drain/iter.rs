@@ -15,18 +15,40 @@ use crate::shared::Tally;
 use crate::subscription::Subscription;
 use crate::sync::Slot;
 
+/// What of a run that is given whole an iterator was handed, and how much of that it has yet to yield.
+///
+/// It lies in the subscription, so that a window that is forgotten instead of dropped has passed what it yielded: the
+/// next read finds it here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::subscription) struct Handed {
+    /// One past the last batch that was handed over; zero if no such run is under way.
+    past: Position,
+    left: usize,
+}
+
+impl Handed {
+    /// Whether there is a run under way that is given whole.
+    #[inline]
+    pub(in crate::subscription) fn is_under_way(self) -> bool {
+        self.past != Position::ZERO
+    }
+
+    /// One past the last batch that was yielded.
+    #[inline]
+    pub(in crate::subscription) fn here(self) -> Position {
+        Position(self.past.0 - self.left as u64)
+    }
+}
+
 /// What a window has come to.
 ///
 /// Of a run that is given whole, what was yielded is passed when the iterator moves on to another run, or is left: it
-/// begins where the reader stands and goes up to [`here`](Self::here). What is given in part is passed one by one.
+/// begins where the reader stands and goes up to [`Handed::here`]. What is given in part is passed one by one.
 #[derive(Default)]
 pub(super) struct Progress {
     pub(super) end: Position,
-    /// What of a run that is given whole the iterator has yet to be handed, and how much is left of what it has.
-    rest: Run,
-    left: usize,
-    /// Whether there is such a run under way, and whether nothing follows it.
-    pub(super) whole: bool,
+    /// Where the run ends that is given whole, if one is under way, and whether nothing follows it.
+    run_end: Position,
     last: bool,
     /// Whether all has been yielded.
     pub(super) dry: bool,
@@ -42,20 +64,13 @@ impl Progress {
     pub(super) fn new(end: Position, dry: bool) -> Self {
         Self { end, dry, ..Self::default() }
     }
+}
 
-    /// One past the last batch that was yielded of a run that is given whole.
-    #[inline]
-    fn here(&self) -> Position {
-        Position(self.rest.start.0 - self.left as u64)
-    }
-
-    /// Notes that these slots are handed to the iterator, and so not the rest any more.
-    #[inline]
-    fn hand<'w, P>(&mut self, slots: &'w [Slot<Record<P>>]) -> &'w [Slot<Record<P>>] {
-        self.rest.start.0 += slots.len() as u64;
-        self.left = slots.len();
-        slots
-    }
+/// Notes that these slots, which follow `past`, are handed to the iterator.
+#[inline]
+fn hand<'w, P>(handed: &mut Handed, past: Position, slots: &'w [Slot<Record<P>>]) -> &'w [Slot<Record<P>>] {
+    *handed = Handed { past: Position(past.0 + slots.len() as u64), left: slots.len() };
+    slots
 }
 
 /// The iterator of a [`Drain`](super::Drain).
@@ -83,8 +98,7 @@ impl<'w, P> DrainIter<'w, P> {
 /// Passes the batches that were yielded of a run that is given whole, which is no longer under way then.
 #[inline]
 pub(super) fn settle<P>(subscription: &mut Subscription<P>, progress: &mut Progress, directory: &Directory<Record<P>>) {
-    let here = progress.here();
-    (progress.whole, progress.rest) = (false, Run::EMPTY);
+    let here = std::mem::take(&mut subscription.handed).here();
     let count = here.since(subscription.reader.next_in_run());
     if count == 0 {
         return;
@@ -111,12 +125,14 @@ fn go_on<'w, P>(
 ) -> &'w [Slot<Record<P>>] {
     // Over for good: what a reader learns when more was evicted than it had looked at is not to be read from it.
     let Some(directory) = directory.filter(|_| !progress.dry) else { return &[] };
-    if !progress.rest.is_empty() {
-        let slots = directory.slots_after(&mut progress.segment, progress.rest);
+    let handed = &mut subscription.handed;
+    let rest = Run { start: handed.past, end: progress.run_end };
+    if handed.is_under_way() && !rest.is_empty() {
+        let slots = directory.slots_after(&mut progress.segment, rest);
         if !slots.is_empty() {
-            return progress.hand(slots);
+            return hand(handed, rest.start, slots);
         }
-    } else if progress.whole && progress.last {
+    } else if handed.is_under_way() && progress.last {
         progress.dry = true;
         return &[];
     }
@@ -129,10 +145,10 @@ fn begin_run<'w, P>(
     directory: &'w Directory<Record<P>>,
     progress: &mut Progress,
 ) -> &'w [Slot<Record<P>>] {
-    if progress.whole {
+    if subscription.handed.is_under_way() {
         settle(subscription, progress, directory);
     }
-    let Subscription { reader, core, station, sieve, .. } = subscription;
+    let Subscription { reader, core, station, sieve, handed, .. } = subscription;
     let Some(run) = reader.next_in_window(&core.log, station, progress.end) else {
         progress.dry = true;
         return &[];
@@ -143,8 +159,8 @@ fn begin_run<'w, P>(
     let slots = directory.slots(&mut progress.segment, run);
     let Some(first) = slots.first().and_then(Slot::get) else { return &[] };
     progress.events_before = first.events_before;
-    (progress.whole, progress.rest, progress.last) = (true, run, reader.is_last_run(progress.end));
-    progress.hand(slots)
+    (progress.run_end, progress.last) = (run.end, reader.is_last_run(progress.end));
+    hand(handed, run.start, slots)
 }
 
 /// Where the next batch that is given in part is put, and the end of the list of what is kept.
@@ -219,7 +235,7 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
             if let [slot, rest @ ..] = self.slots {
                 let batch = slot.get()?;
                 self.slots = rest;
-                self.progress.left = rest.len();
+                self.subscription.handed.left = rest.len();
                 return Some(DeliveryRef::whole(batch));
             }
             self.slots = go_on(self.subscription, self.directory, self.progress);

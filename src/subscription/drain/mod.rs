@@ -10,13 +10,17 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use iter::DrainIter;
+pub(super) use iter::Handed;
 
 use super::reader::Located;
+use super::turn::Turn;
 use super::{Stand, Subscription};
 use crate::delivery::DeliveryRef;
 use crate::error::RecvError;
 use crate::log::{Directory, End};
+use crate::position::Position;
 use crate::record::Record;
+use crate::shared::Tally;
 use iter::{Progress, settle};
 use kept::Keep;
 
@@ -24,7 +28,8 @@ impl<P> Subscription<P> {
     /// Opens a window of what is readable now, without waiting.
     ///
     /// Items borrow from the window: no reference count is touched. An item that was yielded counts as read; the rest
-    /// stays unread when the window is dropped. While it is open the window keeps in memory what was buffered when it
+    /// stays unread when the window is dropped; of a window that is forgotten ([`std::mem::forget`]) as well, but then its
+    /// memory stays, and a doorbell is not armed again. While it is open the window keeps in memory what was buffered when it
     /// opened, evicted since or not, and of batches of more than 64 events that a predicate, a grant or several terms
     /// thinned out, which events were given: so keep it short.
     ///
@@ -50,26 +55,59 @@ impl<P> Subscription<P> {
     /// As [`recv`](Self::recv). A window without items is none.
     #[inline]
     pub fn drain(&mut self) -> Result<Drain<'_, P>, RecvError> {
+        let mut turn = Turn::at_once();
         loop {
-            let (latest, end) = self.look()?;
+            let Some((finished, end)) = self.look(&mut turn)? else { return Ok(self.closed_window()) };
             // Everything but the directory is put together here, where the caller keeps it: moving a window that was
             // built elsewhere cost a tenth of one of 64 items.
-            let directory = match self.open_window(latest, end) {
+            let directory = match self.open_window(finished, end) {
                 Opening::At(directory) => Some(directory),
                 Opening::Dry => None,
                 Opening::Again => continue,
                 Opening::Ended(error) => return Err(*error),
             };
             let progress = Progress::new(end.position, directory.is_none());
-            return Ok(Drain { subscription: self, directory, latest, progress, kept: Keep::default() });
+            return Ok(Drain { subscription: self, directory, finished, progress, kept: Keep::default() });
         }
     }
 
-    /// Finds what there is to read below `end`; `latest` was loaded before it.
+    /// A window on nothing, because access changes faster than it can be asked for: there may be something to read.
+    #[cold]
+    fn closed_window(&mut self) -> Drain<'_, P> {
+        self.ring();
+        let progress = Progress::new(Position::ZERO, true);
+        Drain { subscription: self, directory: None, finished: 0, progress, kept: Keep::default() }
+    }
+
+    /// Passes what a forgotten window yielded of a run that was given whole.
+    #[cold]
+    pub(super) fn pass_handed(&mut self) {
+        let here = std::mem::take(&mut self.handed).here();
+        let start = self.reader.next_in_run();
+        let batches = here.since(start);
+        if batches == 0 {
+            return;
+        }
+        self.reader.pass_whole(here);
+        let log = &self.core.log;
+        let first = log.read(start, |record| record.events_before);
+        let last = log.read(Position(here.0 - 1), |record| {
+            (record.place.next(), record.events_before + record.events.len() as u64)
+        });
+        // What was evicted meanwhile is counted as batches alone, and the token stays where it was known to be.
+        if let Some((passed, _)) = last {
+            self.passed = passed;
+        }
+        let events = first.zip(last).map_or(0, |(before, (_, through))| through - before);
+        self.station.owner.meters.add(Tally { batches, events });
+        self.station.owner.meters.set_cursor(here);
+    }
+
+    /// Finds what there is to read below `end`; `finished` was loaded before it.
     #[inline(never)]
-    fn open_window(&mut self, latest: u64, end: End) -> Opening<P> {
+    fn open_window(&mut self, finished: u64, end: End) -> Opening<P> {
         let mut stash = None;
-        let located = if self.has_begun(latest) {
+        let located = if self.has_begun(finished) {
             self.reader.locate(&self.core.log, &self.station, end.position, &mut stash)
         } else {
             Located::Dry
@@ -83,7 +121,7 @@ impl<P> Subscription<P> {
             }
             Located::Dry if end.closed => Opening::Ended(Box::new(self.end(RecvError::Closed))),
             Located::Dry => Opening::Dry,
-            Located::Lost(oldest) => self.lag(oldest).map_or(Opening::Again, |error| Opening::Ended(Box::new(error))),
+            Located::Lost => self.lag().map_or(Opening::Again, |error| Opening::Ended(Box::new(error))),
         }
     }
 }
@@ -104,7 +142,7 @@ enum Opening<P> {
 pub struct Drain<'s, P> {
     subscription: &'s mut Subscription<P>,
     directory: Option<Arc<Directory<Record<P>>>>,
-    latest: u64,
+    finished: u64,
     progress: Progress,
     kept: Keep,
 }
@@ -126,7 +164,7 @@ impl<P> Drain<'_, P> {
     /// Passes what an iterator before has yielded.
     #[inline]
     fn settle(&mut self) {
-        if self.progress.whole
+        if self.subscription.handed.is_under_way()
             && let Some(directory) = &self.directory
         {
             settle(self.subscription, &mut self.progress, directory);
@@ -137,7 +175,7 @@ impl<P> Drain<'_, P> {
 impl<P> Drop for Drain<'_, P> {
     fn drop(&mut self) {
         self.settle();
-        let Self { subscription, latest, progress: Progress { end, tally, dry, .. }, .. } = self;
+        let Self { subscription, finished, progress: Progress { end, tally, dry, .. }, .. } = self;
         let meters = &subscription.station.owner.meters;
         if tally.batches > 0 {
             meters.add(*tally);
@@ -147,7 +185,7 @@ impl<P> Drop for Drain<'_, P> {
         }
         if subscription.stand == Stand::Reading {
             if *dry && subscription.reader.cursor() >= *end {
-                subscription.pass_all(*latest);
+                subscription.pass_all(*finished);
             } else {
                 meters.set_cursor(subscription.reader.cursor());
             }
@@ -164,7 +202,8 @@ impl<P> Drain<'_, P> {
     fn rearm(&mut self) {
         let Self { subscription, progress: Progress { end, dry, .. }, .. } = self;
         if *dry {
-            subscription.enrol();
+            // A reader whose place has come meanwhile is rung for below: the end has moved.
+            subscription.register();
         }
         let log_end = subscription.core.log.end();
         // Unread, or come meanwhile: either way it has to ring.

@@ -19,8 +19,17 @@ impl Driver {
                 reader.one(try_recv);
             }
             Kind::TryAll => while reader.one(try_recv) {},
-            Kind::Timeout => reader.timed(|real| real.recv_timeout(Duration::ZERO)),
-            Kind::Deadline => reader.timed(|real| real.recv_deadline(Instant::now())),
+            Kind::Timeout => {
+                let timeout = reader.long_enough();
+                reader.timed(|real| real.recv_timeout(timeout));
+            }
+            Kind::Deadline => {
+                let timeout = reader.long_enough();
+                reader.timed(|real| real.recv_deadline(Instant::now() + timeout));
+            }
+            Kind::Thread(_) => unreachable!("it is sent away"),
+            Kind::Frames => reader.frames(),
+            Kind::FrameStream => reader.frame_stream(),
             Kind::Block => {
                 reader.one_unless_empty(|real| outcome(real.recv()));
             }
@@ -28,14 +37,18 @@ impl Driver {
                 let waker = reader.waker();
                 let context = &mut Context::from_waker(&waker);
                 let expected = reader.naive.read(reader.slot.naive);
-                reader.compare(|real| polled(real.poll_recv(context)), &expected);
+                reader.compare(|real| poll_again(context, |context| real.poll_recv(context)), &expected);
                 reader.slot.parked |= expected == Outcome::Empty;
             }
             Kind::Async => {
                 let waker = reader.waker();
                 let context = &mut Context::from_waker(&waker);
                 let expected = reader.naive.read(reader.slot.naive);
-                reader.compare(|real| polled(Pin::new(&mut real.recv_async()).poll(context)), &expected);
+                let poll = |real: &mut Subscription<Load>| {
+                    let mut receive = real.recv_async();
+                    poll_again(context, |context| Pin::new(&mut receive).poll(context))
+                };
+                reader.compare(poll, &expected);
                 // A future that waits takes its waker with it.
                 reader.slot.parked &= expected != Outcome::Empty;
             }
@@ -63,8 +76,12 @@ impl Driver {
         let number = taken.naive;
         let reader = &self.naive.readers[number];
         let refuses = self.naive.config.guarded || reader.request.refuses.is_some() || !reader.request.types.is_empty();
-        let ended =
-            reader.ended.is_some() || reader.reset || reader.token_deleted || reader.must_ask || reader.cancelled;
+        let ended = reader.skipped
+            || reader.ended.is_some()
+            || reader.reset
+            || reader.token_deleted
+            || reader.must_ask
+            || reader.cancelled;
         let waits = matches!(reader.stand, Stand::Waiting(_));
         let mut pair = Pair { slot: &mut taken, naive: &mut self.naive, tokens: &mut self.tokens };
         if refuses || ended || waits || pair.naive.closed || pair.naive.readiness(number) != Readiness::Ready {
@@ -78,7 +95,7 @@ impl Driver {
             self.slots[slot] = Some(taken);
             return;
         }
-        let (end, latest) = (self.naive.log.len(), self.naive.latest);
+        let (end, finished) = (self.naive.log.len(), self.naive.earliest_next_place().index);
         let mut window = taken.real.drain().unwrap();
         let mut items = window.iter();
         let mut early = false;
@@ -109,7 +126,7 @@ impl Driver {
         drop(window);
         if over {
             // It has passed all that was there when it opened, unless it ended early: then its token says.
-            let place = naive::Place::before(latest).max(self.naive.readers[number].token.place);
+            let place = naive::Place::before(finished).max(self.naive.readers[number].token.place);
             let passed = taken.real.token().to_string().ends_with(&format!("-{}-{}", place.index, place.count));
             assert!(passed || early, "{} is not at {place:?}", taken.real.token());
             if passed {
@@ -177,14 +194,91 @@ impl Pair<'_> {
             },
             &expected,
         );
+        if expected == Outcome::Empty {
+            // In no time it may not have got past all that it refuses.
+            self.compare(try_recv, &expected);
+        }
         // It has waited, and taken its word back.
         self.slot.parked &= expected != Outcome::Empty;
+    }
+
+    /// A timeout that nothing runs into which there is to read.
+    fn long_enough(&mut self) -> Duration {
+        if self.naive.peek(self.slot.naive) == Outcome::Empty { Duration::ZERO } else { Duration::from_secs(20) }
+    }
+
+    /// What a stream of frames gives behind its opening, as an outcome of a read.
+    #[cfg(feature = "json")]
+    fn compare_frame(&mut self, seen: Option<Seen>, expected: &Outcome) {
+        let seen = seen.map_or(Outcome::Empty, |seen| seen.outcome.with_len_of(expected));
+        agree(&seen, expected);
+    }
+
+    #[cfg(not(feature = "json"))]
+    fn frames(&mut self) {
+        self.one(try_recv);
+    }
+
+    #[cfg(feature = "json")]
+    fn frames(&mut self) {
+        let expected = self.naive.read(self.slot.naive);
+        let mut frames = self.slot.real.0.take().unwrap().into_frames(silent());
+        let mut frame = frames.try_frame();
+        if frame.as_ref().is_ok_and(|frame| frame.as_ref().is_some_and(|frame| frame.as_str() == "{}\n")) {
+            frame = frames.try_frame();
+        }
+        let seen = frame.transpose().map(|frame| framed(Some(frame)));
+        self.slot.real.0 = Some(frames.into_subscription());
+        self.compare_frame(seen, &expected);
+    }
+
+    #[cfg(all())]
+    fn frame_stream(&mut self) {
+        self.next_of_stream();
+    }
+
+    /// The stream goes, its subscription stays, and with it the waker that was left.
+    #[cfg(any())]
+    fn frame_stream(&mut self) {
+        use futures_core::Stream as _;
+
+        let (waker, timer) = (self.waker(), |_| std::future::pending::<()>());
+        let context = &mut Context::from_waker(&waker);
+        let expected = self.naive.next_item(self.slot.naive);
+        let mut frames = self.slot.real.0.take().unwrap().into_frame_stream(silent(), timer);
+        let mut item = None;
+        for _ in 0..3 {
+            match Pin::new(&mut frames).poll_next(context) {
+                Poll::Ready(Some(Ok(frame))) if frame.as_str() == "{}\n" => {}
+                Poll::Ready(ready) => {
+                    item = Some(ready);
+                    break;
+                }
+                // The first time it may have given way.
+                Poll::Pending => {}
+            }
+        }
+        self.slot.real.0 = Some(frames.into_subscription());
+        match (item, expected) {
+            (Some(None), None) => {}
+            (Some(item @ Some(_)), Some(expected)) => self.compare_frame(Some(framed(item)), &expected),
+            (None, Some(expected)) => {
+                self.compare_frame(None, &expected);
+                self.slot.parked = true;
+            }
+            (item, expected) => panic!("the stream gave {item:?}, expected {expected:?}"),
+        }
     }
 
     fn readable(&mut self) {
         let expected = self.naive.readiness(self.slot.naive);
         let waker = self.waker();
-        let actual = self.slot.real.poll_readable(&mut Context::from_waker(&waker));
+        let context = &mut Context::from_waker(&waker);
+        let mut actual = self.slot.real.poll_readable(context);
+        if actual.is_pending() {
+            // It may have given way to other tasks; then it has something to say now.
+            actual = self.slot.real.poll_readable(context);
+        }
         match (actual, expected) {
             (Poll::Ready(()), Readiness::Ready | Readiness::Either) => {}
             (Poll::Pending, Readiness::Pending) => self.slot.parked = true,
@@ -220,12 +314,12 @@ impl Pair<'_> {
         let waker = self.waker();
         let context = &mut Context::from_waker(&waker);
         let Some(expected) = self.naive.next_item(self.slot.naive) else {
-            let actual = Pin::new(&mut self.slot.real).poll_next(context);
+            let actual = Pin::new(&mut *self.slot.real).poll_next(context);
             assert!(matches!(actual, Poll::Ready(None)), "a stream that is over stays over");
             return;
         };
         let read = |real: &mut Subscription<Load>| {
-            polled(Pin::new(real).poll_next(context).map(|item| item.expect("an item")))
+            poll_again(context, |context| Pin::new(&mut *real).poll_next(context).map(|item| item.expect("an item")))
         };
         self.compare(read, &expected);
         self.slot.parked |= expected == Outcome::Empty;
@@ -298,13 +392,13 @@ impl Pair<'_> {
 }
 
 /// What a real read gave, and the delivery's token.
-struct Seen {
-    outcome: Outcome,
+pub(super) struct Seen {
+    pub(super) outcome: Outcome,
     token: Option<Token>,
 }
 
 impl Seen {
-    const EMPTY: Self = Self { outcome: Outcome::Empty, token: None };
+    pub(super) const EMPTY: Self = Self { outcome: Outcome::Empty, token: None };
 }
 
 fn try_recv(real: &mut Subscription<Load>) -> Seen {
@@ -315,14 +409,43 @@ fn try_recv(real: &mut Subscription<Load>) -> Seen {
     }
 }
 
-fn polled(poll: Poll<Result<Delivery<Load>, RecvError>>) -> Seen {
-    match poll {
-        Poll::Pending => Seen::EMPTY,
-        Poll::Ready(result) => outcome(result),
+/// Polls, and again if that was pending: the first time may have been to let other tasks have their turn.
+fn poll_again(
+    context: &mut Context<'_>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<Delivery<Load>, RecvError>>,
+) -> Seen {
+    for _ in 0..2 {
+        if let Poll::Ready(result) = poll(context) {
+            return outcome(result);
+        }
     }
+    Seen::EMPTY
 }
 
-fn outcome(result: Result<Delivery<Load>, RecvError>) -> Seen {
+/// Frames without a heartbeat but the opening one.
+#[cfg(feature = "json")]
+pub(super) fn silent() -> event_broker::FrameOptions {
+    event_broker::FrameOptions::new().heartbeat(Duration::MAX).unwrap()
+}
+
+/// What an item of a stream of frames says; that there is none means that the broker is closed.
+#[cfg(feature = "json")]
+pub(super) fn framed(item: Option<Result<event_broker::Frame, event_broker::FrameError>>) -> Seen {
+    use event_broker::{Decoder, FrameError, Incoming};
+
+    let frame = match item {
+        None => return outcome(Err(RecvError::Closed)),
+        Some(Err(FrameError::Recv(error))) => return outcome(Err(error)),
+        Some(frame) => frame.unwrap(),
+    };
+    let Some(Ok(Incoming::Batch { batch, token: None })) = Decoder::<u64>::new().decode(&mut &*frame) else {
+        panic!("{} is no batch", frame.as_str())
+    };
+    let ids = batch.events().iter().map(|event| *event.payload()).collect();
+    Seen { outcome: Outcome::Delivery { index: batch.index(), ids, batch_len: 0 }, token: None }
+}
+
+pub(super) fn outcome(result: Result<Delivery<Load>, RecvError>) -> Seen {
     let end = match result {
         Ok(delivery) => return Seen { token: Some(delivery.token()), outcome: seen(&delivery) },
         Err(RecvError::Reset) => End::Reset,
@@ -330,8 +453,10 @@ fn outcome(result: Result<Delivery<Load>, RecvError>) -> Seen {
         Err(RecvError::Expired) => End::Expired,
         Err(RecvError::Cancelled) => End::Cancelled,
         Err(RecvError::Closed) => End::Closed,
-        Err(RecvError::Lagged(Lagged { missed, from, through, resumes_at, policy, .. })) => {
-            End::Lagged { missed, first: from, through, resumes_at, goes_on: policy == LagPolicy::Continue }
+        Err(RecvError::Lagged(lagged)) => {
+            let Lagged { missed, skipped, from: first, through, resumes_at, resumes_whole: whole, policy, .. } = lagged;
+            let goes_on = policy == LagPolicy::Continue;
+            End::Lagged { missed, skipped, first, through, resumes_at, whole, goes_on }
         }
         Err(other) => panic!("unknown end {other:?}"),
     };
@@ -357,7 +482,7 @@ fn goes_on(outcome: &Outcome) -> bool {
 }
 
 /// Equal, but for the lower bound of a lost range, which need not be tight.
-fn agree(actual: &Outcome, expected: &Outcome) {
+pub(super) fn agree(actual: &Outcome, expected: &Outcome) {
     let mut actual = actual.clone();
     if let (Outcome::End(End::Lagged { first: bound, .. }), Outcome::End(End::Lagged { first, .. })) =
         (&mut actual, expected)

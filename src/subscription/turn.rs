@@ -1,0 +1,89 @@
+//! How long one read may go on: what it has examined in vain, and how often access was asked for.
+//! What is read, and how a reader waits, is not known here.
+//!
+//! A read looks at what was published before it began, which may be much, and all of it may be refused. So each kind
+//! of read has a limit of its own:
+//! - a read that waits without a deadline has none;
+//! - a read that does not wait goes on to the end, but asks for access a bounded number of times;
+//! - a read with a deadline keeps it;
+//! - a task gives way to others after some thousand events, and after so many deliveries.
+
+use std::time::Instant;
+
+use crate::broker::{Again, MOST_QUESTIONS};
+
+/// A task that is given so many deliveries without a pause gives way once: as many as tokio lets a task do before it
+/// makes it yield.
+pub(super) const DELIVERIES: u8 = 128;
+
+/// So many events are examined in vain in one poll of a task, some 10 to 100 µs of work if a predicate is cheap.
+const EVENTS: u32 = 1024;
+
+/// So many events that no foreign code judges are examined between two looks at the clock: some 300 ns.
+const UNJUDGED: u32 = 64;
+
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    None,
+    Questions,
+    Deadline(Instant),
+    Task,
+}
+
+/// One read, or one poll.
+#[derive(Debug)]
+pub(super) struct Turn {
+    limit: Limit,
+    examined: u32,
+    questions: u32,
+}
+
+impl Turn {
+    const fn new(limit: Limit) -> Self {
+        Self { limit, examined: 0, questions: 0 }
+    }
+
+    /// Of a read that waits, until then if it has a deadline.
+    pub(super) const fn until(deadline: Option<Instant>) -> Self {
+        Self::new(match deadline {
+            None => Limit::None,
+            Some(deadline) => Limit::Deadline(deadline),
+        })
+    }
+
+    /// Of a read that does not wait.
+    pub(super) const fn at_once() -> Self {
+        Self::new(Limit::Questions)
+    }
+
+    /// Of one poll.
+    pub(super) const fn of_task() -> Self {
+        Self::new(Limit::Task)
+    }
+
+    /// Notes that these events were examined and none is delivered; `judged` if foreign code was asked about them.
+    /// Whether the turn is over.
+    pub(super) fn refuse(&mut self, events: usize, judged: bool) -> bool {
+        self.examined = self.examined.saturating_add(u32::try_from(events).unwrap_or(u32::MAX).max(1));
+        match self.limit {
+            Limit::None | Limit::Questions => false,
+            Limit::Task => self.examined >= EVENTS,
+            Limit::Deadline(deadline) if judged || self.examined >= UNJUDGED => {
+                self.examined = 0;
+                Instant::now() >= deadline
+            }
+            Limit::Deadline(_) => false,
+        }
+    }
+
+    /// Whether access is asked for again, after an answer that had become stale.
+    pub(super) fn ask_again(&mut self) -> Again {
+        self.questions += 1;
+        let over = match self.limit {
+            Limit::None => false,
+            Limit::Questions | Limit::Task => self.questions >= MOST_QUESTIONS,
+            Limit::Deadline(deadline) => Instant::now() >= deadline,
+        };
+        if over { Again::GiveUp } else { Again::Ask }
+    }
+}

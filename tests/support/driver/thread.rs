@@ -1,0 +1,159 @@
+//! Readers that wait on threads of their own while the script goes on.
+//! What they must be given is decided by the naive broker, as for any other reader.
+//!
+//! After each step the driver asks the naive broker what a read would give now. As long as that is nothing, the thread
+//! waits; once it is something, the thread must come back with it. So a wake-up that is lost is found at the step that
+//! lost it, by a wait that does not end.
+
+use std::sync::mpsc;
+use std::thread;
+
+use event_broker::SubscriptionHandle;
+
+use super::super::op::Way;
+use super::super::reader::Reader;
+use super::read::{Seen, agree, outcome};
+use super::*;
+
+/// How long a thread that must come back is waited for, and one that must go to sleep.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A reader whose thread waits.
+pub(super) struct Away {
+    handle: SubscriptionHandle<Load>,
+    way: Way,
+    back: mpsc::Receiver<(Subscription<Load>, Seen)>,
+    /// Without its subscription.
+    slot: Slot,
+}
+
+impl Driver {
+    /// Lets a reader that has nothing to read wait on a thread of its own.
+    pub(super) fn send_away(&mut self, number: usize, way: Way) {
+        let Some(slot) = &self.slots[number] else { return };
+        // What is refused, or asked about, is passed by when the thread gets to it, which no step waits for.
+        let request = &self.naive.readers[slot.naive].request;
+        let refuses = self.naive.config.guarded || request.refuses.is_some() || !request.types.is_empty();
+        if refuses || self.naive.peek(slot.naive) != Outcome::Empty {
+            return self.read(number, Kind::Try);
+        }
+        let mut slot = self.slots[number].take().unwrap();
+        assert_eq!(self.naive.read(slot.naive), Outcome::Empty);
+        let (send, back) = mpsc::channel();
+        let mut real = slot.real.0.take().unwrap();
+        // It takes back the word that a task may have left, which would look like that of the thread.
+        assert_eq!(real.recv_timeout(Duration::ZERO).unwrap_err(), RecvTimeoutError::Timeout);
+        let handle = real.handle();
+        thread::spawn(move || {
+            let seen = match way {
+                Way::Recv => outcome(real.recv()),
+                Way::Timeout => match real.recv_timeout(2 * PATIENCE) {
+                    Err(RecvTimeoutError::Timeout) => Seen::EMPTY,
+                    Err(RecvTimeoutError::Recv(error)) => outcome(Err(error)),
+                    Ok(delivery) => outcome(Ok(delivery)),
+                },
+                Way::Iter => real.iter().next().map_or_else(|| outcome(Err(RecvError::Closed)), outcome),
+                Way::Frames => return send.send(next_frame(real)).unwrap_or_default(),
+            };
+            // Nobody waits for it any more if the script has failed.
+            let _ = send.send((real, seen));
+        });
+        let asleep = Instant::now();
+        while !handle.is_waiting() {
+            assert!(asleep.elapsed() < PATIENCE, "it does not wait");
+            thread::yield_now();
+        }
+        // It has given up what a task had left.
+        slot.parked = false;
+        self.away[number] = Some(Away { handle, way, back, slot });
+    }
+
+    /// Takes those back who were given something by the last step, and holds that nobody else comes back.
+    pub(super) fn take_back(&mut self) {
+        for number in 0..SLOTS {
+            let Some(away) = &self.away[number] else { continue };
+            if self.naive.peek(away.slot.naive) == Outcome::Empty {
+                assert!(matches!(away.back.try_recv(), Err(mpsc::TryRecvError::Empty)), "it came back for nothing");
+                continue;
+            }
+            let Away { way, back, mut slot, .. } = self.away[number].take().unwrap();
+            let expected = match way {
+                Way::Iter | Way::Frames => self.naive.next_item(slot.naive).unwrap_or(Outcome::End(End::Closed)),
+                Way::Recv | Way::Timeout => self.naive.read(slot.naive),
+            };
+            let request = &self.naive.readers[slot.naive].request;
+            let (real, seen) = back.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+                panic!("a thread by {way:?} sleeps through {expected:?} of {request:?}");
+            });
+            let expected = self.naive.forgive(slot.naive, expected, &seen.outcome);
+            agree(&seen.outcome.with_len_of(&expected), &expected);
+            self.naive.catch_up(slot.naive, place(real.token()));
+            slot.real = Real(Some(real));
+            slot.woken = slot.waker.get();
+            self.slots[number] = Some(slot);
+            self.note_token(number);
+        }
+    }
+
+    pub(super) fn cancel_away(&mut self, number: usize) {
+        if let Some(away) = &self.away[number] {
+            away.handle.cancel();
+            self.naive.cancel(away.slot.naive);
+            self.take_back();
+        }
+    }
+}
+
+impl NaiveBroker {
+    /// A thread that has just gone to sleep may have looked at what the next step published, and passed what is not for
+    /// it: so much less is lost to it than to a reader that has not looked again.
+    fn forgive(&mut self, number: usize, expected: Outcome, seen: &Outcome) -> Outcome {
+        let Outcome::End(mut end) = expected else { return expected };
+        if let (End::Lagged { missed, first, .. }, Outcome::End(End::Lagged { missed: less, first: from, .. })) =
+            (&mut end, seen)
+            && less <= missed
+        {
+            self.readers[number].missed -= *missed - less;
+            self.told.missed -= *missed - less;
+            (*missed, *first) = (*less, *from.max(first));
+        }
+        if self.readers[number].ended.is_some() {
+            self.readers[number].ended = Some(end.clone());
+        }
+        Outcome::End(end)
+    }
+
+    /// For the same reason it may stand further on, past nothing that it asked for.
+    fn catch_up(&mut self, number: usize, place: Place) {
+        let Reader { token, request, .. } = &self.readers[number];
+        if place > token.place {
+            let between = |batch: &&naive::Batch| token.place <= batch.place && batch.place < place;
+            let missed = self.reach().iter().filter(between).find(|batch| request.asks_for(batch));
+            assert!(missed.is_none(), "it passed {missed:?}");
+            self.readers[number].token.place = place;
+        }
+    }
+}
+
+/// Where a token stands within its epoch.
+fn place(token: Token) -> Place {
+    let text = token.to_string();
+    let mut parts = text.split('-').skip(1).map(|part| part.parse().unwrap());
+    Place { index: parts.next().unwrap(), count: parts.next().unwrap() }
+}
+
+/// The next frame behind the opening one.
+#[cfg(feature = "json")]
+fn next_frame(real: Subscription<Load>) -> (Subscription<Load>, Seen) {
+    let mut frames = real.into_frames(super::read::silent());
+    let opening = frames.next().unwrap().unwrap();
+    assert_eq!(opening.as_str(), "{}\n");
+    let seen = super::read::framed(frames.next());
+    (frames.into_subscription(), seen)
+}
+
+#[cfg(not(feature = "json"))]
+fn next_frame(mut real: Subscription<Load>) -> (Subscription<Load>, Seen) {
+    let seen = real.iter().next().map_or_else(|| outcome(Err(RecvError::Closed)), outcome);
+    (real, seen)
+}
