@@ -235,13 +235,17 @@ fn main() -> ExitCode {
         println!("{done}");
         ExitCode::SUCCESS
     } else {
-        wrong.iter().for_each(|reason| eprintln!("{reason}"));
+        for reason in wrong {
+            eprintln!("{reason}");
+        }
         ExitCode::FAILURE
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
     use super::*;
 
     #[test]
