@@ -2,7 +2,7 @@
 //! Nothing here runs in an ordinary test: the private cfg `broker_loom` builds it.
 //!
 //! Each model asserts conservation (what was sent was received, or is told as lost), not one interleaving. The bugs
-//! that they catch are kept as patches in `tests/planted/`.
+//! that they catch are kept in `tests/planted/`.
 
 mod access;
 mod dispatching;
