@@ -62,6 +62,81 @@ fn poll_at_two_nodes_against_publish() {
     pending_task_is_woken(|| keys(&["b", "a"]), true, delivery);
 }
 
+/// The place of a task comes with a batch that it did not ask for, and the one it asked for with the next: it is woken
+/// for the last, however its polls meet them.
+fn task_for_a_place(request: fn() -> Request<Payload>, polled: Polled) {
+    check(move || {
+        let broker = broker(4);
+        broker.publish(1, [event("x", 1)]).unwrap();
+        let mut reader = broker.subscribe(request().start(crate::Start::Index(2))).unwrap();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || {
+                broker.publish(2, [event("x", 2)]).unwrap();
+                broker.publish(3, [event("a", 3)]).unwrap();
+            }
+        });
+        let mut found = polled(&mut reader, &mut Context::from_waker(&waker));
+        publisher.join().unwrap();
+        // All is published: as long as the task was woken, it is polled, and then it must have found the batch.
+        for _ in 0..2 {
+            if found.is_pending() && count.0.swap(0, Ordering::Relaxed) > 0 {
+                found = polled(&mut reader, &mut Context::from_waker(&waker));
+            }
+        }
+        assert_eq!(found, Poll::Ready(3));
+    });
+}
+
+#[test]
+fn poll_for_a_place_at_a_node() {
+    task_for_a_place(|| keys(&["a"]), delivery);
+}
+
+#[test]
+fn poll_for_a_place_at_two_nodes() {
+    task_for_a_place(|| keys(&["b", "a"]), delivery);
+}
+
+#[test]
+fn poll_for_a_place_at_many_nodes() {
+    task_for_a_place(|| keys(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]), delivery);
+}
+
+#[test]
+fn poll_for_news_of_a_place_at_a_node() {
+    task_for_a_place(|| keys(&["a"]), news);
+}
+
+/// The same by a doorbell, which rings as often as it takes.
+#[test]
+fn bell_for_a_place_against_two_publishes() {
+    check(|| {
+        let broker = broker(4);
+        broker.publish(1, [event("x", 1)]).unwrap();
+        let mut reader = broker.subscribe(keys(&["a"]).start(crate::Start::Index(2))).unwrap();
+        let bell = reader.doorbell();
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || {
+                broker.publish(2, [event("x", 2)]).unwrap();
+                broker.publish(3, [event("a", 3)]).unwrap();
+            }
+        });
+        let mut read = Vec::new();
+        if bell.try_recv().is_ok() {
+            read.extend(read_all(&mut reader));
+        }
+        publisher.join().unwrap();
+        while bell.try_recv().is_ok() {
+            read.extend(read_all(&mut reader));
+        }
+        assert_eq!(read, [3]);
+    });
+}
+
 /// A reader that has emptied its backlog hears of the next batch, whichever way it emptied it.
 fn empty_reader_is_rung_for(request: fn() -> Request<Payload>, read: fn(&mut Subscription<Payload>) -> usize) {
     check(move || {

@@ -8,7 +8,7 @@ use loom::sync::atomic::Ordering;
 
 use super::{Count, Payload, broker, check, event, everything, keys, spawn};
 use crate::wait::{Seat, Taken, WaitList};
-use crate::{RecvError, Request};
+use crate::{Broker, RecvError, Request};
 
 fn parked_reader_is_woken(request: fn() -> Request<Payload>) {
     check(move || {
@@ -43,6 +43,88 @@ fn park_at_many_nodes_against_publish() {
 #[test]
 fn park_for_a_future_index_against_publish() {
     parked_reader_is_woken(|| everything().start(crate::Start::Index(1)));
+}
+
+/// Where a reader waits whose place has not come, and what for.
+const PENDING: [fn() -> Request<Payload>; 3] =
+    [|| keys(&["a"]), || keys(&["b", "a"]), || keys(&["a", "b", "c", "d", "e", "f", "g", "h", "i"])];
+
+fn pending(which: usize) -> Request<Payload> {
+    PENDING[which]().start(crate::Start::Index(2))
+}
+
+/// The place of a reader comes with a batch that it asked for.
+fn park_for_a_place_that_comes(which: usize) {
+    check(move || {
+        let broker = broker(4);
+        broker.publish(1, [event("x", 1)]).unwrap();
+        let mut reader = broker.subscribe(pending(which)).unwrap();
+        let reading = spawn(move || reader.recv().unwrap().index());
+        broker.publish(2, [event("a", 2)]).unwrap();
+        assert_eq!(reading.join().unwrap(), 2);
+    });
+}
+
+/// The place comes with a batch that it did not ask for, and the one it asked for with the next: what it was registered
+/// for when its place came is not what it waits for then.
+fn park_for_a_place_that_comes_with_something_else(which: usize) {
+    check(move || {
+        let broker = broker(4);
+        broker.publish(1, [event("x", 1)]).unwrap();
+        let mut reader = broker.subscribe(pending(which)).unwrap();
+        let reading = spawn(move || reader.recv().unwrap().index());
+        broker.publish(2, [event("x", 2)]).unwrap();
+        broker.publish(3, [event("a", 3)]).unwrap();
+        assert_eq!(reading.join().unwrap(), 3);
+    });
+}
+
+#[test]
+fn park_for_a_place_at_a_node_against_publish() {
+    park_for_a_place_that_comes(0);
+}
+
+#[test]
+fn park_for_a_place_at_two_nodes_against_publish() {
+    park_for_a_place_that_comes(1);
+}
+
+#[test]
+fn park_for_a_place_at_many_nodes_against_publish() {
+    park_for_a_place_that_comes(2);
+}
+
+#[test]
+fn park_for_a_place_at_a_node_against_two_publishes() {
+    park_for_a_place_that_comes_with_something_else(0);
+}
+
+#[test]
+fn park_for_a_place_at_two_nodes_against_two_publishes() {
+    park_for_a_place_that_comes_with_something_else(1);
+}
+
+#[test]
+fn park_for_a_place_at_many_nodes_against_two_publishes() {
+    park_for_a_place_that_comes_with_something_else(2);
+}
+
+/// A skip ends a wait for a place before it with a loss, and one for the place itself with what comes next.
+#[test]
+fn park_for_a_place_against_a_skip() {
+    for (place, expected) in [(2, Err(true)), (5, Ok(5))] {
+        check(move || {
+            let broker = Broker::builder().max_batches(4).epoch(crate::Epoch::from(7)).build().unwrap();
+            let mut reader = broker.subscribe(keys(&["a"]).start(crate::Start::Index(place))).unwrap();
+            let reading = spawn(move || match reader.recv() {
+                Ok(delivery) => Ok(delivery.index()),
+                Err(error) => Err(error.lagged().expect("a loss").skipped),
+            });
+            broker.skip_to("0000000000000007-5-0".parse().unwrap()).unwrap();
+            broker.publish(5, [event("a", 5)]).unwrap();
+            assert_eq!(reading.join().unwrap(), expected);
+        });
+    }
 }
 
 /// An enrolment outlives its wait: the second wait rests on what the first left behind, or on a list being woken.
@@ -201,5 +283,18 @@ fn unsubscribe_against_wake() {
         assert!(staying.poll_recv(&mut Context::from_waker(&waker)).is_ready());
         drop(staying);
         assert_eq!(broker.stats().terms, 0);
+    });
+}
+
+#[test]
+fn zz_debug_latest() {
+    check(move || {
+        let broker = broker(4);
+        broker.publish(1, [event("x", 1)]).unwrap();
+        let mut reader = broker.subscribe(PENDING[2]().start(crate::Start::Latest)).unwrap();
+        let reading = spawn(move || reader.recv().unwrap().index());
+        broker.publish(2, [event("x", 2)]).unwrap();
+        broker.publish(3, [event("a", 3)]).unwrap();
+        assert_eq!(reading.join().unwrap(), 3);
     });
 }
