@@ -9,6 +9,11 @@ mod real {
 
     pub(crate) use parking_lot::Mutex;
 
+    /// The name of this thread.
+    pub(crate) fn thread_id() -> ThreadId {
+        current().id()
+    }
+
     /// How often an idle dispatcher looks by itself before it sleeps for good.
     pub(crate) const LINGERS: u32 = 200;
 
@@ -60,11 +65,14 @@ mod real {
 
 #[cfg(all(broker_loom, test))]
 mod real {
+    use std::fmt;
     use std::time::Duration;
+
+    use loom::sync::{Arc, Condvar};
 
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-    pub(crate) use loom::thread::{Thread, ThreadId, current, park, yield_now};
+    pub(crate) use loom::thread::{ThreadId, yield_now};
 
     // A model has no time to linger in.
     pub(crate) const LINGERS: u32 = 0;
@@ -88,6 +96,53 @@ mod real {
         pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
             self.0.lock().expect("a model does not panic while it holds a lock")
         }
+    }
+
+    /// A thread, as whoever unparks it has it.
+    ///
+    /// Loom's own `unpark` is forgotten if the thread blocks at a lock between it and `park`, which a real one is not.
+    #[derive(Clone)]
+    pub(crate) struct Thread(Arc<Parker>);
+
+    struct Parker {
+        token: loom::sync::Mutex<bool>,
+        unparked: Condvar,
+    }
+
+    loom::thread_local! {
+        static CURRENT: Thread = Thread(Arc::new(Parker {
+            token: loom::sync::Mutex::new(false),
+            unparked: Condvar::new(),
+        }));
+    }
+
+    impl Thread {
+        pub(crate) fn unpark(&self) {
+            *self.0.token.lock().expect("nobody panics with it") = true;
+            self.0.unparked.notify_one();
+        }
+    }
+
+    impl fmt::Debug for Thread {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Thread")
+        }
+    }
+
+    pub(crate) fn current() -> Thread {
+        CURRENT.with(Clone::clone)
+    }
+
+    pub(crate) fn park() {
+        let Thread(parker) = current();
+        let mut token = parker.token.lock().expect("nobody panics with it");
+        while !std::mem::take(&mut *token) {
+            token = parker.unparked.wait(token).expect("nobody panics with it");
+        }
+    }
+
+    pub(crate) fn thread_id() -> ThreadId {
+        loom::thread::current().id()
     }
 
     /// A model has no time: a timed park is one that the time does not end.
@@ -131,8 +186,3 @@ mod real {
 }
 
 pub(crate) use real::*;
-
-/// The name of this thread.
-pub(crate) fn thread_id() -> ThreadId {
-    current().id()
-}

@@ -285,16 +285,3 @@ fn unsubscribe_against_wake() {
         assert_eq!(broker.stats().terms, 0);
     });
 }
-
-#[test]
-fn zz_debug_latest() {
-    check(move || {
-        let broker = broker(4);
-        broker.publish(1, [event("x", 1)]).unwrap();
-        let mut reader = broker.subscribe(PENDING[2]().start(crate::Start::Latest)).unwrap();
-        let reading = spawn(move || reader.recv().unwrap().index());
-        broker.publish(2, [event("x", 2)]).unwrap();
-        broker.publish(3, [event("a", 3)]).unwrap();
-        assert_eq!(reading.join().unwrap(), 3);
-    });
-}
