@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::UnitDeserializer;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
@@ -160,7 +160,11 @@ enum Field {
     Unknown,
 }
 
-struct EventVisitor<P>(PhantomData<P>);
+struct EventVisitor<P> {
+    /// Whether the format is one for people, such as JSON. There an event is an object, and a list is a mistake.
+    readable: bool,
+    payload: PhantomData<P>,
+}
 
 impl<'de, P: Deserialize<'de>> Visitor<'de> for EventVisitor<P> {
     type Value = Event<P>;
@@ -169,14 +173,23 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for EventVisitor<P> {
         f.write_str("an event object with Topic, Type and Key")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event<P>, A::Error> {
-        fn once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
-            match slot.replace(value) {
-                None => Ok(()),
-                Some(_) => Err(E::duplicate_field(name)),
-            }
+    /// The members as `Serialize` wrote them, in that order: formats without names can leave none out.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Event<P>, A::Error> {
+        if self.readable {
+            return Err(A::Error::invalid_type(Unexpected::Seq, &self));
         }
+        Ok(Event {
+            topic: member(&mut list, "Topic")?,
+            event_type: member(&mut list, "Type")?,
+            key: member(&mut list, "Key")?,
+            namespace: member(&mut list, "Namespace")?,
+            filter_keys: member::<Option<Vec<_>>, _>(&mut list, "FilterKeys")?.unwrap_or_default().into(),
+            index: member(&mut list, "Index")?,
+            payload: member(&mut list, "Payload")?,
+        })
+    }
 
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event<P>, A::Error> {
         let (mut topic, mut event_type, mut key, mut payload) = (None, None, None, None);
         let (mut namespace, mut filter_keys, mut index) = (None, None, None);
         while let Some(field) = map.next_key::<Field>()? {
@@ -210,13 +223,28 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for EventVisitor<P> {
     }
 }
 
+/// Keeps the value of a field that may be given once.
+fn once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::duplicate_field(name)),
+    }
+}
+
+/// The next member of a list that has one for each field.
+fn member<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(list: &mut A, name: &'static str) -> Result<T, A::Error> {
+    list.next_element()?.ok_or_else(|| A::Error::missing_field(name))
+}
+
 /// Reads an event back: `Topic`, `Type` and `Key` are required, the others default, unknown fields are ignored.
 ///
-/// An absent payload is read as null; if `P` takes no null, that is an error.
+/// An absent payload is read as null; if `P` takes no null, that is an error. In formats that write no names of fields
+/// (bincode, or MessagePack as lists) every field is there, in the order in which it was written.
 impl<'de, P: Deserialize<'de>> Deserialize<'de> for Event<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const FIELDS: &[&str] = &["Topic", "Type", "Key", "Namespace", "FilterKeys", "Index", "Payload"];
-        deserializer.deserialize_struct("Event", FIELDS, EventVisitor(PhantomData))
+        let readable = deserializer.is_human_readable();
+        deserializer.deserialize_struct("Event", FIELDS, EventVisitor { readable, payload: PhantomData })
     }
 }
 
@@ -295,20 +323,62 @@ impl<P: Serialize> Serialize for Batch<P> {
     }
 }
 
-/// Reads a batch back. `Events` null or absent means none; unknown fields are ignored; `Index` is required.
+/// Reads a batch back. `Events` null or absent means none; unknown fields are ignored; `Index` is required. Formats that
+/// write no names of fields read back as well, as for [`Event`].
 ///
 /// The events keep the index they carry, which a recorded stream may have set apart from the batch's.
 impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename = "Batch", rename_all = "PascalCase", bound = "P: Deserialize<'de>")]
-        struct Wire<P> {
-            index: u64,
-            #[serde(default = "Option::default")]
-            events: Option<Vec<Event<P>>>,
+        let readable = deserializer.is_human_readable();
+        deserializer.deserialize_struct("Batch", &["Index", "Events"], BatchVisitor { readable, payload: PhantomData })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum BatchField {
+    Index,
+    Events,
+    #[serde(other)]
+    Unknown,
+}
+
+struct BatchVisitor<P> {
+    /// Whether the format is one for people, such as JSON, where `Events` may be null or absent.
+    readable: bool,
+    payload: PhantomData<P>,
+}
+
+impl<'de, P: Deserialize<'de>> Visitor<'de> for BatchVisitor<P> {
+    type Value = Batch<P>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("struct Batch")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Batch<P>, A::Error> {
+        let index = member(&mut list, "Index")?;
+        let events = if self.readable {
+            list.next_element::<Option<Vec<_>>>()?.flatten().unwrap_or_default()
+        } else {
+            member(&mut list, "Events")?
+        };
+        Ok(Batch::recorded(index, events))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch<P>, A::Error> {
+        let (mut index, mut events) = (None, None);
+        while let Some(field) = map.next_key::<BatchField>()? {
+            match field {
+                BatchField::Index => once(&mut index, "Index", map.next_value()?)?,
+                BatchField::Events => once(&mut events, "Events", map.next_value::<Option<Vec<_>>>()?)?,
+                BatchField::Unknown => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
         }
-        let Wire { index, events } = Wire::deserialize(deserializer)?;
-        Ok(Self::recorded(index, events.unwrap_or_default()))
+        let index = index.ok_or_else(|| A::Error::missing_field("Index"))?;
+        Ok(Batch::recorded(index, events.flatten().unwrap_or_default()))
     }
 }
 
