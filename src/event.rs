@@ -239,7 +239,7 @@ fn member<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(list: &mut A, name: &'sta
 /// Reads an event back: `Topic`, `Type` and `Key` are required, the others default, unknown fields are ignored.
 ///
 /// An absent payload is read as null; if `P` takes no null, that is an error. In formats that write no names of fields
-/// (bincode, or MessagePack as lists) every field is there, in the order in which it was written.
+/// (bincode, or `rmp-serde` by default) every field is there, in the order in which it was written.
 impl<'de, P: Deserialize<'de>> Deserialize<'de> for Event<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const FIELDS: &[&str] = &["Topic", "Type", "Key", "Namespace", "FilterKeys", "Index", "Payload"];
@@ -326,6 +326,9 @@ impl<P: Serialize> Serialize for Batch<P> {
 /// Reads a batch back. `Events` null or absent means none; unknown fields are ignored; `Index` is required. Formats that
 /// write no names of fields read back as well, as for [`Event`].
 ///
+/// An object that has fields of an event (`Topic`, `Type`, `Key`, `Namespace`, `FilterKeys` or `Payload`) and no
+/// `Events` is an event and no batch without events: that is an error.
+///
 /// The events keep the index they carry, which a recorded stream may have set apart from the batch's.
 impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -339,6 +342,16 @@ impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {
 enum BatchField {
     Index,
     Events,
+    /// A member of events, which a batch does not have.
+    #[serde(
+        rename = "Topic",
+        alias = "Type",
+        alias = "Key",
+        alias = "Namespace",
+        alias = "FilterKeys",
+        alias = "Payload"
+    )]
+    OfEvent,
     #[serde(other)]
     Unknown,
 }
@@ -367,15 +380,22 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for BatchVisitor<P> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch<P>, A::Error> {
-        let (mut index, mut events) = (None, None);
+        let (mut index, mut events, mut of_event) = (None, None, false);
         while let Some(field) = map.next_key::<BatchField>()? {
             match field {
                 BatchField::Index => once(&mut index, "Index", map.next_value()?)?,
                 BatchField::Events => once(&mut events, "Events", map.next_value::<Option<Vec<_>>>()?)?,
+                BatchField::OfEvent => {
+                    of_event = true;
+                    map.next_value::<IgnoredAny>()?;
+                }
                 BatchField::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
+        }
+        if of_event && events.is_none() {
+            return Err(A::Error::custom("an event by itself, expected a batch with Events, the event among them"));
         }
         let index = index.ok_or_else(|| A::Error::missing_field("Index"))?;
         Ok(Batch::recorded(index, events.flatten().unwrap_or_default()))

@@ -185,12 +185,13 @@
 //!
 //! # Features
 //!
-//! Both are on by default; without them it is a whole broker.
+//! `json` and `stream` are on by default; without them it is a whole broker.
 //!
 //! | feature | for | cost |
 //! |---|---|---|
 //! | `json` | frames out, recorded streams in | `serde_json`; two words of cache a batch |
 //! | `stream` | `futures_core::Stream` for subscriptions and frames | `futures-core`, which has no code of its own |
+//! | `bytes`, off by default | a frame as `bytes::Bytes`, without a copy | `bytes`; `json` with it |
 //!
 //! # When not to use it
 //!

@@ -141,7 +141,7 @@ impl<P: Serialize, T: Stream> Stream for FrameStream<P, T> {
             // Whoever has lost access already is not told "still here".
             if this.subscription.mind().is_ok() {
                 this.state = State::Silent;
-                return Poll::Ready(Some(Ok(Frame::heartbeat())));
+                return Poll::Ready(Some(Ok(this.options.opening(&this.subscription))));
             }
         }
         match this.subscription.poll_recv(context) {

@@ -65,7 +65,7 @@ fn a_tick_without_a_frame_since_the_last_is_a_heartbeat() {
     assert_eq!(frame(&mut stream), "", "a frame was given since the last tick");
     for _ in 0..3 {
         ticks.tick(1);
-        assert_eq!(frame(&mut stream), "{\"Index\":4}\n");
+        assert_eq!(frame(&mut stream), "{\"Index\":4,\"Events\":[]}\n");
         assert_eq!(frame(&mut stream), "");
     }
 }
