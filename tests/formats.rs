@@ -1,7 +1,7 @@
 //! What the types serialize they deserialize, in formats that write no names of fields, too.
 //! The lines of frames, and what the decoder says of wrong ones, are tested with the codec.
 #![cfg(not(broker_loom))]
-#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 use std::fmt::Debug;
 

@@ -14,6 +14,8 @@ mod sieve;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
+#[cfg(feature = "json")]
+use std::time::Instant;
 
 pub use drain::{Drain, DrainIter};
 pub use handle::SubscriptionHandle;
@@ -225,6 +227,20 @@ impl<P> Subscription<P> {
     #[cfg(feature = "json")]
     pub(crate) fn mind(&mut self) -> Result<(), RecvError> {
         self.look().map(drop)
+    }
+
+    /// Returns the time by the broker's clock.
+    #[cfg(feature = "json")]
+    pub(crate) fn now(&self) -> Instant {
+        self.core.hooks.clock.now()
+    }
+
+    /// Rings the doorbell, if there is one: for a reader that has to be called again although nothing more is published.
+    #[cfg(feature = "json")]
+    pub(crate) fn ring(&self) {
+        if self.station.has_doorbell() {
+            self.station.wake();
+        }
     }
 
     /// A handle to watch or end this subscription from elsewhere.

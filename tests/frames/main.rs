@@ -3,6 +3,10 @@
 #![cfg(all(feature = "json", not(broker_loom)))]
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod clock;
+#[path = "../common/mod.rs"]
+mod common;
+mod doorbell;
 #[cfg(feature = "stream")]
 mod stream;
 
