@@ -247,10 +247,10 @@ pub use error::{
 pub use event::{Batch, BatchBuilder, Event};
 #[cfg(feature = "json")]
 pub use frame::{DecodeError, DecodeErrorKind, Decoder, EncodeError, Frame, FrameReader, Incoming, ReadError};
-#[cfg(all(feature = "json", feature = "stream"))]
-pub use frames::FrameStream;
 #[cfg(feature = "json")]
 pub use frames::{FrameError, FrameOptions, Frames, HeartbeatError, WriteError};
+#[cfg(all(feature = "json", feature = "stream"))]
+pub use frames::{FrameStream, Timer};
 pub use name::{EventType, Key, Namespace, Topic};
 pub use observer::Observer;
 pub use request::{InvalidRequest, LagPolicy, Named, Request, Scope, Start, Term};

@@ -41,8 +41,10 @@ impl FrameOptions {
         Self { heartbeat: Self::DEFAULT_HEARTBEAT, progress: false, tokens: false }
     }
 
-    /// Sets how long the stream may be silent. [`Duration::MAX`] is for ever: then the opening heartbeat is the only
-    /// one. A stream of frames for tasks has [ticks](crate::Subscription::into_frame_stream) instead.
+    /// Sets how long the stream may be silent. [`Duration::MAX`] is for ever: then the opening heartbeat is the only one.
+    ///
+    /// It has one meaning for threads and for tasks: a heartbeat comes when this time has passed, by the broker's
+    /// [`Clock`](crate::Clock), since the last frame was given; not earlier, and one, however long the reader stalled.
     ///
     /// # Errors
     ///

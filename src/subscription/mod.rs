@@ -235,6 +235,12 @@ impl<P> Subscription<P> {
         self.core.hooks.clock.now()
     }
 
+    /// Returns when the grant expires, by the broker's clock.
+    #[cfg(all(feature = "json", feature = "stream"))]
+    pub(crate) fn expiry(&self) -> Option<Instant> {
+        self.sieve.expiry()
+    }
+
     /// Rings the doorbell, if there is one: for a reader that has to be called again although nothing more is published.
     #[cfg(feature = "json")]
     pub(crate) fn ring(&self) {
