@@ -181,7 +181,8 @@
 //! - A buffer takes its bounds, an eighth more at most, and what users hold: deliveries, windows, payloads they share.
 //! - Finer filters than topic, key and namespace (types, predicates, [`Authorizer::permits`]) run on the reader's
 //!   thread for each event that gets so far, and do not spare it the wake-up.
-//! - Tasks and doorbells are not woken by time: give [`Broker::tick`] a timer if grants expire.
+//! - Tasks and doorbells are not woken by time: give [`Broker::tick`] a timer if grants expire. A stream of frames has a
+//!   timer of its own.
 //!
 //! # Features
 //!

@@ -274,6 +274,7 @@ fn what_cannot_be_meant_is_refused_with_2() {
         (&["--query", "index=-1"][..], "--query: index holds \"-1\", expected digits"),
         (&["--query", "topic=Job:a:b"], "expected at most one colon"),
         (&["--query", "namespace="], "--query: namespace holds"),
+        (&["--query", "topic=Job:web-*"], "--query: topic holds \"Job:web-*\", expected * by itself"),
         (&["--rights", "root"], "--rights: unknown right \"root\", expected"),
         (&["--rights", ""], "--rights"),
         (&["--capacity", "0"], "--capacity is \"0\", expected a whole number, at least 1"),

@@ -19,6 +19,8 @@ use crate::subscription::Subscription;
 impl<P> Subscription<P> {
     /// Reads on as frames, on a thread of the reader's own.
     ///
+    /// NaN and infinite numbers in payloads become `null`, as JSON has no such numbers; see [`Delivery::frame`].
+    ///
     /// ```
     /// use event_broker::{Broker, Event, FrameOptions, Request};
     ///

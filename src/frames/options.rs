@@ -11,6 +11,9 @@ use serde::Serialize;
 
 /// How a stream of frames is to be: left alone, as the API's server has it.
 ///
+/// How payloads become JSON is no option: it is up to their `Serialize`, and to JSON, which has no NaN and no infinities,
+/// so that those become `null`.
+///
 /// ```
 /// use std::time::Duration;
 /// use event_broker::FrameOptions;

@@ -19,7 +19,8 @@ impl<P> Subscription<P> {
     /// Reads on as frames, as a task on any runtime.
     ///
     /// The timer is that of the runtime. It serves the heartbeats, which come as those of
-    /// [`into_frames`](Self::into_frames) do, and ends the stream in time when a grant expires.
+    /// [`into_frames`](Self::into_frames) do, and ends the stream in time when a grant expires. Payloads are encoded as
+    /// they are there, NaN and infinite numbers as `null`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -139,6 +139,21 @@ fn raw_payloads_hold_no_newline_on_the_wire() {
     assert_eq!(now(&mut frames), line(1, "a", r#"{ "a": 1,  "b": "x\ny"}"#));
 }
 
+/// JSON has no such numbers, and no frame fails for them; what comes back is null.
+#[test]
+fn numbers_that_json_does_not_have_become_null() {
+    let broker = Broker::new();
+    let mut reader = broker.subscribe(Request::new()).unwrap();
+    let mut frames = broker.subscribe(Request::new()).unwrap().into_frames(options(NEVER));
+    broker.publish(1, [job("a", [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1.5])]).unwrap();
+    let expected = line(1, "a", "[null,null,null,-0.0,1.5]");
+    assert_eq!(reader.try_recv().unwrap().frame().unwrap().as_str(), expected);
+    assert_eq!((now(&mut frames).as_str(), now(&mut frames)), ("{}\n", expected.clone()));
+    let decode = Decoder::<[Option<f64>; 5]>::new().decode(&mut expected.as_bytes()).unwrap().unwrap();
+    let batch = decode.into_batch().unwrap();
+    assert_eq!(*batch.events().first().unwrap().payload(), [None, None, None, Some(-0.0), Some(1.5)]);
+}
+
 /// A writer that notes every call.
 #[derive(Default)]
 struct Log(Vec<Option<Vec<u8>>>);
