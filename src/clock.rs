@@ -1,4 +1,4 @@
-//! The clock that grants expire by.
+//! The clock that grants expire by, and that heartbeats of frames go by.
 //! Nothing else in the broker has to know the time.
 
 use std::fmt::Debug;
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 /// A monotonic clock, so that a host can supply its own and a test can turn the hands.
 ///
-/// A subscription whose grant does not expire never reads it.
+/// A subscription whose grant does not expire never reads it. Frames over a subscription do, for their heartbeats.
 ///
 /// ```
 /// use std::sync::Mutex;

@@ -1,13 +1,8 @@
-//! Events, the batches that carry them, and their form on the wire.
+//! Events, the batches that carry them, and, in `form`, their form on the wire.
 //! Nothing here knows a broker: an event is a value that can be read back and published again.
 
-use std::fmt;
-use std::marker::PhantomData;
+mod form;
 
-use serde::de::value::UnitDeserializer;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::ser::SerializeStruct;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 
 use crate::name::{EventType, Key, Namespace, Topic};
@@ -131,95 +126,6 @@ impl<P> Event<P> {
     }
 }
 
-impl<P: Serialize> Serialize for Event<P> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let keys = (!self.filter_keys.is_empty()).then_some(self.filter_keys());
-        let mut event = serializer.serialize_struct("Event", 7)?;
-        event.serialize_field("Topic", &self.topic)?;
-        event.serialize_field("Type", &self.event_type)?;
-        event.serialize_field("Key", &self.key)?;
-        event.serialize_field("Namespace", &self.namespace)?;
-        event.serialize_field("FilterKeys", &keys)?;
-        event.serialize_field("Index", &self.index)?;
-        event.serialize_field("Payload", &self.payload)?;
-        event.end()
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(field_identifier)]
-enum Field {
-    Topic,
-    Type,
-    Key,
-    Namespace,
-    FilterKeys,
-    Index,
-    Payload,
-    #[serde(other)]
-    Unknown,
-}
-
-struct EventVisitor<P>(PhantomData<P>);
-
-impl<'de, P: Deserialize<'de>> Visitor<'de> for EventVisitor<P> {
-    type Value = Event<P>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event object with Topic, Type and Key")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event<P>, A::Error> {
-        fn once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
-            match slot.replace(value) {
-                None => Ok(()),
-                Some(_) => Err(E::duplicate_field(name)),
-            }
-        }
-
-        let (mut topic, mut event_type, mut key, mut payload) = (None, None, None, None);
-        let (mut namespace, mut filter_keys, mut index) = (None, None, None);
-        while let Some(field) = map.next_key::<Field>()? {
-            match field {
-                Field::Topic => once(&mut topic, "Topic", map.next_value()?)?,
-                Field::Type => once(&mut event_type, "Type", map.next_value()?)?,
-                Field::Key => once(&mut key, "Key", map.next_value()?)?,
-                Field::Namespace => once(&mut namespace, "Namespace", map.next_value::<Option<_>>()?)?,
-                Field::FilterKeys => once(&mut filter_keys, "FilterKeys", map.next_value::<Option<Vec<_>>>()?)?,
-                Field::Index => once(&mut index, "Index", map.next_value::<Option<_>>()?)?,
-                Field::Payload => once(&mut payload, "Payload", map.next_value()?)?,
-                Field::Unknown => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(Event {
-            topic: topic.ok_or_else(|| A::Error::missing_field("Topic"))?,
-            event_type: event_type.ok_or_else(|| A::Error::missing_field("Type"))?,
-            key: key.ok_or_else(|| A::Error::missing_field("Key"))?,
-            namespace: namespace.flatten().unwrap_or_default(),
-            filter_keys: filter_keys.flatten().unwrap_or_default().into(),
-            index: index.flatten().unwrap_or_default(),
-            payload: match payload {
-                Some(payload) => payload,
-                // An absent payload is what a null one is, for the types that take null.
-                None => P::deserialize(UnitDeserializer::<A::Error>::new())
-                    .map_err(|_| A::Error::missing_field("Payload"))?,
-            },
-        })
-    }
-}
-
-/// Reads an event back: `Topic`, `Type` and `Key` are required, the others default, unknown fields are ignored.
-///
-/// An absent payload is read as null; if `P` takes no null, that is an error.
-impl<'de, P: Deserialize<'de>> Deserialize<'de> for Event<P> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const FIELDS: &[&str] = &["Topic", "Type", "Key", "Namespace", "FilterKeys", "Index", "Payload"];
-        deserializer.deserialize_struct("Event", FIELDS, EventVisitor(PhantomData))
-    }
-}
-
 /// All events of one commit, under its index: the unit of publishing, eviction, delivery and framing.
 ///
 /// This is also the form on the wire. A batch without events is progress: the state reached that index.
@@ -283,32 +189,6 @@ impl<P> Batch<P> {
 impl<P> From<Batch<P>> for Vec<Event<P>> {
     fn from(batch: Batch<P>) -> Self {
         batch.events
-    }
-}
-
-impl<P: Serialize> Serialize for Batch<P> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut batch = serializer.serialize_struct("Batch", 2)?;
-        batch.serialize_field("Index", &self.index)?;
-        batch.serialize_field("Events", &self.events)?;
-        batch.end()
-    }
-}
-
-/// Reads a batch back. `Events` null or absent means none; unknown fields are ignored; `Index` is required.
-///
-/// The events keep the index they carry, which a recorded stream may have set apart from the batch's.
-impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename = "Batch", rename_all = "PascalCase", bound = "P: Deserialize<'de>")]
-        struct Wire<P> {
-            index: u64,
-            #[serde(default = "Option::default")]
-            events: Option<Vec<Event<P>>>,
-        }
-        let Wire { index, events } = Wire::deserialize(deserializer)?;
-        Ok(Self::recorded(index, events.unwrap_or_default()))
     }
 }
 

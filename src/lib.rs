@@ -181,16 +181,18 @@
 //! - A buffer takes its bounds, an eighth more at most, and what users hold: deliveries, windows, payloads they share.
 //! - Finer filters than topic, key and namespace (types, predicates, [`Authorizer::permits`]) run on the reader's
 //!   thread for each event that gets so far, and do not spare it the wake-up.
-//! - Tasks and doorbells are not woken by time: give [`Broker::tick`] a timer if grants expire.
+//! - Tasks and doorbells are not woken by time: give [`Broker::tick`] a timer if grants expire. A stream of frames has a
+//!   timer of its own.
 //!
 //! # Features
 //!
-//! Both are on by default; without them it is a whole broker.
+//! `json` and `stream` are on by default; without them it is a whole broker.
 //!
 //! | feature | for | cost |
 //! |---|---|---|
 //! | `json` | frames out, recorded streams in | `serde_json`; two words of cache a batch |
 //! | `stream` | `futures_core::Stream` for subscriptions and frames | `futures-core`, which has no code of its own |
+//! | `bytes`, off by default | a frame as `bytes::Bytes`, without a copy | `bytes`; `json` with it |
 //!
 //! # When not to use it
 //!
@@ -248,10 +250,10 @@ pub use error::{
 pub use event::{Batch, BatchBuilder, Event};
 #[cfg(feature = "json")]
 pub use frame::{DecodeError, DecodeErrorKind, Decoder, EncodeError, Frame, FrameReader, Incoming, ReadError};
-#[cfg(all(feature = "json", feature = "stream"))]
-pub use frames::FrameStream;
 #[cfg(feature = "json")]
 pub use frames::{FrameError, FrameOptions, Frames, HeartbeatError, WriteError};
+#[cfg(all(feature = "json", feature = "stream"))]
+pub use frames::{FrameStream, Timer};
 pub use name::{EventType, Key, Namespace, Topic};
 pub use observer::Observer;
 pub use request::{InvalidRequest, LagPolicy, Named, Request, Scope, Start, Term};

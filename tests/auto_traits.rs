@@ -139,6 +139,24 @@ fn streams_are_send_and_unpin() {
     stream::<Subscription<Payload>>();
 }
 
+/// Streams of frames may be polled without being pinned, whatever the timer is, and sent if the timer and its sleeps may.
+#[cfg(all(feature = "json", feature = "stream"))]
+#[test]
+fn streams_of_frames_are_unpin() {
+    use event_broker::{FrameStream, Timer};
+
+    struct Pinned(std::marker::PhantomPinned);
+    impl Timer for Pinned {
+        type Sleep = std::future::Pending<std::marker::PhantomPinned>;
+
+        fn sleep(&mut self, _: std::time::Duration) -> Self::Sleep {
+            std::future::pending()
+        }
+    }
+    send::<FrameStream<Payload, Pinned>>();
+    send::<FrameStream<Payload, fn(std::time::Duration) -> tokio::time::Sleep>>();
+}
+
 /// The futures of reads may be spawned.
 #[test]
 fn futures_are_send() {

@@ -79,6 +79,7 @@ fn run_time_dependencies_are_few() {
         .collect();
     let decided = [
         "ahash",
+        "bytes",
         "crossbeam-channel",
         "futures-core",
         "parking_lot",

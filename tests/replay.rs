@@ -77,6 +77,21 @@ fn nothing_in_is_a_heartbeat_out() {
     assert_run(&replay(&["--backlog"], ""), 0, "{}\n");
 }
 
+/// Taken for progress, it would move the latest index beyond all that follows.
+#[test]
+fn events_without_a_frame_around_them_are_refused() {
+    let events: String = (1..=3).map(|index| event("Job", "web", index, "null") + "\n").collect();
+    let output = replay(&[], &*events);
+    assert_run(&output, 1, "{}\n");
+    assert_eq!(said(&output).matches("refused: an event by itself").count(), 3);
+}
+
+#[test]
+fn a_byte_order_mark_and_tokens_of_another_server_are_passed_over() {
+    let input = format!("\u{feff}{{\"Token\":17}}\n{}", job(7).replace("]}", "],\"Token\":\"theirs\"}"));
+    assert_run(&replay(&[], input), 0, &format!("{{}}\n{}", job(7)));
+}
+
 #[test]
 fn payloads_pass_through_byte_for_byte_and_fields_in_the_order_of_the_reference() {
     let payload = r#"{ "z":1.000,"a":12345678901234567890123, "a":1e-400,"é":"\u00e9\n<\/>", "n":[ null,-0 , {} ] }"#;
@@ -171,6 +186,11 @@ fn a_refused_line_is_told_and_the_others_are_processed() {
             "expected {\"Index\"",
         ),
         (r#"{"Index":8,"Events":{}}"#, "field Events: invalid type: map", "expected a list of events or null"),
+        (
+            r#"{"FilterKeys":["e"],"Index":118,"Key":"d1","Payload":{},"Topic":"Deployment","Type":"PlanResult"}"#,
+            "line 3 refused: an event by itself",
+            "expected a frame with Events",
+        ),
         (r#"{"Index":8,"Events":[{"Topic":"T"}]}"#, "event 0 of Events: missing field `Type`", "expected {\"Index\""),
         (r#"{"Index":8,"Events":[{"Topic":7}]}"#, "event 0 of Events: invalid type: integer `7`", "expected a string"),
         (r#"{"Index":6}"#, "line 3 refused: index 6 is lower than the last published", "expected 7 or more"),
@@ -254,6 +274,7 @@ fn what_cannot_be_meant_is_refused_with_2() {
         (&["--query", "index=-1"][..], "--query: index holds \"-1\", expected digits"),
         (&["--query", "topic=Job:a:b"], "expected at most one colon"),
         (&["--query", "namespace="], "--query: namespace holds"),
+        (&["--query", "topic=Job:web-*"], "--query: topic holds \"Job:web-*\", expected * by itself"),
         (&["--rights", "root"], "--rights: unknown right \"root\", expected"),
         (&["--rights", ""], "--rights"),
         (&["--capacity", "0"], "--capacity is \"0\", expected a whole number, at least 1"),

@@ -9,11 +9,13 @@ use serde::Serialize;
 
 use crate::event::Batch;
 use crate::frame::encode::{EncodeError, FrameCache};
+use crate::token::Token;
 
 /// One line of JSON with its newline: what one write puts on the wire.
 ///
 /// A clone shares the bytes. The newline at the end is the only one, so a line is a frame and a frame is a line.
-/// Since it is `AsRef<[u8]>`, what takes owners of bytes, such as `bytes::Bytes::from_owner`, takes it without a copy.
+/// Since it is `AsRef<[u8]>`, what takes owners of bytes takes it without a copy; with the feature `bytes` it converts
+/// into a `bytes::Bytes`, which shares the bytes as well.
 ///
 /// ```
 /// use event_broker::{Batch, Event, Frame};
@@ -38,6 +40,9 @@ pub struct Frame(Content);
 #[derive(Clone)]
 enum Content {
     Heartbeat,
+    /// A token, no index and no events.
+    Bookmark(Arc<Box<str>>),
+    /// An index and no events, with or without a token.
     Progress(Arc<Box<str>>),
     Batch(Arc<Box<str>>),
 }
@@ -48,20 +53,53 @@ impl Frame {
         Self(Content::Heartbeat)
     }
 
-    /// A heartbeat that says how far the state got: `{"Index":7}`, everything up to and including 7 is finished.
+    /// A heartbeat that says how far the state got: `{"Index":7,"Events":[]}`, everything up to and including 7 is
+    /// finished.
     ///
     /// ```
     /// use event_broker::Frame;
     ///
     /// let frame = Frame::progress(7);
-    /// assert_eq!(frame.as_str(), "{\"Index\":7}\n");
+    /// assert_eq!(frame.as_str(), "{\"Index\":7,\"Events\":[]}\n");
     /// assert!(frame.is_heartbeat());
     /// ```
     pub fn progress(index: u64) -> Self {
-        Self(Content::Progress(Arc::new(format!("{{\"Index\":{index}}}\n").into_boxed_str())))
+        let line = format!("{{\"Index\":{index},\"Events\":[]}}\n");
+        Self(Content::Progress(Arc::new(line.into_boxed_str())))
     }
 
-    /// The frame of a batch that no broker carries, such as one to record. The events keep the index they carry.
+    /// A heartbeat that carries a resume token, and progress if an index is given.
+    ///
+    /// A reader to whom nothing was sent yet can so resume where it stands.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Frame, Request};
+    ///
+    /// let broker = Broker::<u32>::builder().epoch(7.into()).build()?;
+    /// let token = broker.subscribe(Request::new())?.token();
+    /// let frame = Frame::bookmark(None, token);
+    /// assert_eq!(frame.as_str(), "{\"Token\":\"0000000000000007-0-0\"}\n");
+    /// assert!(frame.is_heartbeat() && !frame.is_progress());
+    ///
+    /// let frame = Frame::bookmark(Some(7), token);
+    /// assert_eq!(frame.as_str(), "{\"Index\":7,\"Events\":[],\"Token\":\"0000000000000007-0-0\"}\n");
+    /// assert!(frame.is_heartbeat() && frame.is_progress());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn bookmark(index: Option<u64>, token: Token) -> Self {
+        Self(match index {
+            None => Content::Bookmark(Arc::new(format!("{{\"Token\":\"{token}\"}}\n").into_boxed_str())),
+            Some(index) => {
+                let line = format!("{{\"Index\":{index},\"Events\":[],\"Token\":\"{token}\"}}\n");
+                Content::Progress(Arc::new(line.into_boxed_str()))
+            }
+        })
+    }
+
+    /// The frame of a batch that no broker carries, such as one to record. The events keep the index they carry; a batch
+    /// without events is [progress](Self::progress).
+    ///
+    /// Numbers in payloads that JSON does not have, NaN and the infinities, become `null`.
     ///
     /// # Errors
     ///
@@ -71,6 +109,9 @@ impl Frame {
     ///
     /// If the payload's `Serialize` does.
     pub fn encode<P: Serialize>(batch: &Batch<P>) -> Result<Self, EncodeError> {
+        if batch.events().is_empty() {
+            return Ok(Self::progress(batch.index()));
+        }
         FrameCache::new().whole(batch.index(), batch.events(), None)
     }
 
@@ -85,8 +126,22 @@ impl Frame {
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Content::Heartbeat => "{}\n",
-            Content::Progress(line) | Content::Batch(line) => line,
+            Content::Bookmark(line) | Content::Progress(line) | Content::Batch(line) => line,
         }
+    }
+
+    /// The line as text, without its newline: for transports that have a framing of their own, such as server-sent
+    /// events or messages of a socket.
+    ///
+    /// ```
+    /// use event_broker::Frame;
+    ///
+    /// assert_eq!(Frame::progress(7).line(), r#"{"Index":7,"Events":[]}"#);
+    /// ```
+    #[inline]
+    pub fn line(&self) -> &str {
+        let text = self.as_str();
+        text.strip_suffix('\n').unwrap_or(text)
     }
 
     /// The line as bytes, newline included.
@@ -95,7 +150,7 @@ impl Frame {
         self.as_str().as_bytes()
     }
 
-    /// Whether the frame is there to say "still here", with or without progress: it carries no events.
+    /// Whether the frame is there to say "still here", with or without progress and token: it carries no events.
     #[inline]
     pub fn is_heartbeat(&self) -> bool {
         !matches!(self.0, Content::Batch(_))
@@ -130,6 +185,17 @@ impl Deref for Frame {
     }
 }
 
+/// Shares the bytes of the frame.
+#[cfg(feature = "bytes")]
+impl From<Frame> for ::bytes::Bytes {
+    fn from(frame: Frame) -> Self {
+        match frame.0 {
+            Content::Heartbeat => Self::from_static(b"{}\n"),
+            _ => Self::from_owner(frame),
+        }
+    }
+}
+
 impl PartialEq for Frame {
     fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()
@@ -154,15 +220,54 @@ impl fmt::Display for Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Event;
+    use crate::token::{Epoch, Place};
+
+    fn token() -> Token {
+        Token::new(Epoch::from(0xab), Place { index: 7, count: 1 })
+    }
 
     #[test]
     fn heartbeats_with_and_without_progress_are_told_apart_from_batches() {
-        let batch = Frame::encode(&Batch::<()>::new(3, [])).ok();
-        assert_eq!(batch.as_ref().map(Frame::as_str), Some("{\"Index\":3,\"Events\":[]}\n"));
-        assert_eq!(batch.map(|frame| frame.is_heartbeat()), Some(false));
+        let empty = Frame::encode(&Batch::<()>::new(3, [])).ok();
+        assert_eq!(empty, Some(Frame::progress(3)));
+        assert_eq!(empty.map(|frame| frame.is_heartbeat() && frame.is_progress()), Some(true));
+        let batch = Frame::encode(&Batch::new(3, vec![Event::new("", "", "", ())])).ok();
+        assert_eq!(batch.map(|frame| frame.is_heartbeat() || frame.is_progress()), Some(false));
         assert!(Frame::heartbeat().is_heartbeat() && !Frame::heartbeat().is_progress());
         assert!(Frame::progress(3).is_heartbeat() && Frame::progress(3).is_progress());
-        assert_eq!(Frame::progress(u64::MAX).to_string(), "{\"Index\":18446744073709551615}\n");
+        assert_eq!(Frame::progress(u64::MAX).to_string(), "{\"Index\":18446744073709551615,\"Events\":[]}\n");
+    }
+
+    #[test]
+    fn bookmarks_are_heartbeats_whose_token_comes_last() {
+        let bare = Frame::bookmark(None, token());
+        assert_eq!(bare.as_str(), "{\"Token\":\"00000000000000ab-7-1\"}\n");
+        assert!(bare.is_heartbeat() && !bare.is_progress());
+        let progress = Frame::bookmark(Some(6), token());
+        assert_eq!(progress.as_str(), "{\"Index\":6,\"Events\":[],\"Token\":\"00000000000000ab-7-1\"}\n");
+        assert!(progress.is_heartbeat() && progress.is_progress());
+    }
+
+    #[test]
+    fn a_line_is_a_frame_without_its_newline() {
+        let batch = Frame::encode(&Batch::new(3, vec![Event::new("a", "b", "c\n", "\n")])).ok();
+        for frame in [Frame::heartbeat(), Frame::progress(1), Frame::bookmark(None, token())].into_iter().chain(batch) {
+            assert_eq!(format!("{}\n", frame.line()), frame.as_str());
+            assert!(!frame.line().contains('\n'));
+        }
+    }
+
+    #[cfg(feature = "bytes")]
+    #[test]
+    fn a_frame_becomes_bytes_without_a_copy() {
+        for frame in [Frame::heartbeat(), Frame::progress(1), Frame::bookmark(None, token())] {
+            let bytes = ::bytes::Bytes::from(frame.clone());
+            assert_eq!(&*bytes, frame.as_bytes());
+            if frame != Frame::heartbeat() {
+                assert_eq!(bytes.as_ptr(), frame.as_ptr());
+            }
+        }
     }
 
     #[test]
@@ -171,6 +276,6 @@ mod tests {
         assert_eq!(frame.clone().as_ptr(), frame.as_ptr());
         assert_eq!(frame, Frame::progress(1));
         assert_ne!(frame, Frame::heartbeat());
-        assert_eq!(format!("{frame:?}"), r#"Frame("{\"Index\":1}\n")"#);
+        assert_eq!(format!("{frame:?}"), r#"Frame("{\"Index\":1,\"Events\":[]}\n")"#);
     }
 }

@@ -9,12 +9,16 @@ use std::mem;
 
 use serde::de::DeserializeOwned;
 
-use crate::frame::line::{self, Fault, Incoming};
+use crate::frame::line::{self, At, Fault, Incoming};
 
 /// Reads frames out of bytes that come in any split.
 ///
 /// A line that is no frame is an error, and the next line is decoded as if it had not been there. Blank lines are
-/// passed over, and so is a carriage return before the newline. No input makes it panic.
+/// passed over, and so are a carriage return before the newline and a byte order mark at the very start of the stream.
+/// No input makes it panic.
+///
+/// What a line means is said at [`Incoming`]. An event on a line of its own is no frame, and is refused as
+/// [`DecodeErrorKind::BareEvent`]: passed for progress, it would be lost without a word.
 ///
 /// Beside the input it holds the part of a line whose newline has not come, and that never grows beyond the
 /// [limit](Self::with_limit). What is decoded takes a small multiple of its line.
@@ -63,7 +67,8 @@ impl<P: DeserializeOwned> Decoder<P> {
         Self { partial: Vec::new(), state: State::Reading, line: 1, limit: Self::DEFAULT_LIMIT, payload: PhantomData }
     }
 
-    /// Sets how many bytes a line may have, without its newline. A longer one is refused, once, and passed over.
+    /// Sets how many bytes a line may have, without its newline, but with a byte order mark before it. A longer one is
+    /// refused, once, and passed over.
     ///
     /// ```
     /// use event_broker::{DecodeErrorKind, Decoder, Incoming};
@@ -138,7 +143,8 @@ impl<P: DeserializeOwned> Decoder<P> {
             (Ok(()), State::Reading) => {
                 // Taken out, so that a payload that panics leaves nothing of its line behind.
                 let mut partial = mem::take(&mut self.partial);
-                let frame = line::read(if in_place { rest } else { &partial });
+                let at = if number == 1 { At::Start } else { At::Behind };
+                let frame = line::read(if in_place { rest } else { &partial }, at);
                 partial.clear();
                 partial.shrink_to(KEPT_SPACE);
                 self.partial = partial;
@@ -222,6 +228,7 @@ pub struct DecodeError {
 /// let errors = [
 ///     "[]",
 ///     r#"{"Index":"7"}"#,
+///     r#"{"Topic":"Job","Type":"JobRegistered","Key":"web","Index":7}"#,
 ///     r#"{"Index":7,"Events":[{"Topic":"Job","Type":"JobRegistered"}]}"#,
 ///     r#"{"Index":7,"Events":[{"Topic":"Job","Type":"JobRegistered","Key":"web","Payload":-1}]}"#,
 /// ]
@@ -233,6 +240,7 @@ pub struct DecodeError {
 /// assert_eq!(errors, [
 ///     "line 1: not an object, expected {} or an object with Index",
 ///     "line 1, column 12: field Index: invalid type: string \"7\", expected u64",
+///     r#"line 1: an event by itself, expected a frame with Events: {"Index":…,"Events":[…]}, the event among them"#,
 ///     "line 1, column 59: event 0 of Events: missing field `Key`",
 ///     "line 1, column 83: payload of event 0 of Events: invalid value: integer `-1`, expected u32",
 /// ]);
@@ -254,9 +262,11 @@ pub enum DecodeErrorKind {
     },
     /// The line is JSON, but not an object.
     NotAnObject,
+    /// The line is an object with members of an event, and without `Events`: an event that is in no frame.
+    BareEvent,
     /// A field of the frame is missing, repeated or of a wrong type.
     Field {
-        /// `Index`, `Events` or `Token`.
+        /// `Index`, `Events` or `Token`; the last can only be repeated.
         name: &'static str,
         /// What was found and what was expected.
         message: String,
@@ -294,6 +304,9 @@ impl fmt::Display for DecodeErrorKind {
             Self::NotUtf8 => f.write_str("not UTF-8, expected JSON in UTF-8"),
             Self::Malformed { message } => write!(f, "malformed JSON: {message}"),
             Self::NotAnObject => f.write_str("not an object, expected {} or an object with Index"),
+            Self::BareEvent => f.write_str(
+                "an event by itself, expected a frame with Events: {\"Index\":…,\"Events\":[…]}, the event among them",
+            ),
             Self::Field { name, message } => write!(f, "field {name}: {message}"),
             Self::Event { ordinal, message } => write!(f, "event {ordinal} of Events: {message}"),
             Self::Payload { ordinal, message } => write!(f, "payload of event {ordinal} of Events: {message}"),

@@ -1,6 +1,7 @@
-//! What one line means: a heartbeat, progress or a batch, or what is wrong with it.
+//! What one line means: a heartbeat, progress, a bookmark or a batch, or what is wrong with it.
 //! Where a line begins and ends is not found here.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -17,24 +18,36 @@ use crate::token::Token;
 
 /// What a frame says.
 ///
+/// A token counts only if it is one of this crate: any other value of `Token`, whatever its type, is no token, and the
+/// frame means what it would without it.
+///
 /// ```
 /// use event_broker::{Batch, Decoder, Incoming};
 ///
 /// let mut decoder = Decoder::<u32>::new();
-/// let mut input = &b"{}\n{\"Index\":7}\n"[..];
+/// let mut input = &b"{}\n{\"Index\":7,\"Events\":[]}\n{\"Token\":\"0000000000000007-9-1\"}\n"[..];
 /// assert_eq!(decoder.decode(&mut input), Some(Ok(Incoming::Heartbeat)));
 /// let progress = decoder.decode(&mut input).unwrap()?;
 /// assert_eq!(progress, Incoming::Progress(7));
 /// assert_eq!(progress.into_batch(), Some(Batch::new(7, [])));
-/// # Ok::<(), event_broker::DecodeError>(())
+/// let token = "0000000000000007-9-1".parse()?;
+/// assert_eq!(decoder.decode(&mut input), Some(Ok(Incoming::Bookmark { index: None, token })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming<P> {
     /// `{}`: the other side is still there.
     Heartbeat,
-    /// An index without events: everything up to and including it is finished.
+    /// An index without events and without a token: everything up to and including it is finished.
     Progress(u64),
+    /// A frame without events that carries a token: the other side is still there, and this reader stands there.
+    Bookmark {
+        /// Everything up to and including this index is finished, if the frame says so.
+        index: Option<u64>,
+        /// Where a reader that has read this frame stands.
+        token: Token,
+    },
     /// A batch with at least one event.
     Batch {
         /// The batch. Its events keep the index they carry.
@@ -45,12 +58,24 @@ pub enum Incoming<P> {
 }
 
 impl<P> Incoming<P> {
-    /// What there is to publish: the batch, or for progress a batch without events. A heartbeat is nothing.
+    /// What there is to publish: the batch, or for a frame with an index and no events a batch without events. A frame
+    /// with neither is nothing.
     pub fn into_batch(self) -> Option<Batch<P>> {
         match self {
             Self::Heartbeat => None,
             Self::Progress(index) => Some(Batch::new(index, [])),
+            Self::Bookmark { index, .. } => index.map(|index| Batch::new(index, [])),
             Self::Batch { batch, .. } => Some(batch),
+        }
+    }
+
+    /// Where a reader that has read this frame stands, if the frame says so: what to resume
+    /// [`Start::After`](crate::Start::After).
+    pub fn token(&self) -> Option<Token> {
+        match self {
+            Self::Heartbeat | Self::Progress(_) => None,
+            Self::Bookmark { token, .. } => Some(*token),
+            Self::Batch { token, .. } => *token,
         }
     }
 }
@@ -61,15 +86,29 @@ pub(super) struct Fault {
     pub(super) kind: DecodeErrorKind,
 }
 
+/// Where in its stream a line stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    /// It is the first, so that a byte order mark may stand before it.
+    Start,
+    /// Another line came before it.
+    Behind,
+}
+
 /// Reads a line, with or without its line end; `None` if it is blank.
-pub(super) fn read<P: DeserializeOwned>(line: &[u8]) -> Option<Result<Incoming<P>, Fault>> {
-    if line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) {
+pub(super) fn read<P: DeserializeOwned>(line: &[u8], at: At) -> Option<Result<Incoming<P>, Fault>> {
+    const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+    let text = if at == At::Start { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line };
+    if text.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) {
         return None;
     }
-    Some(match std::str::from_utf8(line) {
+    let frame = match std::str::from_utf8(text) {
         Ok(text) => read_text(text),
         Err(error) => Err(Fault { column: Some(error.valid_up_to() + 1), kind: DecodeErrorKind::NotUtf8 }),
-    })
+    };
+    // Columns count the bytes of the line as it came.
+    let skipped = line.len() - text.len();
+    Some(frame.map_err(|Fault { column, kind }| Fault { column: column.map(|column| column + skipped), kind }))
 }
 
 fn read_text<P: DeserializeOwned>(line: &str) -> Result<Incoming<P>, Fault> {
@@ -84,6 +123,8 @@ fn read_text<P: DeserializeOwned>(line: &str) -> Result<Incoming<P>, Fault> {
             (Category::Data, Spot::Frame) => DecodeErrorKind::NotAnObject,
             (Category::Data, Spot::Field(name)) => DecodeErrorKind::Field { name, message },
             (Category::Data, Spot::Event(ordinal)) => DecodeErrorKind::Event { ordinal, message },
+            // The whole line is what is wrong, and none of its bytes more than another.
+            (Category::Data, Spot::BareEvent) => return Fault { column: None, kind: DecodeErrorKind::BareEvent },
         };
         Fault { column: column(&error), kind }
     })
@@ -94,6 +135,8 @@ enum Spot {
     Frame,
     Field(&'static str),
     Event(usize),
+    /// At the end of an object that is an event.
+    BareEvent,
     /// A payload that failed; the error that travels up only unwinds the decoding.
     Payload(Fault),
 }
@@ -104,6 +147,16 @@ enum Field {
     Index,
     Events,
     Token,
+    /// A member of events, which a frame does not have.
+    #[serde(
+        rename = "Topic",
+        alias = "Type",
+        alias = "Key",
+        alias = "Namespace",
+        alias = "FilterKeys",
+        alias = "Payload"
+    )]
+    OfEvent,
     #[serde(other)]
     Unknown,
 }
@@ -130,9 +183,9 @@ impl<'de, P: DeserializeOwned> Visitor<'de> for FrameVisitor<'_, P> {
         }
 
         let Self { line, spot, payload } = self;
-        let (mut index, mut events, mut token, mut empty) = (None, None, None, true);
+        let (mut index, mut events, mut token) = (None, None, None);
+        let (mut of_event, mut unknown) = (false, false);
         while let Some(field) = map.next_key::<Field>()? {
-            empty = false;
             match field {
                 Field::Index => {
                     *spot = Spot::Field("Index");
@@ -144,23 +197,47 @@ impl<'de, P: DeserializeOwned> Visitor<'de> for FrameVisitor<'_, P> {
                 }
                 Field::Token => {
                     *spot = Spot::Field("Token");
-                    once(&mut token, "Token", map.next_value::<Option<Token>>()?)?;
+                    once(&mut token, "Token", read_token(map.next_value::<&RawValue>()?))?;
+                }
+                Field::OfEvent => {
+                    of_event = true;
+                    map.next_value::<IgnoredAny>()?;
                 }
                 Field::Unknown => {
+                    unknown = true;
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        if empty {
-            return Ok(Incoming::Heartbeat);
+        let Some(events) = events else {
+            if of_event {
+                *spot = Spot::BareEvent;
+                return Err(A::Error::custom("an event"));
+            }
+            return match (index, token.flatten()) {
+                (index, Some(token)) => Ok(Incoming::Bookmark { index, token }),
+                (Some(index), None) => Ok(Incoming::Progress(index)),
+                (None, None) if !unknown => Ok(Incoming::Heartbeat),
+                (None, None) => Err(missing_index(spot)),
+            };
+        };
+        match (index, token.flatten()) {
+            (index, Some(token)) if events.is_empty() => Ok(Incoming::Bookmark { index, token }),
+            (Some(index), None) if events.is_empty() => Ok(Incoming::Progress(index)),
+            (Some(index), token) => Ok(Incoming::Batch { batch: Batch::recorded(index, events), token }),
+            (None, _) => Err(missing_index(spot)),
         }
-        *spot = Spot::Field("Index");
-        let index = index.ok_or_else(|| A::Error::missing_field("Index"))?;
-        Ok(match events.unwrap_or_default() {
-            events if events.is_empty() => Incoming::Progress(index),
-            events => Incoming::Batch { batch: Batch::recorded(index, events), token: token.flatten() },
-        })
     }
+}
+
+fn missing_index<E: serde::de::Error>(spot: &mut Spot) -> E {
+    *spot = Spot::Field("Index");
+    E::missing_field("Index")
+}
+
+/// The token, if it is one of this crate: another server may give its frames a field of this name, too.
+fn read_token(raw: &RawValue) -> Option<Token> {
+    serde_json::from_str::<Cow<'_, str>>(raw.get()).ok()?.parse().ok()
 }
 
 /// Reads `Events`, null or a list.

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::io::Write;
 use std::iter::FusedIterator;
-use std::time::Instant;
+use std::mem;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -18,6 +19,8 @@ use crate::subscription::Subscription;
 impl<P> Subscription<P> {
     /// Reads on as frames, on a thread of the reader's own.
     ///
+    /// NaN and infinite numbers in payloads become `null`, as JSON has no such numbers; see [`Delivery::frame`].
+    ///
     /// ```
     /// use event_broker::{Broker, Event, FrameOptions, Request};
     ///
@@ -28,7 +31,7 @@ impl<P> Subscription<P> {
     ///
     /// let frames: Vec<_> = reader.into_frames(FrameOptions::new().tokens(true)).collect::<Result<_, _>>()?;
     /// let [opening, batch] = &frames[..] else { panic!("all that was published, and the end") };
-    /// assert_eq!(opening.as_str(), "{}\n");
+    /// assert!(opening.line().starts_with(r#"{"Token":""#) && opening.is_heartbeat());
     /// assert!(batch.as_str().contains(r#"],"Token":""#));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -40,7 +43,10 @@ impl<P> Subscription<P> {
 /// A subscription as frames: the opening heartbeat `{}`, then a frame for each delivery, and a heartbeat whenever the
 /// interval passes without a frame.
 ///
-/// Iterating waits. The interval counts from the last frame that was given, so whoever stalls gathers no heartbeats.
+/// Iterating waits. The interval counts from the last frame that was given, by the broker's [`Clock`](crate::Clock), so
+/// whoever stalls gathers no heartbeats. Waiting takes real time; when that has passed, the clock is read again, and
+/// decides.
+///
 /// No error goes in-band: the end is the last item, as an error; for [`RecvError::Closed`] there is none. A loss that
 /// is no end, and a payload that refuses to be JSON, are items like any other; of the latter the delivery has been
 /// passed, and the stream goes on.
@@ -59,7 +65,7 @@ pub struct Frames<P> {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Unopened,
-    /// The last frame was given then.
+    /// The last frame was given then, by the broker's clock.
     Given(Instant),
 }
 
@@ -80,7 +86,7 @@ impl<P> Frames<P> {
     }
 
     fn give(&mut self, frame: Frame) -> Frame {
-        self.state = State::Given(Instant::now());
+        self.state = State::Given(self.subscription.now());
         frame
     }
 
@@ -95,12 +101,17 @@ impl<P> Frames<P> {
             State::Given(_) => Ok(None),
             State::Unopened => {
                 self.subscription.mind()?;
-                Ok(Some(self.give(Frame::heartbeat())))
+                let opening = self.options.opening(&self.subscription);
+                Ok(Some(self.give(opening)))
             }
         }
     }
 
-    /// When the next heartbeat is due; never, if the clock cannot say it.
+    fn is_due(&self) -> bool {
+        self.due().is_some_and(|due| due <= self.subscription.now())
+    }
+
+    /// Returns when the next heartbeat is due, by the broker's clock; never, if the clock cannot say it.
     fn due(&self) -> Option<Instant> {
         match self.state {
             State::Unopened => None,
@@ -112,7 +123,9 @@ impl<P> Frames<P> {
 impl<P: Serialize> Frames<P> {
     /// The next frame, if there is one now: for hosts that poll, or that have a doorbell.
     ///
-    /// `None` means that everything published before the call has been given, and that no heartbeat is due.
+    /// `None` means that everything published before the call has been given, and that no heartbeat is due. For a
+    /// [doorbell](Subscription::doorbell) call it on every ring until it gives no frame: after an error that is no end,
+    /// too, the bell rings again if there may be more.
     ///
     /// ```
     /// use event_broker::{Broker, Event, FrameError, FrameOptions, RecvError, Request};
@@ -140,11 +153,15 @@ impl<P: Serialize> Frames<P> {
             return Ok(Some(opening));
         }
         match self.subscription.try_recv() {
-            Ok(delivery) => self.frame(&delivery).map(Some),
-            Err(TryRecvError::Empty) => {
-                let is_due = self.due().is_some_and(|due| due <= Instant::now());
-                Ok(is_due.then(|| self.beat()))
+            Ok(delivery) => {
+                // Until there is a frame of it: whoever waits for the bell, and reads until a call gives no frame, has to
+                // be called again, because more may be there to read.
+                let unframed = Ring(&self.subscription);
+                let frame = self.options.frame(&delivery)?;
+                mem::forget(unframed);
+                Ok(Some(self.give(frame)))
             }
+            Err(TryRecvError::Empty) => Ok(self.is_due().then(|| self.beat())),
             Err(TryRecvError::Recv(error)) => Err(error.into()),
         }
     }
@@ -202,20 +219,36 @@ impl<P: Serialize> Frames<P> {
 
     /// Waits for the next frame after the opening one.
     fn wait(&mut self) -> Result<Frame, FrameError> {
-        let received = match self.due() {
-            Some(due) => self.subscription.recv_deadline(due),
-            None => self.subscription.recv().map_err(Into::into),
-        };
-        match received {
-            Ok(delivery) => self.frame(&delivery),
-            Err(RecvTimeoutError::Timeout) => Ok(self.beat()),
-            Err(RecvTimeoutError::Recv(error)) => Err(error.into()),
+        let mut shortest = Duration::ZERO;
+        loop {
+            let Some(due) = self.due() else {
+                let delivery = self.subscription.recv()?;
+                return self.frame(&delivery);
+            };
+            let remaining = due.saturating_duration_since(self.subscription.now());
+            match self.subscription.recv_timeout(remaining.max(shortest)) {
+                Ok(delivery) => return self.frame(&delivery),
+                Err(RecvTimeoutError::Timeout) if self.is_due() => return Ok(self.beat()),
+                // The clock is behind real time. It may stand still just before the heartbeat is due, so from now on a
+                // wait takes some time, however little remains.
+                Err(RecvTimeoutError::Timeout) => shortest = FrameOptions::MIN_HEARTBEAT,
+                Err(RecvTimeoutError::Recv(error)) => return Err(error.into()),
+            }
         }
     }
 
     fn frame(&mut self, delivery: &Delivery<P>) -> Result<Frame, FrameError> {
         let frame = self.options.frame(delivery)?;
         Ok(self.give(frame))
+    }
+}
+
+/// Rings the doorbell of a subscription when it is dropped, as a panic or an early return does.
+struct Ring<'s, P>(&'s Subscription<P>);
+
+impl<P> Drop for Ring<'_, P> {
+    fn drop(&mut self) {
+        self.0.ring();
     }
 }
 

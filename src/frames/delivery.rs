@@ -16,6 +16,9 @@ macro_rules! frame {
             /// subscriptions read it, and however they filter. If the whole batch matches, the bytes are shared with
             /// everybody who asks for them.
             ///
+            /// JSON has no NaN and no infinities: such numbers in payloads become `null`, as `serde_json` writes them. A
+            /// payload that must keep them has to say them otherwise, as text for example.
+            ///
             /// ```
             /// use event_broker::{Broker, Event, Request, Term};
             ///

@@ -2,7 +2,7 @@
 //! How an event becomes JSON is not known here, and nothing here opens a connection.
 //!
 //! Files: `delivery` frames a delivery, `options` says what the frames carry, `blocking` and `stream` are the two ways
-//! to wait, `error` says why there is no frame.
+//! to wait, the latter by a `timer` of the host's, `error` says why there is no frame.
 
 mod blocking;
 mod delivery;
@@ -10,9 +10,13 @@ mod error;
 mod options;
 #[cfg(feature = "stream")]
 mod stream;
+#[cfg(feature = "stream")]
+mod timer;
 
 pub use blocking::Frames;
 pub use error::{FrameError, HeartbeatError, WriteError};
 pub use options::FrameOptions;
 #[cfg(feature = "stream")]
 pub use stream::FrameStream;
+#[cfg(feature = "stream")]
+pub use timer::Timer;

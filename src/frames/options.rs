@@ -11,6 +11,9 @@ use serde::Serialize;
 
 /// How a stream of frames is to be: left alone, as the API's server has it.
 ///
+/// How payloads become JSON is no option: it is up to their `Serialize`, and to JSON, which has no NaN and no infinities,
+/// so that those become `null`.
+///
 /// ```
 /// use std::time::Duration;
 /// use event_broker::FrameOptions;
@@ -41,8 +44,10 @@ impl FrameOptions {
         Self { heartbeat: Self::DEFAULT_HEARTBEAT, progress: false, tokens: false }
     }
 
-    /// Sets how long the stream may be silent. [`Duration::MAX`] is for ever: then the opening heartbeat is the only
-    /// one. A stream of frames for tasks has [ticks](crate::Subscription::into_frame_stream) instead.
+    /// Sets how long the stream may be silent. [`Duration::MAX`] is for ever: then the opening heartbeat is the only one.
+    ///
+    /// It has one meaning for threads and for tasks: a heartbeat comes when this time has passed, by the broker's
+    /// [`Clock`](crate::Clock), since the last frame was given; not earlier, and one, however long the reader stalled.
     ///
     /// # Errors
     ///
@@ -55,18 +60,30 @@ impl FrameOptions {
         Ok(self)
     }
 
-    /// Sets whether heartbeats say how far the state got, as `{"Index":7}`: everything up to and including 7 has been
-    /// given or was not asked for. A reader that matches little can then resume near the present, at one more.
+    /// Sets whether heartbeats say how far the state got, as `{"Index":7,"Events":[]}`: everything up to and including 7
+    /// has been given or was not asked for. A reader that matches little can then resume near the present, at one more.
     ///
     /// It is one below the newest index that the reader has passed, since one index may carry several batches. While
-    /// nothing is finished, a heartbeat is a plain `{}`, and the opening one always is.
+    /// nothing is finished a heartbeat carries no index, and the opening one never does.
     #[must_use]
     pub const fn progress(mut self, progress: bool) -> Self {
         self.progress = progress;
         self
     }
 
-    /// Sets whether frames of deliveries carry the resume token as their last field, `Token`.
+    /// Sets whether frames carry the resume token as their last field, `Token`.
+    ///
+    /// Heartbeats do as well, the opening one included: `{"Token":"…"}`, and with [progress](Self::progress)
+    /// `{"Index":7,"Events":[],"Token":"…"}`. So a reader that never matched anything can resume, too.
+    ///
+    /// ```
+    /// use event_broker::{Broker, FrameOptions, Request};
+    ///
+    /// let broker = Broker::<u32>::builder().epoch(7.into()).build()?;
+    /// let mut frames = broker.subscribe(Request::new())?.into_frames(FrameOptions::new().tokens(true));
+    /// assert_eq!(frames.try_frame()?.unwrap().line(), r#"{"Token":"0000000000000007-0-0"}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn tokens(mut self, tokens: bool) -> Self {
         self.tokens = tokens;
@@ -83,7 +100,7 @@ impl FrameOptions {
         self.progress
     }
 
-    /// Whether frames of deliveries carry their token.
+    /// Whether frames carry the resume token.
     pub const fn has_tokens(&self) -> bool {
         self.tokens
     }
@@ -92,11 +109,18 @@ impl FrameOptions {
         if self.tokens { delivery.frame_with_token() } else { delivery.frame() }
     }
 
+    /// The first frame of a stream.
+    pub(super) fn opening<P>(&self, subscription: &Subscription<P>) -> Frame {
+        if self.tokens { Frame::bookmark(None, subscription.token()) } else { Frame::heartbeat() }
+    }
+
     /// The heartbeat after a read of this subscription that found nothing.
     pub(super) fn beat<P>(&self, subscription: &Subscription<P>) -> Frame {
-        match subscription.finished() {
-            Some(index) if self.progress => Frame::progress(index),
-            _ => Frame::heartbeat(),
+        let index = subscription.finished().filter(|_| self.progress);
+        match index {
+            _ if self.tokens => Frame::bookmark(index, subscription.token()),
+            Some(index) => Frame::progress(index),
+            None => Frame::heartbeat(),
         }
     }
 }

@@ -17,6 +17,8 @@ mod turn;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
+#[cfg(feature = "json")]
+use std::time::Instant;
 
 pub use drain::{Drain, DrainIter};
 pub use handle::SubscriptionHandle;
@@ -264,6 +266,26 @@ impl<P> Subscription<P> {
     #[cfg(feature = "json")]
     pub(crate) fn mind(&mut self) -> Result<(), RecvError> {
         self.look(&mut Turn::at_once()).map(drop)
+    }
+
+    /// Returns the time by the broker's clock.
+    #[cfg(feature = "json")]
+    pub(crate) fn now(&self) -> Instant {
+        self.core.hooks.clock.now()
+    }
+
+    /// Returns when the grant expires, by the broker's clock.
+    #[cfg(all(feature = "json", feature = "stream"))]
+    pub(crate) fn expiry(&self) -> Option<Instant> {
+        self.sieve.expiry()
+    }
+
+    /// Rings the doorbell, if there is one: for a reader that has to be called again although nothing more is published.
+    #[cfg(feature = "json")]
+    pub(crate) fn ring(&self) {
+        if self.station.has_doorbell() {
+            self.station.wake();
+        }
     }
 
     /// A handle to watch or end this subscription from elsewhere.

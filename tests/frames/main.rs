@@ -3,6 +3,10 @@
 #![cfg(all(feature = "json", not(broker_loom)))]
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod clock;
+#[path = "../common/mod.rs"]
+mod common;
+mod doorbell;
 #[cfg(feature = "stream")]
 mod stream;
 
@@ -14,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use event_broker::{
     AccessChange, Broker, Decoder, Event, Frame, FrameError, FrameOptions, Frames, Incoming, LagPolicy, Principal,
-    RecvError, Request, Start, Term, Token, WriteError,
+    RecvError, Request, Start, Term, Token, Verdict, WriteError,
 };
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -133,6 +137,21 @@ fn raw_payloads_hold_no_newline_on_the_wire() {
     broker.publish(1, [job("a", raw)]).unwrap();
     assert_eq!(now(&mut frames), "{}\n");
     assert_eq!(now(&mut frames), line(1, "a", r#"{ "a": 1,  "b": "x\ny"}"#));
+}
+
+/// JSON has no such numbers, and no frame fails for them; what comes back is null.
+#[test]
+fn numbers_that_json_does_not_have_become_null() {
+    let broker = Broker::new();
+    let mut reader = broker.subscribe(Request::new()).unwrap();
+    let mut frames = broker.subscribe(Request::new()).unwrap().into_frames(options(NEVER));
+    broker.publish(1, [job("a", [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1.5])]).unwrap();
+    let expected = line(1, "a", "[null,null,null,-0.0,1.5]");
+    assert_eq!(reader.try_recv().unwrap().frame().unwrap().as_str(), expected);
+    assert_eq!((now(&mut frames).as_str(), now(&mut frames)), ("{}\n", expected.clone()));
+    let decode = Decoder::<[Option<f64>; 5]>::new().decode(&mut expected.as_bytes()).unwrap().unwrap();
+    let batch = decode.into_batch().unwrap();
+    assert_eq!(*batch.events().first().unwrap().payload(), [None, None, None, Some(-0.0), Some(1.5)]);
 }
 
 /// A writer that notes every call.
@@ -297,18 +316,18 @@ fn heartbeats_carry_what_is_certainly_finished() {
     let mut web = frames(narrow());
     assert_eq!(text(web.next()), "{}\n", "nothing is finished");
     broker.publish(10, [job("db", 1)]).unwrap();
-    assert_eq!(text(web.next()), "{\"Index\":9}\n", "index 10 may go on");
+    assert_eq!(text(web.next()), "{\"Index\":9,\"Events\":[]}\n", "index 10 may go on");
     broker.publish(10, [job("web", 2)]).unwrap();
     assert_eq!(text(web.next()), line(10, "web", "2"));
-    assert_eq!(text(web.next()), "{\"Index\":9}\n");
+    assert_eq!(text(web.next()), "{\"Index\":9,\"Events\":[]}\n");
     broker.publish(20, []).unwrap();
-    assert_eq!(text(web.next()), "{\"Index\":19}\n");
-    assert_eq!(text(frames(narrow().start(Start::Latest)).next()), "{\"Index\":19}\n");
+    assert_eq!(text(web.next()), "{\"Index\":19,\"Events\":[]}\n");
+    assert_eq!(text(frames(narrow().start(Start::Latest)).next()), "{\"Index\":19,\"Events\":[]}\n");
 
     let mut future = frames(narrow().start(Start::Index(100)));
     assert_eq!(text(future.next()), "{}\n", "99 has not come yet");
     broker.publish(100, []).unwrap();
-    assert_eq!(text(future.next()), "{\"Index\":99}\n");
+    assert_eq!(text(future.next()), "{\"Index\":99,\"Events\":[]}\n");
 
     // What was told is where to go on: nothing is missed.
     broker.publish(100, [job("web", 3)]).unwrap();
@@ -323,7 +342,8 @@ fn frames_carry_the_resume_token_as_their_last_field() {
     let mut frames = broker.subscribe(request()).unwrap().into_frames(options(NEVER).tokens(true));
     broker.publish(7, [job("a", 1), job("b", 2)]).unwrap();
     broker.publish(7, [job("a", 3)]).unwrap();
-    assert_eq!(now(&mut frames), "{}\n");
+    let opening = now(&mut frames);
+    assert!(opening.starts_with("{\"Token\":\"") && opening.ends_with("\"}\n"), "{opening}");
     let frame = now(&mut frames);
     let (body, tail) = frame.split_once("],").unwrap();
     assert_eq!(format!("{body}]}}\n"), line(7, "a", "1"));
@@ -336,6 +356,45 @@ fn frames_carry_the_resume_token_as_their_last_field() {
     assert_eq!(read, Some(token));
     let mut resumed = broker.subscribe(request().start(Start::After(token))).unwrap();
     assert_eq!(*resumed.try_recv().unwrap().events().next().unwrap().payload(), 3);
+}
+
+/// What a frame without events says.
+fn heartbeat(text: &str) -> (Option<u64>, Option<Token>) {
+    match Decoder::<i32>::new().decode(&mut text.as_bytes()) {
+        Some(Ok(Incoming::Heartbeat)) => (None, None),
+        Some(Ok(Incoming::Progress(index))) => (Some(index), None),
+        Some(Ok(Incoming::Bookmark { index, token })) => (index, Some(token)),
+        other => panic!("expected a heartbeat: {other:?}"),
+    }
+}
+
+// DESIGN 24: heartbeats carry the token too, the opening one included; a reader that matched nothing can resume.
+#[test]
+fn heartbeats_carry_the_resume_token_of_where_the_reader_stands() {
+    for progress in [false, true] {
+        let broker = Broker::builder().max_batches(2).build().unwrap();
+        broker.publish(3, [job("db", 1)]).unwrap();
+        let narrow = || Request::new().term(Term::new("Job", "web").unwrap());
+        let subscription = broker.subscribe(narrow().start(Start::Latest)).unwrap();
+        let stands = subscription.token();
+        let mut frames = subscription.into_frames(options(SHORT).tokens(true).progress(progress));
+        let opening = text(frames.next());
+        assert_eq!(heartbeat(&opening), (None, Some(stands)), "{opening}");
+        assert_eq!(opening, format!("{{\"Token\":\"{stands}\"}}\n"));
+
+        (4..=9).for_each(|index| broker.publish(index, [job("db", 1)]).unwrap());
+        let beat = text(frames.next());
+        let token = frames.subscription().token();
+        assert_eq!(heartbeat(&beat), (progress.then_some(8), Some(token)), "{beat}");
+        assert!(beat.ends_with(&format!("\"Token\":\"{token}\"}}\n")), "{beat}");
+        let late = broker.subscribe(narrow().start(Start::After(stands))).unwrap();
+        assert!(matches!(late.verdict(), Verdict::Lost { .. }), "the opening token is of long ago");
+        let mut resumed = broker.subscribe(narrow().start(Start::After(token))).unwrap();
+        assert_eq!(resumed.verdict(), Verdict::Whole, "nothing is lost to who resumes there");
+        broker.publish(10, [job("web", 2)]).unwrap();
+        assert_eq!(resumed.try_recv().unwrap().index(), 10);
+        assert!(!frames.next().unwrap().unwrap().is_heartbeat());
+    }
 }
 
 // DESIGN 25: encoded once, however many read and however they filter; whole batches are shared bytes.
@@ -359,7 +418,7 @@ fn each_event_is_encoded_once_and_whole_frames_are_shared() {
         let mut lens = Vec::new();
         for subscription in subscriptions {
             let mut frames = subscription.into_frames(options(NEVER).tokens(tokens));
-            assert_eq!(text(frames.next()), "{}\n");
+            assert!(frames.next().unwrap().unwrap().is_heartbeat());
             let frame = frames.next().unwrap().unwrap();
             lens.push(frame.as_str().matches("\"Topic\"").count());
             pointers.push(frame.as_ptr());

@@ -156,7 +156,7 @@ fn progress_tells_where_to_resume() {
     assert_eq!(frames.next().expect("open").expect("a frame").as_str(), "{}\n");
     publish_all(&broker, 1..=1_000);
     let progress = in_time(move || frames.next().expect("open").expect("a frame"));
-    assert_eq!(progress.as_str(), "{\"Index\":999}\n");
+    assert_eq!(progress.as_str(), "{\"Index\":999,\"Events\":[]}\n");
     broker.publish(1_000, [event("Node", "n")]).expect("a further batch of the newest");
     let mut resumed = broker.subscribe(asks("Node", "*").start(Start::Index(1_000))).expect("open");
     assert_eq!(resumed.verdict(), event_broker::Verdict::Whole);

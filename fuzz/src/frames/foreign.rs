@@ -67,6 +67,10 @@ fn line_by_line(bytes: &[u8], limit: usize) -> Vec<String> {
             continue;
         }
         let mut decoder = Decoder::<Box<RawValue>>::new().with_limit(usize::MAX);
+        if number > 1 {
+            // Only the first line of a stream may begin with a byte order mark.
+            assert!(decoder.decode(&mut &b"\n"[..]).is_none(), "a blank line");
+        }
         assert!(decoder.decode(&mut line).is_none(), "without its newline no line is over");
         match decoder.finish() {
             None => {}

@@ -23,6 +23,9 @@ pub(super) fn run(choices: &mut Choices<'_>) {
             1 => {
                 let index = choices.pick(&NUMBERS);
                 sender.send(&Frame::progress(index), Incoming::Progress(index));
+                let token = sender.readers[0].token();
+                sender.send(&Frame::bookmark(None, token), Incoming::Bookmark { index: None, token });
+                sender.send(&Frame::bookmark(Some(index), token), Incoming::Bookmark { index: Some(index), token });
             }
             2 => sender.whole(choices),
             _ => sender.delivered(choices),
@@ -63,6 +66,7 @@ impl Sender {
     fn send(&mut self, frame: &Frame, expected: Expected) {
         assert_eq!(frame.as_str().find('\n'), Some(frame.len() - 1), "one newline, at the end");
         assert!(!frame.as_str().contains('\r'));
+        assert_eq!(frame.line().len() + 1, frame.len());
         assert_eq!(frame.is_heartbeat(), !matches!(expected, Incoming::Batch { .. }));
         self.bytes.extend_from_slice(frame);
         self.expected.push(expected);

@@ -68,6 +68,7 @@ fn namespace(value: &str, limits: Limits, parsed: &mut Parsed) -> Result<(), Que
     }
     let name = filled(value)?;
     short(&name, limits)?;
+    whole(&name)?;
     parsed.namespaces.push(name);
     Ok(())
 }
@@ -87,14 +88,25 @@ fn topic(value: &str, limits: Limits, parsed: &mut Parsed) -> Result<(), QueryEr
     if sides.len() == 2 {
         short(key, limits)?;
     }
+    whole(topic)?;
     if topic.is_empty() {
         return Err(QueryErrorKind::EmptyTopic);
     }
     if key.is_empty() {
         return Err(QueryErrorKind::EmptyKey);
     }
+    whole(key)?;
     parsed.terms.push((topic.into(), key.into()));
     Ok(())
+}
+
+/// A star stands for every name, or does not stand at all.
+fn whole(name: &str) -> Result<(), QueryErrorKind> {
+    match name.matches('*').count() {
+        0 => Ok(()),
+        1 if name.len() == 1 => Ok(()),
+        _ => Err(QueryErrorKind::PartialWildcard),
+    }
 }
 
 fn short(name: &str, limits: Limits) -> Result<(), QueryErrorKind> {

@@ -30,6 +30,19 @@ fn each_form_of_a_line_is_read() {
         (&format!(r#"{{"Index":7,"Events":[{EVENT}]}}"#), batch.clone()),
         (&format!(r#"{{"Token":null,"Events":[{EVENT}],"\u0049ndex":7}}"#), batch),
         (&format!(r#"{{"Index":7,"Events":[{EVENT}],"Token":"{}"}}"#, token(7)), resumable),
+        (&format!(r#"{{"Token":"{}"}}"#, token(7)), Incoming::Bookmark { index: None, token: token(7) }),
+        (&format!(r#"{{"Extra":1,"Token":"{}"}}"#, token(7)), Incoming::Bookmark { index: None, token: token(7) }),
+        (&format!(r#"{{"Events":[],"Token":"{}"}}"#, token(7)), Incoming::Bookmark { index: None, token: token(7) }),
+        (
+            &format!(r#"{{"Index":6,"Events":[],"Token":"{}"}}"#, token(7)),
+            Incoming::Bookmark { index: Some(6), token: token(7) },
+        ),
+        (
+            &format!(r#"{{"Token":"\u0030{}","Index":6}}"#, &token(7).to_string()[1..]),
+            Incoming::Bookmark { index: Some(6), token: token(7) },
+        ),
+        // With `Events` these are fields that nobody knows.
+        (r#"{"Index":7,"Topic":"Job","Payload":{"Events":[1]},"Events":null,"Key":7}"#, Incoming::Progress(7)),
     ] {
         assert_eq!(decode(line), [Ok(expected)], "{line}");
     }
@@ -60,10 +73,9 @@ fn an_error_says_where_and_what_was_expected() {
             r#"{"Index":7,"Events":{}}"#,
             "line 1, column 22: field Events: invalid type: map, expected a list of events or null",
         ),
-        (
-            r#"{"Index":7,"Token":"x"}"#,
-            "line 1, column 23: field Token: malformed epoch of a resume token, expected 16 lower-case hexadecimal digits",
-        ),
+        (r#"{"Token":1,"Token":2}"#, "line 1, column 21: field Token: duplicate field `Token`"),
+        (r#"{"Token":"x","Extra":1}"#, "line 1, column 23: field Index: missing field `Index`"),
+        (r#"{"Token":01}"#, "line 1, column 11: malformed JSON: invalid number"),
         (
             r#"{"Index":7,"Events":[[]]}"#,
             "line 1, column 23: event 0 of Events: invalid type: sequence, expected an event object with Topic, Type and Key",
@@ -71,6 +83,106 @@ fn an_error_says_where_and_what_was_expected() {
     ] {
         assert_eq!(refused(line), said, "{line}");
     }
+}
+
+/// What stands in the field `Token` of another server's frames is its own affair.
+#[test]
+fn what_is_no_token_of_ours_is_none() {
+    for foreign in [
+        "null",
+        "7",
+        "true",
+        "[\"a\"]",
+        "{\"Index\":7}",
+        "\"\"",
+        "\"x\"",
+        "\"\\ud800\"",
+        "\"00000000000000ab-7\"",
+        "\"00000000000000AB-7-1\"",
+        "\"00000000000000ab-18446744073709551616-1\"",
+    ] {
+        let batch = Incoming::Batch { batch: Batch::new(7, vec![event("web", 1)]), token: None };
+        for (line, expected) in [
+            (format!("{{\"Token\":{foreign}}}"), Incoming::Heartbeat),
+            (format!("{{\"Token\":{foreign},\"Index\":7}}"), Incoming::Progress(7)),
+            (format!("{{\"Index\":7,\"Events\":[],\"Token\":{foreign}}}"), Incoming::Progress(7)),
+            (format!("{{\"Index\":7,\"Events\":[{EVENT}],\"Token\":{foreign}}}"), batch),
+        ] {
+            assert_eq!(expected.token(), None);
+            assert_eq!(decode(&line), [Ok(expected)], "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_says_where_its_reader_stands_and_what_there_is_to_publish() {
+    let batch = Batch::new(7, vec![event("web", 1)]);
+    for (incoming, stands, published) in [
+        (Incoming::Heartbeat, None, None),
+        (Incoming::Progress(6), None, Some(Batch::new(6, []))),
+        (Incoming::Bookmark { index: None, token: token(7) }, Some(token(7)), None),
+        (Incoming::Bookmark { index: Some(6), token: token(7) }, Some(token(7)), Some(Batch::new(6, []))),
+        (Incoming::Batch { batch: batch.clone(), token: None }, None, Some(batch.clone())),
+        (Incoming::Batch { batch: batch.clone(), token: Some(token(7)) }, Some(token(7)), Some(batch.clone())),
+    ] {
+        assert_eq!(incoming.token(), stands, "{incoming:?}");
+        assert_eq!(incoming.clone().into_batch(), published, "{incoming:?}");
+    }
+}
+
+/// An event on a line of its own, as an export may have it, would be lost if it were passed for progress.
+#[test]
+fn an_event_by_itself_is_no_frame() {
+    let event = r#"{"FilterKeys":["e"],"Index":118,"Key":"d1","Payload":{},"Topic":"Deployment","Type":"PlanResult"}"#;
+    let of_event = ["Topic", "Type", "Key", "Namespace", "FilterKeys", "Payload"];
+    let with_index = of_event.map(|name| format!(r#"{{"Index":118,"{name}":null,"Extra":1}}"#));
+    let without = of_event.map(|name| format!(r#"{{"{name}":{{"Events":[]}},"Token":"{}"}}"#, token(7)));
+    for line in [event.to_owned()].iter().chain(&with_index).chain(&without) {
+        let error = decode::<u32>(line).remove(0).unwrap_err();
+        assert_eq!((error.column, &error.kind), (None, &DecodeErrorKind::BareEvent), "{line}");
+        assert!(error.to_string().contains("expected a frame with Events"), "{error}");
+        let refused = serde_json::from_str::<Batch<u32>>(line).unwrap_err().to_string();
+        assert!(refused.contains("expected a batch with Events"), "{line}: {refused}");
+
+        let with_events = line.replacen('{', r#"{"Index":9,"Events":null,"#, 1).replace(r#""Index":118,"#, "");
+        let frames = decode::<u32>(&with_events);
+        assert!(
+            matches!(frames[..], [Ok(Incoming::Progress(9) | Incoming::Bookmark { index: Some(9), .. })]),
+            "{line}"
+        );
+        assert_eq!(serde_json::from_str::<Batch<u32>>(&with_events).unwrap(), Batch::new(9, []));
+    }
+    assert_eq!(decode::<u32>(&format!("{event}\n{{\"Index\":9}}\n")).len(), 2, "decoding goes on behind it");
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped_at_the_very_start_and_nowhere_else() {
+    let marked = |rest: &str| ["\u{feff}".as_bytes(), rest.as_bytes()].concat();
+    for size in 1..=8 {
+        let decode = |bytes: &[u8]| decode_with::<u32>(Decoder::new(), &bytes.chunks(size).collect::<Vec<_>>());
+        assert_eq!(decode(&marked("{\"Index\":7}\r\n{}\n")), [Ok(Incoming::Progress(7)), Ok(Incoming::Heartbeat)]);
+        assert_eq!(decode(&marked("{\"Index\":7}")), [Ok(Incoming::Progress(7))], "without a newline");
+        assert_eq!(decode(&marked(" \n{}")), [Ok(Incoming::Heartbeat)], "a blank line");
+        assert_eq!(decode(&marked("")), []);
+        for (bytes, said) in [
+            (marked("{\"Index\":x}\n"), "line 1, column 13: malformed JSON: expected value"),
+            (marked("\u{feff}{}\n"), "line 1, column 4: malformed JSON: expected value"),
+            ([marked("{"), b"\xff}\n".to_vec()].concat(), "line 1, column 5: not UTF-8, expected JSON in UTF-8"),
+            (b"\xef\xbb".to_vec(), "line 1, column 1: not UTF-8, expected JSON in UTF-8"),
+            ([b"\n".to_vec(), marked("{}\n")].concat(), "line 2, column 1: malformed JSON: expected value"),
+            (" \u{feff}{}".into(), "line 1, column 2: malformed JSON: expected value"),
+        ] {
+            let frames = decode(&bytes);
+            assert_eq!(frames.len(), 1, "{said}");
+            assert_eq!(frames[0].as_ref().unwrap_err().to_string(), said);
+        }
+        let payload = format!(r#"{{"Index":7,"Events":[{}]}}"#, EVENT.replace("1}", "[1]}"));
+        let error = decode(&marked(&payload)).remove(0).unwrap_err();
+        assert_eq!(error.column, payload.find("[1]").map(|start| start + 4), "{error}");
+    }
+    let mut decoder = Decoder::<u32>::new().with_limit(5);
+    assert_eq!(decoder.decode(&mut &*marked("{}\n")), Some(Ok(Incoming::Heartbeat)));
+    assert!(Decoder::<u32>::new().with_limit(4).decode(&mut &*marked("{}\n")).unwrap().is_err(), "it counts");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::token::Token;
 enum Sent {
     Heartbeat,
     Progress(u64),
+    Bookmark(Option<u64>, Token),
     Batch(Batch<String>, Vec<bool>, Option<Token>),
 }
 
@@ -28,6 +29,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     prop_oneof![
         Just(Sent::Heartbeat),
         any::<u64>().prop_map(Sent::Progress),
+        (any::<Option<u64>>(), any::<u64>()).prop_map(|(index, stands)| Sent::Bookmark(index, token(stands))),
         (any::<u64>(), prop::collection::vec((event, any::<bool>()), 1..5), any::<bool>()).prop_map(
             |(index, events, with_token)| {
                 let (events, chosen): (Vec<_>, Vec<_>) = events.into_iter().unzip();
@@ -42,6 +44,7 @@ impl Sent {
         match self {
             Self::Heartbeat => Frame::heartbeat(),
             Self::Progress(index) => Frame::progress(*index),
+            Self::Bookmark(index, token) => Frame::bookmark(*index, *token),
             Self::Batch(batch, chosen, token) => {
                 let ordinals = chosen.iter().enumerate().filter(|(_, chosen)| **chosen).map(|(ordinal, _)| ordinal);
                 FrameCache::new().part(batch.index(), batch.events(), ordinals, *token).unwrap()
@@ -53,14 +56,16 @@ impl Sent {
         match self {
             Self::Heartbeat => Incoming::Heartbeat,
             Self::Progress(index) => Incoming::Progress(index),
+            Self::Bookmark(index, token) => Incoming::Bookmark { index, token },
             Self::Batch(batch, chosen, token) => {
                 let index = batch.index();
                 let events = batch.into_events().into_iter().zip(chosen);
                 let events: Vec<_> = events.filter(|(_, chosen)| *chosen).map(|(event, _)| event).collect();
-                if events.is_empty() {
-                    return Incoming::Progress(index);
+                match token {
+                    Some(token) if events.is_empty() => Incoming::Bookmark { index: Some(index), token },
+                    None if events.is_empty() => Incoming::Progress(index),
+                    token => Incoming::Batch { batch: Batch::new(index, events), token },
                 }
-                Incoming::Batch { batch: Batch::new(index, events), token }
             }
         }
     }
@@ -96,6 +101,8 @@ fn nearly_frames() -> impl Strategy<Value = Vec<u8>> {
         ",\"Key\":\"web\"",
         ",\"Payload\":",
         ",\"Token\":\"",
+        "{\"Token\":",
+        "\u{feff}",
         "00000000000000ab-7-1",
         "\\u00",
         "1e999",
@@ -119,6 +126,7 @@ proptest! {
         sent in prop::collection::vec(sent(), 0..8),
         places in prop::collection::vec(any::<usize>(), 0..20),
         last_newline in any::<bool>(),
+        byte_order_mark in any::<bool>(),
     ) {
         let frames: Vec<Frame> = sent.iter().map(Sent::encode).collect();
         for frame in &frames {
@@ -127,6 +135,9 @@ proptest! {
         let mut bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.iter().copied()).collect();
         if !last_newline {
             bytes.pop();
+        }
+        if byte_order_mark {
+            bytes.splice(0..0, "\u{feff}".bytes());
         }
         let expected: Vec<_> = sent.into_iter().map(|sent| Ok(sent.expected())).collect();
         prop_assert_eq!(&decode_with(Decoder::new(), &cut(&bytes, &places)), &expected);

@@ -103,6 +103,9 @@ pub enum QueryErrorKind {
     EmptyKey,
     /// A term with more than one colon.
     SeveralColons,
+    /// A topic, key or namespace that holds a `*` and something else: `web-*`. It would match nothing but that very name,
+    /// which is hardly what was meant.
+    PartialWildcard,
     /// A second `index`.
     Repeated,
     /// An `index` with anything but digits in it.
@@ -144,6 +147,9 @@ impl fmt::Display for QueryErrorKind {
             Self::EmptyTopic => f.write_str("a topic or * before the colon"),
             Self::EmptyKey => f.write_str("a key or * after the colon"),
             Self::SeveralColons => f.write_str("at most one colon, as in topic:key"),
+            Self::PartialWildcard => {
+                f.write_str("* by itself: it stands for every name, and a prefix is not supported in a query")
+            }
             Self::Repeated => f.write_str("it at most once"),
             Self::NotDigits => f.write_str("digits only"),
             Self::TooLarge => write!(f, "at most {}", u64::MAX),

@@ -32,6 +32,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// - `namespace` is a name, or `*` for all of them, also those to come; several are a union, none is `default`.
 /// - `topic` is `topic:key` or, for every key, `topic`; either side may be `*`; several are a union, none is everything.
 ///   A key with a colon is refused, as the API's server refuses it; a [`Term`] made in the program takes any key.
+/// - A `*` beside other characters, as in `Job:web-*` or `prod-*`, is refused wherever it stands: a query has no prefixes.
 /// - Any other parameter is ignored, whatever its value holds. Its name must decode, else it might be one of these.
 ///
 /// What is given twice stays there twice, in order. The text form is a query again, and reads back as the same.
@@ -108,6 +109,7 @@ impl Query {
         limits.check_one_more_namespace(self.namespaces.len())?;
         let name = decode_filled(value)?;
         limits.check_name(&name)?;
+        check_wildcard(&name)?;
         self.namespaces.push(Namespace::from(name.as_ref()));
         Ok(())
     }
@@ -122,15 +124,18 @@ impl Query {
         };
         limits.check_name(topic)?;
         limits.check_name(key.unwrap_or_default())?;
+        check_wildcard(topic)?;
         let topic = topic::ALL.iter().find(|known| *known == topic).map_or_else(|| Topic::from(topic), Topic::clone);
         let term = match key {
             None => Term::topic(topic),
             Some(key) => Term::new(topic, Key::from(key)),
         };
-        self.terms.push(term.map_err(|error| match error {
+        let term = term.map_err(|error| match error {
             InvalidRequest::EmptyTopic { .. } => QueryErrorKind::EmptyTopic,
             _ => QueryErrorKind::EmptyKey,
-        })?);
+        })?;
+        check_wildcard(key.unwrap_or_default())?;
+        self.terms.push(term);
         Ok(())
     }
 
@@ -176,6 +181,11 @@ impl Query {
 fn decode_filled(value: &str) -> Result<Cow<'_, str>, QueryErrorKind> {
     let value = decode(value)?;
     if value.is_empty() { Err(QueryErrorKind::Empty) } else { Ok(value) }
+}
+
+/// Refuses a name that only looks like a pattern: there is one wildcard, and it stands by itself.
+fn check_wildcard(name: &str) -> Result<(), QueryErrorKind> {
+    if name != "*" && name.contains('*') { Err(QueryErrorKind::PartialWildcard) } else { Ok(()) }
 }
 
 impl FromStr for Query {

@@ -1,0 +1,65 @@
+//! Frames behind a doorbell: read until a call gives no frame, then wait for the bell.
+//! That a subscription rings for what is published is tested elsewhere.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::*;
+use crate::common::PATIENCE;
+
+/// How encoding a payload ends the first time; afterwards it goes well.
+#[derive(Clone, Copy, PartialEq)]
+enum First {
+    Well,
+    Error,
+    Panic,
+}
+
+struct Payload(std::sync::Mutex<First>);
+
+impl Payload {
+    fn new(first: First) -> Self {
+        Self(std::sync::Mutex::new(first))
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let first = std::mem::replace(&mut *self.0.lock().unwrap(), First::Well);
+        match first {
+            First::Well => serializer.serialize_unit(),
+            First::Error => Err(serde::ser::Error::custom("not now")),
+            First::Panic => panic!("not now"),
+        }
+    }
+}
+
+/// The frames that a host gets that reads until a call gives none, ring by ring, until nothing rings any more.
+fn read_by_rings(fails: First) -> Vec<String> {
+    let broker = Broker::new();
+    let mut subscription = broker.subscribe(Request::new()).unwrap();
+    let bell = subscription.doorbell();
+    let mut frames = subscription.into_frames(options(NEVER));
+    broker.publish(1, [job("a", Payload::new(First::Well))]).unwrap();
+    broker.publish(2, [job("b", Payload::new(fails))]).unwrap();
+    broker.publish(3, [job("c", Payload::new(First::Well))]).unwrap();
+    let (mut read, mut rings) = (Vec::new(), 0);
+    while bell.recv_timeout(if rings == 0 { PATIENCE } else { Duration::from_millis(50) }).is_ok() {
+        rings += 1;
+        assert!(rings < 10, "it rings on although there is nothing to read");
+        // The panic is the payload's; a host may well go on after it.
+        while let Ok(Ok(Some(frame))) = catch_unwind(AssertUnwindSafe(|| frames.try_frame())) {
+            read.push(frame.to_string());
+        }
+    }
+    read
+}
+
+#[test]
+fn a_payload_that_refuses_leaves_the_bell_rung_for_what_is_behind_it() {
+    let whole = ["{}\n".to_owned(), line(1, "a", "null"), line(2, "b", "null"), line(3, "c", "null")];
+    assert_eq!(read_by_rings(First::Well), whole);
+    let [opening, a, _, c] = whole;
+    let without_the_second = [opening, a, c];
+    assert_eq!(read_by_rings(First::Error), without_the_second);
+    assert_eq!(read_by_rings(First::Panic), without_the_second);
+}
