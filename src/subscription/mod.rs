@@ -281,7 +281,6 @@ impl<P> Subscription<P> {
     }
 
     /// Rings the doorbell, if there is one: for a reader that has to be called again although nothing more is published.
-    #[cfg(feature = "json")]
     pub(crate) fn ring(&self) {
         if self.station.has_doorbell() {
             self.station.wake();
@@ -434,13 +433,6 @@ impl<P> Subscription<P> {
                 self.ring();
                 Some(RecvError::Lagged(lagged))
             }
-        }
-    }
-
-    /// Rings the doorbell, if there is one.
-    pub(crate) fn ring(&self) {
-        if self.station.has_doorbell() {
-            self.station.wake();
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use event_broker::{Broker, PublishErrorKind, RecvError, Request, Start, SubscribeError, Term};
 
-use crate::common::{Rules, assert_end, broker_of, error_now, in_time, indexes_now, job, publish_all, ruled_by, who};
+use crate::common::{Rules, assert_end, broker_of, error_now, in_time, job, publish_all, ruled_by, who};
 
 /// Subscribing after the shutdown is an error (semantics 23).
 #[test]

@@ -145,10 +145,10 @@ fn place(token: Token) -> Place {
 /// The next frame behind the opening one.
 #[cfg(feature = "json")]
 fn next_frame(real: Subscription<Load>) -> (Subscription<Load>, Seen) {
-    let mut frames = real.into_frames(super::read::silent());
+    let mut frames = real.into_frames(read::silent());
     let opening = frames.next().unwrap().unwrap();
     assert_eq!(opening.as_str(), "{}\n");
-    let seen = super::read::framed(frames.next());
+    let seen = read::framed(frames.next());
     (frames.into_subscription(), seen)
 }
 
