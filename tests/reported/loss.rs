@@ -1,0 +1,389 @@
+//! Loss that was not told, and loss that was none.
+//! Whether a reader is woken for it is crossed elsewhere.
+
+use event_broker::{
+    Broker, Epoch, LagPolicy, Lagged, PublishErrorKind, Request, SkipError, Start, SubscribeError, Subscription, Token,
+    Verdict,
+};
+
+use crate::common::{asks, assert_empty, broker_of, error_now, indexes_now, job, publish_all};
+
+/// A reader that goes on after a loss.
+fn goes_on(broker: &Broker<u64>, start: Start) -> Subscription<u64> {
+    broker.subscribe(Request::new().start(start).lag_policy(LagPolicy::Continue)).expect("open")
+}
+
+fn resume(broker: &Broker<u64>, token: Token) -> Subscription<u64> {
+    goes_on(broker, Start::After(token))
+}
+
+fn loss(reader: &mut Subscription<u64>) -> Lagged {
+    error_now(reader).lagged().cloned().expect("a loss")
+}
+
+fn token(text: &str) -> Token {
+    text.parse().expect("a token")
+}
+
+fn epoch_7() -> event_broker::Builder<u64> {
+    Broker::builder().epoch(Epoch::from(7))
+}
+
+/// The first read comes long after subscribing: what was published in between is delivered, or told as lost. [8]
+#[test]
+fn what_comes_after_subscribing_is_told_also_to_a_late_first_read() {
+    let broker = broker_of(100);
+    let mut late = goes_on(&broker, Start::Oldest);
+    publish_all(&broker, 1..=150);
+    assert_eq!(late.verdict(), Verdict::Whole);
+    let lagged = loss(&mut late);
+    assert_eq!((lagged.missed, lagged.from, lagged.through, lagged.resumes_at), (50, 0, 50, 51));
+    assert_eq!(indexes_now(&mut late), (51..=150).collect::<Vec<_>>());
+}
+
+/// The same behind the opening frame, which is no read. [8, 24]
+#[cfg(feature = "json")]
+#[test]
+fn the_opening_frame_is_no_first_read() {
+    use event_broker::{FrameError, FrameOptions};
+
+    let broker = broker_of(100);
+    let mut frames = goes_on(&broker, Start::Oldest).into_frames(FrameOptions::new());
+    assert_eq!(frames.try_frame().expect("open").map(|frame| frame.to_vec()), Some(b"{}\n".to_vec()));
+    publish_all(&broker, 1..=150);
+    let Err(FrameError::Recv(error)) = frames.try_frame() else { panic!("it lost something") };
+    assert_eq!(error.lagged().map(|lagged| lagged.missed), Some(50));
+}
+
+/// What was buffered when the subscription opened, and goes before the first read, is no loss to a start that is
+/// elastic: `Oldest`, and one whose verdict told a loss. [8, 22]
+#[test]
+fn what_goes_before_the_first_read_of_an_elastic_start_is_no_lag() {
+    for start in [Start::Oldest, Start::Index(5), Start::After(token("0000000000000008-9-1"))] {
+        for published in 0..=2_u64 {
+            let broker = epoch_7().max_batches(2).build().expect("a broker");
+            publish_all(&broker, [10, 20, 30]);
+            let mut reader = broker.subscribe(Request::new().start(start)).expect("open");
+            let expected = match start {
+                Start::Index(_) => Verdict::Lost { oldest: Some(20) },
+                Start::After(_) => Verdict::OtherEpoch { oldest: Some(20) },
+                _ => Verdict::Whole,
+            };
+            assert_eq!(reader.verdict(), expected);
+            publish_all(&broker, (40..).step_by(10).take(usize::try_from(published).expect("few")));
+            let all = [20, 30, 40, 50];
+            let first = usize::try_from(published).expect("few");
+            assert_eq!(indexes_now(&mut reader), all[first..first + 2], "{start:?}");
+        }
+        // One more than was there is a batch that came later.
+        let broker = epoch_7().max_batches(2).build().expect("a broker");
+        publish_all(&broker, [10, 20, 30]);
+        let mut reader = goes_on(&broker, start);
+        publish_all(&broker, [40, 50, 60]);
+        let lagged = loss(&mut reader);
+        // Tight: nothing below the newest index that was there when it opened is lost to it.
+        assert_eq!((lagged.missed, lagged.from, lagged.through, lagged.resumes_at), (1, 30, 40, 50), "{start:?}");
+        assert_eq!(indexes_now(&mut reader), [50, 60]);
+    }
+}
+
+/// A start that lost nothing is not elastic: what goes before its first read was asked for. [8]
+#[test]
+fn what_goes_before_the_first_read_of_any_other_start_is_lag() {
+    let broker = broker_of(2);
+    publish_all(&broker, [10, 20]);
+    for start in [Start::Index(5), Start::Index(10), Start::Exactly(10)] {
+        let mut reader = goes_on(&broker, start);
+        assert_eq!(reader.verdict(), Verdict::Whole);
+        let broker = broker.clone();
+        publish_all(&broker, [broker.latest_index() + 10]);
+        let lagged = loss(&mut reader);
+        assert_eq!(lagged.missed, 1);
+        broker.reset(0, broker.epoch());
+        publish_all(&broker, [10, 20]);
+    }
+}
+
+/// A reader that had read everything is whole at a broker that starts after where the other one stood, at its own
+/// delivery's token as well as where a batch without events moved it. [9, 10]
+#[test]
+fn a_restart_tells_nobody_of_a_loss_who_had_read_everything() {
+    for moved in [false, true] {
+        let before = epoch_7().build().expect("a broker");
+        let mut reader = goes_on(&before, Start::Oldest);
+        publish_all(&before, 1..=9);
+        assert_eq!(indexes_now(&mut reader).len(), 9);
+        let delivered = reader.token();
+        assert_eq!(delivered.to_string(), "0000000000000007-9-1");
+        if moved {
+            before.publish(10, []).expect("a commit that changed nothing");
+            assert_empty(&mut reader);
+            assert_eq!(reader.token().to_string(), "0000000000000007-10-0");
+        }
+        let kept = before.token().to_string();
+        let after = Broker::<u64>::builder().starts_after(token(&kept)).build().expect("a broker");
+        assert_eq!(after.epoch(), Epoch::from(7));
+        for token in [delivered, reader.token(), reader.handle().token(), before.token()] {
+            let mut resumed = resume(&after, token);
+            assert_eq!(resumed.verdict(), Verdict::Whole, "{token} at a broker after {kept}");
+            assert_empty(&mut resumed);
+        }
+        assert_eq!(resume(&after, token("0000000000000007-9-0")).verdict(), Verdict::Lost { oldest: None });
+        let mut resumed = resume(&after, reader.token());
+        publish_all(&after, [11]);
+        assert_eq!(indexes_now(&mut resumed), [11]);
+    }
+}
+
+/// Where indexes rise, the index alone says as much: also after a batch without events. [9]
+#[test]
+fn where_indexes_rise_an_index_says_as_much_as_a_token() {
+    for moved in [false, true] {
+        let before = epoch_7().rising_indexes(true).build().expect("a broker");
+        let mut reader = goes_on(&before, Start::Oldest);
+        publish_all(&before, 1..=9);
+        let early = reader.try_recv().expect("the first").token();
+        assert_eq!(indexes_now(&mut reader).len(), 8);
+        if moved {
+            before.publish(10, []).expect("a commit that changed nothing");
+            assert_empty(&mut reader);
+        }
+        let last = before.latest_index();
+        let after = epoch_7().rising_indexes(true).initial_index(last).build().expect("a broker");
+        assert_eq!(resume(&after, reader.token()).verdict(), Verdict::Whole, "{}", reader.token());
+        assert_eq!(resume(&after, early).verdict(), Verdict::Lost { oldest: None });
+        let at = |index| goes_on(&after, Start::Index(index)).verdict();
+        assert_eq!((at(last), at(last + 1)), (Verdict::Lost { oldest: None }, Verdict::Whole));
+        // The commit that is applied again is refused, apart from one that falls.
+        let refused = after.publish(last, [job("web")]).expect_err("it was published already");
+        assert_eq!((refused.kind, refused.events.len()), (PublishErrorKind::Repeated { index: last }, 1));
+        let refused = after.publish(last - 1, [job("web")]).expect_err("it is past");
+        assert_eq!(refused.kind, PublishErrorKind::Past { index: last - 1, initial: last });
+        publish_all(&after, [last + 1]);
+        let refused = after.publish(last + 1, []).expect_err("it was published already");
+        assert_eq!(refused.kind, PublishErrorKind::Repeated { index: last + 1 });
+        let refused = after.publish(last, [job("web")]).expect_err("it falls");
+        assert_eq!(refused.kind, PublishErrorKind::Falling { index: last, latest: last + 1 });
+    }
+}
+
+/// A commit that is applied again at one replica alone: by token a reader then misses nothing at the other. [3, 10]
+#[test]
+fn a_commit_that_is_applied_again_changes_no_token() {
+    let replica = || epoch_7().rising_indexes(true).build().expect("a broker");
+    let (ours, theirs) = (replica(), replica());
+    let mut reader = goes_on(&ours, Start::Oldest);
+    for broker in [&ours, &theirs] {
+        publish_all(broker, [9]);
+    }
+    ours.publish(9, [job("web")]).expect_err("applied again");
+    assert_eq!(indexes_now(&mut reader), [9]);
+    let mut moved = resume(&theirs, reader.token());
+    publish_all(&theirs, [10]);
+    assert_eq!(indexes_now(&mut moved), [10]);
+}
+
+/// A follower installs a snapshot: who stands there goes on without a word, who stands before it is told a loss that
+/// nobody can count. [9, 22]
+#[test]
+fn a_skip_is_told_to_those_before_it_and_to_nobody_else() {
+    let (leader, follower) = (epoch_7().build().expect("a broker"), epoch_7().build().expect("a broker"));
+    publish_all(&leader, 1..=50);
+    publish_all(&follower, 1..=3);
+    let mut there = resume(&follower, leader.token());
+    let mut ahead = goes_on(&follower, Start::Index(51));
+    let mut further = goes_on(&follower, Start::Index(53));
+    let mut within = goes_on(&follower, Start::Index(40));
+    let mut behind = goes_on(&follower, Start::Oldest);
+    let mut caught_up = goes_on(&follower, Start::Latest);
+    let mut closes = follower.subscribe(asks("Job", "web")).expect("open");
+    assert_eq!(indexes_now(&mut closes), [1, 2, 3]);
+    assert_eq!(behind.try_recv().expect("the first").index(), 1);
+
+    follower.skip_to(leader.token()).expect("ahead");
+    assert_eq!((follower.latest_index(), follower.token()), (50, leader.token()));
+    for reader in [&mut there, &mut ahead, &mut further] {
+        assert_empty(reader);
+    }
+    let told = [(&mut behind, 2, 1), (&mut caught_up, 0, 3), (&mut within, 0, 40)];
+    for (reader, missed, from) in told {
+        let before = reader.token();
+        assert!(matches!(resume(&follower, before).verdict(), Verdict::Lost { .. }), "{before}");
+        let lagged = loss(reader);
+        assert_eq!((lagged.missed, lagged.count(), lagged.skipped), (missed, None, true));
+        assert_eq!((lagged.from, lagged.through, lagged.resumes_at, lagged.resumes_whole), (from, 50, 50, false));
+        assert!(lagged.to_string().contains("an unknown number"), "{lagged}");
+        assert_empty(reader);
+        assert_eq!(reader.token(), leader.token());
+    }
+    let end = error_now(&mut closes);
+    assert!(end.is_terminal() && end.lagged().is_some_and(|lagged| lagged.count().is_none()));
+
+    for broker in [&leader, &follower] {
+        publish_all(broker, 51..=53);
+    }
+    for reader in [&mut there, &mut ahead, &mut behind, &mut caught_up, &mut within] {
+        assert_eq!(indexes_now(reader), [51, 52, 53]);
+    }
+    assert_eq!(indexes_now(&mut further), [53]);
+    // And a reader of the leader's moves on at the follower.
+    let mut moved = resume(&follower, token("0000000000000007-51-1"));
+    assert_eq!((moved.verdict(), indexes_now(&mut moved)), (Verdict::Whole, vec![52, 53]));
+    assert_eq!(resume(&follower, token("0000000000000007-50-0")).verdict(), Verdict::Lost { oldest: Some(51) });
+}
+
+/// A place that cannot be skipped to is refused, and nothing has changed. [9]
+#[test]
+fn a_skip_goes_forward_within_its_epoch() {
+    let broker = epoch_7().build().expect("a broker");
+    let mut reader = goes_on(&broker, Start::Oldest);
+    publish_all(&broker, [5, 5]);
+    broker.publish(6, []).expect("a commit that changed nothing");
+    let behind = token("0000000000000007-5-1");
+    let current = token("0000000000000007-6-0");
+    assert_eq!(broker.skip_to(behind), Err(SkipError::Behind { token: behind, current }));
+    let other = token("0000000000000008-9-1");
+    assert_eq!(broker.skip_to(other), Err(SkipError::OtherEpoch { epoch: Epoch::from(8), current: Epoch::from(7) }));
+    broker.skip_to(current).expect("it stands there");
+    assert_eq!(indexes_now(&mut reader), [5, 5]);
+    broker.close();
+    assert_eq!(broker.skip_to(token("0000000000000007-9-1")), Err(SkipError::Closed));
+}
+
+/// Work of the history before a restore is refused in the one after it, by whoever names its epoch. [3]
+#[test]
+fn work_of_another_epoch_is_refused() {
+    let broker = epoch_7().build().expect("a broker");
+    let late = broker.epoch();
+    broker.reset(50, Epoch::from(8));
+    for events in [vec![job("web")], Vec::new()] {
+        let count = events.len();
+        let refused = broker.publish_in(late, 91, events).expect_err("another history");
+        let kind = PublishErrorKind::OtherEpoch { epoch: Epoch::from(7), current: Epoch::from(8) };
+        assert_eq!((refused.kind, refused.events.len()), (kind, count));
+    }
+    broker.publish_in(broker.epoch(), 51, [job("web")]).expect("the same history");
+    assert_eq!(broker.latest_index(), 51);
+}
+
+/// The verdict says whether the oldest index has all its batches, and so does a loss. [9, 22]
+#[test]
+fn an_index_whose_first_batches_are_gone_is_not_whole() {
+    for (published, whole) in [([10, 20, 20, 20], false), ([10, 20, 30, 30], true), ([10, 20, 30, 40], true)] {
+        let broker = broker_of(2);
+        let mut reader = goes_on(&broker, Start::Latest);
+        publish_all(&broker, published);
+        let [.., oldest, _] = published;
+        let late = goes_on(&broker, Start::Index(5));
+        assert_eq!((late.verdict(), late.oldest_is_whole()), (Verdict::Lost { oldest: Some(oldest) }, whole));
+        let lagged = loss(&mut reader);
+        assert_eq!((lagged.resumes_at, lagged.resumes_whole), (oldest, whole));
+    }
+    let broker = broker_of(1);
+    publish_all(&broker, [20, 20]);
+    let refused = broker.subscribe(Request::new().start(Start::Exactly(20))).map(drop).expect_err("torn");
+    assert_eq!(refused, SubscribeError::Lost { index: 20, oldest: Some(20) });
+    assert_eq!(refused.to_string(), "the first batches of index 20 are no longer buffered");
+}
+
+/// The place within an index never wraps and never sticks. [3]
+#[test]
+fn an_index_that_is_full_is_a_typed_error() {
+    let broker =
+        Broker::<u64>::builder().starts_after(token("0000000000000007-9-4294967294")).build().expect("a broker");
+    let mut reader = goes_on(&broker, Start::Latest);
+    publish_all(&broker, [9]);
+    assert_eq!(broker.token().to_string(), "0000000000000007-9-4294967295");
+    let full = broker.publish(9, [job("web")]).expect_err("no place is left");
+    assert_eq!((full.kind, full.events.len()), (PublishErrorKind::Full { index: 9 }, 1));
+    broker.publish(9, []).expect("a batch without events takes no place");
+    publish_all(&broker, [10]);
+    assert_eq!(indexes_now(&mut reader), [9, 10]);
+    assert_eq!(broker.token().to_string(), "0000000000000007-10-1");
+}
+
+/// The ends of the range of indexes. [3, 9]
+#[test]
+fn the_last_index_can_be_past() {
+    for rising in [false, true] {
+        let broker = epoch_7().rising_indexes(rising).initial_index(u64::MAX).build().expect("a broker");
+        let mut reader = goes_on(&broker, Start::Latest);
+        broker.publish(u64::MAX, [job("web")]).expect_err("it is past");
+        assert_empty(&mut reader);
+        assert_eq!(resume(&broker, broker.token()).verdict(), Verdict::Whole);
+        let broker = epoch_7().rising_indexes(rising).build().expect("a broker");
+        let mut reader = goes_on(&broker, Start::Oldest);
+        publish_all(&broker, [u64::MAX]);
+        assert_eq!(indexes_now(&mut reader), [u64::MAX]);
+        assert_eq!(resume(&broker, reader.token()).verdict(), Verdict::Whole);
+        broker.reset(u64::MAX, Epoch::from(8));
+        assert_eq!(goes_on(&broker, Start::Index(u64::MAX)).verdict(), Verdict::Lost { oldest: None });
+    }
+}
+
+/// A reader that was cut off before its first event, or whose key is rare, comes back where it was, by the token that
+/// it has from the beginning on. [10, 24]
+#[test]
+fn a_reader_has_a_token_before_its_first_event() {
+    let broker = broker_of(10);
+    publish_all(&broker, [1, 2]);
+    for start in [Start::Latest, Start::Oldest, Start::Index(2), Start::Index(3), Start::Index(4)] {
+        let reader = goes_on(&broker, start);
+        let tokens = [reader.token(), reader.handle().token()];
+        drop(reader);
+        let latest = broker.latest_index();
+        publish_all(&broker, [latest + 1, latest + 2]);
+        let first = match start {
+            Start::Oldest => 1,
+            Start::Index(index) => index.max(1),
+            _ => latest + 1,
+        };
+        for token in tokens {
+            let mut resumed = resume(&broker, token);
+            assert_eq!(resumed.verdict(), Verdict::Whole, "{start:?}: {token}");
+            assert_eq!(indexes_now(&mut resumed), (first..=latest + 2).collect::<Vec<_>>(), "{start:?}: {token}");
+        }
+        broker.reset(0, broker.epoch());
+        publish_all(&broker, [1, 2]);
+    }
+}
+
+/// The same on the wire: heartbeats carry the token, the opening one included. [24, 26]
+#[cfg(feature = "json")]
+#[test]
+fn a_rare_reader_resumes_by_the_token_of_a_heartbeat() {
+    use event_broker::{Decoder, FrameOptions, Incoming};
+
+    let broker = broker_of(10);
+    publish_all(&broker, [1, 2]);
+    let request = || asks::<u64>("Node", "*").start(Start::Latest);
+    let mut frames = broker.subscribe(request()).expect("open").into_frames(FrameOptions::new().tokens(true));
+    let opening = frames.try_frame().expect("open").expect("a heartbeat");
+    drop(frames);
+    let Some(Ok(Incoming::Bookmark { index: None, token })) = Decoder::<u64>::new().decode(&mut &*opening) else {
+        panic!("{} has no token", opening.as_str())
+    };
+    publish_all(&broker, [3]);
+    broker.publish(3, [crate::common::event("Node", "n1")]).expect("equal");
+    let mut resumed = broker.subscribe(request().start(Start::After(token))).expect("open");
+    assert_eq!((resumed.verdict(), indexes_now(&mut resumed)), (Verdict::Whole, vec![3]));
+}
+
+/// The token of a handle is that of the reader's last read, and of a reader that was overtaken it tells so. [10]
+#[test]
+fn a_handle_knows_where_its_reader_stands() {
+    let broker = broker_of(3);
+    let mut reader = goes_on(&broker, Start::Oldest);
+    let handle = reader.handle();
+    publish_all(&broker, [10, 10, 20]);
+    reader.try_recv().expect("the first");
+    let mut resumed = resume(&broker, handle.token());
+    assert_eq!((resumed.verdict(), indexes_now(&mut resumed)), (Verdict::Whole, vec![10, 20]));
+    publish_all(&broker, 30..=33);
+    assert!(matches!(resume(&broker, handle.token()).verdict(), Verdict::Lost { .. }), "it was overtaken");
+    loss(&mut reader);
+    let mut resumed = resume(&broker, handle.token());
+    assert_eq!((resumed.verdict(), indexes_now(&mut resumed)), (Verdict::Whole, vec![31, 32, 33]));
+    broker.reset(50, Epoch::random());
+    assert_ne!(handle.token().epoch(), broker.epoch());
+}
