@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use support::bytes::{CONFIG_BYTES, OP_BYTES, from_bytes};
 use support::driver::run_script;
-use support::op::{Change, Config, EventSpec, Kind, Op, Origin, RequestSpec, Rung, StartSpec};
+use support::op::{Change, Config, EventSpec, Kind, Op, Origin, RequestSpec, Rung, StartSpec, Way};
 
 /// Scripts by way of bytes, so many a step: taking a step out is taking its bytes out.
 fn scripts(longest: usize) -> impl Strategy<Value = (Config, Vec<Op>)> {
@@ -180,6 +180,28 @@ fn a_reader_of_many_terms_is_woken_by_the_very_first_batch() {
         for kind in [Kind::Poll, Kind::Readable, Kind::Stream] {
             let many = subscribe(start, &terms);
             run_script(&PLAIN, &[many, read(kind), publish("k3"), read(kind), publish("k4"), publish("k4")]);
+        }
+    }
+}
+
+/// A reader whose place has not come sleeps until it does, and then until what it asked for does: on a thread, as a task,
+/// by its bell. The batch that brings the place is not what it asked for.
+#[test]
+fn a_reader_that_waits_for_its_place_is_woken_by_what_it_asked_for() {
+    let ways = [Way::Recv, Way::Timeout, Way::Iter, Way::Frames].map(Kind::Thread);
+    let tasks = [Kind::Poll, Kind::Readable, Kind::Stream, Kind::FrameStream, Kind::Ring(Rung::One)];
+    let many: Vec<_> = ["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"].map(|key| ("A", key)).to_vec();
+    for terms in [vec![("A", "k0")], vec![("A", "k0"), ("B", "k0")], many] {
+        for (start, kind) in [StartSpec::Index(2), StartSpec::Index(3), StartSpec::Latest, StartSpec::Oldest]
+            .into_iter()
+            .flat_map(|start| ways.into_iter().chain(tasks).map(move |kind| (start, kind)))
+        {
+            let Op::Subscribe { slot, request } = subscribe(start, &terms) else { unreachable!() };
+            let request = RequestSpec { bell: matches!(kind, Kind::Ring(_)), ..request };
+            let waits = [Op::Subscribe { slot, request }, read(kind)];
+            let others = [publish("k12"), publish("k12"), read(kind), publish("k12"), read(kind)];
+            let script = [&waits[..], &others, &[publish("k0"), read(Kind::TryAll)]].concat();
+            run_script(&Config { max_batches: 8, ..PLAIN }, &script);
         }
     }
 }
