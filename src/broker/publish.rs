@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::frame::FrameCache;
 use crate::gate::Ending;
 use crate::interest::Hit;
-use crate::log::{Cost, Garbage};
+use crate::log::{Cost, Garbage, Log};
 use crate::record::{Events, Published, Record};
 use crate::shared::{Node, Shared, Station};
 use crate::token::{Epoch, Place, Token};
@@ -232,54 +232,62 @@ impl<P> Core<P> {
     }
 }
 
-/// Skips a part of the history.
+/// Skipping a part of the history.
 impl<P> Core<P> {
     pub(super) fn skip_to(&self, token: Token) -> Result<(), SkipError> {
         let mut garbage = Garbage::default();
-        let before = {
-            let mut state = self.state.lock();
-            if state.appender.is_closed() {
-                return Err(SkipError::Closed);
-            }
-            let (epoch, current) = (token.epoch(), state.epoch);
-            if epoch != current {
-                return Err(SkipError::OtherEpoch { epoch, current });
-            }
-            let place = if state.rising { token.place().in_rising_history() } else { token.place() };
-            let here = state.earliest_next_place();
-            if place < here {
-                return Err(SkipError::Behind { token, current: Token::new(current, here) });
-            }
-            if place == here {
-                return Ok(());
-            }
-            // Who waits for the place that is skipped to, or a later one, has lost nothing. Everybody else has.
-            let end = state.appender.end();
-            for station in state.pending.reach(place) {
-                station.owner.begin.set(end);
-            }
-            let State { registry, pending, .. } = &*state;
-            let stands_before = |station: &&Station| pending.place(station.owner.id).is_none();
-            let before: Vec<Station> = registry.stations().filter(stands_before).cloned().collect();
-            for station in &before {
-                // Before the log is emptied: whoever finds it empty finds the reason.
-                station.owner.gate.skip();
-            }
-            state.counters.evicted += state.appender.held().batches;
-            state.appender.clear(&self.log, &mut garbage);
-            (state.floor, state.next_place) = Origin::After(token.place()).begin();
-            state.restored = place;
-            self.log.set_latest_index(state.latest_index());
-            if let Some(last) = place.index.checked_sub(1) {
-                self.log.finish(last);
-            }
-            before
-        };
+        let before = self.state.lock().skip_to(&self.log, token, &mut garbage)?;
         for station in before {
             station.wake();
         }
         garbage.discard();
         Ok(())
+    }
+}
+
+impl<P> State<P> {
+    /// Empties the log, and returns the readers that stand before the place: each is told of its loss by its gate.
+    fn skip_to(
+        &mut self,
+        log: &Log<Record<P>>,
+        token: Token,
+        garbage: &mut Garbage<Record<P>>,
+    ) -> Result<Vec<Station>, SkipError> {
+        if self.appender.is_closed() {
+            return Err(SkipError::Closed);
+        }
+        let (epoch, current) = (token.epoch(), self.epoch);
+        if epoch != current {
+            return Err(SkipError::OtherEpoch { epoch, current });
+        }
+        let place = if self.rising { token.place().in_rising_history() } else { token.place() };
+        let here = self.earliest_next_place();
+        if place < here {
+            return Err(SkipError::Behind { token, current: Token::new(current, here) });
+        }
+        if place == here {
+            return Ok(Vec::new());
+        }
+        // Who waits for the place that is skipped to, or a later one, has lost nothing. Everybody else has.
+        let end = self.appender.end();
+        for station in self.pending.reach(place) {
+            station.owner.begin.set(end);
+        }
+        let stands_before = |station: &&Station| self.pending.place(station.owner.id).is_none();
+        let before: Vec<Station> = self.registry.stations().filter(stands_before).cloned().collect();
+        for station in &before {
+            // Before the log is emptied: whoever finds it empty finds the reason.
+            station.owner.gate.skip();
+        }
+        self.counters.evicted += self.appender.held().batches;
+        self.appender.clear(log, garbage);
+        (self.floor, self.next_place) = Origin::After(token.place()).begin();
+        self.restored = place;
+        log.set_latest_index(self.latest_index());
+        if let Some(last) = place.index.checked_sub(1) {
+            log.finish(last);
+        }
+        Ok(before)
     }
 }
 

@@ -258,22 +258,7 @@ impl<P> Core<P> {
 
     /// Where the reader of a subscription stands, as far as others can tell.
     pub(crate) fn token_of(&self, station: &Station) -> Token {
-        let state = self.state.lock();
-        let gate = station.owner.gate.state();
-        if gate.is(Ending::Reset) || gate.is_skipped() {
-            // What it stood in is no longer here to tell where that was.
-            return Token::new(station.owner.epoch, Place::before(0));
-        }
-        let place = state.pending.place(station.owner.id).unwrap_or_else(|| {
-            let (oldest, end) = (state.appender.oldest(), state.appender.end());
-            let cursor = station.owner.cursor(oldest, end);
-            match state.appender.get(cursor) {
-                Some(record) => record.place,
-                None if cursor >= end => state.earliest_next_place(),
-                // It was overtaken: whatever it had read, it has to be told that it lost something.
-                None => Place::before(0),
-            }
-        });
+        let place = self.state.lock().place_of(station);
         Token::new(station.owner.epoch, place)
     }
 
@@ -383,6 +368,26 @@ struct Beginning {
 }
 
 impl<P> State<P> {
+    /// The place that the reader of a subscription has passed everything before, as far as others can tell.
+    fn place_of(&self, station: &Station) -> Place {
+        let gate = station.owner.gate.state();
+        if gate.is(Ending::Reset) || gate.is_skipped() {
+            // What it stood in is no longer here to tell where that was.
+            return Place::before(0);
+        }
+        if let Some(place) = self.pending.place(station.owner.id) {
+            return place;
+        }
+        let (oldest, end) = (self.appender.oldest(), self.appender.end());
+        let cursor = station.owner.cursor(oldest, end);
+        match self.appender.get(cursor) {
+            Some(record) => record.place,
+            None if cursor >= end => self.earliest_next_place(),
+            // It was overtaken: whatever it had read, it has to be told that it lost something.
+            None => Place::before(0),
+        }
+    }
+
     fn begin(&self, start: Start) -> Result<Beginning, SubscribeError> {
         match start {
             Start::Oldest => Ok(self.begin_at_oldest(Verdict::Whole)),

@@ -17,6 +17,9 @@ use crate::record::{Published, Record};
 use crate::shared::Tally;
 use crate::token::Place;
 
+/// The events of a batch that are delivered, held by the delivery.
+type Chosen = Selection<Box<[u32]>>;
+
 /// What a read finds that neither fails nor waits.
 pub(super) enum Next<P> {
     Delivery(Delivery<P>),
@@ -180,7 +183,7 @@ impl<P> Subscription<P> {
 
     /// The batch at `position`, and what of it matches terms and scope, if it is still in reach.
     #[inline]
-    fn fetch(&mut self, position: Position, stash: Stash<P>) -> Option<(Record<P>, Option<Selection<Box<[u32]>>>)> {
+    fn fetch(&mut self, position: Position, stash: Stash<P>) -> Option<(Record<P>, Option<Chosen>)> {
         let nodes = &self.station.owner.nodes;
         // The directory may be the last to hold what was evicted: it goes before the batch is passed.
         let directory = stash.unwrap_or_else(|| self.core.log.directory());
@@ -200,7 +203,7 @@ impl<P> Subscription<P> {
     }
 
     /// What is left of a selection after types, grant, hook and predicate.
-    fn refine(&mut self, batch: &Published<P>, selection: Selection<Box<[u32]>>) -> Option<Selection<Box<[u32]>>> {
+    fn refine(&mut self, batch: &Published<P>, selection: Chosen) -> Option<Chosen> {
         if !self.sieve.is_fine() {
             return Some(selection);
         }

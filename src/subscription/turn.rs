@@ -66,13 +66,12 @@ impl Turn {
     pub(super) fn refuse(&mut self, events: usize, judged: bool) -> bool {
         self.examined = self.examined.saturating_add(u32::try_from(events).unwrap_or(u32::MAX).max(1));
         match self.limit {
-            Limit::None | Limit::Questions => false,
             Limit::Task => self.examined >= EVENTS,
             Limit::Deadline(deadline) if judged || self.examined >= UNJUDGED => {
                 self.examined = 0;
                 Instant::now() >= deadline
             }
-            Limit::Deadline(_) => false,
+            Limit::Deadline(_) | Limit::None | Limit::Questions => false,
         }
     }
 

@@ -54,12 +54,12 @@ fn a_poll_ends_although_batches_come_meanwhile() {
     let (broker, asked) = (broker_of(100_000), Arc::default());
     let mut reader = broker.subscribe(publishes_and_refuses(&broker, &asked)).expect("open");
     publish_all(&broker, [1]);
-    let (wakes, waker) = Wakes::new();
+    let (woken, waker) = Wakes::new();
     for _ in 0..3 {
         assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
     }
     assert!(asked.load(Ordering::SeqCst) <= 12);
-    assert!(wakes.count() > 0, "there is more to look at");
+    assert!(woken.count() > 0, "there is more to look at");
 }
 
 /// A publisher in full flight.
@@ -155,7 +155,7 @@ fn a_task_gives_way_after_so_many_deliveries() {
         let broker = broker_of(10_000);
         publish_all(&broker, 1..=10_000);
         let mut reader = broker.subscribe(Request::new()).expect("open");
-        let (wakes, waker) = Wakes::new();
+        let (woken, waker) = Wakes::new();
         let context = &mut Context::from_waker(&waker);
         let (mut read, mut gave_way, mut longest, mut in_a_row) = (0, 0, 0, 0);
         while read < 10_000 {
@@ -167,7 +167,7 @@ fn a_task_gives_way_after_so_many_deliveries() {
                 Poll::Pending => {
                     gave_way += 1;
                     in_a_row = 0;
-                    assert_eq!(wakes.count(), gave_way, "it wakes itself");
+                    assert_eq!(woken.count(), gave_way, "it wakes itself");
                 }
             }
             longest = longest.max(in_a_row);
@@ -185,7 +185,7 @@ fn a_task_gives_way_after_so_many_refusals() {
     let counts = Arc::clone(&asked);
     let request = Request::new().filter(move |_| counts.fetch_add(1, Ordering::SeqCst) > 1_000_000);
     let mut reader = broker.subscribe(request).expect("open");
-    let (wakes, waker) = Wakes::new();
+    let (woken, waker) = Wakes::new();
     let mut polls = 0;
     while asked.load(Ordering::SeqCst) < 10_000 {
         let before = asked.load(Ordering::SeqCst);
@@ -193,7 +193,7 @@ fn a_task_gives_way_after_so_many_refusals() {
         polls += 1;
         assert!(asked.load(Ordering::SeqCst) - before <= 2_048, "one poll asked too often");
     }
-    assert!(polls >= 5 && wakes.count() >= polls - 1, "{polls} polls, woken {} times", wakes.count());
+    assert!(polls >= 5 && woken.count() >= polls - 1, "{polls} polls, woken {} times", woken.count());
 }
 
 /// A terminal end is told as often as it is asked for: nothing gives way any more. [23]

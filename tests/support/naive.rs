@@ -386,7 +386,7 @@ impl NaiveBroker {
         }
         // A grant that has expired already is a denial.
         let expires_at = rule.ttl.map(|ttl| self.clock.millis() + ttl);
-        (rule.ttl != Some(0)).then_some(Grant { expires_at, rule })
+        (rule.ttl != Some(0)).then_some(Grant { rule, expires_at })
     }
 
     /// Whom a change concerns is fenced, and woken. [17]

@@ -188,7 +188,7 @@ impl NaiveBroker {
         }
         let evicted = self.log.get(cursor..self.oldest)?;
         let (first, last) = (evicted.first()?, evicted.last()?);
-        evicted.iter().any(|batch| request.asks_for(batch)).then(|| End::Lagged {
+        evicted.iter().any(|batch| request.asks_for(batch)).then_some(End::Lagged {
             missed: evicted.len() as u64,
             skipped: false,
             first: first.place.index,

@@ -207,13 +207,6 @@ impl Pair<'_> {
         if self.naive.peek(self.slot.naive) == Outcome::Empty { Duration::ZERO } else { Duration::from_secs(20) }
     }
 
-    /// What a stream of frames gives behind its opening, as an outcome of a read.
-    #[cfg(feature = "json")]
-    fn compare_frame(&mut self, seen: Option<Seen>, expected: &Outcome) {
-        let seen = seen.map_or(Outcome::Empty, |seen| seen.outcome.with_len_of(expected));
-        agree(&seen, expected);
-    }
-
     #[cfg(not(feature = "json"))]
     fn frames(&mut self) {
         self.one(try_recv);
@@ -229,7 +222,7 @@ impl Pair<'_> {
         }
         let seen = frame.transpose().map(|frame| framed(Some(frame)));
         self.slot.real.0 = Some(frames.into_subscription());
-        self.compare_frame(seen, &expected);
+        compare_frame(seen, &expected);
     }
 
     #[cfg(not(all(feature = "json", feature = "stream")))]
@@ -261,9 +254,9 @@ impl Pair<'_> {
         self.slot.real.0 = Some(frames.into_subscription());
         match (item, expected) {
             (Some(None), None) => {}
-            (Some(item @ Some(_)), Some(expected)) => self.compare_frame(Some(framed(item)), &expected),
+            (Some(item @ Some(_)), Some(expected)) => compare_frame(Some(framed(item)), &expected),
             (None, Some(expected)) => {
-                self.compare_frame(None, &expected);
+                compare_frame(None, &expected);
                 self.slot.parked = true;
             }
             (item, expected) => panic!("the stream gave {item:?}, expected {expected:?}"),
@@ -426,6 +419,13 @@ fn poll_again(
 #[cfg(feature = "json")]
 pub(super) fn silent() -> event_broker::FrameOptions {
     event_broker::FrameOptions::new().heartbeat(Duration::MAX).unwrap()
+}
+
+/// What a stream of frames gives behind its opening, as an outcome of a read.
+#[cfg(feature = "json")]
+fn compare_frame(seen: Option<Seen>, expected: &Outcome) {
+    let seen = seen.map_or(Outcome::Empty, |seen| seen.outcome.with_len_of(expected));
+    agree(&seen, expected);
 }
 
 /// What an item of a stream of frames says; that there is none means that the broker is closed.
