@@ -151,10 +151,16 @@ fn a_task_gives_way_after_so_many_deliveries() {
     let one: Step = |reader, context| reader.poll_recv(context).map(|delivery| delivery.map_or(0, |_| 1));
     let readable: Step =
         |reader, context| reader.poll_readable(context).map(|()| reader.drain().expect("open").iter().take(1).count());
-    for step in [one, readable] {
+    // What was there before the subscription is looked for, what comes after it is known.
+    for (step, backlog) in [(one, true), (one, false), (readable, true), (readable, false)] {
         let broker = broker_of(10_000);
-        publish_all(&broker, 1..=10_000);
+        if backlog {
+            publish_all(&broker, 1..=10_000);
+        }
         let mut reader = broker.subscribe(Request::new()).expect("open");
+        if !backlog {
+            publish_all(&broker, 1..=10_000);
+        }
         let (woken, waker) = Wakes::new();
         let context = &mut Context::from_waker(&waker);
         let (mut read, mut gave_way, mut longest, mut in_a_row) = (0, 0, 0, 0);
