@@ -42,7 +42,7 @@ impl FrameOptions {
     }
 
     /// Sets how long the stream may be silent. [`Duration::MAX`] is for ever: then the opening heartbeat is the only
-    /// one. A stream of frames for tasks has [ticks](crate::Subscription::into_frame_stream) instead.
+    /// one. A stream of frames for tasks, `Subscription::into_frame_stream`, has ticks instead.
     ///
     /// # Errors
     ///
