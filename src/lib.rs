@@ -46,7 +46,7 @@
 //! | read NDJSON | [`Decoder`], [`FrameReader`] |
 //! | look inside | [`Broker::stats`], [`Observer`], [`Subscription::explain`] |
 //! | keep commits flat under ten thousand waiting readers | [`Broker::dispatcher`] |
-//! | speak the HTTP API's words: query string, topics, rights | [`nomad`] |
+//! | speak the words of a scheduler's HTTP API: query string, topics, rights | [`nomad`] |
 //!
 //! # Guarantees
 //!
@@ -177,7 +177,8 @@
 //! # Limits
 //!
 //! - One process, in memory. What is evicted is gone: the state store is the truth, the buffer a window on its changes.
-//! - The default request is the HTTP API's: namespace `default` only. Say `*` to [`Request::namespace`] for all.
+//! - The default request is that of the HTTP API whose event stream [`nomad`] describes: namespace `default`
+//!   only. Say `*` to [`Request::namespace`] for all.
 //! - A buffer takes its bounds, an eighth more at most, and what users hold: deliveries, windows, payloads they share.
 //! - Finer filters than topic, key and namespace (types, predicates, [`Authorizer::permits`]) run on the reader's
 //!   thread for each event that gets so far, and do not spare it the wake-up.
