@@ -46,7 +46,7 @@
 //! | read NDJSON | [`Decoder`], [`FrameReader`] |
 //! | look inside | [`Broker::stats`], [`Observer`], [`Subscription::explain`] |
 //! | keep commits flat under ten thousand waiting readers | [`Broker::dispatcher`] |
-//! | speak the HTTP API's words: query string, topics, rights | [`nomad`] |
+//! | speak the words of a scheduler's HTTP API: query string, topics, rights | [`nomad`] |
 //!
 //! # Guarantees
 //!
@@ -79,7 +79,7 @@
 //! | a task on any runtime | [`recv_async`](Subscription::recv_async), or as a `Stream` |
 //! | a hot loop | [`drain`](Subscription::drain): a window whose items borrow |
 //! | a `select!` over channels | [`doorbell`](Subscription::doorbell), then [`try_recv`](Subscription::try_recv) |
-//! | a connection | [`into_frames`](Subscription::into_frames): heartbeats included |
+//! | a connection | [`into_frames`][`Subscription::into_frames`]: heartbeats included |
 //!
 //! A reader that was overtaken by the buffer gets [`RecvError::Lagged`] with the number of batches and where it goes
 //! on, and by its [`LagPolicy`] is closed (the default) or continues. It is raised only if something that was asked for
@@ -177,7 +177,8 @@
 //! # Limits
 //!
 //! - One process, in memory. What is evicted is gone: the state store is the truth, the buffer a window on its changes.
-//! - The default request is the HTTP API's: namespace `default` only. Say `*` to [`Request::namespace`] for all.
+//! - The default request is that of the HTTP API whose event stream [`nomad`] describes: namespace `default`
+//!   only. Say `*` to [`Request::namespace`] for all.
 //! - A buffer takes its bounds, an eighth more at most, and what users hold: deliveries, windows, payloads they share.
 //! - Finer filters than topic, key and namespace (types, predicates, [`Authorizer::permits`]) run on the reader's
 //!   thread for each event that gets so far, and do not spare it the wake-up.
@@ -203,6 +204,14 @@
 //! - If there is no order to publish in. Indexes never fall: many writers must agree on one sequence first.
 //! - If most readers want arbitrary conditions that topics, keys and namespaces cannot say: each is then run for each
 //!   event and reader, and nothing here makes that cheap.
+//!
+// Without a feature, the links to what it adds lead to the features.
+#![cfg_attr(not(feature = "json"), doc = "[`Decoder`]: #features")]
+#![cfg_attr(not(feature = "json"), doc = "[`Delivery::frame`]: #features")]
+#![cfg_attr(not(feature = "json"), doc = "[`FrameReader`]: #features")]
+#![cfg_attr(not(feature = "json"), doc = "[`Subscription::into_frames`]: #features")]
+#![cfg_attr(not(all(feature = "json", feature = "stream")), doc = "[`Subscription::into_frame_stream`]: #features")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
 mod broker;

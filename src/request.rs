@@ -33,7 +33,8 @@ use crate::token::Token;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
-    /// With the oldest batch that is buffered when the reader first reads; the API's index 0.
+    /// With the oldest batch that is buffered when the reader first reads; index 0 in the HTTP API whose event
+    /// stream [`nomad`](crate::nomad) describes.
     #[default]
     Oldest,
     /// With the first batch whose index is at least this one. Nothing lower is ever delivered: if the index lies in
@@ -201,8 +202,9 @@ pub(crate) type Predicate<P> = Box<dyn FnMut(&Event<P>) -> bool + Send>;
 
 /// What a reader asks for.
 ///
-/// Left alone it is what the API's bare request is: everything buffered and all that comes, of every topic, in the
-/// namespace `default`, for the anonymous principal.
+/// Left alone it is the request without parameters of the HTTP API whose event stream [`nomad`](crate::nomad)
+/// describes: everything buffered and all that comes, of every topic, in the namespace `default`, for the anonymous
+/// principal. Events without a namespace pass as well.
 ///
 /// ```
 /// use event_broker::{Broker, Event, Request, Term};
@@ -231,7 +233,8 @@ pub struct Request<P> {
 }
 
 impl<P> Request<P> {
-    /// The API's bare request.
+    /// Everything buffered and all that comes, of every topic, in the namespace `default`: the request without
+    /// parameters of the HTTP API whose event stream [`nomad`](crate::nomad) describes.
     pub fn new() -> Self {
         Self {
             start: Start::Oldest,

@@ -1,9 +1,10 @@
 //! What the fuzz targets found worth keeping, and what ever got past that, replayed as ordinary tests.
-//! What is done with an input stands beside the targets, in `fuzz/src/`.
+//! What is done with an input stands beside the targets, in `fuzz/src/`. Cargo leaves a folder with a manifest of its own
+//! out of the package; the links `fuzz_bodies`, `fuzz_corpus` and `fuzz_regressions` bring what is replayed into it.
 #![cfg(feature = "json")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
-#[path = "../fuzz/src/lib.rs"]
+#[path = "fuzz_bodies/lib.rs"]
 mod bodies;
 
 use std::fs;
@@ -29,10 +30,10 @@ fn inputs(directory: &Path) -> Vec<PathBuf> {
 
 /// Puts a target through its corpus, which must be there, and through its regressions.
 fn replay(target: &str, run: fn(&[u8])) {
-    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
-    let corpus = inputs(&fuzz.join("corpus").join(target));
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let corpus = inputs(&tests.join("fuzz_corpus").join(target));
     assert!(!corpus.is_empty(), "fuzz/corpus/{target} is empty, expected what `cargo fuzz cmin` left of it");
-    let regressions = inputs(&fuzz.join("regressions").join(target));
+    let regressions = inputs(&tests.join("fuzz_regressions").join(target));
     for path in corpus.into_iter().chain(regressions) {
         let input = Named(path);
         run(&fs::read(&input.0).unwrap());

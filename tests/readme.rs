@@ -31,6 +31,11 @@ fn what_is_linked_exists_and_tests_are_where_it_says() {
         if target.starts_with("https://") {
             continue;
         }
+        if let Some(anchor) = target.strip_prefix('#') {
+            let is_it = |heading: &str| heading.to_lowercase().replace(' ', "-") == anchor;
+            assert!(readme.lines().filter_map(|line| line.strip_prefix("## ")).any(is_it), "no heading is #{anchor}");
+            continue;
+        }
         let path = root().join(target);
         assert!(path.exists(), "{target} is linked and does not exist");
         if let Some(name) = shown.strip_prefix('`').and_then(|name| name.strip_suffix('`'))

@@ -21,7 +21,7 @@ use crate::sync::Mutex;
 use crate::token::{Epoch, Token};
 use crate::wait::WaitList;
 
-/// How many batches a broker keeps if nothing is said: as many as the API's server does.
+/// How many batches a broker keeps if nothing is said: as many as servers of the HTTP API do.
 const DEFAULT_BATCHES: u64 = 100;
 
 /// Configures a [`Broker`].

@@ -9,7 +9,8 @@ use crate::frames::error::HeartbeatError;
 use crate::subscription::Subscription;
 use serde::Serialize;
 
-/// How a stream of frames is to be: left alone, as the API's server has it.
+/// How a stream of frames is to be: left alone, as in the HTTP API whose event stream [`nomad`](crate::nomad)
+/// describes.
 ///
 /// How payloads become JSON is no option: it is up to their `Serialize`, and to JSON, which has no NaN and no infinities,
 /// so that those become `null`.
@@ -33,7 +34,8 @@ pub struct FrameOptions {
 }
 
 impl FrameOptions {
-    /// The interval if nothing is said, 30 s: what the API's server has.
+    /// The interval if nothing is said, 30 s: that of the HTTP API whose event stream
+    /// [`nomad`](crate::nomad) describes.
     pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(30);
 
     /// The shortest interval, 1 ms: below that a silent stream would do nothing but beat.

@@ -130,8 +130,8 @@ impl<C> Resolved<C> {
     }
 }
 
-/// The authorizer of the API: a [`Resolver`] says what somebody may do, [`rights::decide`] whether that is enough, and
-/// [`access_changes`] when to ask again.
+/// The authorizer of the HTTP API whose event stream [`nomad`](super) describes: a [`Resolver`] says what somebody may
+/// do, [`rights::decide`] whether that is enough, and [`access_changes`] when to ask again.
 ///
 /// ```
 /// use event_broker::nomad::{AclAuthorizer, Resolved, rights::Rights};
@@ -178,8 +178,8 @@ impl<P, R: Resolver> Authorizer<P> for AclAuthorizer<R> {
     }
 }
 
-/// Adds the changes of access that an event of the API stands for; for [`Authorizer::changes`] of authorizers that have
-/// rules of their own.
+/// Adds the changes of access that an event stands for in the HTTP API whose event stream [`nomad`](super) describes;
+/// for [`Authorizer::changes`] of authorizers that have rules of their own.
 ///
 /// A token and a policy are named by the event's key, a role by its key and by its filter keys. A deleted token ends
 /// what rests on it; anything else is a reason to ask again. An event of another topic changes nothing.

@@ -1,4 +1,4 @@
-//! The event types of the API.
+//! The event types of the HTTP API whose event stream [`nomad`](super) describes.
 //! Which topic carries which type is the publisher's business, and an unknown type is no error anywhere.
 
 use crate::name::EventType;
@@ -7,7 +7,7 @@ macro_rules! event_types {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         $($(#[$doc])* pub const $name: EventType = EventType::from_static($text);)*
 
-        /// Every event type, in the order of the API's page.
+        /// Every event type, in the order of the page of the HTTP API whose event stream [`nomad`](super) describes.
         ///
         /// ```
         /// use event_broker::nomad::event_type;

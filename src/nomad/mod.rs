@@ -1,4 +1,4 @@
-//! The world of the API that this broker implements: its topics and event types, its rights, its query string.
+//! The event stream of a scheduler's HTTP API: its topics and event types, its rights, its query string.
 //! The broker itself knows none of it: a server with other words leaves this module alone.
 //!
 //! | what | where |

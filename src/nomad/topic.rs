@@ -1,4 +1,4 @@
-//! The topics of the API, and the one member that the payload of each holds.
+//! The topics of the HTTP API whose event stream [`nomad`](super) describes, and the one member each payload holds.
 //! Which right a topic needs is not said here, and an unknown topic is no error anywhere.
 
 use crate::name::Topic;
@@ -7,7 +7,8 @@ macro_rules! topics {
     ($($(#[$doc:meta])* $name:ident = $text:literal holds $member:literal;)*) => {
         $($(#[$doc])* pub const $name: Topic = Topic::from_static($text);)*
 
-        /// Every topic, in the order of the API's page; roles are there twice, since the page spells them both ways.
+        /// Every topic, in the order of the page of the HTTP API whose event stream [`nomad`](super) describes; roles
+        /// are there twice, since the page spells them both ways.
         ///
         /// ```
         /// use event_broker::nomad::topic;
@@ -17,7 +18,8 @@ macro_rules! topics {
         /// ```
         pub const ALL: &[Topic] = &[$($name),*];
 
-        /// The name of the one member that a payload of this topic holds, or `None` for a topic that is not the API's.
+        /// The name of the one member that a payload of this topic holds. `None` for a topic that is not in the HTTP
+        /// API whose event stream [`nomad`](super) describes.
         ///
         /// ```
         /// use event_broker::nomad::topic;

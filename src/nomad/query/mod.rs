@@ -1,4 +1,4 @@
-//! The query string of the API's event stream, and the request it stands for.
+//! The query string of the HTTP API's event stream, and the request it stands for.
 //! Who may ask for what is not decided here, and nothing here knows a socket.
 
 mod decode;
@@ -24,14 +24,15 @@ pub use limits::Limits;
 /// What is written as itself: what needs no escape anywhere in a URL, and the wildcard.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*');
 
-/// A query of the event stream: `index`, and any number of `namespace` and `topic`.
+/// A query of the HTTP API whose event stream [`nomad`](super) describes: `index`, and any number of `namespace` and
+/// `topic`.
 ///
 /// - Names and values of parameters are percent-decoded, `+` is a space, `&` stands between parameters. Empty
 ///   parameters (`&&`) and one leading `?` are skipped.
 /// - `index` is digits only, at most once; absent or 0 it is [`Start::Oldest`], else [`Start::Index`].
 /// - `namespace` is a name, or `*` for all of them, also those to come; several are a union, none is `default`.
 /// - `topic` is `topic:key` or, for every key, `topic`; either side may be `*`; several are a union, none is everything.
-///   A key with a colon is refused, as the API's server refuses it; a [`Term`] made in the program takes any key.
+///   A key with a colon is refused, as servers of that API refuse it; a [`Term`] made in the program takes any key.
 /// - A `*` beside other characters, as in `Job:web-*` or `prod-*`, is refused wherever it stands: a query has no prefixes.
 /// - Any other parameter is ignored, whatever its value holds. Its name must decode, else it might be one of these.
 ///

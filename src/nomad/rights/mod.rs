@@ -1,4 +1,5 @@
-//! The API's table of rights as a ready policy: which topic needs which right, and what a request is answered.
+//! The table of rights of the HTTP API whose event stream [`nomad`](super) describes, as a ready policy: which topic
+//! needs which right, and what a request is answered.
 //! Where rights come from is not known here: whoever holds some says so through [`Capabilities`].
 
 mod set;
@@ -97,7 +98,8 @@ impl fmt::Display for NamespaceRight {
     }
 }
 
-/// What a topic needs. Its text is the one of the API's table: `management`, `namespace:read-job`, `node:read`.
+/// What a topic needs. Its text is that of the table of the HTTP API whose event stream [`nomad`](super) describes:
+/// `management`, `namespace:read-job`, `node:read`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Required {
@@ -149,7 +151,7 @@ pub fn required(topic: Option<&Topic>) -> Required {
         .map_or(Required::Management, |(_, required)| *required)
 }
 
-/// Decides a request by the API's table of rights.
+/// Decides a request by the table of rights of the HTTP API whose event stream [`nomad`](super) describes.
 ///
 /// Every topic and every namespace named must be covered, else the whole request is denied. `namespace=*` needs
 /// management or a read-job right that covers `*`, whatever the topics are. A request without terms is one for `*`.
