@@ -58,6 +58,11 @@ impl Principal {
         self.secret.as_deref()
     }
 
+    /// The public id, if it has one of its own.
+    pub(crate) fn public_id(&self) -> Option<Arc<str>> {
+        self.id.clone()
+    }
+
     /// Whether this is the anonymous principal.
     pub fn is_anonymous(&self) -> bool {
         self.id.is_none()
@@ -88,12 +93,42 @@ pub struct AccessRequest<'a> {
     pub(crate) principal: &'a Principal,
     pub(crate) terms: &'a [Term],
     pub(crate) scope: &'a Scope,
+    pub(crate) recheck: bool,
 }
 
 impl<'a> AccessRequest<'a> {
-    /// A question to put to an authorizer, as the broker puts it; for tests of authorizers and policies.
+    /// A question to put to an authorizer, as the broker puts it to open a subscription; for tests of authorizers and
+    /// policies.
     pub fn new(principal: &'a Principal, terms: &'a [Term], scope: &'a Scope) -> Self {
-        Self { principal, terms, scope }
+        Self { principal, terms, scope, recheck: false }
+    }
+
+    /// The same question about a subscription that is open already.
+    #[must_use]
+    pub fn of_recheck(self) -> Self {
+        Self { recheck: true, ..self }
+    }
+
+    /// Whether the question is about a subscription that is open already, because access has changed: a limit on how many
+    /// a principal may have, say, is for those that are being opened.
+    ///
+    /// ```
+    /// use event_broker::{AccessRequest, Authorizer, Broker, Denial, Grant, Request};
+    ///
+    /// struct NoMore;
+    ///
+    /// impl<P> Authorizer<P> for NoMore {
+    ///     fn authorize(&self, request: &AccessRequest<'_>) -> Result<Grant, Denial> {
+    ///         if request.is_recheck() { Ok(Grant::all()) } else { Err(Denial::new("the server is full")) }
+    ///     }
+    /// }
+    ///
+    /// let broker = Broker::<()>::builder().authorizer(NoMore).build()?;
+    /// assert!(broker.subscribe(Request::new()).is_err());
+    /// # Ok::<(), event_broker::BuildError>(())
+    /// ```
+    pub fn is_recheck(&self) -> bool {
+        self.recheck
     }
 
     /// Who is asking.

@@ -346,6 +346,23 @@ impl RecvError {
         !matches!(self, Self::Lagged(lagged) if lagged.policy == LagPolicy::Continue)
     }
 
+    /// A short name of the reason that stays the same, for labels and logs: `reset`, `revoked`, `expired`, `cancelled`,
+    /// `lagged` or `closed`.
+    ///
+    /// ```
+    /// assert_eq!(event_broker::RecvError::Expired.name(), "expired");
+    /// ```
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Revoked(_) => "revoked",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Lagged(_) => "lagged",
+            Self::Closed => "closed",
+        }
+    }
+
     /// What was lost, if this is about a loss.
     pub fn lagged(&self) -> Option<&Lagged> {
         match self {

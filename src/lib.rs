@@ -78,7 +78,7 @@
 //! | a thread | [`recv`](Subscription::recv), [`recv_timeout`](Subscription::recv_timeout), a `for` loop |
 //! | a task on any runtime | [`recv_async`](Subscription::recv_async), or as a `Stream` |
 //! | a hot loop | [`drain`](Subscription::drain): a window whose items borrow |
-//! | a `select!` over channels | [`doorbell`](Subscription::doorbell), then [`try_recv`](Subscription::try_recv) |
+//! | a `select!` over channels | [`doorbell`](Subscription::doorbell), then a [`drain`](Subscription::drain) for each ring |
 //! | a connection | [`into_frames`][`Subscription::into_frames`]: heartbeats included |
 //!
 //! A reader that was overtaken by the buffer gets [`RecvError::Lagged`] with the number of batches and where it goes

@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) id: u64,
     /// The history that it reads.
     pub(crate) epoch: Epoch,
+    /// The public id of whoever asked; none if that is the anonymous principal.
+    pub(crate) principal: Option<Arc<str>>,
     pub(crate) filter: Arc<Filter>,
     pub(crate) gate: Gate,
     pub(crate) begin: Begin,

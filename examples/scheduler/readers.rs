@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, select, tick};
 use event_broker::nomad::Query;
-use event_broker::{LagPolicy, Principal, RecvError, Request, Start, Subscription, Token, TryRecvError, WeakBroker};
+use event_broker::{LagPolicy, Principal, RecvError, Request, Start, Subscription, Token, WeakBroker};
 use futures_core::Stream;
 
 use crate::model::Object;
@@ -129,19 +129,18 @@ pub(crate) fn ringing(mut reader: Reader, record: &mut Record) {
             recv(bell) -> _ => {}
             recv(other_work) -> _ => continue,
         }
-        // Read until it is empty: that arms the bell again.
-        loop {
-            match reader.try_recv() {
-                Ok(delivery) => record.delivery(delivery),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Recv(error)) => {
-                    if !record.error(error) {
-                        return record.count(reader.stats());
-                    }
-                }
+        // A window for each ring: what it leaves rings again, so that the other work has its turn.
+        let error = match reader.drain() {
+            Ok(mut window) => {
+                window.iter().for_each(|delivery| record.delivery(delivery.to_delivery()));
+                None
             }
-            record.is_ready();
+            Err(error) => Some(error),
+        };
+        if error.is_some_and(|error| !record.error(error)) {
+            return record.count(reader.stats());
         }
+        record.is_ready();
     }
 }
 

@@ -100,7 +100,7 @@ impl<P> Core<P> {
         reason = "what is found under the lock must hold until all is entered"
     )]
     fn open(&self, filter: &Arc<Filter>, request: &Request<P>) -> Result<(Opened, Option<Grant>), SubscribeError> {
-        let question = Question::begin(self);
+        let question = Question::begin(self, false);
         let mut asked = 1;
         let mut answer = question.ask(asked, filter, &request.principal).map_err(SubscribeError::Denied)?;
         let terms: Vec<NodeTerm> = node_terms(filter).collect();
@@ -156,6 +156,7 @@ impl<P> Core<P> {
         let shared = Shared {
             id: state.next_id,
             epoch: state.epoch,
+            principal: request.principal.public_id(),
             filter: Arc::clone(filter),
             gate: Gate::new(),
             begin: Begin::new(),
@@ -227,7 +228,7 @@ impl<P> Core<P> {
         seen: &mut GateState,
         mut again: impl FnMut() -> Again,
     ) -> Settled {
-        let question = Question::begin(self);
+        let question = Question::begin(self, true);
         for asked in 1.. {
             let asked = quietly_or(|| question.ask(asked, filter, principal));
             let answer = match asked.unwrap_or_else(|| Err(Denial::new("the check of access failed"))) {
@@ -308,6 +309,8 @@ impl<P> Drop for Joined<'_, P> {
 /// A question to the authorizer that is under way: deletions are remembered until it has been answered.
 struct Question<'a, P> {
     core: &'a Core<P>,
+    /// Whether it is about a subscription that is open.
+    recheck: bool,
 }
 
 /// An answer that allowed what was asked for, and when it was asked for.
@@ -329,11 +332,11 @@ impl Answered for Option<Answer> {
 }
 
 impl<'a, P> Question<'a, P> {
-    fn begin(core: &'a Core<P>) -> Self {
+    fn begin(core: &'a Core<P>, recheck: bool) -> Self {
         if core.hooks.authorizer.is_some() {
             core.state.lock().questions.open();
         }
-        Self { core }
+        Self { core, recheck }
     }
 
     /// Asks once more. A grant that has expired already, or does not cover what was named, is a denial.
@@ -341,7 +344,8 @@ impl<'a, P> Question<'a, P> {
         let Hooks { authorizer: Some(authorizer), clock, .. } = &self.core.hooks else { return Ok(None) };
         let asked = self.core.state.lock().questions.ask(asked);
         let scope = filter.scope();
-        let grant = authorizer.authorize(&AccessRequest { principal, terms: filter.terms(), scope })?;
+        let request = AccessRequest { principal, terms: filter.terms(), scope, recheck: self.recheck };
+        let grant = authorizer.authorize(&request)?;
         if let Some(name) = grant.uncovered(scope) {
             return Err(Denial::new(format!("no access to the namespace {name}")));
         }

@@ -2,8 +2,9 @@
 //! The writer is the caller's, and so is what happens when it fails.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::iter::FusedIterator;
+use std::mem;
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,8 @@ enum State {
     Unopened,
     /// The last frame was given then, by the broker's clock.
     Given(Instant),
+    /// A writer failed: what it was given may have been written in part, and must not be continued.
+    Torn,
 }
 
 impl<P> Frames<P> {
@@ -86,7 +89,9 @@ impl<P> Frames<P> {
     }
 
     fn give(&mut self, frame: Frame) -> Frame {
-        self.state = State::Given(self.subscription.now());
+        if !matches!(self.state, State::Torn) {
+            self.state = State::Given(self.subscription.now());
+        }
         frame
     }
 
@@ -98,7 +103,7 @@ impl<P> Frames<P> {
     /// The opening heartbeat, unless it was given. Whoever has lost access already is not told "still here".
     fn open(&mut self) -> Result<Option<Frame>, RecvError> {
         match self.state {
-            State::Given(_) => Ok(None),
+            State::Given(_) | State::Torn => Ok(None),
             State::Unopened => {
                 self.subscription.mind()?;
                 let opening = self.options.opening(&self.subscription);
@@ -114,7 +119,7 @@ impl<P> Frames<P> {
     /// Returns when the next heartbeat is due, by the broker's clock; never, if the clock cannot say it.
     fn due(&self) -> Option<Instant> {
         match self.state {
-            State::Unopened => None,
+            State::Unopened | State::Torn => None,
             State::Given(last) => last.checked_add(self.options.heartbeat_interval()),
         }
     }
@@ -192,29 +197,44 @@ impl<P: Serialize> Frames<P> {
     /// If the writer fails, which leaves the frame it was given half-written at worst, and read in any case. If an
     /// event refuses to be JSON: then nothing of its delivery was written, and calling again goes on behind it.
     ///
+    /// After a failed write nothing more is written: calling again fails as well. The reader comes back by its token, on
+    /// another connection.
+    ///
     /// # Panics
     ///
-    /// As the iterator, and if the writer panics.
+    /// As the iterator, and if the writer panics; then nothing more is written either.
     pub fn write_to(&mut self, mut writer: impl Write) -> Result<RecvError, WriteError> {
+        self.write(|| Ok(()))?;
         let error = loop {
             let frame = match self.try_frame() {
                 Ok(Some(frame)) => Ok(frame),
                 Ok(None) => {
-                    writer.flush()?;
+                    self.write(|| writer.flush())?;
                     self.wait()
                 }
                 Err(error) => Err(error),
             };
             match frame {
-                Ok(frame) => writer.write_all(&frame)?,
+                Ok(frame) => self.write(|| writer.write_all(&frame))?,
                 Err(error) => break error,
             }
         };
-        writer.flush()?;
+        self.write(|| writer.flush())?;
         match error {
             FrameError::Recv(error) => Ok(error),
             FrameError::Encode(error) => Err(WriteError::Encode(error)),
         }
+    }
+
+    /// Has something written, unless an earlier write failed.
+    fn write(&mut self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let before = mem::replace(&mut self.state, State::Torn);
+        if let State::Torn = before {
+            return Err(io::Error::new(ErrorKind::BrokenPipe, "an earlier write failed, nothing can follow it"));
+        }
+        write()?;
+        self.state = before;
+        Ok(())
     }
 
     /// Waits for the next frame after the opening one.

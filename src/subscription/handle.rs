@@ -4,9 +4,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::access::Principal;
 use crate::broker::Core;
 use crate::gate::Ending;
 use crate::position::Position;
+use crate::request::{Scope, Term};
 use crate::shared::Station;
 use crate::stats::{SubscriptionId, SubscriptionStats};
 use crate::token::Token;
@@ -39,6 +41,34 @@ impl<P> SubscriptionHandle<P> {
     /// The subscription's name within its broker.
     pub fn id(&self) -> SubscriptionId {
         SubscriptionId(self.station.owner.id)
+    }
+
+    /// The public id of whoever subscribed, [`Principal::ANONYMOUS`](crate::Principal::ANONYMOUS) for nobody in
+    /// particular: which client is it that lags?
+    ///
+    /// ```
+    /// use event_broker::{Broker, Principal, Request, Term};
+    ///
+    /// let broker = Broker::<()>::new();
+    /// let request = Request::new().principal(Principal::new("6f1c")).term(Term::topic("Job")?).namespace("prod");
+    /// let reader = broker.subscribe(request)?;
+    /// let [handle] = &broker.subscriptions()[..] else { panic!("there is one") };
+    /// assert_eq!((handle.id(), handle.principal_id()), (reader.id(), "6f1c"));
+    /// assert_eq!((handle.terms(), handle.scope()), (reader.terms(), reader.scope()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn principal_id(&self) -> &str {
+        self.station.owner.principal.as_deref().unwrap_or(Principal::ANONYMOUS)
+    }
+
+    /// The terms asked for, each once.
+    pub fn terms(&self) -> &[Term] {
+        self.station.owner.filter.terms()
+    }
+
+    /// The namespaces asked for.
+    pub fn scope(&self) -> &Scope {
+        self.station.owner.filter.scope()
     }
 
     /// Ends the subscription: its reader gets [`RecvError::Cancelled`](crate::RecvError::Cancelled) from now on, also

@@ -94,7 +94,7 @@ pub enum Verdict {
 /// | a thread of its own | [`recv`](Self::recv), [`recv_timeout`](Self::recv_timeout), [`iter`](Self::iter) |
 /// | a task | [`recv_async`](Self::recv_async), `Stream` (feature `stream`) |
 /// | a hot loop | [`drain`](Self::drain), after [`readable`](Self::readable) if it is a task |
-/// | a `select!` over channels | [`doorbell`](Self::doorbell), then [`try_recv`](Self::try_recv) until it is empty |
+/// | a `select!` over channels | [`doorbell`](Self::doorbell), then a [`drain`](Self::drain) for each ring |
 ///
 /// It holds numbers, not batches: a reader that stalls keeps nothing in memory, and is told exactly what it lost.
 ///

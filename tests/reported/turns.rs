@@ -264,6 +264,48 @@ fn a_panic_leaves_the_bell_ringing() {
     assert_eq!(reader.try_recv().expect("the batch").index(), 1);
 }
 
+/// A writer that takes so many bytes, and fails then.
+#[cfg(feature = "json")]
+struct Breaks {
+    written: Vec<u8>,
+    takes: usize,
+}
+
+#[cfg(feature = "json")]
+impl std::io::Write for Breaks {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let taken = bytes.len().min(self.takes - self.written.len());
+        if taken == 0 {
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
+        self.written.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// After a failed write nothing more is written: a torn frame is not followed by another. [24]
+#[cfg(feature = "json")]
+#[test]
+fn nothing_is_written_after_a_failed_write() {
+    use event_broker::{FrameOptions, WriteError};
+
+    let broker = broker_of(10);
+    let mut frames = broker.subscribe(Request::new()).expect("open").into_frames(FrameOptions::new());
+    publish_all(&broker, 1..=3);
+    let mut writer = Breaks { written: Vec::new(), takes: 40 };
+    for _ in 0..3 {
+        assert!(matches!(frames.write_to(&mut writer), Err(WriteError::Io(_))));
+        assert_eq!(writer.written.len(), 40);
+        writer.takes = 4_000;
+        writer.written.truncate(40);
+    }
+    assert_eq!(frames.into_subscription().token().index(), 1, "the torn frame counts as read");
+}
+
 /// A window for each ring hears the other channels, however fast batches come. [20]
 #[test]
 fn a_window_for_each_ring_hears_a_stop() {
