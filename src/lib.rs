@@ -81,6 +81,9 @@
 //! | a `select!` over channels | [`doorbell`](Subscription::doorbell), then a [`drain`](Subscription::drain) for each ring |
 //! | a connection | [`into_frames`][`Subscription::into_frames`]: heartbeats included |
 //!
+//! A read looks at what was published before it began, and a task gives way to others now and then, so neither a fast
+//! publisher nor a predicate that refuses everything keeps a thread from its deadline or a runtime from its other tasks.
+//!
 //! A reader that was overtaken by the buffer gets [`RecvError::Lagged`] with the number of batches and where it goes
 //! on, and by its [`LagPolicy`] is closed (the default) or continues. It is raised only if something that was asked for
 //! is among them.
@@ -162,17 +165,34 @@
 //! what no event stands for. Such a change is a fence in the sequence: it is set on every subscription concerned before
 //! its batch becomes visible, and a reader at a fence asks the authorizer again, on its own thread, before anything
 //! more is handed out. Denied, it ends with [`RecvError::Revoked`], and what it had not read stays unread; allowed, the
-//! new grant governs from there. A grant may also expire: reads end by themselves, and [`Broker::tick`] ends and wakes
-//! the tasks that wait. What a delivery holds, or a socket's buffer, was handed out: a fence cannot fetch it back.
+//! new grant governs from there. A grant may also expire: reads end by themselves, and [`Broker::tick`] wakes the tasks
+//! that wait; one that has expired already is a denial. What a delivery holds, or a socket's buffer, was handed out: a fence cannot fetch it back.
 //!
 //! # Tokens and epochs
 //!
 //! A [`Token`] is where a reader stands: epoch, index, and place within the index, since one index may carry several
-//! batches. An [`Epoch`] names one history. Replicas of a history that publish the same batches under the same indexes
-//! share it by [`Builder::epoch`], and a reader moves between them by token. After a restore the indexes mean something
-//! else: [`Broker::reset`] empties the buffer and ends every reader with [`RecvError::Reset`], and a token of the old
-//! epoch starts at the oldest with [`Verdict::OtherEpoch`]. A broker that starts from a snapshot says so by
-//! [`Builder::initial_index`], or a reader could not be told that it missed what came before.
+//! batches. Deliveries have one, and so have [subscriptions](Subscription::token) before their first event,
+//! [handles](SubscriptionHandle::token), heartbeats if [asked for], and
+//! [the broker](Broker::token). An [`Epoch`] names one history. Replicas of a history that publish the same batches under
+//! the same indexes share it by [`Builder::epoch`], and a reader moves between them by token.
+//!
+//! # Restarts and replicas
+//!
+//! A broker that begins in the middle of a history must be told where, or a reader could not be told that it missed what
+//! came before. If it is told too much, readers that had seen everything are told of a loss, and all list again at once.
+//!
+//! | the broker | the host calls | readers that had read everything |
+//! |---|---|---|
+//! | restarts, and a token was kept beside the snapshot ([`Broker::token`]) | [`Builder::starts_after`] | go on |
+//! | restarts at an index; one batch a commit | [`Builder::rising_indexes`] and [`Builder::initial_index`] | go on |
+//! | restarts at an index that may carry several batches | [`Builder::initial_index`] | are told of a loss: one batch more may have come |
+//! | installs a snapshot of the same history | [`Broker::skip_to`] | go on |
+//! | restores another state: indexes mean something else | [`Broker::reset`] | end with [`RecvError::Reset`] |
+//!
+//! After a reset a token of the old epoch starts at the oldest batch, with [`Verdict::OtherEpoch`], and work of the old
+//! history that may still be published is refused if it names its epoch: [`Broker::publish_in`]. Where the last commit may
+//! be applied again after a restart, [rising indexes](Builder::rising_indexes) refuse to publish it twice. A batch without
+//! events is no way to jump ahead: it says that the commits up to its index changed nothing.
 //!
 //! # Limits
 //!
@@ -205,10 +225,12 @@
 //! - If most readers want arbitrary conditions that topics, keys and namespaces cannot say: each is then run for each
 //!   event and reader, and nothing here makes that cheap.
 //!
+#![cfg_attr(feature = "json", doc = "[asked for]: FrameOptions::tokens")]
 // Without a feature, the links to what it adds lead to the features.
 #![cfg_attr(not(feature = "json"), doc = "[`Decoder`]: #features")]
 #![cfg_attr(not(feature = "json"), doc = "[`Delivery::frame`]: #features")]
 #![cfg_attr(not(feature = "json"), doc = "[`FrameReader`]: #features")]
+#![cfg_attr(not(feature = "json"), doc = "[asked for]: #features")]
 #![cfg_attr(not(feature = "json"), doc = "[`Subscription::into_frames`]: #features")]
 #![cfg_attr(not(all(feature = "json", feature = "stream")), doc = "[`Subscription::into_frame_stream`]: #features")]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -5,7 +5,6 @@ use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::iter::FusedIterator;
 use std::mem;
-use std::mem;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;

@@ -274,12 +274,12 @@ struct Breaks {
 #[cfg(feature = "json")]
 impl std::io::Write for Breaks {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let taken = bytes.len().min(self.takes - self.written.len());
-        if taken == 0 {
+        let taken = bytes.split_at(bytes.len().min(self.takes - self.written.len())).0;
+        if taken.is_empty() {
             return Err(std::io::ErrorKind::ConnectionReset.into());
         }
-        self.written.extend_from_slice(&bytes[..taken]);
-        Ok(taken)
+        self.written.extend_from_slice(taken);
+        Ok(taken.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
