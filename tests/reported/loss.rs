@@ -151,6 +151,10 @@ fn where_indexes_rise_an_index_says_as_much_as_a_token() {
         let after = epoch_7().rising_indexes(true).initial_index(last).build().expect("a broker");
         assert_eq!(resume(&after, reader.token()).verdict(), Verdict::Whole, "{}", reader.token());
         assert_eq!(resume(&after, early).verdict(), Verdict::Lost { oldest: None });
+        // The token of the last delivery, which an empty read has moved on since.
+        let delivered = token("0000000000000007-9-1");
+        let expected = if moved { Verdict::Lost { oldest: None } } else { Verdict::Whole };
+        assert_eq!(resume(&after, delivered).verdict(), expected);
         let at = |index| goes_on(&after, Start::Index(index)).verdict();
         assert_eq!((at(last), at(last + 1)), (Verdict::Lost { oldest: None }, Verdict::Whole));
         // The commit that is applied again is refused, apart from one that falls.
