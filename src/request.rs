@@ -33,8 +33,12 @@ use crate::token::Token;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
-    /// With the oldest batch that is buffered when the reader first reads; index 0 in the HTTP API whose event
-    /// stream [`nomad`](crate::nomad) describes.
+    /// With the oldest batch that is buffered when the subscription opens; index 0 in the HTTP API whose event stream
+    /// [`nomad`](crate::nomad) describes.
+    ///
+    /// If that is evicted before the first read, the subscription begins at what is the oldest then: what was there
+    /// already is no loss. What was published after the subscription had opened is, and is told as lag. The same holds
+    /// for every start whose verdict told a loss.
     #[default]
     Oldest,
     /// With the first batch whose index is at least this one. Nothing lower is ever delivered: if the index lies in
@@ -42,7 +46,8 @@ pub enum Start {
     Index(u64),
     /// With the first batch of exactly this index; refused if that is lost, absent or in the future.
     Exactly(u64),
-    /// After what the token says has been read.
+    /// After what the token says has been read. A place that the broker has not reached yet, at a replica that is behind,
+    /// is waited for; a token of another epoch starts at the oldest batch.
     After(Token),
     /// With the next batch that is published.
     Latest,

@@ -11,6 +11,7 @@
 use std::time::Instant;
 
 use crate::broker::{Again, MOST_QUESTIONS};
+use crate::sync::yield_now;
 
 /// A task that is given so many deliveries without a pause gives way once: as many as tokio lets a task do before it
 /// makes it yield.
@@ -83,6 +84,10 @@ impl Turn {
             Limit::Questions | Limit::Task => self.questions >= MOST_QUESTIONS,
             Limit::Deadline(deadline) => Instant::now() >= deadline,
         };
+        if !over && self.questions.is_multiple_of(MOST_QUESTIONS) {
+            // Whoever changes access may need this processor to be done with it.
+            yield_now();
+        }
         if over { Again::GiveUp } else { Again::Ask }
     }
 }
