@@ -3,8 +3,8 @@
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// One word, so that a reader checks everything with one load: four flags, and above them a count of access changes.
-/// Three flags are ends; the fourth says that a part of the history was skipped, and is cleared by the reader.
+/// One word, so that a reader checks everything with one load: five flags, and above them a count of access changes.
+/// Four flags are ends; the fifth says that a part of the history was skipped, and is cleared by the reader.
 ///
 /// This is the fence: a publisher passes a change through the gates it concerns before it makes the position visible
 /// that brought it. A reader loads the end of the log first and the gate after it, so one that sees the position sees
@@ -22,11 +22,12 @@ pub(crate) struct GateState(u64);
 pub(crate) enum Ending {
     Reset = 1,
     TokenDeleted = 2,
-    Cancelled = 4,
+    Expired = 4,
+    Cancelled = 8,
 }
 
-const SKIPPED: u64 = 8;
-const CHANGE: u64 = 16;
+const SKIPPED: u64 = 16;
+const CHANGE: u64 = 32;
 
 impl Gate {
     pub(crate) fn new() -> Self {
@@ -67,6 +68,11 @@ impl GateState {
     #[inline]
     pub(crate) fn is(self, ending: Ending) -> bool {
         self.0 & ending as u64 != 0
+    }
+
+    /// Whether it was ended for a reason that does not wait for an answer about access.
+    pub(crate) fn is_ended_at_once(self) -> bool {
+        self.0 & (Ending::Reset as u64 | Ending::TokenDeleted as u64 | Ending::Cancelled as u64) != 0
     }
 
     #[inline]

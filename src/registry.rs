@@ -15,7 +15,8 @@ pub(crate) struct Registry {
     stations: Vec<Option<Station>>,
     free: Vec<u32>,
     by_basis: HashMap<Basis, HashMap<u64, Station>>,
-    expiries: BTreeMap<(Instant, u64), Station>,
+    /// With what the gate said of changes when the grant was noted.
+    expiries: BTreeMap<(Instant, u64), (Station, u64)>,
 }
 
 impl Registry {
@@ -54,7 +55,7 @@ impl Registry {
             self.by_basis.entry(basis).or_default().insert(id, station.clone());
         }
         if let Some(expiry) = grant.expiry() {
-            self.expiries.insert((expiry, id), station.clone());
+            self.expiries.insert((expiry, id), (station.clone(), station.owner.gate.state().changes()));
         }
     }
 
@@ -74,14 +75,19 @@ impl Registry {
         }
     }
 
-    /// Passes a change through the gate of every subscription that it concerns, and shows each to `concerned`.
-    pub(crate) fn fence(&self, change: &AccessChange, mut concerned: impl FnMut(&Station)) {
+    /// Passes a change through the gate of every subscription that it concerns, and shows those to `wake` that are to be
+    /// woken for it: all but those of a change that is `quiet`, and they, too, if it ends them.
+    pub(crate) fn fence(&self, change: &AccessChange, quiet: bool, mut wake: impl FnMut(&Station)) {
+        let ends = matches!(change, AccessChange::TokenDeleted(_));
         let mut pass = |station: &Station| {
-            match change {
-                AccessChange::TokenDeleted(_) => station.owner.gate.end(Ending::TokenDeleted),
-                _ => station.owner.gate.change(),
+            if ends {
+                station.owner.gate.end(Ending::TokenDeleted);
+            } else {
+                station.owner.gate.change();
             }
-            concerned(station);
+            if ends || !quiet {
+                wake(station);
+            }
         };
         match change.basis() {
             Some(basis) => self.by_basis.get(&basis).into_iter().flat_map(HashMap::values).for_each(pass),
@@ -89,12 +95,21 @@ impl Registry {
         }
     }
 
-    /// Every subscription whose grant, as noted here, has run out by `now`. Each is given once.
+    /// Ends every subscription whose grant, as noted here, has run out by `now`, and returns those to be woken. Each is
+    /// once.
     ///
-    /// Its reader may be about to ask for a newer grant: so it is woken to look at the clock itself, and not ended here.
+    /// Whose access has changed since the grant was given is about to ask for a newer one, which may have been renewed:
+    /// it is woken to look at the clock itself, and not ended here.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Station> {
         let later = self.expiries.split_off(&(now, u64::MAX));
-        std::mem::replace(&mut self.expiries, later).into_values().collect()
+        let expired = std::mem::replace(&mut self.expiries, later).into_values();
+        let end = |(station, changes): (Station, u64)| {
+            if station.owner.gate.state().changes() == changes {
+                station.owner.gate.end(Ending::Expired);
+            }
+            station
+        };
+        expired.map(end).collect()
     }
 }
 
@@ -114,11 +129,6 @@ impl Pending {
     pub(crate) fn enter(&mut self, place: Place, station: Station) {
         self.places.insert(station.owner.id, place);
         self.stations.insert((place, station.owner.id), station);
-    }
-
-    /// The place that one waits for, if it still does.
-    pub(crate) fn place(&self, id: u64) -> Option<Place> {
-        self.places.get(&id).copied()
     }
 
     /// Takes one out, if it still waits.

@@ -9,7 +9,7 @@ use crate::gate::Gate;
 use crate::interest;
 use crate::position::Position;
 use crate::sync::{AtomicU64, Ordering, Slot};
-use crate::token::Epoch;
+use crate::token::{Epoch, Place};
 use crate::wait::{Seat, WaitList};
 
 /// The seat of a subscription.
@@ -62,41 +62,58 @@ pub(crate) struct Shared {
     pub(crate) principal: Option<Arc<str>>,
     pub(crate) filter: Arc<Filter>,
     pub(crate) gate: Gate,
-    pub(crate) begin: Begin,
+    /// Of a subscription whose place had not come when it was opened.
+    pub(crate) begin: Option<Box<Begin>>,
     pub(crate) meters: Meters,
     /// Sorted by id. Empty for a reader of everything.
     pub(crate) nodes: Few<Arc<Node>>,
 }
 
 impl Shared {
+    /// The place that the reader waits for, if it has not come.
+    pub(crate) fn pending_place(&self) -> Option<Place> {
+        self.begin.as_ref().filter(|begin| begin.get().is_none()).map(|begin| begin.place)
+    }
+
+    /// Lets the reader begin here, if it waits for its place.
+    pub(crate) fn begin_at(&self, position: Position) {
+        if let Some(begin) = &self.begin {
+            begin.set(position);
+        }
+    }
+
     /// Where the reader stands in a log that reaches from `oldest` to `end`, as of its last read.
     pub(crate) fn cursor(&self, oldest: Position, end: Position) -> Position {
         match Position(self.meters.cursor.load(Ordering::Relaxed)) {
-            Meters::PENDING => self.begin.get().unwrap_or(end),
+            Meters::PENDING => self.begin.as_ref().and_then(|begin| begin.get()).unwrap_or(end),
             Position(word) if word & Meters::ELASTIC != 0 => oldest.min(Position(word & !Meters::ELASTIC)),
             cursor => cursor,
         }
     }
 }
 
-/// The position at which a subscription to a future index begins, once that has come.
+/// Where a subscription begins whose place had not come when it was opened.
 #[derive(Debug)]
-pub(crate) struct Begin(AtomicU64);
+pub(crate) struct Begin {
+    /// The place that it waits for.
+    pub(crate) place: Place,
+    position: AtomicU64,
+}
 
 impl Begin {
-    pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(u64::MAX))
+    pub(crate) fn new(place: Place) -> Self {
+        Self { place, position: AtomicU64::new(u64::MAX) }
     }
 
     /// Set before the position becomes visible.
     pub(crate) fn set(&self, position: Position) {
-        self.0.store(position.0, Ordering::Release);
+        self.position.store(position.0, Ordering::Release);
     }
 
-    /// Acquire, with the Release of `set`.
+    /// The position, once the place has come. Acquire, with the Release of `set`.
     #[inline]
     pub(crate) fn get(&self) -> Option<Position> {
-        match self.0.load(Ordering::Acquire) {
+        match self.position.load(Ordering::Acquire) {
             u64::MAX => None,
             position => Some(Position(position)),
         }

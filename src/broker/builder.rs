@@ -217,7 +217,7 @@ impl<P> Builder<P> {
         }
         let weigher = self.max_bytes.map(|_| self.weigher.unwrap_or_else(|| Box::new(weigh)));
         let (floor, place) = self.origin.begin();
-        let (latest, finished) = (floor.latest_index(self.rising), floor.finished_below(self.rising));
+        let (latest, finished) = (floor.latest_index(), floor.finished_below(self.rising));
         Ok(Broker::from_core(Core {
             log: Log::new(latest, finished, self.rising),
             everyone: WaitList::default(),

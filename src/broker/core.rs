@@ -101,12 +101,11 @@ impl Origin {
 
 impl Floor {
     /// The latest index, as far as it is known: 0 if nothing was published.
-    pub(super) fn latest_index(self, rising: bool) -> u64 {
+    pub(super) fn latest_index(self) -> u64 {
         match self {
             Self::Free => 0,
             Self::Above(index) | Self::Published(index) => index,
-            // A batch without events may have moved the place to this index, unless it would have finished it.
-            Self::From(index) => index.saturating_sub(u64::from(rising)),
+            Self::From(index) => index.saturating_sub(1),
         }
     }
 
@@ -158,9 +157,12 @@ impl<P> State<P> {
     /// Passes changes through the gates that they concern. The caller wakes `taken`, and until it gives the lock up
     /// makes nothing visible that came with a change before this.
     pub(super) fn fence(&mut self, changes: &[AccessChange], taken: &mut Taken<Shared>) {
+        // What the authorizer changes while it is asked wakes nobody, though it is asked for again at the next read: two
+        // readers of one token, for which the authorizer notes each time that it was used, would wake each other for ever.
+        let quiet = self.questions.is_asked_here();
         for change in changes {
             self.questions.note(change);
-            self.registry.fence(change, |station| taken.push(Arc::clone(station)));
+            self.registry.fence(change, quiet, |station| taken.push(Arc::clone(station)));
         }
     }
 
@@ -197,7 +199,7 @@ impl<P> State<P> {
     }
 
     pub(super) fn latest_index(&self) -> u64 {
-        self.floor.latest_index(self.rising)
+        self.floor.latest_index()
     }
 
     /// The place that the next batch cannot be before: that after the last batch, or where a batch without events has

@@ -11,6 +11,7 @@
 //!   once too often, and never once too seldom.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::access::{AccessChange, Basis, Grant, Principal};
 use crate::sync::{ThreadId, thread_id};
@@ -27,7 +28,8 @@ type Change = u64;
 /// The changes since the first of the questions that are open.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
-    open: usize,
+    /// How many are open, by the threads that ask.
+    open: HashMap<ThreadId, u32>,
     changes: Change,
     everyone: Latest,
     bases: HashMap<Basis, Latest>,
@@ -85,14 +87,25 @@ pub(super) enum Standing {
 impl Questions {
     /// Notes that a question will be asked. [`close`](Self::close) must follow.
     pub(super) fn open(&mut self) {
-        self.open += 1;
+        *self.open.entry(thread_id()).or_default() += 1;
     }
 
+    /// Notes that a question has been asked, on the thread that opened it.
     pub(super) fn close(&mut self) {
-        self.open -= 1;
-        if self.open == 0 {
+        if let Entry::Occupied(mut open) = self.open.entry(thread_id()) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
+            }
+        }
+        if self.open.is_empty() {
             (self.bases, self.everyone, self.unnoted) = (HashMap::new(), Latest::default(), 0);
         }
+    }
+
+    /// Whether this thread is asking: then whatever it changes is changed by the authorizer.
+    pub(super) fn is_asked_here(&self) -> bool {
+        !self.open.is_empty() && self.open.contains_key(&thread_id())
     }
 
     /// The moment at which a question is put, the first or a later one. It must be [open](Self::open).
@@ -102,7 +115,7 @@ impl Questions {
 
     /// Notes a change, if a question is open.
     pub(super) fn note(&mut self, change: &AccessChange) {
-        if self.open == 0 {
+        if self.open.is_empty() {
             return;
         }
         self.changes += 1;

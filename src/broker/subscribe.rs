@@ -159,7 +159,7 @@ impl<P> Core<P> {
             principal: request.principal.public_id(),
             filter: Arc::clone(filter),
             gate: Gate::new(),
-            begin: Begin::new(),
+            begin: matches!(begins, Begins::Pending).then(|| Box::new(Begin::new(from))),
             meters,
             nodes: nodes.into(),
         };
@@ -249,6 +249,9 @@ impl<P> Core<P> {
                 }
                 Standing::Deleted => return Settled::Denied(token_deleted()),
                 Standing::Stale => drop(state),
+            }
+            if station.owner.gate.state().is_ended_at_once() {
+                break;
             }
             if let Again::GiveUp = again() {
                 break;
@@ -379,7 +382,7 @@ impl<P> State<P> {
             // What it stood in is no longer here to tell where that was.
             return Place::before(0);
         }
-        if let Some(place) = self.pending.place(station.owner.id) {
+        if let Some(place) = station.owner.pending_place() {
             return place;
         }
         let (oldest, end) = (self.appender.oldest(), self.appender.end());

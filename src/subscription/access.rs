@@ -3,9 +3,14 @@
 
 use super::Subscription;
 use super::turn::Turn;
+use crate::access::Denial;
 use crate::broker::{Settled, token_deleted};
 use crate::error::RecvError;
 use crate::gate::Ending;
+
+fn unsettled() -> Denial {
+    Denial::new("access changed each time that it was asked for, until the broker was closed")
+}
 
 impl<P> Subscription<P> {
     /// Does what the gate asks for, until it asks for nothing more. Whether that is done, or access could not be
@@ -29,13 +34,26 @@ impl<P> Subscription<P> {
                     // A reset meanwhile outranks the answer.
                     Settled::Denied(_) if self.station.owner.gate.state().is(Ending::Reset) => {}
                     Settled::Denied(denial) => return Err(self.end(RecvError::Revoked(denial))),
-                    Settled::Not => return Ok(false),
+                    Settled::Not => {
+                        let state = self.station.owner.gate.state();
+                        if state.is(Ending::Reset) || state.is(Ending::TokenDeleted) {
+                            continue;
+                        }
+                        if state.is(Ending::Cancelled) {
+                            return Err(self.end(RecvError::Cancelled));
+                        }
+                        if self.core.log.end().closed {
+                            // Nothing can be handed out any more, and nobody may be left to change that.
+                            return Err(self.end(RecvError::Revoked(unsettled())));
+                        }
+                        return Ok(false);
+                    }
                 }
                 // Another change may have come while this was asked, or an end that outranks it.
                 continue;
             }
-            // A cancel must not come before it.
-            if self.has_expired() {
+            // By a tick, or by the clock alone: a cancel must not come before it either way.
+            if state.is(Ending::Expired) || self.has_expired() {
                 return Err(self.end(RecvError::Expired));
             }
             if state.is(Ending::Cancelled) {

@@ -40,6 +40,7 @@ use crate::shared::Station;
 use crate::stats::{SubscriptionId, SubscriptionStats};
 use crate::token::{Place, Token};
 use drain::Handed;
+use owned::Judging;
 use reader::Reader;
 use sieve::Sieve;
 use turn::Turn;
@@ -135,6 +136,8 @@ pub struct Subscription<P> {
     /// How many more deliveries a task is given before it gives way.
     deliveries_left: u8,
     ended: Option<Box<Ended>>,
+    /// How far a large batch has been judged that a turn did not suffice for.
+    judging: Option<Box<Judging>>,
     registered: u32,
 }
 
@@ -193,6 +196,7 @@ impl<P> Subscription<P> {
             policy: request.lag_policy,
             deliveries_left: turn::DELIVERIES,
             ended: None,
+            judging: None,
             registered: place,
         }
     }
@@ -247,9 +251,12 @@ impl<P> Subscription<P> {
     ///
     /// A subscription has one before anything was read, so that a client that was cut off early can come back as well.
     pub fn token(&self) -> Token {
+        let epoch = self.station.owner.epoch;
         match self.stand {
+            // A window was forgotten that had yielded something.
+            _ if self.handed.is_under_way() => Token::new(epoch, self.place_handed().unwrap_or(self.passed)),
             Stand::Elastic(_) => self.core.token_of(&self.station),
-            Stand::Pending | Stand::Reading => Token::new(self.station.owner.epoch, self.passed),
+            Stand::Pending | Stand::Reading => Token::new(epoch, self.passed),
         }
     }
 
@@ -363,23 +370,11 @@ impl<P> Subscription<P> {
         match self.stand {
             Stand::Reading => {}
             Stand::Elastic(end) => {
-                let oldest = self.core.log.read_oldest(|position, record| (position, record.place));
-                let cursor = match oldest {
-                    Some((oldest, place)) if oldest <= end => {
-                        // Behind a skip that is still to be told nothing has been passed.
-                        if !self.reader.has_skipped() {
-                            self.passed = place;
-                        }
-                        oldest
-                    }
-                    // Nothing is buffered that was before.
-                    _ => end,
-                };
-                self.reader.place(cursor);
-                self.station.owner.meters.set_cursor(cursor);
+                self.place_elastic(end);
+                return true;
             }
             Stand::Pending => {
-                let Some(position) = self.station.owner.begin.get() else {
+                let Some(position) = self.station.owner.begin.as_ref().and_then(|begin| begin.get()) else {
                     // Batches without events may have moved past the place; `finished` was loaded before this.
                     self.passed = self.passed.max(Place::before(finished));
                     return false;
@@ -391,15 +386,49 @@ impl<P> Subscription<P> {
         true
     }
 
+    /// Puts the cursor at what is the oldest now, or at `end`, where what was buffered when the subscription was opened
+    /// ends. The reader stays elastic until it has passed something.
+    fn place_elastic(&mut self, end: Position) {
+        let oldest = self.core.log.read_oldest(|position, record| (position, record.place));
+        let cursor = match oldest {
+            Some((oldest, place)) if oldest <= end => {
+                // Behind a skip that is still to be told nothing has been passed.
+                if self.station.owner.gate.state() == self.seen && !self.reader.has_skipped() {
+                    self.passed = place;
+                }
+                oldest
+            }
+            // Nothing is buffered that was before.
+            _ => end,
+        };
+        self.reader.move_on(&self.station, cursor);
+    }
+
+    /// Notes that a batch is passed, or that there is none to pass: what goes from now on is a loss.
+    #[inline]
+    fn has_passed(&mut self) {
+        if self.stand != Stand::Reading {
+            self.stand = Stand::Reading;
+        }
+    }
+
     /// Notes that a read found nothing more: all below `finished` has been passed.
     fn pass_all(&mut self, finished: u64) {
+        self.has_passed();
         self.passed = self.passed.max(Place::before(finished));
         self.station.owner.meters.set_cursor(self.reader.cursor());
     }
 
-    /// Tells of a loss. None if the reader has to look again, because the gate says something new.
+    /// Tells of a loss. None if the reader has to look again: the gate says something new, or what is lost was there
+    /// before a subscription that has not passed anything.
     fn lag(&mut self) -> Option<RecvError> {
         let skipped = self.reader.has_skipped();
+        if let Stand::Elastic(end) = self.stand
+            && !skipped
+            && self.reader.cursor() < end
+        {
+            return None;
+        }
         let (oldest, place, before) = if skipped {
             // Cleared first: what is looked at then is behind this skip at least, and a later one sets it again.
             self.station.owner.gate.clear_skipped();
@@ -421,6 +450,7 @@ impl<P> Subscription<P> {
             resumes_whole: place.count == 0,
             policy: self.policy,
         };
+        self.has_passed();
         self.station.owner.meters.add_missed(lagged.missed);
         self.core.hooks.observe(|observer| observer.on_lag(self.id(), &lagged));
         match self.policy {

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::ptr;
 use std::sync::{Arc, Weak};
 
-use super::Subscription;
 use super::reader::{Located, Stash};
 use super::turn::Turn;
+use super::{Stand, Subscription};
 use crate::delivery::{Delivery, Selected, Selection};
 use crate::error::RecvError;
 use crate::interest::Matching;
@@ -19,6 +19,28 @@ use crate::token::Place;
 
 /// The events of a batch that are delivered, held by the delivery.
 type Chosen = Selection<Box<[u32]>>;
+
+/// So many events of a batch are judged before a turn may be over.
+const AT_ONCE: usize = 256;
+
+/// How far the events of one batch have been judged.
+#[derive(Debug)]
+pub(super) struct Judging {
+    position: Position,
+    /// The changes of access that the grant is newer than.
+    changes: u64,
+    /// How many of those selected.
+    judged: usize,
+    kept: Vec<u32>,
+}
+
+/// What became of a batch that was judged.
+enum Judged {
+    /// What of it is delivered, if anything.
+    All(Option<Chosen>),
+    /// The turn was over before its end.
+    Some,
+}
 
 /// What a read finds that neither fails nor waits.
 pub(super) enum Next<P> {
@@ -54,7 +76,11 @@ impl<P> Subscription<P> {
     #[inline]
     fn known_position(&self) -> Option<Position> {
         let free = self.ended.is_none() && self.sieve.is_plain() && self.station.owner.gate.state() == self.seen;
-        if free && !self.handed.is_under_way() { self.reader.next_known() } else { None }
+        if free && self.stand == Stand::Reading && !self.handed.is_under_way() {
+            self.reader.next_known()
+        } else {
+            None
+        }
     }
 
     /// The next batch, if it is known to match whole. Most are read so: no lock is taken, and the segment is held for
@@ -164,9 +190,16 @@ impl<P> Subscription<P> {
                     // Evicted since it was located: look again.
                     let Some((batch, selection)) = self.fetch(position, stash) else { continue };
                     let judged = selection.is_some() && self.sieve.is_fine();
-                    let selection = selection.and_then(|selection| self.refine(&batch, selection));
+                    let selection = match selection {
+                        Some(selection) if judged => match self.judge(position, &batch, selection, turn) {
+                            Judged::All(selection) => selection,
+                            Judged::Some => return Ok(Next::TurnOver),
+                        },
+                        selection => selection,
+                    };
                     let Some(selection) = selection else {
                         self.reader.pass(position);
+                        self.has_passed();
                         self.passed = self.passed.max(Place::before(batch.place.index));
                         if turn.refuse(batch.events.len(), judged) {
                             self.station.owner.meters.set_cursor(position.next());
@@ -203,12 +236,48 @@ impl<P> Subscription<P> {
     }
 
     /// What is left of a selection after types, grant, hook and predicate.
-    fn refine(&mut self, batch: &Published<P>, selection: Chosen) -> Option<Chosen> {
-        if !self.sieve.is_fine() {
-            return Some(selection);
-        }
-        let authorizer = self.core.hooks.authorizer.as_deref();
+    ///
+    /// A large batch is judged in as many turns as it takes. If access changes in between, it is judged anew: what was
+    /// judged under the old grant says nothing of the new one.
+    fn judge(&mut self, position: Position, batch: &Published<P>, selection: Chosen, turn: &mut Turn) -> Judged {
+        let Self { sieve, core, seen, judging, .. } = self;
+        let authorizer = core.hooks.authorizer.as_deref();
         let selection = selection.map(|ordinals| Cow::Owned(ordinals.into_vec()));
-        self.sieve.refine(authorizer, &batch.events, selection).map(Selected::into_owned)
+        if batch.events.len() <= AT_ONCE {
+            return Judged::All(sieve.refine(authorizer, &batch.events, selection).map(Selected::into_owned));
+        }
+        let changes = seen.changes();
+        let begun = judging.take().filter(|judging| judging.position == position && judging.changes == changes);
+        let mut begun = begun.unwrap_or_else(|| Box::new(Judging { position, changes, judged: 0, kept: Vec::new() }));
+        let mut events = selection.events(&batch.events);
+        (0..begun.judged).for_each(|_| _ = events.next_with_ordinal());
+        while let Some((ordinal, place)) = events.next_with_ordinal() {
+            begun.judged += 1;
+            if batch.events.get(place).is_some_and(|event| sieve.delivers(authorizer, event)) {
+                begun.kept.push(ordinal);
+            }
+            if begun.judged.is_multiple_of(AT_ONCE) && turn.refuse(AT_ONCE, true) {
+                *judging = Some(begun);
+                return Judged::Some;
+            }
+        }
+        Judged::All(Selected::of(batch.events.len(), begun.kept.into_iter()).map(Selected::into_owned))
+    }
+
+    /// The same in one turn, after those that were begun.
+    pub(super) fn judge_whole<'r>(
+        &mut self,
+        position: Position,
+        batch: &'r Published<P>,
+        selection: Selected<'r>,
+    ) -> Option<Selected<'r>> {
+        if self.judging.is_none() {
+            let authorizer = self.core.hooks.authorizer.as_deref();
+            return self.sieve.refine(authorizer, &batch.events, selection);
+        }
+        match self.judge(position, batch, selection.into_owned(), &mut Turn::at_once()) {
+            Judged::All(selection) => Some(selection?.map(|ordinals| Cow::Owned(ordinals.into_vec()))),
+            Judged::Some => None,
+        }
     }
 }

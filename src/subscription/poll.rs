@@ -6,10 +6,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::Subscription;
 use super::owned::Next;
 use super::reader::Located;
 use super::turn::{DELIVERIES, Turn};
+use super::{Stand, Subscription};
 use crate::delivery::Delivery;
 use crate::error::RecvError;
 use crate::panics::quietly;
@@ -76,6 +76,7 @@ impl<P> Subscription<P> {
         if self.deliveries_left == 0 && self.ended.is_none() {
             return self.give_way(context);
         }
+        let _rings = self.rings_on_panic();
         let mut turn = Turn::of_task();
         let mut found = match self.next_looked_for(&mut turn) {
             Ok(Next::Empty) => None,
@@ -189,7 +190,9 @@ impl<P> Subscription<P> {
             }
             Located::At(_) => {
                 // It may have skipped what was evicted and not asked for.
-                self.station.owner.meters.set_cursor(self.reader.cursor());
+                if self.stand == Stand::Reading {
+                    self.station.owner.meters.set_cursor(self.reader.cursor());
+                }
                 Readiness::Ready
             }
             Located::Lost => Readiness::Ready,
@@ -214,10 +217,10 @@ impl<P> Future for Recv<'_, P> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Also if it panics.
+        self.waits = true;
         let polled = self.subscription.poll_recv(context);
-        if polled.is_pending() {
-            self.waits = true;
-        }
+        self.waits = polled.is_pending();
         polled
     }
 }
@@ -254,10 +257,9 @@ impl<P> Future for Readable<'_, P> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.waits = true;
         let polled = self.subscription.poll_readable(context);
-        if polled.is_pending() {
-            self.waits = true;
-        }
+        self.waits = polled.is_pending();
         polled
     }
 }

@@ -91,11 +91,28 @@ impl Reader {
     pub(super) fn resume(&mut self, station: &Station, oldest: Position) {
         if self.loss == Loss::Skipped {
             self.known = oldest;
-        } else {
-            self.trim(station, oldest);
+            self.loss = Loss::None;
         }
-        self.place(oldest);
+        self.move_on(station, oldest);
+    }
+
+    /// Goes on at `cursor`, if that lies ahead: what lies before it is neither passed nor lost.
+    pub(super) fn move_on(&mut self, station: &Station, cursor: Position) {
+        if self.loss == Loss::Skipped {
+            return self.place(cursor);
+        }
+        if cursor > self.cursor {
+            self.trim(station, cursor);
+            self.place(cursor);
+        }
         self.loss = Loss::None;
+        if let Some(carry) = &mut self.carry {
+            // Nodes that were hit before the cursor have given up this reader's enrolment, and it may be that nothing is
+            // left to be looked at that would have it enrol anew.
+            station.take_news(carry);
+            carry.sort_unstable();
+            carry.dedup();
+        }
     }
 
     /// Gives up all that is known: a part of the history was skipped that begins at the end of what was published

@@ -117,7 +117,7 @@ impl<P> Subscription<P> {
     }
 
     fn try_recv_looked_for(&mut self) -> Result<Delivery<P>, TryRecvError> {
-        let _rings = self.station.has_doorbell().then(|| RingsOnPanic(Arc::clone(&self.station)));
+        let _rings = self.rings_on_panic();
         let mut turn = Turn::at_once();
         let mut next = self.next_looked_for(&mut turn)?;
         if matches!(next, Next::Empty) && self.station.has_doorbell() {
@@ -249,15 +249,20 @@ impl<P> Subscription<P> {
 
     /// Waits until there is a delivery, an error, or the deadline has come.
     fn recv_until(&mut self, deadline: Option<Instant>) -> Result<Option<Delivery<P>>, RecvError> {
+        if let Some(delivery) = self.next_known() {
+            return Ok(Some(delivery));
+        }
+        let _rings = self.rings_on_panic();
+        let has_come = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let mut turn = Turn::until(deadline);
         // A publisher in full flight has the next batch before this thread could be put to sleep and woken.
         for patience in 0..=PATIENCE {
             match self.next_now(&mut turn)? {
                 Next::Delivery(delivery) => return Ok(Some(delivery)),
-                Next::TurnOver => return Ok(None),
+                Next::TurnOver => break,
                 Next::Empty => {}
             }
-            if patience == PATIENCE || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if patience == PATIENCE || has_come() {
                 break;
             }
             if patience < PATIENCE / 2 {
@@ -266,28 +271,43 @@ impl<P> Subscription<P> {
                 yield_now();
             }
         }
-        let result = loop {
-            self.station.wait(Signal::Thread(current()));
-            match self.look_registered(|reader| reader.next_if_any(&mut turn)).transpose() {
-                Ok(Some(Next::Delivery(delivery))) => break Ok(Some(delivery)),
-                Ok(Some(Next::TurnOver)) => break Ok(None),
-                Ok(Some(Next::Empty) | None) => {}
-                Err(error) => break Err(error),
+        let waits = StopsWaiting(Arc::clone(&self.station));
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            waits.0.wait(Signal::Thread(current()));
+            let mut settles = None;
+            match self.look_registered(|reader| reader.next_if_any(&mut turn)).transpose()? {
+                Some(Next::Delivery(delivery)) => return Ok(Some(delivery)),
+                Some(Next::TurnOver) if has_come() => {
+                    // It has not looked at everything, and nothing that is published need come to have it look again.
+                    self.ring();
+                    return Ok(None);
+                }
+                // Access changes faster than it can be asked for.
+                Some(Next::TurnOver) => {
+                    settles = Some(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    turn = Turn::until(deadline);
+                }
+                Some(Next::Empty) | None => {}
             }
             // On the broker's clock, which need not be the one that the deadline is on.
             let expires_in =
                 self.sieve.expiry().map(|expiry| expiry.saturating_duration_since(self.core.hooks.clock.now()));
             let ends_in = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if ends_in == Some(Duration::ZERO) {
-                break Ok(None);
+                return Ok(None);
             }
-            match expires_in.into_iter().chain(ends_in).min() {
+            match expires_in.into_iter().chain(ends_in).chain(settles).min() {
                 Some(longest) => park_timeout(longest),
                 None => park(),
             }
-        };
-        self.station.stop_waiting();
-        result
+        }
+    }
+
+    /// Leaves the doorbell ringing if what follows panics, as long as this is held.
+    pub(super) fn rings_on_panic(&self) -> Option<RingsOnPanic> {
+        self.station.has_doorbell().then(|| RingsOnPanic(Arc::clone(&self.station)))
     }
 
     /// What an iterator or stream yields for `error`: an end once, and then none.
@@ -301,8 +321,21 @@ impl<P> Subscription<P> {
     }
 }
 
+/// How long a thread pauses that finds access unsettled, at first and at most. It wakes up for every end.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(64);
+
+/// Takes back the word that a thread has left, also if a read panics.
+struct StopsWaiting(Station);
+
+impl Drop for StopsWaiting {
+    fn drop(&mut self) {
+        self.0.stop_waiting();
+    }
+}
+
 /// Leaves the doorbell ringing if a read panics: it was neither a delivery, nor nothing, nor an end.
-struct RingsOnPanic(Station);
+pub(super) struct RingsOnPanic(Station);
 
 impl Drop for RingsOnPanic {
     fn drop(&mut self) {

@@ -141,12 +141,17 @@ impl<P> Sieve<P> {
         let ordinals = std::iter::from_fn(|| {
             loop {
                 let (ordinal, place) = iter.next_with_ordinal()?;
-                if self.judge(authorizer, events.get(place)?) == Explanation::Delivered {
+                if self.delivers(authorizer, events.get(place)?) {
                     return Some(ordinal);
                 }
             }
         });
         Selected::of(events.len(), ordinals)
+    }
+
+    /// Whether an event is delivered that matches terms and scope.
+    pub(super) fn delivers(&mut self, authorizer: Option<&dyn Authorizer<P>>, event: &Event<P>) -> bool {
+        self.judge(authorizer, event) == Explanation::Delivered
     }
 
     /// What becomes of an event that matches terms and scope. Each judge is asked only if all before agree.

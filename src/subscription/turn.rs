@@ -3,15 +3,15 @@
 //!
 //! A read looks at what was published before it began, which may be much, and all of it may be refused. So each kind
 //! of read has a limit of its own:
-//! - a read that waits without a deadline has none;
-//! - a read that does not wait goes on to the end, but asks for access a bounded number of times;
+//! - a read that does not wait goes on to the end, and so does one that waits without a deadline;
 //! - a read with a deadline keeps it;
 //! - a task gives way to others after some thousand events, and after so many deliveries.
+//!
+//! All of them ask for access a bounded number of times.
 
 use std::time::Instant;
 
 use crate::broker::{Again, MOST_QUESTIONS};
-use crate::sync::yield_now;
 
 /// A task that is given so many deliveries without a pause gives way once: as many as tokio lets a task do before it
 /// makes it yield.
@@ -26,7 +26,6 @@ const UNJUDGED: u32 = 64;
 #[derive(Clone, Copy, Debug)]
 enum Limit {
     None,
-    Questions,
     Deadline(Instant),
     Task,
 }
@@ -54,7 +53,7 @@ impl Turn {
 
     /// Of a read that does not wait.
     pub(super) const fn at_once() -> Self {
-        Self::new(Limit::Questions)
+        Self::new(Limit::None)
     }
 
     /// Of one poll.
@@ -72,22 +71,15 @@ impl Turn {
                 self.examined = 0;
                 Instant::now() >= deadline
             }
-            Limit::Deadline(_) | Limit::None | Limit::Questions => false,
+            Limit::Deadline(_) | Limit::None => false,
         }
     }
 
     /// Whether access is asked for again, after an answer that had become stale.
     pub(super) fn ask_again(&mut self) -> Again {
         self.questions += 1;
-        let over = match self.limit {
-            Limit::None => false,
-            Limit::Questions | Limit::Task => self.questions >= MOST_QUESTIONS,
-            Limit::Deadline(deadline) => Instant::now() >= deadline,
-        };
-        if !over && self.questions.is_multiple_of(MOST_QUESTIONS) {
-            // Whoever changes access may need this processor to be done with it.
-            yield_now();
-        }
+        let has_come = matches!(self.limit, Limit::Deadline(deadline) if Instant::now() >= deadline);
+        let over = has_come || self.questions >= MOST_QUESTIONS;
         if over { Again::GiveUp } else { Again::Ask }
     }
 }

@@ -104,6 +104,7 @@ pub(super) fn settle<P>(subscription: &mut Subscription<P>, progress: &mut Progr
         return;
     }
     subscription.reader.pass_whole(here);
+    subscription.has_passed();
     progress.tally.batches += count;
     if let Some(last) = directory.get_given(progress.segment, Position(here.0 - 1)) {
         subscription.passed = last.place.next();
@@ -192,7 +193,7 @@ fn next_in_part<'w, P>(
         if !sieve.is_fine() && reader.matching() == Matching::Whole {
             return;
         }
-        if let Some(selection) = next_part(subscription, progress, batch) {
+        if let Some(selection) = next_part(subscription, batch) {
             let selection = selection.map(|ordinals| match ordinals {
                 Cow::Borrowed(ordinals) => ordinals,
                 Cow::Owned(ordinals) => Keep::keep(&mut next.kept, ordinals.into_boxed_slice()),
@@ -204,23 +205,21 @@ fn next_in_part<'w, P>(
 }
 
 /// The next batch of a reader that may not be given all of it. It is passed here, unless a judge panics.
-fn next_part<'w, P>(
-    subscription: &mut Subscription<P>,
-    Progress { tally, .. }: &mut Progress,
-    record: &'w Record<P>,
-) -> Option<Selected<'w>> {
-    let Subscription { reader, sieve, core, station, passed, .. } = subscription;
-    let position = reader.next_in_run();
+fn next_part<'w, P>(subscription: &mut Subscription<P>, record: &'w Record<P>) -> Option<Selected<'w>> {
+    let position = subscription.reader.next_in_run();
+    let Subscription { reader, sieve, station, .. } = subscription;
     let mut selection = sieve.select(record, &station.owner.nodes, reader.matching());
     if sieve.is_fine() {
-        let authorizer = core.hooks.authorizer.as_deref();
-        selection = selection.and_then(|all| sieve.refine(authorizer, &record.events, all));
+        selection = selection.and_then(|all| subscription.judge_whole(position, record, all));
     }
-    reader.pass(position);
+    subscription.reader.pass(position);
+    subscription.has_passed();
     let selection = selection?;
-    *passed = record.place.next();
-    tally.batches += 1;
-    tally.events += selection.len(record.events.len()) as u64;
+    subscription.passed = record.place.next();
+    // Here and not when the window is dropped: it may be forgotten.
+    let meters = &subscription.station.owner.meters;
+    meters.set_cursor(position.next());
+    meters.add(Tally { batches: 1, events: selection.len(record.events.len()) as u64 });
     Some(selection)
 }
 

@@ -21,6 +21,7 @@ use crate::log::{Directory, End};
 use crate::position::Position;
 use crate::record::Record;
 use crate::shared::Tally;
+use crate::token::Place;
 use iter::{Progress, settle};
 use kept::Keep;
 
@@ -66,7 +67,7 @@ impl<P> Subscription<P> {
                 Opening::Again => continue,
                 Opening::Ended(error) => return Err(*error),
             };
-            let progress = Progress::new(end.position, directory.is_none());
+            let (progress, finished) = (Progress::new(end.position, directory.is_none()), Some(finished));
             return Ok(Drain { subscription: self, directory, finished, progress, kept: Keep::default() });
         }
     }
@@ -76,7 +77,7 @@ impl<P> Subscription<P> {
     fn closed_window(&mut self) -> Drain<'_, P> {
         self.ring();
         let progress = Progress::new(Position::ZERO, true);
-        Drain { subscription: self, directory: None, finished: 0, progress, kept: Keep::default() }
+        Drain { subscription: self, directory: None, finished: None, progress, kept: Keep::default() }
     }
 
     /// Passes what a forgotten window yielded of a run that was given whole.
@@ -89,6 +90,7 @@ impl<P> Subscription<P> {
             return;
         }
         self.reader.pass_whole(here);
+        self.has_passed();
         let log = &self.core.log;
         let first = log.read(start, |record| record.events_before);
         let last = log.read(Position(here.0 - 1), |record| {
@@ -101,6 +103,16 @@ impl<P> Subscription<P> {
         let events = first.zip(last).map_or(0, |(before, (_, through))| through - before);
         self.station.owner.meters.add(Tally { batches, events });
         self.station.owner.meters.set_cursor(here);
+    }
+
+    /// The place behind the last batch that a forgotten window yielded, if that is still buffered, or what follows it.
+    pub(super) fn place_handed(&self) -> Option<Place> {
+        let (here, log) = (self.handed.here(), &self.core.log);
+        if here == self.reader.next_in_run() {
+            return None;
+        }
+        let behind = log.read(Position(here.0 - 1), |record| record.place.next());
+        behind.or_else(|| log.read(here, |record| record.after))
     }
 
     /// Finds what there is to read below `end`; `finished` was loaded before it.
@@ -142,7 +154,8 @@ enum Opening<P> {
 pub struct Drain<'s, P> {
     subscription: &'s mut Subscription<P>,
     directory: Option<Arc<Directory<Record<P>>>>,
-    finished: u64,
+    /// What the end of the window finishes; none if it was opened on nothing.
+    finished: Option<u64>,
     progress: Progress,
     kept: Keep,
 }
@@ -180,15 +193,16 @@ impl<P> Drop for Drain<'_, P> {
         if tally.batches > 0 {
             meters.add(*tally);
         }
+        let Some(finished) = *finished else { return };
         if *dry {
             subscription.reader.finish(*end);
         }
-        if subscription.stand == Stand::Reading {
-            if *dry && subscription.reader.cursor() >= *end {
-                subscription.pass_all(*finished);
-            } else {
-                meters.set_cursor(subscription.reader.cursor());
-            }
+        let all = *dry && subscription.reader.cursor() >= *end;
+        match subscription.stand {
+            Stand::Pending => {}
+            _ if all => subscription.pass_all(finished),
+            Stand::Elastic(_) => {}
+            Stand::Reading => meters.set_cursor(subscription.reader.cursor()),
         }
         if subscription.station.has_doorbell() {
             self.rearm();
