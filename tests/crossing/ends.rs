@@ -170,14 +170,6 @@ fn hold<W: Way>(world: &World) -> Option<Sender<()>> {
     Some(release)
 }
 
-#[track_caller]
-fn loss(told: &Told) -> &Lagged {
-    match told {
-        Told::Error(RecvError::Lagged(lagged)) => lagged,
-        other => panic!("expected a loss, got {other:?}"),
-    }
-}
-
 /// Overtakes a reader that waits, before it looks. Returns what it was told, and what there is to read.
 fn overtake<W: Way>(world: &World, reader: &mut W, index: u64) -> (Lagged, Told) {
     let held = hold::<W>(world);
@@ -185,7 +177,7 @@ fn overtake<W: Way>(world: &World, reader: &mut W, index: u64) -> (Lagged, Told)
     world.asked(index + 1);
     let left = world.asked(index + 2);
     drop(held);
-    let lagged = loss(&reader.woken()).clone();
+    let lagged = reader.woken().loss();
     assert_eq!((lagged.count(), lagged.through, lagged.resumes_at), (Some(2), index + 1, index + 2));
     assert_eq!(lagged.policy, world.policy);
     (lagged, left)
@@ -238,7 +230,7 @@ pub(crate) fn skipped_before<W: Way>() {
         waiting(world, |world, mut reader: W| {
             world.broker.skip_to(ahead(AHEAD + 9, 2)).expect("it lies ahead");
             let told = reader.woken();
-            let lagged = loss(&told).clone();
+            let lagged = told.loss();
             assert_eq!((lagged.count(), lagged.through, lagged.policy), (None, AHEAD + 9, policy));
             match policy {
                 LagPolicy::Close => ends(&told, reader, &RecvError::Lagged(lagged)),

@@ -1,7 +1,7 @@
 //! Every start: the reader waits, something else is published, and then what it asked for, which it must get.
 //! How it waits, and how it is found to, is its way's.
 
-use event_broker::{Epoch, Start, SubscribeError, Verdict};
+use event_broker::{Epoch, LagPolicy, Start, SubscribeError, Verdict};
 
 use crate::way::{Told, Way};
 use crate::world::{Terms, World, ahead};
@@ -10,6 +10,31 @@ use crate::world::{Terms, World, ahead};
 fn reads_on<W: Way>(world: &World, start: Start, verdict: Verdict, backlog: impl IntoIterator<Item = Told>) {
     let mut reader: W = world.open(start, verdict);
     for told in backlog {
+        assert_eq!(reader.read(), told);
+    }
+    world.goes_on(&mut reader);
+}
+
+/// What was buffered when it was opened, and goes before the first read, is not told as lost; what was published since
+/// is.
+fn is_elastic<W: Way>(terms: Terms, start: Start, verdict: Verdict) {
+    let open = || {
+        let world = World::of(terms, 2).policy(LagPolicy::Continue);
+        (1..=3).for_each(|index| drop(world.asked(index)));
+        let reader: W = world.open(start, verdict);
+        (world, reader)
+    };
+    if terms.are_narrow() {
+        let (world, mut reader) = open();
+        (4..=5).for_each(|index| world.other(index));
+        world.goes_on(&mut reader);
+    }
+    let (world, mut reader) = open();
+    world.asked(4);
+    let left = [world.asked(5), world.asked(6)];
+    let lagged = reader.read().loss();
+    assert_eq!((lagged.count(), lagged.through, lagged.resumes_at), (Some(1), 4, 5));
+    for told in left {
         assert_eq!(reader.read(), told);
     }
     world.goes_on(&mut reader);
@@ -24,14 +49,7 @@ pub(crate) fn oldest<W: Way>() {
         let world = World::new(terms);
         (1..=3).for_each(|index| world.other(index));
         reads_on::<W>(&world, Start::Oldest, Verdict::Whole, []);
-        // A backlog that goes before the first read is no loss.
-        let world = World::of(terms, 1);
-        world.asked(1);
-        let mut reader: W = world.open(Start::Oldest, Verdict::Whole);
-        world.other(2);
-        if terms.are_narrow() {
-            world.goes_on(&mut reader);
-        }
+        is_elastic::<W>(terms, Start::Oldest, Verdict::Whole);
     });
 }
 
@@ -101,22 +119,22 @@ pub(crate) fn index_ahead<W: Way>() {
     });
 }
 
-/// What was buffered when it was opened, and goes before the first read, is not told as lost once more.
+/// The verdict has told the loss, and it is not told once more.
 pub(crate) fn index_lost<W: Way>() {
     Terms::each(|terms| {
+        let lost = Verdict::Lost { oldest: Some(2) };
         let world = World::of(terms, 2);
         world.asked(1);
         let backlog = [world.asked(2), world.asked(4)];
-        reads_on::<W>(&world, Start::Index(1), Verdict::Lost { oldest: Some(2) }, backlog);
-
+        reads_on::<W>(&world, Start::Index(1), lost, backlog);
+        // A backlog in which nothing was asked for: the reader waits at once.
         let world = World::of(terms, 2);
-        (1..=3).for_each(|index| drop(world.asked(index)));
-        let mut reader: W = world.open(Start::Index(1), Verdict::Lost { oldest: Some(2) });
+        (1..=3).for_each(|index| world.other(index));
         if terms.are_narrow() {
-            (4..=5).for_each(|index| world.other(index));
-            world.goes_on(&mut reader);
+            reads_on::<W>(&world, Start::Index(1), lost, []);
         }
-
+        is_elastic::<W>(terms, Start::Index(1), lost);
+        // Nothing is buffered.
         let world = World::with(terms, |builder, _, _| builder.initial_index(7));
         reads_on::<W>(&world, Start::Index(3), Verdict::Lost { oldest: None }, []);
     });
@@ -185,6 +203,7 @@ pub(crate) fn after_epoch<W: Way>() {
         let backlog = [world.asked(2), world.asked(3)];
         reads_on::<W>(&world, start, Verdict::OtherEpoch { oldest: Some(2) }, backlog);
         reads_on::<W>(&World::new(terms), start, Verdict::OtherEpoch { oldest: None }, []);
+        is_elastic::<W>(terms, start, Verdict::OtherEpoch { oldest: Some(2) });
     });
 }
 

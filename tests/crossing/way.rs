@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use event_broker::{Delivery, Event, RecvError, Subscription};
+use event_broker::{Delivery, Event, Lagged, RecvError, Subscription};
 #[cfg(feature = "json")]
 use event_broker::{Frame, FrameError};
 
@@ -69,7 +69,16 @@ impl Told {
         }
     }
 
-    /// Whether a read after this may give something else.
+    /// The loss that this is.
+    #[track_caller]
+    pub(crate) fn loss(&self) -> Lagged {
+        match self {
+            Self::Error(RecvError::Lagged(lagged)) => lagged.clone(),
+            other => panic!("expected a loss, got {other:?}"),
+        }
+    }
+
+    /// Whether every further read gives the same.
     pub(crate) fn is_last(&self) -> bool {
         match self {
             Self::Batch { .. } => false,
