@@ -184,28 +184,29 @@ fn lines_of_tables() -> Vec<Vec<&'static str>> {
     cells.map(|cells| cells.split('|').map(|cell| cell.trim().trim_matches('`')).collect()).collect()
 }
 
-/// The table names each test once, and nothing else.
+/// The table names each test once, in its column, and nothing else.
 #[test]
 fn the_table_is_what_is_tested() {
     let (mut tests, mut named) = (BTreeMap::new(), Vec::new());
-    let mut is_grid = false;
+    let mut header = None;
     for line in lines_of_tables() {
-        match line[..] {
-            ["cell", ..] => is_grid = false,
-            ["row", ..] => is_grid = true,
-            [rule, ..] if rule.starts_with('-') => {}
-            [row, _, ref cells @ ..] if is_grid => named.extend(cells.iter().map(|cell| (row, *cell))),
-            [cell, test, _] => assert_eq!(tests.insert(cell, test), None, "{cell} is the name of one test"),
+        match (&line[..], &header) {
+            (["cell", ..], _) => header = None,
+            (["row", _, columns @ ..], _) => header = Some(columns.to_vec()),
+            ([rule, ..], _) if rule.starts_with('-') => {}
+            ([row, _, cells @ ..], Some(columns)) => {
+                assert_eq!(cells, columns, "{row} has every cell in its column");
+                named.extend(cells.iter().map(|cell| (*row, *cell)));
+            }
+            ([cell, test, _], None) => assert_eq!(tests.insert(*cell, *test), None, "{cell} is the name of one test"),
             _ => panic!("not a line of either kind of table: {line:?}"),
         }
     }
-    let mut named: Vec<_> = named
-        .into_iter()
-        .map(|(row, cell)| match tests.get(cell) {
-            Some(test) => format!("{row}::{test}"),
-            None => panic!("{row} has a cell that names no test: {cell:?}"),
-        })
-        .collect();
+    let name = |(row, cell)| match tests.get(cell) {
+        Some(test) => format!("{row}::{test}"),
+        None => panic!("{row} has a cell that names no test: {cell:?}"),
+    };
+    let mut named: Vec<_> = named.into_iter().map(name).collect();
     let mut generated: Vec<_> =
         ROWS.iter().flat_map(|row| COLUMNS.iter().map(move |column| format!("{row}::{column}"))).collect();
     named.sort_unstable();
