@@ -1,0 +1,270 @@
+//! Every end and every loss: the reader waits, it is caused, and the reader is woken and told exactly that.
+//! Which of several ends comes first is tested elsewhere.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
+use event_broker::nomad::{event_type, topic};
+use event_broker::{AccessChange, Denial, Epoch, Event, Grant, LagPolicy, Lagged, RecvError, Start, Verdict};
+
+use crate::way::{Ends, PATIENCE, Told, Way};
+use crate::world::{READER, Terms, World, ahead};
+
+/// Where the readers wait that wait for a place: all that ends them is published at it, or above.
+const AHEAD: u64 = 50;
+
+/// Does the same with readers that wait behind a backlog, before anything was published, and for a place to come.
+fn waiting<W: Way>(world: impl Fn(Terms) -> World, end: impl Fn(World, W)) {
+    Terms::each(|terms| {
+        for start in [Start::Latest, Start::Oldest, Start::Index(AHEAD)] {
+            println!("that waits from {start:?}");
+            let world = world(terms);
+            let mut verdict = Verdict::Whole;
+            match start {
+                Start::Oldest => {}
+                Start::Index(_) => verdict = Verdict::Future { latest: 0 },
+                _ => drop(world.asked(1)),
+            }
+            let mut reader: W = world.open(start, verdict);
+            reader.wait();
+            end(world, reader);
+        }
+    });
+}
+
+/// A world with an authorizer.
+fn ruled(terms: Terms) -> World {
+    World::ruled(terms, 100)
+}
+
+/// What was told was this end, and it is told again for good, or once.
+#[track_caller]
+fn ends<W: Way>(told: &Told, mut reader: W, end: &RecvError) {
+    assert!(end.is_terminal());
+    let (first, further) = match W::ENDS {
+        Ends::Repeat => (Told::Error(end.clone()), Told::Error(end.clone())),
+        Ends::OnceThenOver if *end == RecvError::Closed => (Told::Over, Told::Over),
+        Ends::OnceThenOver => (Told::Error(end.clone()), Told::Over),
+    };
+    assert_eq!(*told, first);
+    for _ in 0..2 {
+        assert_eq!(reader.read(), further);
+    }
+}
+
+/// By call or by dropping the last broker; the backlog first.
+pub(crate) fn closed<W: Way>() {
+    waiting(World::new, |world, mut reader: W| {
+        world.broker.close();
+        ends(&reader.woken(), reader, &RecvError::Closed);
+    });
+    waiting(World::new, |world, mut reader: W| {
+        drop(world);
+        ends(&reader.woken(), reader, &RecvError::Closed);
+    });
+    waiting(World::new, |world, mut reader: W| {
+        let (first, second) = (world.asked(AHEAD), world.asked(AHEAD + 1));
+        world.other(AHEAD + 2);
+        world.broker.close();
+        assert_eq!(reader.woken(), first);
+        assert_eq!(reader.read(), second);
+        ends(&reader.read(), reader, &RecvError::Closed);
+    });
+}
+
+pub(crate) fn cancelled<W: Way>() {
+    waiting(World::new, |world, mut reader: W| {
+        let [handle] = &world.broker.subscriptions()[..] else { panic!("there is one reader") };
+        handle.cancel();
+        ends(&reader.woken(), reader, &RecvError::Cancelled);
+    });
+}
+
+pub(crate) fn reset<W: Way>() {
+    waiting(World::new, |world, mut reader: W| {
+        world.broker.reset(AHEAD, Epoch::from(7));
+        let told = reader.woken();
+        world.asked(AHEAD + 1);
+        ends(&told, reader, &RecvError::Reset);
+    });
+}
+
+fn token_deleted() -> RecvError {
+    RecvError::Revoked(Denial::new("the token was deleted"))
+}
+
+/// By call, and by an event that stands for it.
+pub(crate) fn deleted<W: Way>() {
+    waiting(World::new, |world, mut reader: W| {
+        world.broker.access_changed(AccessChange::TokenDeleted(READER.into()));
+        ends(&reader.woken(), reader, &token_deleted());
+    });
+    waiting(ruled, |world, mut reader: W| {
+        let deleted = Event::new(topic::ACL_TOKEN, event_type::ACL_TOKEN_DELETED, READER, 0);
+        world.broker.publish(AHEAD, [deleted]).expect("the first batch");
+        ends(&reader.woken(), reader, &token_deleted());
+    });
+}
+
+/// By the authorizer, which is asked again because access changed: by call, and by an event that stands for it.
+pub(crate) fn denied<W: Way>() {
+    let denied = RecvError::Revoked(Denial::new("no longer allowed"));
+    waiting(ruled, |world, mut reader: W| {
+        world.rules.deny();
+        world.broker.access_changed(AccessChange::Everyone);
+        ends(&reader.woken(), reader, &denied);
+    });
+    waiting(ruled, |world, mut reader: W| {
+        world.rules.deny();
+        let updated = Event::new(topic::ACL_TOKEN, event_type::ACL_TOKEN_UPSERTED, READER, 0);
+        world.broker.publish(AHEAD, [updated]).expect("the first batch");
+        ends(&reader.woken(), reader, &denied);
+    });
+}
+
+/// No end: the authorizer is asked again, and the reader waits on for what it asked for.
+pub(crate) fn allowed<W: Way>() {
+    waiting(ruled, |world, mut reader: W| {
+        world.broker.access_changed(AccessChange::Everyone);
+        reader.settle();
+        world.comes_to_its_place(&mut reader, AHEAD);
+    });
+}
+
+/// A read that blocks ends by itself; whoever waits otherwise is woken by a tick.
+pub(crate) fn expired<W: Way>() {
+    // Of real time, too: so long a thread sleeps before it looks at the clock again.
+    const TERM: Duration = Duration::from_millis(10);
+    let world = |terms| {
+        let world = ruled(terms);
+        let expiry = world.hands.after(0) + TERM;
+        world.rules.set(move |_| Ok(Grant::all().without_event_checks().expires_at(expiry)));
+        world
+    };
+    waiting(world, |world, mut reader: W| {
+        world.hands.turn(TERM);
+        if !W::BLOCKS {
+            world.broker.tick();
+        }
+        ends(&reader.woken(), reader, &RecvError::Expired);
+    });
+}
+
+/// Holds a thread that waits until this is dropped: it has been woken, and is in the authorizer.
+///
+/// Otherwise it would read the first batch before the second could overtake it. All other readers are polled by the
+/// test itself, and look when it is done.
+fn hold<W: Way>(world: &World) -> Option<Sender<()>> {
+    if !W::BLOCKS {
+        return None;
+    }
+    let (release, released) = bounded::<()>(0);
+    let (entered, is_inside) = bounded(1);
+    world.rules.set(move |_| {
+        let _ = entered.try_send(());
+        let _ = released.recv();
+        Ok(Grant::all().without_event_checks())
+    });
+    world.broker.access_changed(AccessChange::Everyone);
+    is_inside.recv_timeout(PATIENCE).expect("the reader asks for access");
+    Some(release)
+}
+
+/// Overtakes a reader that waits, before it looks. Returns what it was told, and what there is to read.
+fn overtake<W: Way>(world: &World, reader: &mut W, index: u64) -> (Lagged, Told) {
+    let held = hold::<W>(world);
+    world.asked(index);
+    world.asked(index + 1);
+    let left = world.asked(index + 2);
+    drop(held);
+    let lagged = reader.woken().loss();
+    assert_eq!((lagged.count(), lagged.through, lagged.resumes_at), (Some(2), index + 1, index + 2));
+    assert_eq!(lagged.policy, world.policy);
+    (lagged, left)
+}
+
+/// What was not asked for overtakes nobody.
+fn overtaken_by_others<W: Way>(world: &World, reader: &mut W) {
+    (2..=4).for_each(|index| world.other(index));
+    reader.stays_asleep();
+    let asked = world.asked(AHEAD);
+    assert_eq!(reader.woken(), asked);
+    reader.wait();
+}
+
+pub(crate) fn lagged_close<W: Way>() {
+    let closes = |lagged: Lagged, reader: W| {
+        let end = RecvError::Lagged(lagged);
+        ends(&Told::Error(end.clone()), reader, &end);
+    };
+    let world = |terms| World::ruled(terms, 1).policy(LagPolicy::Close);
+    waiting(world, |world, mut reader: W| closes(overtake(&world, &mut reader, AHEAD).0, reader));
+    waiting(world, |world, mut reader: W| {
+        overtaken_by_others(&world, &mut reader);
+        closes(overtake(&world, &mut reader, AHEAD + 1).0, reader);
+    });
+}
+
+/// Told once; what follows is there to be read at once, and a doorbell rings for it.
+pub(crate) fn lagged_continue<W: Way>() {
+    let continues = |world: &World, mut reader: W, left: &Told| {
+        assert_eq!(reader.read(), *left);
+        world.goes_on(&mut reader);
+    };
+    let world = |terms| World::ruled(terms, 1).policy(LagPolicy::Continue);
+    waiting(world, |world, mut reader: W| {
+        let (_, left) = overtake(&world, &mut reader, AHEAD);
+        continues(&world, reader, &left);
+    });
+    waiting(world, |world, mut reader: W| {
+        overtaken_by_others(&world, &mut reader);
+        let (_, left) = overtake(&world, &mut reader, AHEAD + 1);
+        continues(&world, reader, &left);
+    });
+}
+
+/// The place skipped to lies ahead of the reader: it has lost what nobody can count.
+pub(crate) fn skipped_before<W: Way>() {
+    for policy in [LagPolicy::Close, LagPolicy::Continue] {
+        let world = |terms| World::new(terms).policy(policy);
+        waiting(world, |world, mut reader: W| {
+            world.broker.skip_to(ahead(AHEAD + 9, 2)).expect("it lies ahead");
+            let told = reader.woken();
+            let lagged = told.loss();
+            assert_eq!((lagged.count(), lagged.through, lagged.policy), (None, AHEAD + 9, policy));
+            match policy {
+                LagPolicy::Close => ends(&told, reader, &RecvError::Lagged(lagged)),
+                LagPolicy::Continue => world.goes_on(&mut reader),
+            }
+        });
+    }
+}
+
+/// The reader stands at the place that is skipped to, or waits for one beyond it: it goes on without a word.
+pub(crate) fn skipped_at<W: Way>() {
+    Terms::each(|terms| {
+        let place = ahead(9, 2);
+        for (start, next) in [(Start::After(place), 9), (Start::Index(10), 10), (Start::Index(20), 20)] {
+            println!("that waits from {start:?}");
+            let world = World::new(terms);
+            world.asked(1);
+            let mut reader: W = world.open(start, Verdict::Future { latest: 1 });
+            reader.wait();
+            world.broker.skip_to(place).expect("it lies ahead");
+            reader.settle();
+            if next == 20 {
+                world.asked(10);
+                reader.stays_asleep();
+            }
+            world.comes_to_its_place(&mut reader, next);
+        }
+        // Where the broker stands already.
+        let world = World::new(terms);
+        world.asked(1);
+        let mut reader: W = world.open(Start::Latest, Verdict::Whole);
+        reader.wait();
+        world.broker.skip_to(world.broker.token()).expect("it stands there");
+        reader.stays_asleep();
+        world.goes_on(&mut reader);
+    });
+}

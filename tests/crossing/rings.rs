@@ -1,0 +1,195 @@
+//! Readers that look without waiting: whenever the test says so, or when a doorbell rings.
+//! A bell that does not ring is one that is silent after it was answered and nothing was left to read.
+
+use std::collections::VecDeque;
+
+use crossbeam_channel::Receiver;
+use event_broker::{Subscription, TryRecvError};
+
+use crate::way::{Ends, Told, Way, window};
+
+/// So often a bell may ring for nothing before it counts as one that never falls silent.
+const RINGS_FOR_NOTHING: usize = 8;
+
+/// A way that looks.
+pub(crate) trait Look: Sized + Send + 'static {
+    fn open(subscription: Subscription<u64>) -> Self;
+
+    /// All that a host reads before it goes back to its other channels.
+    fn look(&mut self) -> VecDeque<Told>;
+}
+
+/// Looks whenever it is asked to, and needs nobody to wake it: what was published before must be found.
+pub(crate) struct AtOnce<L> {
+    look: L,
+    /// What the last look found beyond what was read of it.
+    told: VecDeque<Told>,
+}
+
+impl<L: Look> Way for AtOnce<L> {
+    const ENDS: Ends = Ends::Repeat;
+    const BLOCKS: bool = false;
+
+    fn open(subscription: Subscription<u64>) -> Self {
+        Self { look: L::open(subscription), told: VecDeque::new() }
+    }
+
+    fn wait(&mut self) {
+        assert_eq!(self.told, [], "there is more to read");
+        assert_eq!(self.look.look(), [], "there is something to read");
+    }
+
+    fn stays_asleep(&mut self) {
+        self.wait();
+    }
+
+    fn settle(&mut self) {
+        self.wait();
+    }
+
+    fn woken(&mut self) -> Told {
+        self.read()
+    }
+
+    fn read(&mut self) -> Told {
+        if self.told.is_empty() {
+            self.told = self.look.look();
+        }
+        self.told.pop_front().expect("it finds nothing")
+    }
+}
+
+/// Looks when the bell rings, and not otherwise.
+pub(crate) struct Doorbell<L> {
+    look: L,
+    bell: Receiver<()>,
+    told: VecDeque<Told>,
+    /// Whether the end was told, after which nobody waits for the bell.
+    ended: bool,
+}
+
+impl<L: Look> Doorbell<L> {
+    /// Answers the bell until it is silent. There is nothing to read.
+    fn fall_silent(&mut self) {
+        assert_eq!(self.told, [], "there is more to read");
+        for _ in 0..RINGS_FOR_NOTHING {
+            if self.bell.try_recv().is_err() {
+                return;
+            }
+            assert_eq!(self.look.look(), [], "there is something to read");
+        }
+        panic!("the bell rings on, and there is nothing to read");
+    }
+}
+
+impl<L: Look> Way for Doorbell<L> {
+    const ENDS: Ends = Ends::Repeat;
+    const BLOCKS: bool = false;
+
+    fn open(mut subscription: Subscription<u64>) -> Self {
+        let bell = subscription.doorbell();
+        assert_eq!(bell.len(), 1, "the first ring comes at once");
+        Self { look: L::open(subscription), bell, told: VecDeque::new(), ended: false }
+    }
+
+    fn wait(&mut self) {
+        self.fall_silent();
+    }
+
+    fn stays_asleep(&mut self) {
+        assert!(self.bell.is_empty(), "it rings");
+    }
+
+    fn settle(&mut self) {
+        self.fall_silent();
+    }
+
+    fn woken(&mut self) -> Told {
+        assert_eq!(self.bell.len(), 1, "the bell does not ring");
+        self.read()
+    }
+
+    fn read(&mut self) -> Told {
+        while self.told.is_empty() {
+            if !self.ended {
+                self.bell.try_recv().expect("the bell does not ring, and there is more to read");
+            }
+            self.told = self.look.look();
+        }
+        let told = self.told.pop_front().expect("it is not empty");
+        self.ended |= told.is_last();
+        told
+    }
+}
+
+/// Reads until nothing more is found, or an error.
+pub(crate) struct TryRecv(Subscription<u64>);
+
+impl Look for TryRecv {
+    fn open(subscription: Subscription<u64>) -> Self {
+        Self(subscription)
+    }
+
+    fn look(&mut self) -> VecDeque<Told> {
+        let mut told = VecDeque::new();
+        loop {
+            match self.0.try_recv() {
+                Ok(delivery) => told.push_back(Ok(delivery).into()),
+                Err(TryRecvError::Empty) => return told,
+                Err(TryRecvError::Recv(error)) => {
+                    told.push_back(Told::Error(error));
+                    return told;
+                }
+            }
+        }
+    }
+}
+
+/// Reads one window.
+pub(crate) struct Drain(Subscription<u64>);
+
+impl Look for Drain {
+    fn open(subscription: Subscription<u64>) -> Self {
+        Self(subscription)
+    }
+
+    fn look(&mut self) -> VecDeque<Told> {
+        window(&mut self.0)
+    }
+}
+
+#[cfg(feature = "json")]
+pub(crate) use frames::TryFrame;
+
+#[cfg(feature = "json")]
+mod frames {
+    use std::collections::VecDeque;
+
+    use event_broker::{FrameOptions, Frames, Subscription};
+
+    use super::Look;
+    use crate::way::Told;
+
+    /// Reads until a call gives no frame. The opening heartbeat is given when they are opened.
+    pub(crate) struct TryFrame(Frames<u64>);
+
+    impl Look for TryFrame {
+        fn open(subscription: Subscription<u64>) -> Self {
+            let mut frames = subscription.into_frames(FrameOptions::new());
+            assert!(frames.try_frame().is_ok_and(|opening| opening.is_some_and(|frame| frame.is_heartbeat())));
+            Self(frames)
+        }
+
+        fn look(&mut self) -> VecDeque<Told> {
+            let mut told = VecDeque::new();
+            while let Some(read) = self.0.try_frame().transpose() {
+                let is_error = read.is_err();
+                told.push_back(read.into());
+                if is_error {
+                    break;
+                }
+            }
+            told
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A way of reading, as the scenarios see it: it waits, it is woken, and it is told something.
+//! How each way does that is in `threads`, `tasks` and `rings`.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use event_broker::{Delivery, Event, Lagged, RecvError, Subscription};
+#[cfg(feature = "json")]
+use event_broker::{Frame, FrameError};
+
+/// How long a reader is given that runs on a thread of its own. Only one that sleeps through its batch takes so long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What one read gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// One batch: its index, and the keys of the events that were asked for.
+    Batch { index: u64, keys: Vec<String> },
+    /// An end, or a loss.
+    Error(RecvError),
+    /// An iterator or stream is over.
+    Over,
+}
+
+impl From<Result<Delivery<u64>, RecvError>> for Told {
+    fn from(read: Result<Delivery<u64>, RecvError>) -> Self {
+        match read {
+            Ok(delivery) => Self::batch(delivery.index(), delivery.events()),
+            Err(error) => Self::Error(error),
+        }
+    }
+}
+
+/// An item of an iterator or stream.
+impl<T> From<Option<T>> for Told
+where
+    T: Into<Self>,
+{
+    fn from(item: Option<T>) -> Self {
+        item.map_or(Self::Over, Into::into)
+    }
+}
+
+#[cfg(feature = "json")]
+impl From<Result<Frame, FrameError>> for Told {
+    fn from(read: Result<Frame, FrameError>) -> Self {
+        match read {
+            Ok(frame) => Self::from_line(frame.as_bytes()),
+            Err(FrameError::Recv(error)) => Self::Error(error),
+            Err(error) => panic!("every payload can be encoded: {error}"),
+        }
+    }
+}
+
+impl Told {
+    fn batch<'b>(index: u64, events: impl Iterator<Item = &'b Event<u64>>) -> Self {
+        Self::Batch { index, keys: events.map(|event| event.key().to_string()).collect() }
+    }
+
+    /// What a frame says. A heartbeat is none of what the scenarios cause.
+    #[cfg(feature = "json")]
+    pub(crate) fn from_line(line: &[u8]) -> Self {
+        let frame: serde_json::Value = serde_json::from_slice(line).expect("a frame is a line of JSON");
+        let events = frame.get("Events").and_then(|events| events.as_array()).expect("not a heartbeat");
+        let key = |event: &serde_json::Value| event.get("Key").and_then(|key| key.as_str()).map(str::to_owned);
+        Self::Batch {
+            index: frame.get("Index").and_then(serde_json::Value::as_u64).expect("a batch has an index"),
+            keys: events.iter().map(|event| key(event).expect("an event has a key")).collect(),
+        }
+    }
+
+    /// The loss that this is.
+    #[track_caller]
+    pub(crate) fn loss(&self) -> Lagged {
+        match self {
+            Self::Error(RecvError::Lagged(lagged)) => lagged.clone(),
+            other => panic!("expected a loss, got {other:?}"),
+        }
+    }
+
+    /// Whether every further read gives the same.
+    pub(crate) fn is_last(&self) -> bool {
+        match self {
+            Self::Batch { .. } => false,
+            Self::Error(error) => error.is_terminal(),
+            Self::Over => true,
+        }
+    }
+}
+
+/// How a way tells that there is nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// The end is given by every further read.
+    Repeat,
+    /// The end is the last item, and for `Closed` there is none.
+    OnceThenOver,
+}
+
+/// One way of reading: a row of the table.
+pub(crate) trait Way: Sized + Send + 'static {
+    const ENDS: Ends;
+    /// Whether it blocks a thread, which then waits no longer than its grant holds.
+    const BLOCKS: bool;
+
+    fn open(subscription: Subscription<u64>) -> Self;
+
+    /// Reads, finds nothing, and waits.
+    fn wait(&mut self);
+
+    /// While it waits: it was not woken.
+    fn stays_asleep(&mut self);
+
+    /// While it waits: it may have been woken, has found nothing then, and waits again.
+    fn settle(&mut self);
+
+    /// While it waits: it was woken. Returns what it reads then.
+    fn woken(&mut self) -> Told;
+
+    /// Returns what is there to be read.
+    fn read(&mut self) -> Told;
+}
+
+/// All that one window gives.
+pub(crate) fn window(subscription: &mut Subscription<u64>) -> VecDeque<Told> {
+    match subscription.drain() {
+        Ok(mut window) => window.iter().map(|read| Told::batch(read.index(), read.events())).collect(),
+        Err(error) => VecDeque::from([Told::Error(error)]),
+    }
+}

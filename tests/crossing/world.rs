@@ -1,0 +1,171 @@
+//! A broker, what its reader asks for, and what is published: something else first, and then that.
+//! What a reader is expected to do is in `starts` and `ends`.
+
+use std::sync::Arc;
+
+use event_broker::{Broker, Builder, Epoch, Event, Grant, LagPolicy, Request, Start, Token, Verdict};
+
+use crate::common::{Hands, Rules, job, term, who};
+use crate::way::{Told, Way};
+
+/// The history that all replicas share.
+pub(crate) const EPOCH: u64 = 1;
+
+/// The public id of every reader.
+pub(crate) const READER: &str = "6f1c";
+
+const KEYS: u64 = 10;
+
+/// What a reader asks for. Each kind waits in another place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Terms {
+    OneKey,
+    /// So many that hits are named to the reader: more than eight.
+    TenKeys,
+    /// Every topic, key and namespace: then nothing is published that was not asked for.
+    Everything,
+}
+
+impl Terms {
+    /// Does the same for each kind. What is printed is seen if it fails.
+    pub(crate) fn each(mut scenario: impl FnMut(Self)) {
+        for terms in [Self::OneKey, Self::TenKeys, Self::Everything] {
+            println!("for {terms:?}");
+            scenario(terms);
+        }
+    }
+
+    /// Whether there is something that was not asked for.
+    pub(crate) fn are_narrow(self) -> bool {
+        self != Self::Everything
+    }
+
+    /// A key that was asked for: of ten, another at every index.
+    fn key(self, index: u64) -> String {
+        match self {
+            Self::OneKey | Self::Everything => "web".to_owned(),
+            Self::TenKeys => format!("web{}", index % KEYS),
+        }
+    }
+
+    fn request(self) -> Request<u64> {
+        match self {
+            Self::OneKey => Request::new().term(term("Job", "web")),
+            Self::TenKeys => Request::new().terms((0..KEYS).map(|key| term("Job", &format!("web{key}")))),
+            Self::Everything => Request::new().namespace("*"),
+        }
+    }
+}
+
+/// A broker, and what its readers ask for.
+pub(crate) struct World {
+    pub(crate) broker: Broker<u64>,
+    pub(crate) terms: Terms,
+    pub(crate) policy: LagPolicy,
+    /// The rules and the clock, if the broker goes by them.
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) hands: Hands,
+}
+
+impl World {
+    /// With room for all that is published, and without an authorizer.
+    pub(crate) fn new(terms: Terms) -> Self {
+        Self::with(terms, |builder, _, _| builder)
+    }
+
+    /// With a buffer of so many batches.
+    pub(crate) fn of(terms: Terms, batches: u64) -> Self {
+        Self::with(terms, |builder, _, _| builder.max_batches(batches))
+    }
+
+    /// With an authorizer that allows everything, and a clock, both in the test's hands.
+    pub(crate) fn ruled(terms: Terms, batches: u64) -> Self {
+        Self::with(terms, |builder, rules, hands| {
+            builder.max_batches(batches).authorizer(Arc::clone(rules)).clock(hands.clone())
+        })
+    }
+
+    pub(crate) fn with(
+        terms: Terms,
+        configure: impl FnOnce(Builder<u64>, &Arc<Rules>, &Hands) -> Builder<u64>,
+    ) -> Self {
+        let rules = Rules::new(|_| Ok(Grant::all().without_event_checks()));
+        let hands = Hands::new();
+        let builder = configure(Broker::builder().epoch(Epoch::from(EPOCH)), &rules, &hands);
+        let broker = builder.build().expect("bounds above zero");
+        Self { broker, terms, policy: LagPolicy::Close, rules, hands }
+    }
+
+    pub(crate) fn policy(self, policy: LagPolicy) -> Self {
+        Self { policy, ..self }
+    }
+
+    pub(crate) fn request(&self, start: Start) -> Request<u64> {
+        self.terms.request().start(start).principal(who(READER)).lag_policy(self.policy)
+    }
+
+    /// Opens a reader whose start finds this.
+    pub(crate) fn open<W: Way>(&self, start: Start, verdict: Verdict) -> W {
+        let subscription = self.broker.subscribe(self.request(start)).expect("a start that is not refused");
+        assert_eq!(subscription.verdict(), verdict);
+        W::open(subscription)
+    }
+
+    /// Publishes a batch in which something was asked for, beside what was not. Returns what a reader is told of it.
+    pub(crate) fn asked(&self, index: u64) -> Told {
+        let key = self.terms.key(index);
+        self.publish(index, vec![job("other"), job(&key)]);
+        let keys = if self.terms.are_narrow() { vec![key] } else { vec!["other".to_owned(), key] };
+        Told::Batch { index, keys }
+    }
+
+    /// Publishes what was not asked for, if there is such a thing.
+    pub(crate) fn other(&self, index: u64) {
+        if self.terms.are_narrow() {
+            self.publish(index, vec![job("other")]);
+        }
+    }
+
+    /// Publishes a batch without events.
+    pub(crate) fn empty(&self, index: u64) {
+        self.publish(index, Vec::new());
+    }
+
+    fn publish(&self, index: u64, events: Vec<Event<u64>>) {
+        self.broker.publish(index, events).expect("indexes that do not fall");
+    }
+
+    fn next_index(&self) -> u64 {
+        self.broker.latest_index() + 1
+    }
+
+    /// The reader waits, is left alone when something else is published, and woken when it gets what it asked for; and
+    /// again, from where it stands then.
+    pub(crate) fn goes_on<W: Way>(&self, reader: &mut W) {
+        for _ in 0..2 {
+            reader.wait();
+            self.other(self.next_index());
+            reader.stays_asleep();
+            let asked = self.asked(self.next_index());
+            assert_eq!(reader.woken(), asked);
+        }
+    }
+
+    /// The same for a reader that waits for a place, which is reached at this index by something that it did not ask for:
+    /// that may wake it.
+    pub(crate) fn comes_to_its_place<W: Way>(&self, reader: &mut W, place: u64) {
+        self.other(place);
+        reader.settle();
+        let asked = self.asked(place + 1);
+        assert_eq!(reader.woken(), asked);
+        self.goes_on(reader);
+    }
+}
+
+/// Where another replica of the same history stands that is at this index, with so many batches of it.
+pub(crate) fn ahead(index: u64, batches: u64) -> Token {
+    let leader = World::new(Terms::Everything);
+    (1..index).for_each(|before| drop(leader.asked(before)));
+    (0..batches).for_each(|_| drop(leader.asked(index)));
+    leader.broker.token()
+}
