@@ -70,6 +70,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Whether something at `cursor` or behind it was asked for, evicted or not, as far as nodes know: what is older than
+    /// they are may have been.
+    pub(crate) fn asks_after(&self, cursor: Position) -> bool {
+        let after = |node: &Arc<Node>| node.chain.last() > cursor || node.evicted() > cursor || node.since() > cursor;
+        self.nodes.is_empty() || self.nodes.iter().any(after)
+    }
+
     /// The place that the reader waits for, if it has not come.
     pub(crate) fn pending_place(&self) -> Option<Place> {
         self.begin.as_ref().filter(|begin| begin.get().is_none()).map(|begin| begin.place)

@@ -262,8 +262,19 @@ impl<P> Core<P> {
 
     /// Where the reader of a subscription stands, as far as others can tell.
     pub(crate) fn token_of(&self, station: &Station) -> Token {
-        let place = self.state.lock().place_of(station);
-        Token::new(station.owner.epoch, place)
+        let shared = &station.owner;
+        let place = match shared.pending_place() {
+            Some(place) => Some(place),
+            None => self.place_at(station, |oldest| shared.cursor(oldest, self.log.end().position)),
+        };
+        // Of what it had read nothing is left to tell where that was: a token that tells of a loss.
+        Token::new(shared.epoch, place.unwrap_or(Place::before(0)))
+    }
+
+    /// The place that a reader whose cursor this is has passed everything before; `cursor` is given the oldest position.
+    /// `None` if it has lost something, or reads another history.
+    pub(crate) fn place_at(&self, station: &Station, cursor: impl FnOnce(Position) -> Position) -> Option<Place> {
+        self.state.lock().place_at(station, cursor)
     }
 
     /// The oldest position, the place of what lies there or comes next, and the place behind the last batch before it.
@@ -375,23 +386,20 @@ struct Beginning {
 }
 
 impl<P> State<P> {
-    /// The place that the reader of a subscription has passed everything before, as far as others can tell.
-    fn place_of(&self, station: &Station) -> Place {
+    fn place_at(&self, station: &Station, cursor: impl FnOnce(Position) -> Position) -> Option<Place> {
         let gate = station.owner.gate.state();
         if gate.is(Ending::Reset) || gate.is_skipped() {
-            // What it stood in is no longer here to tell where that was.
-            return Place::before(0);
-        }
-        if let Some(place) = station.owner.pending_place() {
-            return place;
+            return None;
         }
         let (oldest, end) = (self.appender.oldest(), self.appender.end());
-        let cursor = station.owner.cursor(oldest, end);
+        let cursor = cursor(oldest);
+        if cursor < oldest {
+            // What went was not asked for, if nothing ahead is.
+            return (!station.owner.asks_after(cursor)).then(|| self.earliest_next_place());
+        }
         match self.appender.get(cursor) {
-            Some(record) => record.place,
-            None if cursor >= end => self.earliest_next_place(),
-            // It was overtaken: whatever it had read, it has to be told that it lost something.
-            None => Place::before(0),
+            Some(record) => Some(record.place),
+            None => (cursor >= end).then(|| self.earliest_next_place()),
         }
     }
 

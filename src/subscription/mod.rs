@@ -33,7 +33,6 @@ use crate::event::Event;
 use crate::filter::Filter;
 use crate::gate::GateState;
 use crate::log::{End, Segment};
-use crate::position::Position;
 use crate::record::Record;
 use crate::request::{LagPolicy, Request, Scope, Term};
 use crate::shared::Station;
@@ -144,9 +143,9 @@ pub struct Subscription<P> {
 /// Whether the cursor has been placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand {
-    /// It will be by the first read, at the oldest batch then, but not behind this position: what was published since
-    /// the subscription was opened can be lost.
-    Elastic(Position),
+    /// It has, at what was the oldest batch, and nothing has been passed: what was buffered when the subscription opened
+    /// may still go without being lost.
+    Elastic,
     /// It will be, once the place it waits for has come.
     Pending,
     /// It has.
@@ -174,7 +173,8 @@ impl<P> Subscription<P> {
         let stand = match begins {
             Begins::Elastic { from, end } => {
                 reader.place(from);
-                Stand::Elastic(end)
+                reader.stretch(end);
+                Stand::Elastic
             }
             Begins::Pending => Stand::Pending,
             Begins::At(position) => {
@@ -251,13 +251,18 @@ impl<P> Subscription<P> {
     ///
     /// A subscription has one before anything was read, so that a client that was cut off early can come back as well.
     pub fn token(&self) -> Token {
-        let epoch = self.station.owner.epoch;
-        match self.stand {
+        let place = match self.stand {
             // A window was forgotten that had yielded something.
-            _ if self.handed.is_under_way() => Token::new(epoch, self.place_handed().unwrap_or(self.passed)),
-            Stand::Elastic(_) => self.core.token_of(&self.station),
-            Stand::Pending | Stand::Reading => Token::new(epoch, self.passed),
-        }
+            _ if self.handed.is_under_way() => self.place_handed(),
+            Stand::Pending => None,
+            // The last that was passed was delivered.
+            Stand::Reading if self.reader.cursor() == self.reader.next_in_run() => None,
+            // Something was passed since that was not asked for, or nothing has been passed at all.
+            Stand::Reading | Stand::Elastic => {
+                self.core.place_at(&self.station, |oldest| self.reader.cursor_at(oldest))
+            }
+        };
+        Token::new(self.station.owner.epoch, place.unwrap_or(self.passed))
     }
 
     /// The highest index that is certainly finished for this reader: all of it and below was delivered, told as lost,
@@ -368,11 +373,7 @@ impl<P> Subscription<P> {
     #[cold]
     fn begin(&mut self, finished: u64) -> bool {
         match self.stand {
-            Stand::Reading => {}
-            Stand::Elastic(end) => {
-                self.place_elastic(end);
-                return true;
-            }
+            Stand::Reading | Stand::Elastic => return true,
             Stand::Pending => {
                 let Some(position) = self.station.owner.begin.as_ref().and_then(|begin| begin.get()) else {
                     // Batches without events may have moved past the place; `finished` was loaded before this.
@@ -386,29 +387,22 @@ impl<P> Subscription<P> {
         true
     }
 
-    /// Puts the cursor at what is the oldest now, or at `end`, where what was buffered when the subscription was opened
-    /// ends. The reader stays elastic until it has passed something.
-    fn place_elastic(&mut self, end: Position) {
-        let oldest = self.core.log.read_oldest(|position, record| (position, record.place));
-        let cursor = match oldest {
-            Some((oldest, place)) if oldest <= end => {
-                // Behind a skip that is still to be told nothing has been passed.
-                if self.station.owner.gate.state() == self.seen && !self.reader.has_skipped() {
-                    self.passed = place;
-                }
-                oldest
-            }
-            // Nothing is buffered that was before.
-            _ => end,
-        };
-        self.reader.move_on(&self.station, cursor);
-    }
-
     /// Notes that a batch is passed, or that there is none to pass: what goes from now on is a loss.
     #[inline]
     fn has_passed(&mut self) {
-        if self.stand != Stand::Reading {
+        if self.stand == Stand::Elastic {
             self.stand = Stand::Reading;
+            self.reader.stiffen();
+        }
+    }
+
+    /// Lets others see the cursor, unless it may still be moved by eviction alone.
+    fn note_cursor(&mut self) {
+        if self.reader.is_stiff() {
+            self.has_passed();
+        }
+        if self.stand == Stand::Reading {
+            self.station.owner.meters.set_cursor(self.reader.cursor());
         }
     }
 
@@ -419,20 +413,15 @@ impl<P> Subscription<P> {
         self.station.owner.meters.set_cursor(self.reader.cursor());
     }
 
-    /// Tells of a loss. None if the reader has to look again: the gate says something new, or what is lost was there
-    /// before a subscription that has not passed anything.
+    /// Tells of a loss. None if the reader has to look again, because the gate says something new.
     fn lag(&mut self) -> Option<RecvError> {
         let skipped = self.reader.has_skipped();
-        if let Stand::Elastic(end) = self.stand
-            && !skipped
-            && self.reader.cursor() < end
-        {
-            return None;
-        }
         let (oldest, place, before) = if skipped {
-            // Cleared first: what is looked at then is behind this skip at least, and a later one sets it again.
-            self.station.owner.gate.clear_skipped();
-            self.seen = self.seen.without_skipped();
+            if self.policy == LagPolicy::Continue {
+                // Cleared first: what is looked at then is behind this skip at least, and a later one sets it again.
+                self.station.owner.gate.clear_skipped();
+                self.seen = self.seen.without_skipped();
+            }
             self.core.after_skip()
         } else {
             self.core.log.read_oldest(|position, record| (position, record.place, record.after))?
@@ -442,7 +431,7 @@ impl<P> Subscription<P> {
             return None;
         }
         let lagged = Lagged {
-            missed: oldest.since(self.reader.cursor()),
+            missed: oldest.since(self.reader.cursor_at(oldest)),
             skipped,
             from: self.passed.index,
             through: before.last_index(),

@@ -207,6 +207,7 @@ impl<P> Subscription<P> {
                         }
                         continue;
                     };
+                    self.has_passed();
                     self.pass(position, &batch, selection.len(batch.events.len()));
                     return Ok(Next::Delivery(Delivery { batch, selection }));
                 }

@@ -6,10 +6,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::Subscription;
 use super::owned::Next;
 use super::reader::Located;
 use super::turn::{DELIVERIES, Turn};
-use super::{Stand, Subscription};
 use crate::delivery::Delivery;
 use crate::error::RecvError;
 use crate::panics::quietly;
@@ -190,9 +190,7 @@ impl<P> Subscription<P> {
             }
             Located::At(_) => {
                 // It may have skipped what was evicted and not asked for.
-                if self.stand == Stand::Reading {
-                    self.station.owner.meters.set_cursor(self.reader.cursor());
-                }
+                self.note_cursor();
                 Readiness::Ready
             }
             Located::Lost => Readiness::Ready,

@@ -54,6 +54,8 @@ pub(super) struct Reader {
     #[expect(clippy::box_collection, reason = "a reader is small while it has none")]
     more: Option<Box<VecDeque<Stretch>>>,
     live_from: Position,
+    /// What is below may go without being lost: it was buffered when the subscription opened, and nothing was passed yet.
+    free: Position,
     loss: Loss,
     /// For a reader of many nodes: those to look at. All others are enrolled for news.
     #[expect(clippy::box_collection, reason = "most readers have few nodes, and none of this")]
@@ -70,6 +72,7 @@ impl Reader {
             matching: Matching::Unknown,
             more: None,
             live_from,
+            free: Position::ZERO,
             loss: Loss::None,
             carry: station.is_named().then(|| Box::new((0..lists).collect())),
         }
@@ -91,20 +94,10 @@ impl Reader {
     pub(super) fn resume(&mut self, station: &Station, oldest: Position) {
         if self.loss == Loss::Skipped {
             self.known = oldest;
-            self.loss = Loss::None;
+        } else {
+            self.trim(station, oldest);
         }
-        self.move_on(station, oldest);
-    }
-
-    /// Goes on at `cursor`, if that lies ahead: what lies before it is neither passed nor lost.
-    pub(super) fn move_on(&mut self, station: &Station, cursor: Position) {
-        if self.loss == Loss::Skipped {
-            return self.place(cursor);
-        }
-        if cursor > self.cursor {
-            self.trim(station, cursor);
-            self.place(cursor);
-        }
+        self.place(oldest);
         self.loss = Loss::None;
         if let Some(carry) = &mut self.carry {
             // Nodes that were hit before the cursor have given up this reader's enrolment, and it may be that nothing is
@@ -113,6 +106,26 @@ impl Reader {
             carry.sort_unstable();
             carry.dedup();
         }
+    }
+
+    /// Lets what is below `end` go without being lost, until [`stiffen`](Self::stiffen).
+    pub(super) fn stretch(&mut self, end: Position) {
+        self.free = end;
+    }
+
+    /// From now on everything counts as lost that goes before it was passed.
+    pub(super) fn stiffen(&mut self) {
+        self.free = Position::ZERO;
+    }
+
+    /// Whether nothing is left that may go without being lost.
+    pub(super) fn is_stiff(&self) -> bool {
+        self.cursor >= self.free
+    }
+
+    /// The cursor, or as far as it goes of itself if this is the oldest.
+    pub(super) fn cursor_at(&self, oldest: Position) -> Position {
+        self.cursor.max(oldest.min(self.free))
     }
 
     /// Gives up all that is known: a part of the history was skipped that begins at the end of what was published
@@ -167,6 +180,10 @@ impl Reader {
                 if self.known < oldest.min(end) {
                     self.learn(log, station, end, stash);
                     continue;
+                }
+                if self.cursor < self.free {
+                    self.trim(station, oldest.min(self.free));
+                    (self.cursor, self.loss) = (self.cursor_at(oldest), Loss::None);
                 }
                 self.trim(station, oldest);
                 if self.loss != Loss::None {

@@ -296,6 +296,9 @@ impl<P> Subscription<P> {
                 self.sieve.expiry().map(|expiry| expiry.saturating_duration_since(self.core.hooks.clock.now()));
             let ends_in = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if ends_in == Some(Duration::ZERO) {
+                if settles.is_some() {
+                    self.ring();
+                }
                 return Ok(None);
             }
             match expires_in.into_iter().chain(ends_in).chain(settles).min() {

@@ -326,12 +326,17 @@ impl Driver {
         assert_eq!(actual, expected);
     }
 
-    /// Keeps where a reader stands, for later starts.
+    /// Keeps where a reader stands, for later starts. It need not be what the naive reader would say, as long as it
+    /// neither skips nor repeats anything.
     fn note_token(&mut self, slot: usize) {
         if let Some(slot) = &self.slots[slot] {
             let token: Token = slot.real.token().to_string().parse().unwrap();
             assert_eq!(token, slot.real.token());
-            self.tokens.push((token, self.naive.token(slot.naive)));
+            self.naive.check_token(slot.naive, place(token));
+            let naive = naive::Token { place: place(token), ..self.naive.readers[slot.naive].token };
+            self.tokens.push((token, naive));
+            let theirs = slot.real.handle().token();
+            self.naive.check_handles_token(slot.naive, place(theirs));
         }
     }
 
@@ -414,6 +419,13 @@ impl Driver {
         assert_eq!(self.real.stats().subscriptions, 0);
         assert_eq!(self.real.stats().terms, 0, "terms that nobody asks for are gone");
     }
+}
+
+/// Where a token stands within its epoch.
+fn place(token: Token) -> Place {
+    let text = token.to_string();
+    let mut parts = text.split('-').skip(1).map(|part| part.parse().unwrap());
+    Place { index: parts.next().unwrap(), count: parts.next().unwrap() }
 }
 
 /// A token as text has it.

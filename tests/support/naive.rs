@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::hooks::{Hands, Rules, Told};
 use super::matching::Grant;
 use super::op::{Change, Config, EventSpec, Origin, RequestSpec};
-use super::reader::{Reader, Stand};
+use super::reader::{End, Reader, Stand};
 
 /// A batch's place in a history: its index, and how many batches of that index came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,6 +142,8 @@ pub struct NaiveBroker {
     pub woken: BTreeSet<usize>,
     pub told: Told,
     evicted: u64,
+    /// The position of the first batch of this epoch.
+    epoch_began: usize,
     next_id: u64,
 }
 
@@ -165,6 +167,7 @@ impl NaiveBroker {
             woken: BTreeSet::new(),
             told: Told::default(),
             evicted: 0,
+            epoch_began: 0,
             next_id: 0,
         };
         match naive.config.origin {
@@ -186,8 +189,7 @@ impl NaiveBroker {
     fn begin_after(&mut self, place: Place) {
         (self.past, self.floor) = (None, Some(place.index));
         self.published = place.count > 0;
-        let finished = u64::from(self.config.rising && !self.published);
-        self.latest = place.index.saturating_sub(finished);
+        self.latest = place.index.saturating_sub(u64::from(!self.published));
         (self.next_place, self.gone) = (place, self.rises_to(place));
     }
 
@@ -364,17 +366,38 @@ impl NaiveBroker {
         self.reach().first().is_none_or(|batch| batch.place.count == 0)
     }
 
-    /// Where a reader stands. [10]
-    pub fn token(&self, number: usize) -> Token {
-        let Reader { stand, token, reset, skipped, .. } = self.readers[number];
-        match stand {
-            Stand::Elastic(_) if reset || skipped => Token { place: Place::before(0), ..token },
-            Stand::Elastic(end) => {
-                let place = self.log.get(self.oldest.min(end)).filter(|_| self.oldest <= end);
-                Token { place: place.map_or(token.place, |batch| batch.place), ..token }
-            }
-            _ => token,
+    /// Whether a reader that goes on after this place neither repeats nor misses anything. [10]
+    pub fn check_token(&self, number: usize, place: Place) {
+        let reader = &self.readers[number];
+        if reader.reset {
+            return;
         }
+        if let Some(delivered) = reader.delivered {
+            assert!(place >= delivered.next(), "{place:?} repeats {delivered:?}");
+        }
+        self.check_handles_token(number, place);
+    }
+
+    /// Whether a reader that goes on after this place misses nothing that it is not told of. [10]
+    pub fn check_handles_token(&self, number: usize, place: Place) {
+        let reader = &self.readers[number];
+        if reader.reset {
+            return;
+        }
+        let cursor = match reader.stand {
+            Stand::At(cursor) => cursor,
+            Stand::Elastic(end) => self.oldest.min(end),
+            Stand::Waiting(from) => {
+                return assert!(place <= from.max(self.earliest_next_place()), "{place:?} of {from:?}");
+            }
+        };
+        let untold = reader.skipped || matches!(reader.ended, Some(End::Lagged { skipped: true, .. }));
+        assert!(!untold || place < self.gone, "{place:?} hides a skip");
+        let ahead = &self.log[cursor.max(self.epoch_began)..];
+        let passed = ahead.iter().find(|batch| batch.place < place && reader.request.asks_for(batch));
+        // What is gone is told as lost if the place lies before the end of it.
+        let hidden = passed.filter(|batch| self.gone <= place || batch.place >= self.gone);
+        assert!(hidden.is_none(), "{place:?} misses {hidden:?} of {:?}", reader.request);
     }
 
     /// What the table grants, and nothing if it denies. Every named namespace must be covered. [15]
@@ -416,11 +439,13 @@ impl NaiveBroker {
         }
     }
 
-    /// Whose grant has run out is woken, once for each grant, to look at the clock itself. [18]
+    /// Whose grant has run out is ended and woken, once for each grant, unless access has changed and the grant may have
+    /// been renewed: then its reader asks, and looks at the clock itself. [18]
     pub fn tick(&mut self) {
         for (number, reader) in self.readers.iter_mut().enumerate().filter(|(_, reader)| reader.open) {
             if !reader.ticked && reader.has_expired(&self.clock) {
                 reader.ticked = true;
+                reader.expired |= !reader.must_ask;
                 self.woken.insert(number);
             }
         }
@@ -433,9 +458,10 @@ impl NaiveBroker {
             return Err(Unskipped::Closed);
         } else if token.epoch != self.epoch {
             return Err(Unskipped::OtherEpoch);
-        } else if place < here {
-            return Err(Unskipped::Behind);
-        } else if place == here {
+        } else if place <= here {
+            let stands_there = token.place == self.next_place || place >= self.next_place && place.count == 0;
+            return if stands_there { Ok(()) } else { Err(Unskipped::Behind) };
+        } else if token.place == self.next_place {
             return Ok(());
         }
         self.evicted += self.reach().len() as u64;
@@ -471,6 +497,7 @@ impl NaiveBroker {
     pub fn reset(&mut self, index: u64, epoch: u64) {
         self.evicted += self.reach().len() as u64;
         self.oldest = self.log.len();
+        self.epoch_began = self.log.len();
         self.epoch = epoch;
         self.begin_above(index);
         self.end_all(|reader| reader.reset = true);

@@ -70,6 +70,8 @@ pub struct Reader {
     pub open: bool,
     pub stand: Stand,
     pub token: Token,
+    /// The last batch that was delivered.
+    pub delivered: Option<Place>,
     /// The position of the first batch that was published after it was opened.
     pub opened_at: usize,
     pub grant: Option<Grant>,
@@ -77,6 +79,8 @@ pub struct Reader {
     pub token_deleted: bool,
     pub must_ask: bool,
     pub ticked: bool,
+    /// Whether a tick has ended it.
+    pub expired: bool,
     /// Whether a part of the history was skipped that it has not been told of.
     pub skipped: bool,
     pub cancelled: bool,
@@ -95,12 +99,14 @@ impl Reader {
             open: true,
             stand,
             token,
+            delivered: None,
             opened_at,
             grant,
             reset: false,
             token_deleted: false,
             must_ask: false,
             ticked: false,
+            expired: false,
             skipped: false,
             cancelled: false,
             ended: None,
@@ -139,7 +145,7 @@ impl NaiveBroker {
             }
         }
         self.readers[number].must_ask = false;
-        if self.readers[number].has_expired(&self.clock) {
+        if self.readers[number].expired || self.readers[number].has_expired(&self.clock) {
             return Err(self.end(number, End::Expired));
         }
         if self.readers[number].cancelled {
@@ -166,13 +172,8 @@ impl NaiveBroker {
                 reader.token.place = reader.token.place.max(Place::before(earliest));
                 None
             }
-            Stand::Elastic(end) => {
-                let skipped = self.readers[number].skipped;
-                let token = if skipped { self.readers[number].token } else { self.token(number) };
-                let reader = &mut self.readers[number];
-                (reader.stand, reader.token) = (Stand::At(self.oldest.min(end)), token);
-                Some(self.oldest.min(end))
-            }
+            // Until it has passed something.
+            Stand::Elastic(end) => Some(self.oldest.min(end)),
         }
     }
 
@@ -183,7 +184,8 @@ impl NaiveBroker {
         let (resumes_at, whole, goes_on) = (oldest.index, oldest.count == 0, request.goes_on);
         if *skipped {
             let missed = self.oldest.saturating_sub(cursor) as u64;
-            let (first, through) = (token.place.index, self.gone.last_index());
+            let next = self.log.get(cursor).filter(|_| cursor < self.oldest).map(|batch| batch.place);
+            let (first, through) = (next.unwrap_or(token.place).index, self.gone.last_index());
             return Some(End::Lagged { missed, skipped: true, first, through, resumes_at, whole, goes_on });
         }
         let evicted = self.log.get(cursor..self.oldest)?;
@@ -219,7 +221,11 @@ impl NaiveBroker {
     fn ahead(&mut self, number: usize, cursor: usize) -> Readiness {
         let cursor = cursor.max(self.oldest);
         let reader = &mut self.readers[number];
-        reader.stand = Stand::At(cursor);
+        match reader.stand {
+            // Before the end of what was there, it may still go without being lost.
+            Stand::Elastic(end) if cursor < end => {}
+            _ => reader.stand = Stand::At(cursor),
+        }
         if self.log[cursor..].iter().any(|batch| reader.request.asks_for(batch)) {
             Readiness::Ready
         } else if cursor < reader.opened_at {
@@ -248,6 +254,7 @@ impl NaiveBroker {
                 let reader = &mut self.readers[number];
                 reader.stand = Stand::At(position + 1);
                 reader.token.place = place.next();
+                reader.delivered = Some(place);
                 reader.batches += 1;
                 reader.events += ids.len() as u64;
                 return Outcome::Delivery { index: place.index, ids, batch_len };
@@ -263,11 +270,11 @@ impl NaiveBroker {
     }
 
     pub fn pass_all(&mut self, number: usize) {
-        let earliest = self.earliest_next_place().index;
+        let earliest = self.earliest_next_place();
         let reader = &mut self.readers[number];
-        if let Stand::At(_) = reader.stand {
+        if let Stand::At(_) | Stand::Elastic(_) = reader.stand {
             reader.stand = Stand::At(self.log.len());
-            reader.token.place = reader.token.place.max(Place::before(earliest));
+            reader.token.place = reader.token.place.max(Place::before(earliest.index));
         }
     }
 
@@ -327,16 +334,18 @@ impl NaiveBroker {
         let ids: Vec<u64> = wanted.map(|fact| fact.id).collect();
         reader.stand = Stand::At(at + 1);
         reader.token.place = batch.place.next();
+        reader.delivered = Some(batch.place);
         reader.batches += 1;
         reader.events += ids.len() as u64;
         Outcome::Delivery { index: batch.place.index, ids, batch_len: batch.facts.len() }
     }
 
     /// Takes back what [`next_below`](Self::next_below) gave, from a reader that stood there and had this token.
-    pub fn untake(&mut self, number: usize, stand: Stand, before: Token, taken: &Outcome) {
+    pub fn untake(&mut self, number: usize, stand: Stand, before: Token, delivered: Option<Place>, taken: &Outcome) {
         let reader = &mut self.readers[number];
         (reader.stand, reader.token) = (stand, before);
         if let Outcome::Delivery { ids, .. } = taken {
+            reader.delivered = delivered;
             reader.batches -= 1;
             reader.events -= ids.len() as u64;
         }

@@ -201,8 +201,7 @@ impl<P> Drop for Drain<'_, P> {
         match subscription.stand {
             Stand::Pending => {}
             _ if all => subscription.pass_all(finished),
-            Stand::Elastic(_) => {}
-            Stand::Reading => meters.set_cursor(subscription.reader.cursor()),
+            Stand::Elastic | Stand::Reading => subscription.note_cursor(),
         }
         if subscription.station.has_doorbell() {
             self.rearm();

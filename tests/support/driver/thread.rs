@@ -11,7 +11,6 @@ use std::thread;
 use event_broker::SubscriptionHandle;
 
 use super::super::op::Way;
-use super::super::reader::Reader;
 use super::read::{Seen, agree, outcome};
 use super::*;
 
@@ -87,7 +86,6 @@ impl Driver {
             });
             let expected = self.naive.forgive(slot.naive, expected, &seen.outcome);
             agree(&seen.outcome.with_len_of(&expected), &expected);
-            self.naive.catch_up(slot.naive, place(real.token()));
             slot.real = Real(Some(real));
             slot.woken = slot.waker.get();
             self.slots[number] = Some(slot);
@@ -122,24 +120,6 @@ impl NaiveBroker {
         }
         Outcome::End(end)
     }
-
-    /// For the same reason it may stand further on, past nothing that it asked for.
-    fn catch_up(&mut self, number: usize, place: Place) {
-        let Reader { token, request, .. } = &self.readers[number];
-        if place > token.place {
-            let between = |batch: &&naive::Batch| token.place <= batch.place && batch.place < place;
-            let missed = self.reach().iter().filter(between).find(|batch| request.asks_for(batch));
-            assert!(missed.is_none(), "it passed {missed:?}");
-            self.readers[number].token.place = place;
-        }
-    }
-}
-
-/// Where a token stands within its epoch.
-fn place(token: Token) -> Place {
-    let text = token.to_string();
-    let mut parts = text.split('-').skip(1).map(|part| part.parse().unwrap());
-    Place { index: parts.next().unwrap(), count: parts.next().unwrap() }
 }
 
 /// The next frame behind the opening one.
