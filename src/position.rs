@@ -31,7 +31,8 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) const EMPTY: Self = Self { start: Position::ZERO, end: Position::ZERO };
+    /// A run of nothing that begins nowhere: no position is its start.
+    pub(crate) const EMPTY: Self = Self { start: Position(u64::MAX), end: Position(u64::MAX) };
 
     #[inline]
     pub(crate) fn is_empty(self) -> bool {

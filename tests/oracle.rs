@@ -206,6 +206,21 @@ fn a_reader_that_waits_for_its_place_is_woken_by_what_it_asked_for() {
     }
 }
 
+/// A reader of many terms is woken by what comes after a skip, although what it was told of before is gone with it.
+#[test]
+fn a_reader_of_many_terms_is_woken_after_a_skip() {
+    let many: Vec<_> = ["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"].map(|key| ("A", key)).to_vec();
+    let skip = Op::SkipTo { step: 3, count: 1, back: 0 };
+    for kind in [Kind::Poll, Kind::Readable, Kind::Ring(Rung::Windows), Kind::Ring(Rung::One), Kind::Thread(Way::Recv)]
+    {
+        let Op::Subscribe { slot, request } = subscribe(StartSpec::Oldest, &many) else { unreachable!() };
+        let request = RequestSpec { bell: matches!(kind, Kind::Ring(_)), ..request };
+        let begun = [Op::Subscribe { slot, request }, publish("k12"), read(kind), publish("k0"), skip.clone()];
+        let rest = [read(Kind::Try), read(kind), read(kind), publish("k0"), read(Kind::TryAll)];
+        run_script(&Config { max_batches: 8, ..PLAIN }, &[&begun[..], &rest].concat());
+    }
+}
+
 /// So many terms and namespaces that a node stands for a term in all of them, joined in several turns at the lock.
 #[test]
 fn a_request_of_thousands_of_terms_is_matched_like_any_other() {

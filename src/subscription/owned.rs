@@ -15,7 +15,6 @@ use crate::log::Segment;
 use crate::position::Position;
 use crate::record::{Published, Record};
 use crate::shared::Tally;
-use crate::token::Place;
 
 /// The events of a batch that are delivered, held by the delivery.
 type Chosen = Selection<Box<[u32]>>;
@@ -200,7 +199,7 @@ impl<P> Subscription<P> {
                     let Some(selection) = selection else {
                         self.reader.pass(position);
                         self.has_passed();
-                        self.passed = self.passed.max(Place::before(batch.place.index));
+                        self.passed = batch.place.next();
                         if turn.refuse(batch.events.len(), judged) {
                             self.station.owner.meters.set_cursor(position.next());
                             return Ok(Next::TurnOver);

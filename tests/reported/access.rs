@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use event_broker::{
-    AccessChange, AccessRequest, Authorizer, Broker, Denial, Grant, RecvError, RecvTimeoutError, Request, Start,
-    SubscribeError, TryRecvError, WeakBroker,
+    AccessChange, AccessRequest, Authorizer, Broker, Denial, Epoch, Grant, LagPolicy, RecvError, RecvTimeoutError,
+    Request, Start, SubscribeError, SubscriptionHandle, TryRecvError, WeakBroker,
 };
 
 use crate::common::{
@@ -130,6 +130,80 @@ fn access_that_never_settles_holds_nobody_up() {
     });
 }
 
+/// A reader that waits for access that never settles can be ended all the same, and does not ask without pause. [17, 23]
+#[test]
+fn a_reader_of_access_that_never_settles_can_be_ended() {
+    type End = fn(&Broker<u64>, &SubscriptionHandle<u64>);
+    let ends: [(End, &str); 4] = [
+        (|_, handle| handle.cancel(), "cancelled"),
+        (|broker, _| broker.reset(50, Epoch::random()), "reset"),
+        (|broker, _| broker.close(), "revoked"),
+        (|broker, _| broker.access_changed(AccessChange::TokenDeleted("ann".into())), "revoked"),
+    ];
+    for (end, name) in ends {
+        in_time(move || {
+            let (restless, broker) = Restless::broker(true);
+            let mut reader = broker.subscribe(Request::new().principal(who("ann"))).expect("allowed");
+            let handle = reader.handle();
+            publish_all(&broker, [1]);
+            restless.change(Some(AccessChange::Policy("mine".into())));
+            broker.access_changed(AccessChange::Everyone);
+            let reading = thread::spawn(move || reader.recv().map(drop).expect_err("it is ended").name());
+            while restless.asked() < 40 {
+                thread::yield_now();
+            }
+            end(&broker, &handle);
+            assert_eq!(reading.join().expect("no panic"), name);
+        });
+    }
+}
+
+/// Two readers of one token, for which the authorizer notes each time that it was used: neither wakes the other for
+/// ever, and both read on. [17]
+#[test]
+fn readers_of_a_token_that_the_authorizer_notes_do_not_wake_each_other_for_ever() {
+    let (restless, broker) = Restless::broker(false);
+    let mut readers: Vec<_> =
+        (0..2).map(|_| broker.subscribe(asks("Job", "web").principal(who("ann"))).expect("allowed")).collect();
+    restless.change(Some(AccessChange::Token("ann".into())));
+    let (woken, waker) = Wakes::new();
+    let mut poll = |until: usize| {
+        let (asked, mut seen, mut read) = (restless.asked(), usize::MAX, 0);
+        while woken.count() != seen {
+            seen = woken.count();
+            for reader in &mut readers {
+                read += usize::from(reader.poll_recv(&mut Context::from_waker(&waker)).is_ready());
+            }
+            assert!(restless.asked() - asked < 64, "they ask and ask");
+        }
+        assert_eq!(read, until);
+    };
+    poll(0);
+    broker.access_changed(AccessChange::Token("ann".into()));
+    poll(0);
+    publish_all(&broker, [1]);
+    poll(2);
+}
+
+/// A skip that is noticed before access is settled is counted as any other. [9, 22]
+#[test]
+fn a_skip_that_is_noticed_while_access_is_unsettled_is_counted() {
+    let (restless, broker) = Restless::broker(true);
+    let request = Request::new().principal(who("ann")).lag_policy(LagPolicy::Continue).start(Start::Latest);
+    let mut reader = broker.subscribe(request).expect("allowed");
+    publish_all(&broker, 1..=5);
+    let place = broker.token().to_string().replace("-5-1", "-9-1").parse().expect("a token");
+    broker.skip_to(place).expect("ahead");
+    assert!(reader.poll_readable(&mut Context::from_waker(std::task::Waker::noop())).is_ready());
+    restless.change(Some(AccessChange::Policy("mine".into())));
+    broker.access_changed(AccessChange::Everyone);
+    assert_eq!(reader.drain().expect("it has not ended").iter().count(), 0);
+    restless.change(None);
+    let error = error_now(&mut reader);
+    let lagged = error.lagged().expect("a loss");
+    assert_eq!((lagged.missed, lagged.skipped, lagged.through), (5, true, 9));
+}
+
 /// A deletion that comes while the question is asked is a denial, also of a token that the answer rests on beside the
 /// principal's own, and although the authorizer made it itself. [17]
 #[test]
@@ -193,6 +267,22 @@ fn a_renewed_grant_outlives_a_tick() {
     assert_eq!(indexes_now(&mut reader), [1]);
     assert_eq!(error_now(&mut other), RecvError::Expired, "nobody renewed its grant");
     hands.turn(Duration::from_secs(10));
+    assert_eq!(error_now(&mut reader), RecvError::Expired);
+}
+
+/// A grant that ran out before anything was changed has ended, if a tick came by: a change that comes later renews
+/// nothing. [18]
+#[test]
+fn a_grant_that_a_tick_has_ended_is_not_renewed() {
+    let (hands, rules, broker) = clocked();
+    let first = hands.after(10);
+    rules.set(move |_| Ok(Grant::all().expires_at(first)));
+    let mut reader = broker.subscribe(asks("Job", "*")).expect("allowed");
+    hands.turn(Duration::from_secs(15));
+    broker.tick();
+    publish_all(&broker, [1]);
+    rules.set(|_| Ok(Grant::all()));
+    broker.access_changed(AccessChange::Everyone);
     assert_eq!(error_now(&mut reader), RecvError::Expired);
 }
 

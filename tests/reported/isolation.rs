@@ -192,6 +192,27 @@ fn a_forgotten_window_has_read_what_it_yielded() {
     }
 }
 
+/// Its token and its numbers say so, also before the next read. [10, 20]
+#[test]
+fn a_forgotten_window_has_a_token_behind_what_it_yielded() {
+    let requests: [fn() -> Request<u64>; 2] = [Request::new, || Request::new().filter(|event| event.key() == "web")];
+    for request in requests {
+        let broker = broker_of(100);
+        let mut reader = broker.subscribe(request()).expect("open");
+        publish_all(&broker, 1..=5);
+        let mut window = reader.drain().expect("open");
+        assert_eq!(window.iter().take(2).count(), 2);
+        std::mem::forget(window);
+        let mut resumed = broker.subscribe(request().start(event_broker::Start::After(reader.token()))).expect("open");
+        assert_eq!(indexes_now(&mut resumed), [3, 4, 5]);
+        assert_eq!(reader.try_recv().expect("the third").index(), 3);
+        assert_eq!((reader.stats().batches, reader.stats().events), (3, 3));
+        let mut resumed =
+            broker.subscribe(request().start(event_broker::Start::After(reader.handle().token()))).expect("open");
+        assert_eq!(indexes_now(&mut resumed), [4, 5]);
+    }
+}
+
 /// What was evicted since the window was forgotten is lost to nobody who had read it. [20, 22]
 #[test]
 fn a_forgotten_window_loses_what_it_did_not_yield_and_no_more() {

@@ -86,6 +86,30 @@ fn what_goes_before_the_first_read_of_an_elastic_start_is_no_lag() {
     }
 }
 
+/// Looking whether there is something to read, and a window of which nothing is taken, pass nothing. [8, 20]
+#[test]
+fn an_elastic_start_stays_so_until_something_is_passed() {
+    type Look = fn(&mut Subscription<u64>);
+    let looks: [Look; 2] = [
+        |reader| {
+            let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(reader.poll_readable(context).is_ready());
+        },
+        |reader| drop(reader.drain().expect("open")),
+    ];
+    for (look, start) in looks.into_iter().flat_map(|look| [(look, Start::Index(5)), (look, Start::Oldest)]) {
+        let broker = broker_of(2);
+        publish_all(&broker, [10, 20, 30]);
+        let mut reader = broker.subscribe(Request::new().start(start)).expect("open");
+        look(&mut reader);
+        publish_all(&broker, [40]);
+        look(&mut reader);
+        assert_eq!(indexes_now(&mut reader), [30, 40]);
+        publish_all(&broker, [50, 60, 70]);
+        assert_eq!(error_now(&mut reader).lagged().map(|lagged| lagged.missed), Some(1));
+    }
+}
+
 /// A start that lost nothing is not elastic: what goes before its first read was asked for. [8]
 #[test]
 fn what_goes_before_the_first_read_of_any_other_start_is_lag() {
@@ -233,6 +257,117 @@ fn a_skip_is_told_to_those_before_it_and_to_nobody_else() {
     let mut moved = resume(&follower, token("0000000000000007-51-1"));
     assert_eq!((moved.verdict(), indexes_now(&mut moved)), (Verdict::Whole, vec![52, 53]));
     assert_eq!(resume(&follower, token("0000000000000007-50-0")).verdict(), Verdict::Lost { oldest: Some(51) });
+}
+
+/// What a reader did not ask for it has read as well, once a read has found nothing more: its token stands where the
+/// broker's does, not behind its last delivery. [9, 10, 22]
+#[test]
+fn a_selective_reader_that_has_read_everything_has_lost_nothing() {
+    let requests: [fn() -> Request<u64>; 4] = [
+        || asks("Job", "web"),
+        || Request::new().event_type("Deregistered"),
+        || Request::new().filter(|event| event.key() == "web"),
+        || Request::new().namespace("prod"),
+    ];
+    for (request, equal) in requests.into_iter().flat_map(|request| [(request, false), (request, true)]) {
+        let before = epoch_7().build().expect("a broker");
+        let mut reader = before.subscribe(request()).expect("open");
+        before.publish(1, [job("web")]).expect("rising");
+        // Of an index of its own, or a further batch of the one that was delivered.
+        before.publish(if equal { 1 } else { 2 }, [job("db")]).expect("rising");
+        while reader.try_recv().is_ok() {}
+        let after = Broker::<u64>::builder().starts_after(before.token()).build().expect("a broker");
+        let follower = epoch_7().build().expect("a broker");
+        let mut waits = follower.subscribe(request().start(Start::After(reader.token()))).expect("open");
+        follower.skip_to(before.token()).expect("ahead");
+        for token in [reader.token(), reader.handle().token()] {
+            assert_eq!(resume(&after, token).verdict(), Verdict::Whole, "{token} of {}", before.token());
+        }
+        assert_empty(&mut waits);
+    }
+}
+
+/// A reader that waits while what it did not ask for comes and goes has lost nothing, as its handle says. [10]
+#[test]
+fn a_handle_of_a_reader_that_lost_nothing_says_so() {
+    let broker = broker_of(3);
+    let mut reader = broker.subscribe(asks("Job", "rare")).expect("open");
+    assert_empty(&mut reader);
+    publish_all(&broker, 1..=10);
+    for token in [reader.token(), reader.handle().token()] {
+        let mut resumed = resume(&broker, token);
+        assert_eq!((resumed.verdict(), indexes_now(&mut resumed)), (Verdict::Whole, Vec::<u64>::new()), "{token}");
+    }
+}
+
+/// A reader that was closed by a loss stands where it stood, and so does its handle say, whatever comes. [10, 22]
+#[test]
+fn a_reader_that_a_loss_has_closed_stays_before_it() {
+    for skips in [false, true] {
+        let broker = epoch_7().max_batches(2).build().expect("a broker");
+        let mut reader = broker.subscribe(Request::new()).expect("open");
+        publish_all(&broker, [1]);
+        assert_eq!(indexes_now(&mut reader), [1]);
+        if skips {
+            broker.skip_to(token("0000000000000007-9-1")).expect("ahead");
+        } else {
+            publish_all(&broker, 2..=9);
+        }
+        for published in 0..2 {
+            error_now(&mut reader);
+            publish_all(&broker, (10..).take(published));
+            for token in [reader.token(), reader.handle().token()] {
+                assert!(matches!(resume(&broker, token).verdict(), Verdict::Lost { .. }), "{token}");
+            }
+        }
+    }
+}
+
+/// A handle outlives its subscription, and what it says of where that stood skips nothing. [10]
+#[test]
+fn a_handle_of_a_reader_that_left_while_it_waited_skips_nothing() {
+    let broker = broker_of(100);
+    publish_all(&broker, [5]);
+    let reader = goes_on(&broker, Start::Index(10));
+    let handle = reader.handle();
+    drop(reader);
+    publish_all(&broker, 6..=15);
+    assert_eq!(indexes_now(&mut resume(&broker, handle.token())), [10, 11, 12, 13, 14, 15]);
+}
+
+/// Skipping to where the broker stands does nothing, however it came to stand there. [9]
+#[test]
+fn a_skip_to_where_the_broker_stands_does_nothing() {
+    for rising in [false, true] {
+        for indexes in [&[9][..], &[9, 12], &[u64::MAX]] {
+            let broker = epoch_7().rising_indexes(rising).build().expect("a broker");
+            let mut reader = goes_on(&broker, Start::Oldest);
+            for index in indexes {
+                let events = if *index == 12 { Vec::new() } else { vec![job("web")] };
+                broker.publish(*index, events).expect("rising");
+            }
+            broker.skip_to(broker.token()).expect("it stands there");
+            assert_eq!(indexes_now(&mut reader).len(), 1);
+            broker.skip_to(reader.token()).expect("it stands there");
+            assert_eq!(broker.stats().buffered_batches, 1);
+        }
+    }
+}
+
+/// A broker that starts after another one's token stands as that one does. [9]
+#[test]
+fn a_token_of_a_broker_that_has_published_nothing_moves_no_index() {
+    let first = epoch_7().initial_index(9).build().expect("a broker");
+    let token = first.token();
+    let second = Broker::<u64>::builder().starts_after(token).build().expect("a broker");
+    for broker in [&first, &second] {
+        assert_eq!((broker.latest_index(), broker.token()), (9, token));
+        let exactly = broker.subscribe(Request::new().start(Start::Exactly(10))).map(drop);
+        assert_eq!(exactly, Err(SubscribeError::Future { index: 10, latest: 9 }));
+        assert_eq!(goes_on(broker, Start::Index(11)).verdict(), Verdict::Future { latest: 9 });
+        broker.publish(9, [job("web")]).expect_err("it is past");
+        publish_all(broker, [10]);
+    }
 }
 
 /// A place that cannot be skipped to is refused, and nothing has changed. [9]

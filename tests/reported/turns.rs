@@ -144,6 +144,84 @@ fn a_timeout_passes_what_it_has_refused() {
     assert!(timeouts > 0, "the deadline was not kept");
 }
 
+/// One batch of so many events that judging it takes longer than a turn is judged in as many as it takes, each event
+/// once. [13, 20]
+#[test]
+fn a_turn_ends_within_a_large_batch() {
+    const EVENTS: usize = 20_000;
+    let many =
+        || (0..EVENTS as u64).map(|number| Event::new("Job", "Changed", "web", number).with_namespace("default"));
+    for accepts in [u64::MAX, 0, 19_999] {
+        let (broker, asked) = (broker_of(10), Arc::new(AtomicU64::new(0)));
+        let counts = Arc::clone(&asked);
+        let request = || {
+            let counts = Arc::clone(&counts);
+            Request::new().filter(move |event| {
+                counts.fetch_add(1, Ordering::SeqCst);
+                *event.payload() == accepts
+            })
+        };
+        let mut timed = broker.subscribe(request()).expect("open");
+        let mut task = broker.subscribe(request()).expect("open");
+        let mut window = broker.subscribe(request()).expect("open");
+        broker.publish(1, many().collect::<Vec<_>>()).expect("rising");
+        let mut timeouts = 0;
+        let found = loop {
+            let before = asked.load(Ordering::SeqCst);
+            match timed.recv_timeout(Duration::ZERO) {
+                Ok(delivery) => break delivery.len(),
+                Err(RecvTimeoutError::Timeout) if asked.load(Ordering::SeqCst) == EVENTS as u64 => break 0,
+                Err(RecvTimeoutError::Timeout) => timeouts += 1,
+                Err(error) => panic!("{error}"),
+            }
+            assert!(asked.load(Ordering::SeqCst) - before <= 1_024, "the deadline was not kept");
+        };
+        let expected = usize::from(accepts < u64::MAX);
+        assert_eq!((found, asked.swap(0, Ordering::SeqCst)), (expected, EVENTS as u64));
+        assert!(timeouts >= 10, "{timeouts} turns");
+
+        let (woken, waker) = Wakes::new();
+        let mut polls = 0;
+        let found = loop {
+            let before = asked.load(Ordering::SeqCst);
+            polls += 1;
+            match task.poll_recv(&mut Context::from_waker(&waker)) {
+                Poll::Ready(delivery) => break delivery.expect("open").len(),
+                Poll::Pending if asked.load(Ordering::SeqCst) == EVENTS as u64 => break 0,
+                Poll::Pending => assert_eq!(woken.count(), polls, "it wakes itself"),
+            }
+            assert!(asked.load(Ordering::SeqCst) - before <= 2_048, "it did not give way");
+        };
+        assert_eq!((found, asked.swap(0, Ordering::SeqCst)), (expected, EVENTS as u64));
+        assert!(polls >= 10, "{polls} polls");
+
+        // What one way of reading has begun, another goes on with.
+        assert!(window.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(window.drain().expect("open").iter().count(), expected);
+        assert_eq!(asked.load(Ordering::SeqCst), EVENTS as u64);
+    }
+}
+
+/// A deadline that comes before everything was looked at leaves the bell ringing: nothing else would ring it. [20]
+#[test]
+fn a_timeout_with_more_to_look_at_leaves_the_bell_ringing() {
+    let broker = broker_of(10_000);
+    let mut reader = broker.subscribe(Request::new().filter(|event| *event.payload() == 1)).expect("open");
+    let bell = reader.doorbell();
+    publish_all(&broker, 1..=5_000);
+    broker.publish(5_001, [Event::new("Job", "Changed", "web", 1).with_namespace("default")]).expect("rising");
+    let mut rings = 0;
+    let index = loop {
+        bell.try_recv().expect("it rings as long as there is something to look at");
+        rings += 1;
+        if let Ok(delivery) = reader.recv_timeout(Duration::ZERO) {
+            break delivery.index();
+        }
+    };
+    assert_eq!(index, 5_001);
+    assert!(rings > 1, "the deadline was not kept");
+}
+
 /// A task that always finds something is pending once in a while, and wakes itself. [20]
 #[test]
 fn a_task_gives_way_after_so_many_deliveries() {
@@ -262,6 +340,27 @@ fn a_panic_leaves_the_bell_ringing() {
     assert!(panicked.is_err());
     bell.try_recv().expect("it rings again");
     assert_eq!(reader.try_recv().expect("the batch").index(), 1);
+}
+
+/// The same of reads that wait, which leave no word behind either. [19, 20]
+#[test]
+fn a_panic_of_a_read_that_waits_leaves_no_word_and_a_ring() {
+    type Read = fn(&mut Subscription<u64>);
+    let reads: [Read; 3] = [
+        |reader| drop(reader.recv()),
+        |reader| drop(std::pin::pin!(reader.recv_async()).poll(&mut Context::from_waker(std::task::Waker::noop()))),
+        |reader| drop(reader.poll_recv(&mut Context::from_waker(std::task::Waker::noop()))),
+    ];
+    for read in reads {
+        let broker = broker_of(10);
+        let mut reader = broker.subscribe(Request::new().filter(|_| panic!("always"))).expect("open");
+        let bell = reader.doorbell();
+        publish_all(&broker, [1]);
+        while bell.try_recv().is_ok() {}
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read(&mut reader))).is_err());
+        bell.try_recv().expect("it rings");
+        assert!(!reader.handle().is_waiting());
+    }
 }
 
 /// A writer that takes so many bytes, and fails then.

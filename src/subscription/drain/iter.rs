@@ -214,8 +214,8 @@ fn next_part<'w, P>(subscription: &mut Subscription<P>, record: &'w Record<P>) -
     }
     subscription.reader.pass(position);
     subscription.has_passed();
-    let selection = selection?;
     subscription.passed = record.place.next();
+    let selection = selection?;
     // Here and not when the window is dropped: it may be forgotten.
     let meters = &subscription.station.owner.meters;
     meters.set_cursor(position.next());
