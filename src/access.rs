@@ -190,6 +190,10 @@ impl Grant {
     }
 
     /// Sets when the grant ends, on the broker's [`Clock`](crate::Clock).
+    ///
+    /// When it does, the authorizer is not asked: reads end with [`RecvError::Expired`](crate::RecvError::Expired). To renew
+    /// it, announce a change of what it rests on in time, such as [`AccessChange::Token`] of the principal's id: the next
+    /// read asks, and a reader that waits is woken to.
     #[must_use]
     pub fn expires_at(mut self, expiry: Instant) -> Self {
         self.expires_at = Some(expiry);
@@ -313,7 +317,8 @@ impl Error for Denial {}
 pub enum AccessChange {
     /// A token is gone: what rests on it ends without the authorizer being asked.
     TokenDeleted(Arc<str>),
-    /// A token changed.
+    /// A token changed: that of the principals of this [id](Principal::id), or one that a grant
+    /// [rests on](Grant::resting_on_token).
     Token(Arc<str>),
     /// A policy changed or is gone.
     Policy(Arc<str>),
@@ -337,7 +342,9 @@ impl AccessChange {
 
 /// The server's own rules, as hooks. Every default allows everything and changes nothing.
 ///
-/// All three run outside every lock of the broker, so they may call it. They may be slow: [`authorize`] and
+/// All three run outside every lock of the broker, so they may call it. A change of access that one of them announces
+/// while it is asked is a fence like any other, but wakes nobody, so that two readers for which the authorizer notes each
+/// time that it was asked do not wake each other for ever. They may be slow: [`authorize`] and
 /// [`permits`] hold up the reader they are asked for and nobody else, [`changes`] the publisher.
 ///
 /// [`authorize`]: Authorizer::authorize

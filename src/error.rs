@@ -299,18 +299,12 @@ impl Lagged {
 impl fmt::Display for Lagged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, through, resumes_at, .. } = self;
-        match self.count() {
-            Some(missed) => {
-                write!(
-                    f,
-                    "overtaken: {missed} batches with indexes {from} to {through} are lost, the oldest is {resumes_at}"
-                )
-            }
-            None => {
-                write!(f, "skipped: an unknown number of batches with indexes {from} to {through} is lost, ")?;
-                write!(f, "the broker went on at {resumes_at}")
-            }
+        if self.skipped {
+            write!(f, "skipped: an unknown number of batches with indexes {from} to {through} is lost, ")?;
+            return write!(f, "the broker went on at {resumes_at}");
         }
+        let missed = self.missed;
+        write!(f, "overtaken: {missed} batches with indexes {from} to {through} are lost, the oldest is {resumes_at}")
     }
 }
 

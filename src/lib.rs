@@ -184,10 +184,15 @@
 //! | the broker | the host calls | readers that had read everything |
 //! |---|---|---|
 //! | restarts, and a token was kept beside the snapshot ([`Broker::token`]) | [`Builder::starts_after`] | go on |
-//! | restarts at an index; one batch a commit | [`Builder::rising_indexes`] and [`Builder::initial_index`] | go on |
+//! | the same, and the log behind the snapshot is applied again | [`Builder::starts_after`], then publishes what is applied | go on |
+//! | restarts at an index; one batch a commit | [`Builder::rising_indexes`], [`Builder::initial_index`] and the same [`Builder::epoch`] | go on |
 //! | restarts at an index that may carry several batches | [`Builder::initial_index`] | are told of a loss: one batch more may have come |
 //! | installs a snapshot of the same history | [`Broker::skip_to`] | go on |
 //! | restores another state: indexes mean something else | [`Broker::reset`] | end with [`RecvError::Reset`] |
+//!
+//! The token must be that of the snapshot: read it where commits are put in order, under the same lock. It does not hold
+//! an index that batches without events have reached since the last one with some. [`Verdict::Future`] is no loss: a
+//! reader that comes back before the replica has caught up waits.
 //!
 //! After a reset a token of the old epoch starts at the oldest batch, with [`Verdict::OtherEpoch`], and work of the old
 //! history that may still be published is refused if it names its epoch: [`Broker::publish_in`]. Where the last commit may

@@ -87,7 +87,8 @@ pub struct SubscriptionStats {
     pub events: u64,
     /// Batches lost, as told by [`Lagged::missed`](crate::Lagged::missed).
     pub missed: u64,
-    /// Batches between the reader and the newest; 0 when nothing that it asked for lies ahead. Counting takes the same
+    /// Batches between the reader and the newest, those included that were evicted; 0 when nothing that it asked for lies
+    /// ahead. Counting takes the same
     /// time however much that is: of a longer backlog than some hundred events that was there before the subscription,
     /// and that its reader has not read yet, it is taken that something was asked for.
     pub lag: u64,

@@ -108,7 +108,8 @@ impl<P> Builder<P> {
     /// where another one [stood](crate::Broker::token), before a restart or on another replica.
     ///
     /// A reader that stands exactly there, or where a batch without events has moved it, has lost nothing; one that
-    /// stands before it has. What is published must not be below.
+    /// stands before it has. What is published must not be below; an equal index is a further batch of it. A host that may
+    /// apply its last commit again also says [`rising_indexes`](Self::rising_indexes).
     ///
     /// ```
     /// use event_broker::{Broker, Epoch, Event, Request, Start, Token, Verdict};
@@ -141,7 +142,7 @@ impl<P> Builder<P> {
     /// Then an equal index is refused as [repeated](crate::PublishErrorKind::Repeated), so that a commit that is applied
     /// again after a restart is not published twice; a batch without events counts as one. And an index says as much as
     /// a token: a reader that has read index 9 has lost nothing at a broker whose
-    /// [initial index](Self::initial_index) is 9.
+    /// [initial index](Self::initial_index) is 9 and that is in the same [epoch](Self::epoch).
     ///
     /// ```
     /// use event_broker::{Broker, Event, PublishErrorKind};

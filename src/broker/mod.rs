@@ -172,8 +172,8 @@ impl<P> Broker<P> {
         self.core().access_changed(change);
     }
 
-    /// Wakes every subscription whose grant has run out, so that its reader finds the end. A grant that the reader is
-    /// about to ask for anew, because access changed, may still be renewed.
+    /// Ends and wakes every subscription whose grant has run out. One that is about to ask for a newer grant, because
+    /// access has changed since, is woken to do so.
     ///
     /// Reads notice by themselves; readers that wait as tasks or at a doorbell are not woken by the passing of time.
     /// A host that wants them to end in time calls this from a timer of its own.
@@ -186,6 +186,9 @@ impl<P> Broker<P> {
     /// A replica that goes on in the same history behind a snapshot calls [`skip_to`](Self::skip_to) instead: a reset ends
     /// also those readers that have lost nothing. Work of the old history that may still be published names its epoch:
     /// [`publish_in`](Self::publish_in).
+    ///
+    /// The epoch must be one that no history has had: with the old one, tokens and work of the old history would be taken
+    /// for those of the new.
     ///
     /// The buffer is emptied, and every open subscription ends with [`RecvError::Reset`](crate::RecvError::Reset): no
     /// read begun after this returns hands out anything of the old epoch. Replicas that restore the same state share
@@ -269,7 +272,7 @@ impl<P> Broker<P> {
         WeakBroker { owner: Arc::downgrade(&self.owner) }
     }
 
-    /// Handles of all open subscriptions, in the order they were opened.
+    /// Handles of all subscriptions that have not been dropped, in the order they were opened.
     pub fn subscriptions(&self) -> Vec<SubscriptionHandle<P>> {
         let mut stations = self.core().stations();
         stations.sort_unstable_by_key(|station| station.owner.id);
@@ -291,7 +294,7 @@ impl<P> Broker<P> {
     /// subscribes [`Start::After`](crate::Start::After) it.
     ///
     /// A batch without events leaves it where it is, so that readers whose last token is older than that batch have lost
-    /// nothing either.
+    /// nothing either: the index that it reached is the store's to keep.
     pub fn token(&self) -> Token {
         self.core().token()
     }

@@ -47,7 +47,8 @@ impl<P> Subscription<P> {
 /// whoever stalls gathers no heartbeats. Waiting takes real time; when that has passed, the clock is read again, and
 /// decides.
 ///
-/// No error goes in-band: the end is the last item, as an error; for [`RecvError::Closed`] there is none. A loss that
+/// No error goes in-band, and no verdict either: look at [`Subscription::verdict`] before the first frame, and tell a
+/// client that comes back of a loss or of another epoch in the head of the response. The end is the last item, as an error; for [`RecvError::Closed`] there is none. A loss that
 /// is no end, and a payload that refuses to be JSON, are items like any other; of the latter the delivery has been
 /// passed, and the stream goes on.
 ///

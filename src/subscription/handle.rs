@@ -15,7 +15,8 @@ use crate::token::Token;
 
 /// A handle of a subscription, for whoever does not read from it.
 ///
-/// It outlives the subscription, and then does nothing.
+/// It outlives the subscription, and the broker: then it does nothing, and says what was last known. As long as it is
+/// held it keeps what is buffered in memory.
 ///
 /// ```
 /// use event_broker::{Broker, RecvError, Request};
@@ -92,7 +93,7 @@ impl<P> SubscriptionHandle<P> {
     }
 
     /// Whether the reader waits: its thread for a delivery, or its task, which was pending when it was last polled and has
-    /// not been woken since.
+    /// not been woken since. One that waits at its doorbell is not known to.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Request};

@@ -152,6 +152,10 @@ impl<P> Subscription<P> {
     /// read; a ring is never missed. Whatever a read gives that is neither a delivery, nor nothing, nor an end, such as a
     /// loss after which the reader goes on, leaves the bell ringing. The first ring comes at once.
     ///
+    /// One [`try_recv`](Self::try_recv) for each ring is not enough: until it finds nothing, the bell stays silent. Time
+    /// rings nothing, see [`Broker::tick`](crate::Broker::tick). There is one bell, which each call returns anew; when the
+    /// subscription is dropped it is disconnected.
+    ///
     /// ```
     /// use crossbeam_channel::{bounded, select};
     /// use event_broker::{Broker, Event, Request};
