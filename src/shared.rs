@@ -58,8 +58,8 @@ pub(crate) struct Shared {
     pub(crate) id: u64,
     /// The history that it reads.
     pub(crate) epoch: Epoch,
-    /// The public id of whoever asked; none if that is the anonymous principal.
-    pub(crate) principal: Option<Arc<str>>,
+    /// The public id of whoever asked; none if that is the anonymous principal. Boxed, because most readers may be.
+    pub(crate) principal: Option<Box<Arc<str>>>,
     pub(crate) filter: Arc<Filter>,
     pub(crate) gate: Gate,
     /// Of a subscription whose place had not come when it was opened.

@@ -156,7 +156,7 @@ impl<P> Core<P> {
         let shared = Shared {
             id: state.next_id,
             epoch: state.epoch,
-            principal: request.principal.public_id(),
+            principal: request.principal.public_id().map(Box::new),
             filter: Arc::clone(filter),
             gate: Gate::new(),
             begin: matches!(begins, Begins::Pending).then(|| Box::new(Begin::new(from))),

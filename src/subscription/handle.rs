@@ -59,7 +59,7 @@ impl<P> SubscriptionHandle<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn principal_id(&self) -> &str {
-        self.station.owner.principal.as_deref().unwrap_or(Principal::ANONYMOUS)
+        self.station.owner.principal.as_deref().map_or(Principal::ANONYMOUS, |id| id)
     }
 
     /// The terms asked for, each once.

@@ -148,6 +148,8 @@ enum Stand {
     Elastic,
     /// It will be, once the place it waits for has come.
     Pending,
+    /// It has, and a window has handed out what is still to be passed: it is open, or was forgotten.
+    Handed,
     /// It has.
     Reading,
 }
@@ -253,7 +255,7 @@ impl<P> Subscription<P> {
     pub fn token(&self) -> Token {
         let place = match self.stand {
             // A window was forgotten that had yielded something.
-            _ if self.handed.is_under_way() => self.place_handed(),
+            Stand::Handed => self.place_handed(),
             Stand::Pending => None,
             // The last that was passed was delivered.
             Stand::Reading if self.reader.cursor() == self.reader.next_in_run() => None,
@@ -339,7 +341,7 @@ impl<P> Subscription<P> {
         if let Some(ended) = &self.ended {
             return Err(ended.error.clone());
         }
-        if self.handed.is_under_way() {
+        if self.stand == Stand::Handed {
             self.pass_handed();
         }
         loop {
@@ -373,7 +375,7 @@ impl<P> Subscription<P> {
     #[cold]
     fn begin(&mut self, finished: u64) -> bool {
         match self.stand {
-            Stand::Reading | Stand::Elastic => return true,
+            Stand::Reading | Stand::Elastic | Stand::Handed => return true,
             Stand::Pending => {
                 let Some(position) = self.station.owner.begin.as_ref().and_then(|begin| begin.get()) else {
                     // Batches without events may have moved past the place; `finished` was loaded before this.

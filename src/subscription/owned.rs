@@ -75,11 +75,7 @@ impl<P> Subscription<P> {
     #[inline]
     fn known_position(&self) -> Option<Position> {
         let free = self.ended.is_none() && self.sieve.is_plain() && self.station.owner.gate.state() == self.seen;
-        if free && self.stand == Stand::Reading && !self.handed.is_under_way() {
-            self.reader.next_known()
-        } else {
-            None
-        }
+        if free && self.stand == Stand::Reading { self.reader.next_known() } else { None }
     }
 
     /// The next batch, if it is known to match whole. Most are read so: no lock is taken, and the segment is held for

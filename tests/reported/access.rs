@@ -116,7 +116,9 @@ fn access_that_never_settles_holds_nobody_up() {
             let timed_out = reader.recv_timeout(Duration::from_millis(5)).expect_err("nothing passes the fence");
             assert_eq!(timed_out, RecvTimeoutError::Timeout);
             while bell.try_recv().is_ok() {}
+            let asked = restless.asked();
             assert_eq!(reader.try_recv().map(drop), Err(TryRecvError::Empty));
+            assert!(restless.asked() - asked <= 64, "asked {} times", restless.asked() - asked);
             bell.try_recv().expect("there may be something to read");
             let (_, waker) = Wakes::new();
             assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());

@@ -12,7 +12,7 @@ use crate::log::Directory;
 use crate::position::{Position, Run};
 use crate::record::Record;
 use crate::shared::Tally;
-use crate::subscription::Subscription;
+use crate::subscription::{Stand, Subscription};
 use crate::sync::Slot;
 
 /// What of a run that is given whole an iterator was handed, and how much of that it has yet to yield.
@@ -98,7 +98,7 @@ impl<'w, P> DrainIter<'w, P> {
 /// Passes the batches that were yielded of a run that is given whole, which is no longer under way then.
 #[inline]
 pub(super) fn settle<P>(subscription: &mut Subscription<P>, progress: &mut Progress, directory: &Directory<Record<P>>) {
-    let here = std::mem::take(&mut subscription.handed).here();
+    let here = subscription.take_back();
     let count = here.since(subscription.reader.next_in_run());
     if count == 0 {
         return;
@@ -149,7 +149,7 @@ fn begin_run<'w, P>(
     if subscription.handed.is_under_way() {
         settle(subscription, progress, directory);
     }
-    let Subscription { reader, core, station, sieve, handed, .. } = subscription;
+    let Subscription { reader, core, station, sieve, handed, stand, .. } = subscription;
     let Some(run) = reader.next_in_window(&core.log, station, progress.end) else {
         progress.dry = true;
         return &[];
@@ -161,6 +161,7 @@ fn begin_run<'w, P>(
     let Some(first) = slots.first().and_then(Slot::get) else { return &[] };
     progress.events_before = first.events_before;
     (progress.run_end, progress.last) = (run.end, reader.is_last_run(progress.end));
+    *stand = Stand::Handed;
     hand(handed, run.start, slots)
 }
 

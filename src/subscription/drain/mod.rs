@@ -80,10 +80,17 @@ impl<P> Subscription<P> {
         Drain { subscription: self, directory: None, finished: None, progress, kept: Keep::default() }
     }
 
+    /// Ends the run that is handed out, and returns where the batches of it that were yielded end.
+    #[inline]
+    fn take_back(&mut self) -> Position {
+        self.stand = if self.reader.is_stiff() { Stand::Reading } else { Stand::Elastic };
+        std::mem::take(&mut self.handed).here()
+    }
+
     /// Passes what a forgotten window yielded of a run that was given whole.
     #[cold]
     pub(super) fn pass_handed(&mut self) {
-        let here = std::mem::take(&mut self.handed).here();
+        let here = self.take_back();
         let start = self.reader.next_in_run();
         let batches = here.since(start);
         if batches == 0 {
@@ -201,7 +208,7 @@ impl<P> Drop for Drain<'_, P> {
         match subscription.stand {
             Stand::Pending => {}
             _ if all => subscription.pass_all(finished),
-            Stand::Elastic | Stand::Reading => subscription.note_cursor(),
+            Stand::Elastic | Stand::Handed | Stand::Reading => subscription.note_cursor(),
         }
         if subscription.station.has_doorbell() {
             self.rearm();
