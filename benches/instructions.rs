@@ -19,7 +19,7 @@ mod support;
 type Body = fn(rounds: u64);
 
 /// Name, body, and the operations that a round is.
-const BODIES: [(&str, Body, u64); 11] = [
+const BODIES: [(&str, Body, u64); 12] = [
     ("build_and_drop_events", build_and_drop_events, 1),
     ("publish_no_reader", publish_no_reader, 1),
     ("publish_everything_hit", |rounds| publish_to(rounds, &Want::Everything), 1),
@@ -31,6 +31,7 @@ const BODIES: [(&str, Body, u64); 11] = [
     ("publish_and_drain_narrow", |rounds| read_windows::<Ours<false>>(rounds, &Plan::selective(READERS)), 64),
     ("subscribe_drop", subscribe_drop, 1),
     ("frame_whole", frame_whole, READERS),
+    ("scan_backlog_for_many_terms", scan_backlog_for_many_terms, 1),
 ];
 
 const READERS: u64 = 100;
@@ -41,6 +42,17 @@ fn everything() -> Plan {
 
 fn scoped() -> Plan {
     Plan { all: Want::DefaultNamespace, ..Plan::everything() }
+}
+
+/// The first read of a reader of 4,096 terms, by the batches of the backlog that it looks through.
+fn scan_backlog_for_many_terms(rounds: u64) {
+    let broker = event_broker::Broker::<u64>::builder().max_batches(1_000).build().expect("a broker");
+    for index in 1..=rounds {
+        broker.publish(index, [event_broker::Event::new("Job", "Changed", "web", index)]).expect("rising");
+    }
+    let terms = (0..4_096).map(|number| event_broker::Term::new("Job", format!("key {number}")).expect("a key"));
+    let mut reader = broker.subscribe(Request::new().terms(terms)).expect("open");
+    assert!(black_box(reader.try_recv()).is_err());
 }
 
 /// What the bodies below do beside publishing.

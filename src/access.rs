@@ -342,9 +342,9 @@ impl AccessChange {
 
 /// The server's own rules, as hooks. Every default allows everything and changes nothing.
 ///
-/// All three run outside every lock of the broker, so they may call it. A change of access that one of them announces
-/// while it is asked is a fence like any other, but wakes nobody, so that two readers for which the authorizer notes each
-/// time that it was asked do not wake each other for ever. They may be slow: [`authorize`] and
+/// All three run outside every lock of the broker, so they may call it. A change of the token that
+/// [`authorize`] is asked about, announced while it is, is a fence like any other but wakes nobody: so two readers of one
+/// token, for which it is noted each time that it was used, do not wake each other for ever. They may be slow: [`authorize`] and
 /// [`permits`] hold up the reader they are asked for and nobody else, [`changes`] the publisher.
 ///
 /// [`authorize`]: Authorizer::authorize

@@ -3,8 +3,9 @@
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// One word, so that a reader checks everything with one load: five flags, and above them a count of access changes.
-/// Four flags are ends; the fifth says that a part of the history was skipped, and is cleared by the reader.
+/// One word, so that a reader checks everything with one load: six flags, and above them a count of access changes.
+/// Four flags are ends; one says that a part of the history was skipped, and is cleared by the reader; one that the
+/// reader has left.
 ///
 /// This is the fence: a publisher passes a change through the gates it concerns before it makes the position visible
 /// that brought it. A reader loads the end of the log first and the gate after it, so one that sees the position sees
@@ -27,7 +28,8 @@ pub(crate) enum Ending {
 }
 
 const SKIPPED: u64 = 16;
-const CHANGE: u64 = 32;
+const LEFT: u64 = 32;
+const CHANGE: u64 = 64;
 
 impl Gate {
     pub(crate) fn new() -> Self {
@@ -54,6 +56,11 @@ impl Gate {
         self.0.fetch_or(SKIPPED, Ordering::Release);
     }
 
+    /// The reader has left: nobody keeps account of what it loses any more.
+    pub(crate) fn leave(&self) {
+        self.0.fetch_or(LEFT, Ordering::Release);
+    }
+
     /// Takes notice of a skip. Acquire: what the reader looks at next is as it is after the skip. A skip that comes
     /// later sets the flag again.
     pub(crate) fn clear_skipped(&self) {
@@ -78,6 +85,10 @@ impl GateState {
     #[inline]
     pub(crate) fn is_skipped(self) -> bool {
         self.0 & SKIPPED != 0
+    }
+
+    pub(crate) fn has_left(self) -> bool {
+        self.0 & LEFT != 0
     }
 
     /// The same after [`Gate::clear_skipped`].

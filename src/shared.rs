@@ -70,11 +70,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Whether something at `cursor` or behind it was asked for, evicted or not, as far as nodes know: what is older than
-    /// they are may have been.
-    pub(crate) fn asks_after(&self, cursor: Position) -> bool {
-        let after = |node: &Arc<Node>| node.chain.last() > cursor || node.evicted() > cursor || node.since() > cursor;
-        self.nodes.is_empty() || self.nodes.iter().any(after)
+    /// Whether something from `cursor` to `oldest`, which is gone, was asked for, or may have been: a node that was hit
+    /// since does not say how often.
+    pub(crate) fn has_lost(&self, cursor: Position, oldest: Position) -> bool {
+        let lost = |node: &Arc<Node>| node.chain.last() > cursor || node.has_evicted(cursor, oldest);
+        self.nodes.is_empty() || self.nodes.iter().any(lost)
     }
 
     /// The place that the reader waits for, if it has not come.

@@ -232,6 +232,7 @@ impl<P> Builder<P> {
                 epoch: self.epoch.unwrap_or_else(Epoch::random),
                 rising: self.rising,
                 restored: place,
+                skipped_at: None,
                 next_place: place,
                 readers_of_all: 0,
                 named_readers: 0,

@@ -11,6 +11,7 @@
 //! Readers take the second and third alone, and only to wait or to cross the log; draining takes the directory's lock
 //! once a window. Access checks and the drop of a subscription take the first.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -25,6 +26,7 @@ use crate::interest::Interest;
 use crate::log::{Appender, Log};
 use crate::observer::Observer;
 use crate::panics::quietly;
+use crate::position::Position;
 use crate::record::Record;
 use crate::registry::{Pending, Registry};
 use crate::shared::{Lists, Shared, Station};
@@ -133,6 +135,8 @@ pub(super) struct State<P> {
     pub(super) rising: bool,
     /// What lies below is past by the host's word, if nothing was published since.
     pub(super) restored: Place,
+    /// Where the log ended when a part of the history was skipped last.
+    pub(super) skipped_at: Option<Position>,
     /// The place after the last batch.
     pub(super) next_place: Place,
     /// Open readers of everything, and of so many nodes that hits are named to them.
@@ -157,12 +161,19 @@ impl<P> State<P> {
     /// Passes changes through the gates that they concern. The caller wakes `taken`, and until it gives the lock up
     /// makes nothing visible that came with a change before this.
     pub(super) fn fence(&mut self, changes: &[AccessChange], taken: &mut Taken<Shared>) {
-        // What the authorizer changes while it is asked wakes nobody, though it is asked for again at the next read: two
-        // readers of one token, for which the authorizer notes each time that it was used, would wake each other for ever.
-        let quiet = self.questions.is_asked_here();
+        let mut woken = HashSet::new();
         for change in changes {
             self.questions.note(change);
-            self.registry.fence(change, quiet, |station| taken.push(Arc::clone(station)));
+            // What the authorizer changes of the token that it is asked about wakes nobody, though access is asked for again
+            // at the next read: two readers of one token, for which it is noted each time that it was used, would wake
+            // each other for ever.
+            let quiet = self.questions.are_about(change);
+            self.registry.fence(change, quiet, |station| {
+                // Once, whatever number of changes concern it.
+                if changes.len() == 1 || woken.insert(station.owner.id) {
+                    taken.push(Arc::clone(station));
+                }
+            });
         }
     }
 

@@ -1,6 +1,7 @@
 //! Publishing, and everything else that changes what readers see: closing, resetting, fencing, expiring.
 //! What readers do about it is in the subscription.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::core::{Core, Floor, Origin, State, Weigher};
@@ -177,7 +178,7 @@ impl<P> Core<P> {
                 authorizer.changes(event, &mut changes);
             }
         }
-        changes
+        without_repeats(changes)
     }
 
     pub(super) fn access_changed(&self, change: AccessChange) {
@@ -264,7 +265,8 @@ impl<P> State<P> {
         let here = self.earliest_next_place();
         if place <= here {
             // Where the last batch ended, or where batches without events have moved that since: nothing lies between.
-            let stands_there = token.place() == self.next_place || place >= self.next_place && place.count == 0;
+            let is_whole = token.place().count == 0 && place >= self.next_place;
+            let stands_there = token.place() == self.next_place || place == here || is_whole;
             let current = Token::new(current, here);
             return if stands_there { Ok(Vec::new()) } else { Err(SkipError::Behind { token, current }) };
         }
@@ -283,6 +285,7 @@ impl<P> State<P> {
             // Before the log is emptied: whoever finds it empty finds the reason.
             station.owner.gate.skip();
         }
+        self.skipped_at = Some(end);
         self.counters.evicted += self.appender.held().batches;
         self.appender.clear(log, garbage);
         (self.floor, self.next_place) = Origin::After(token.place()).begin();
@@ -293,6 +296,16 @@ impl<P> State<P> {
         }
         Ok(before)
     }
+}
+
+/// The same changes, each once: a batch may hold a thousand events of one policy, and each of them would be passed through
+/// the gate of everybody who rests on it.
+fn without_repeats(mut changes: Vec<AccessChange>) -> Vec<AccessChange> {
+    if changes.len() > 1 {
+        let mut seen = HashSet::with_capacity(changes.len());
+        changes.retain(|change| seen.insert(change.clone()));
+    }
+    changes
 }
 
 /// Tells the readers of many nodes which were hit.

@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use crate::access::{AccessChange, Basis, Grant, Principal};
 use crate::sync::{ThreadId, thread_id};
@@ -28,8 +29,8 @@ type Change = u64;
 /// The changes since the first of the questions that are open.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
-    /// How many are open, by the threads that ask.
-    open: HashMap<ThreadId, u32>,
+    /// About whom questions are open, by the threads that ask.
+    open: HashMap<ThreadId, Vec<Option<Arc<str>>>>,
     changes: Change,
     everyone: Latest,
     bases: HashMap<Basis, Latest>,
@@ -86,15 +87,15 @@ pub(super) enum Standing {
 
 impl Questions {
     /// Notes that a question will be asked. [`close`](Self::close) must follow.
-    pub(super) fn open(&mut self) {
-        *self.open.entry(thread_id()).or_default() += 1;
+    pub(super) fn open(&mut self, principal: &Principal) {
+        self.open.entry(thread_id()).or_default().push(principal.public_id());
     }
 
     /// Notes that a question has been asked, on the thread that opened it.
     pub(super) fn close(&mut self) {
         if let Entry::Occupied(mut open) = self.open.entry(thread_id()) {
-            *open.get_mut() -= 1;
-            if *open.get() == 0 {
+            open.get_mut().pop();
+            if open.get().is_empty() {
                 open.remove();
             }
         }
@@ -103,9 +104,13 @@ impl Questions {
         }
     }
 
-    /// Whether this thread is asking: then whatever it changes is changed by the authorizer.
-    pub(super) fn is_asked_here(&self) -> bool {
-        !self.open.is_empty() && self.open.contains_key(&thread_id())
+    /// Whether this is a change of the token that this thread is asking about: then it is the authorizer that makes it.
+    pub(super) fn are_about(&self, change: &AccessChange) -> bool {
+        let AccessChange::Token(id) = change else { return false };
+        let asked = self.open.get(&thread_id());
+        asked.is_some_and(|asked| {
+            asked.iter().any(|principal| principal.as_deref().unwrap_or(Principal::ANONYMOUS) == &**id)
+        })
     }
 
     /// The moment at which a question is put, the first or a later one. It must be [open](Self::open).
@@ -158,7 +163,7 @@ mod tests {
     /// another thread.
     fn standing(changes: &[AccessChange]) -> Standing {
         let mut questions = Questions::default();
-        questions.open();
+        questions.open(&Principal::new("own"));
         questions.note(&token("own"));
         let asked = questions.ask(1);
         std::thread::scope(|scope| {
@@ -192,7 +197,7 @@ mod tests {
         let (principal, grant) = (Principal::new("own"), Grant::all());
         let mut questions = Questions::default();
         questions.note(&token("own"));
-        questions.open();
+        questions.open(&Principal::new("own"));
         for number in 1..=WITH_OWN {
             let asked = questions.ask(number);
             questions.note(&token("own"));

@@ -31,12 +31,22 @@ pub(crate) enum Begins {
     At(Position),
     /// At this position, the oldest now, or at the oldest of its first read, but not behind `end`: what is buffered now
     /// and goes before the first read is no loss, and what is published from now on is.
+    /// No batch published from now on has an index below `bound`.
     Elastic {
         from: Position,
         end: Position,
+        bound: u64,
     },
     /// At the first batch that has its place or a later one; it has not come yet.
     Pending,
+}
+
+/// Where a reader stands.
+pub(crate) struct Standpoint {
+    /// The place of what comes next, or that nothing to come is before.
+    pub(crate) place: Place,
+    /// The place after the batch before: whoever has passed that stands here, too.
+    pub(crate) after: Place,
 }
 
 /// What a start found.
@@ -53,7 +63,7 @@ pub(crate) struct Opened {
     pub(crate) place: u32,
     pub(crate) begins: Begins,
     pub(crate) found: Found,
-    /// The place that everything before has been passed, or will be by the first read of an elastic start.
+    /// The place that everything before has been passed.
     pub(crate) passed: Place,
     /// The position that the chains of all nodes are complete from.
     pub(crate) live_from: Position,
@@ -100,7 +110,7 @@ impl<P> Core<P> {
         reason = "what is found under the lock must hold until all is entered"
     )]
     fn open(&self, filter: &Arc<Filter>, request: &Request<P>) -> Result<(Opened, Option<Grant>), SubscribeError> {
-        let question = Question::begin(self, false);
+        let question = Question::begin(self, &request.principal, false);
         let mut asked = 1;
         let mut answer = question.ask(asked, filter, &request.principal).map_err(SubscribeError::Denied)?;
         let terms: Vec<NodeTerm> = node_terms(filter).collect();
@@ -194,6 +204,7 @@ impl<P> Core<P> {
             }
         }
         let mut state = self.state.lock();
+        station.owner.gate.leave();
         state.registry.exit(place);
         match grant {
             Some(grant) => state.registry.unrest(station, principal, grant),
@@ -228,7 +239,7 @@ impl<P> Core<P> {
         seen: &mut GateState,
         mut again: impl FnMut() -> Again,
     ) -> Settled {
-        let question = Question::begin(self, true);
+        let question = Question::begin(self, principal, true);
         for asked in 1.. {
             let asked = quietly_or(|| question.ask(asked, filter, principal));
             let answer = match asked.unwrap_or_else(|| Err(Denial::new("the check of access failed"))) {
@@ -265,15 +276,18 @@ impl<P> Core<P> {
         let shared = &station.owner;
         let place = match shared.pending_place() {
             Some(place) => Some(place),
-            None => self.place_at(station, |oldest| shared.cursor(oldest, self.log.end().position)),
+            None => {
+                let cursor = |oldest| shared.cursor(oldest, self.log.end().position);
+                self.place_at(station, cursor).map(|here| here.place)
+            }
         };
         // Of what it had read nothing is left to tell where that was: a token that tells of a loss.
         Token::new(shared.epoch, place.unwrap_or(Place::before(0)))
     }
 
-    /// The place that a reader whose cursor this is has passed everything before; `cursor` is given the oldest position.
-    /// `None` if it has lost something, or reads another history.
-    pub(crate) fn place_at(&self, station: &Station, cursor: impl FnOnce(Position) -> Position) -> Option<Place> {
+    /// Where a reader stands whose cursor this is; `cursor` is given the oldest position. `None` if it has lost something,
+    /// or reads another history.
+    pub(crate) fn place_at(&self, station: &Station, cursor: impl FnOnce(Position) -> Position) -> Option<Standpoint> {
         self.state.lock().place_at(station, cursor)
     }
 
@@ -346,9 +360,9 @@ impl Answered for Option<Answer> {
 }
 
 impl<'a, P> Question<'a, P> {
-    fn begin(core: &'a Core<P>, recheck: bool) -> Self {
+    fn begin(core: &'a Core<P>, principal: &Principal, recheck: bool) -> Self {
         if core.hooks.authorizer.is_some() {
-            core.state.lock().questions.open();
+            core.state.lock().questions.open(principal);
         }
         Self { core, recheck }
     }
@@ -386,20 +400,23 @@ struct Beginning {
 }
 
 impl<P> State<P> {
-    fn place_at(&self, station: &Station, cursor: impl FnOnce(Position) -> Position) -> Option<Place> {
+    fn place_at(&self, station: &Station, cursor: impl FnOnce(Position) -> Position) -> Option<Standpoint> {
         let gate = station.owner.gate.state();
         if gate.is(Ending::Reset) || gate.is_skipped() {
             return None;
         }
         let (oldest, end) = (self.appender.oldest(), self.appender.end());
-        let cursor = cursor(oldest);
-        if cursor < oldest {
-            // What went was not asked for, if nothing ahead is.
-            return (!station.owner.asks_after(cursor)).then(|| self.earliest_next_place());
+        let mut cursor = cursor(oldest);
+        // What a skip led over, a reader that had left before was not told of; one that came after it stands behind it.
+        let skipped = gate.has_left() && self.skipped_at.is_some_and(|skipped| cursor <= skipped);
+        if skipped || cursor < oldest && (gate.has_left() || station.owner.has_lost(cursor, oldest)) {
+            return None;
         }
+        cursor = cursor.max(oldest);
         match self.appender.get(cursor) {
-            Some(record) => Some(record.place),
-            None => (cursor >= end).then(|| self.earliest_next_place()),
+            Some(record) => Some(Standpoint { place: record.place, after: record.after }),
+            None if cursor >= end => Some(Standpoint { place: self.earliest_next_place(), after: self.next_place }),
+            None => None,
         }
     }
 
@@ -422,8 +439,9 @@ impl<P> State<P> {
     }
 
     fn begin_at_oldest(&self, verdict: Verdict) -> Beginning {
-        let begins = Begins::Elastic { from: self.appender.oldest(), end: self.appender.end() };
-        self.beginning(begins, verdict, self.earliest_next_place())
+        let (from, next) = (self.appender.oldest(), self.earliest_next_place());
+        let begins = Begins::Elastic { from, end: self.appender.end(), bound: next.index };
+        self.beginning(begins, verdict, self.appender.get(from).map_or(next, |record| record.place))
     }
 
     fn begin_at(&self, from: Place) -> Beginning {

@@ -125,8 +125,10 @@ pub struct Subscription<P> {
     segment: Weak<Segment<Record<P>>>,
     /// What the gate said when it was last checked.
     seen: GateState,
-    /// Up to here everything has been passed, once the reader has begun.
+    /// Up to here everything has been passed.
     passed: Place,
+    /// As long as an elastic start has not passed anything: no batch that it may lose has a lower index.
+    bound: u64,
     /// What an open window has handed to its iterator, or a forgotten one had.
     handed: Handed,
     /// None if everything was whole. Boxed, as is what follows, because hardly any reader has it.
@@ -172,8 +174,10 @@ impl<P> Subscription<P> {
     ) -> Self {
         let Opened { station, place, begins, found, passed, live_from } = opened;
         let mut reader = Reader::new(&station, live_from);
+        let mut bound = 0;
         let stand = match begins {
-            Begins::Elastic { from, end } => {
+            Begins::Elastic { from, end, bound: index } => {
+                bound = index;
                 reader.place(from);
                 reader.stretch(end);
                 Stand::Elastic
@@ -193,6 +197,7 @@ impl<P> Subscription<P> {
             segment: Weak::new(),
             seen: GateState::OPEN,
             passed,
+            bound,
             handed: Handed::default(),
             found: (found.verdict != Verdict::Whole).then(|| Box::new(found)),
             policy: request.lag_policy,
@@ -257,11 +262,12 @@ impl<P> Subscription<P> {
             // A window was forgotten that had yielded something.
             Stand::Handed => self.place_handed(),
             Stand::Pending => None,
-            // The last that was passed was delivered.
-            Stand::Reading if self.reader.cursor() == self.reader.next_in_run() => None,
-            // Something was passed since that was not asked for, or nothing has been passed at all.
+            // A skip is still to be told.
+            _ if self.reader.has_skipped() => None,
             Stand::Reading | Stand::Elastic => {
-                self.core.place_at(&self.station, |oldest| self.reader.cursor_at(oldest))
+                let here = self.core.place_at(&self.station, |oldest| self.reader.cursor_at(oldest));
+                // The same place, as the last delivery had it.
+                here.filter(|here| here.after != self.passed).map(|here| here.place)
             }
         };
         Token::new(self.station.owner.epoch, place.unwrap_or(self.passed))
@@ -403,8 +409,10 @@ impl<P> Subscription<P> {
         if self.reader.is_stiff() {
             self.has_passed();
         }
-        if self.stand == Stand::Reading {
-            self.station.owner.meters.set_cursor(self.reader.cursor());
+        let meters = &self.station.owner.meters;
+        match self.stand {
+            Stand::Reading => meters.set_cursor(self.reader.cursor()),
+            _ => meters.set_elastic(self.reader.free()),
         }
     }
 
@@ -430,12 +438,16 @@ impl<P> Subscription<P> {
         };
         if self.station.owner.gate.state() != self.seen {
             // Meanwhile it was ended, which outranks a loss: after a reset what was read there is another history.
+            if skipped {
+                // Not told after all.
+                self.station.owner.gate.skip();
+            }
             return None;
         }
         let lagged = Lagged {
             missed: oldest.since(self.reader.cursor_at(oldest)),
             skipped,
-            from: self.passed.index,
+            from: self.passed.index.max(if self.stand == Stand::Elastic { self.bound } else { 0 }),
             through: before.last_index(),
             resumes_at: place.index,
             resumes_whole: place.count == 0,

@@ -22,12 +22,17 @@ type Chosen = Selection<Box<[u32]>>;
 /// So many events of a batch are judged before a turn may be over.
 const AT_ONCE: usize = 256;
 
+/// So often is a batch begun to be judged in turns. If access changes as often before it is done, it is judged in one.
+const MOST_BEGINS: u32 = 3;
+
 /// How far the events of one batch have been judged.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Judging {
     position: Position,
     /// The changes of access that the grant is newer than.
     changes: u64,
+    /// How often it was begun, because access changed.
+    begins: u32,
     /// How many of those selected.
     judged: usize,
     kept: Vec<u32>,
@@ -233,8 +238,8 @@ impl<P> Subscription<P> {
 
     /// What is left of a selection after types, grant, hook and predicate.
     ///
-    /// A large batch is judged in as many turns as it takes. If access changes in between, it is judged anew: what was
-    /// judged under the old grant says nothing of the new one.
+    /// A large batch is judged in as many turns as it takes. If access changes in between, it is judged anew, some times at
+    /// most: what was judged under the old grant says nothing of the new one.
     fn judge(&mut self, position: Position, batch: &Published<P>, selection: Chosen, turn: &mut Turn) -> Judged {
         let Self { sieve, core, seen, judging, .. } = self;
         let authorizer = core.hooks.authorizer.as_deref();
@@ -243,8 +248,12 @@ impl<P> Subscription<P> {
             return Judged::All(sieve.refine(authorizer, &batch.events, selection).map(Selected::into_owned));
         }
         let changes = seen.changes();
-        let begun = judging.take().filter(|judging| judging.position == position && judging.changes == changes);
-        let mut begun = begun.unwrap_or_else(|| Box::new(Judging { position, changes, judged: 0, kept: Vec::new() }));
+        let mut begun = judging.take().filter(|judging| judging.position == position).unwrap_or_default();
+        if begun.changes != changes || begun.judged == 0 {
+            let begins = begun.begins + 1;
+            *begun = Judging { position, changes, begins, judged: 0, kept: Vec::new() };
+        }
+        let in_turns = begun.begins <= MOST_BEGINS;
         let mut events = selection.events(&batch.events);
         (0..begun.judged).for_each(|_| _ = events.next_with_ordinal());
         while let Some((ordinal, place)) = events.next_with_ordinal() {
@@ -252,7 +261,7 @@ impl<P> Subscription<P> {
             if batch.events.get(place).is_some_and(|event| sieve.delivers(authorizer, event)) {
                 begun.kept.push(ordinal);
             }
-            if begun.judged.is_multiple_of(AT_ONCE) && turn.refuse(AT_ONCE, true) {
+            if begun.judged.is_multiple_of(AT_ONCE) && turn.refuse(AT_ONCE, true) && in_turns {
                 *judging = Some(begun);
                 return Judged::Some;
             }

@@ -118,6 +118,11 @@ impl Reader {
         self.free = Position::ZERO;
     }
 
+    /// Up to where that may go.
+    pub(super) fn free(&self) -> Position {
+        self.free
+    }
+
     /// Whether nothing is left that may go without being lost.
     pub(super) fn is_stiff(&self) -> bool {
         self.cursor >= self.free

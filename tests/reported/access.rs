@@ -187,6 +187,41 @@ fn readers_of_a_token_that_the_authorizer_notes_do_not_wake_each_other_for_ever(
     poll(2);
 }
 
+/// A large batch is delivered although access changes in each turn of judging it. [17, 20]
+#[test]
+fn a_large_batch_is_judged_although_access_changes_in_each_turn() {
+    let (restless, broker) = Restless::broker(false);
+    let request = || Request::new().principal(who("ann")).filter(|_| true);
+    let mut readers: Vec<_> = (0..2).map(|_| broker.subscribe(request()).expect("allowed")).collect();
+    restless.change(Some(AccessChange::Token("ann".into())));
+    broker.access_changed(AccessChange::Token("ann".into()));
+    let batch: Vec<_> = (0..5_000).map(|_| crate::common::job("web")).collect();
+    broker.publish(1, batch).expect("rising");
+    let (_, waker) = Wakes::new();
+    let mut polls = 0;
+    while !readers.is_empty() {
+        polls += 1;
+        readers.retain_mut(|reader| reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+        assert!(polls < 100, "nothing is delivered");
+    }
+}
+
+/// What the authorizer finds out about others while it is asked about one wakes them. [17]
+#[test]
+fn a_revocation_of_others_that_is_announced_while_asked_wakes_them() {
+    let changes = [AccessChange::Policy("mine".into()), AccessChange::Token("bob".into()), AccessChange::Everyone];
+    for change in changes {
+        let (restless, broker) = Restless::broker(false);
+        let mut bob = broker.subscribe(asks("Job", "web").principal(who("bob"))).expect("allowed");
+        let (woken, waker) = Wakes::new();
+        assert!(bob.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+        restless.change(Some(change));
+        let ann = broker.subscribe(asks("Job", "web").principal(who("ann"))).expect("allowed");
+        assert!(woken.count() > 0, "it sleeps although its access may have been revoked");
+        drop(ann);
+    }
+}
+
 /// A skip that is noticed before access is settled is counted as any other. [9, 22]
 #[test]
 fn a_skip_that_is_noticed_while_access_is_unsettled_is_counted() {
@@ -204,6 +239,33 @@ fn a_skip_that_is_noticed_while_access_is_unsettled_is_counted() {
     let error = error_now(&mut reader);
     let lagged = error.lagged().expect("a loss");
     assert_eq!((lagged.missed, lagged.skipped, lagged.through), (5, true, 9));
+}
+
+/// Many events of one change in a batch are one change, and many changes that concern a reader wake it once. [17]
+#[test]
+fn a_batch_of_many_changes_wakes_each_reader_once() {
+    struct Changes;
+
+    impl Authorizer<u64> for Changes {
+        fn authorize(&self, _: &AccessRequest<'_>) -> Result<Grant, Denial> {
+            Ok(Grant::all().resting_on_policy("p0").resting_on_policy("p1").resting_on_role("r0"))
+        }
+
+        fn changes(&self, event: &event_broker::Event<u64>, changes: &mut Vec<AccessChange>) {
+            changes.push(AccessChange::Policy(event.key().as_str().into()));
+            changes.push(AccessChange::Role("r0".into()));
+        }
+    }
+
+    let broker = Broker::<u64>::builder().authorizer(Changes).build().expect("defaults");
+    let mut reader = broker.subscribe(asks("Node", "*")).expect("allowed");
+    let (woken, waker) = Wakes::new();
+    assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+    let before = broker.stats().wakeups;
+    let batch: Vec<_> =
+        (0..1_000).map(|number| crate::common::job(if number % 2 == 0 { "p0" } else { "p1" })).collect();
+    broker.publish(1, batch).expect("rising");
+    assert_eq!((woken.count(), broker.stats().wakeups - before), (1, 1));
 }
 
 /// A deletion that comes while the question is asked is a denial, also of a token that the answer rests on beside the

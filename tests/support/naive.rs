@@ -319,14 +319,17 @@ impl NaiveBroker {
         };
         let (stand, verdict, passed) = beginning;
         let token = Token { epoch: self.epoch, place: passed };
-        self.readers.push(Reader::new(request, stand, token, self.log.len(), grant));
+        let mut reader = Reader::new(request, stand, token, self.log.len(), grant);
+        reader.bound = self.earliest_next_place().index;
+        self.readers.push(reader);
         self.told.subscribed += 1;
         Ok((self.readers.len() - 1, verdict))
     }
 
     /// At what is the oldest now, or when it first reads, but not behind what is the end now. [8]
     fn begin_at_oldest(&self, verdict: Verdict) -> (Stand, Verdict, Place) {
-        (Stand::Elastic(self.log.len()), verdict, self.earliest_next_place())
+        let place = self.reach().first().map_or(self.earliest_next_place(), |batch| batch.place);
+        (Stand::Elastic(self.log.len()), verdict, place)
     }
 
     /// The first batch in reach at this place or a later one, or a wait for it.
@@ -459,7 +462,8 @@ impl NaiveBroker {
         } else if token.epoch != self.epoch {
             return Err(Unskipped::OtherEpoch);
         } else if place <= here {
-            let stands_there = token.place == self.next_place || place >= self.next_place && place.count == 0;
+            let whole = token.place.count == 0 && place >= self.next_place;
+            let stands_there = token.place == self.next_place || place == here || whole;
             return if stands_there { Ok(()) } else { Err(Unskipped::Behind) };
         } else if token.place == self.next_place {
             return Ok(());

@@ -70,6 +70,8 @@ pub struct Reader {
     pub open: bool,
     pub stand: Stand,
     pub token: Token,
+    /// No batch that was published after it was opened has a lower index.
+    pub bound: u64,
     /// The last batch that was delivered.
     pub delivered: Option<Place>,
     /// The position of the first batch that was published after it was opened.
@@ -99,6 +101,7 @@ impl Reader {
             open: true,
             stand,
             token,
+            bound: 0,
             delivered: None,
             opened_at,
             grant,
@@ -179,13 +182,14 @@ impl NaiveBroker {
 
     /// What was lost between a cursor and the oldest, if any of it was asked for. [22]
     fn lost(&self, number: usize, cursor: usize) -> Option<End> {
-        let Reader { request, skipped, token, .. } = &self.readers[number];
+        let Reader { request, skipped, token, bound, .. } = &self.readers[number];
         let oldest = self.log.get(self.oldest).map_or(self.next_place, |batch| batch.place);
         let (resumes_at, whole, goes_on) = (oldest.index, oldest.count == 0, request.goes_on);
         if *skipped {
             let missed = self.oldest.saturating_sub(cursor) as u64;
             let next = self.log.get(cursor).filter(|_| cursor < self.oldest).map(|batch| batch.place);
-            let (first, through) = (next.unwrap_or(token.place).index, self.gone.last_index());
+            let first = next.map_or(token.place.index.max(*bound), |place| place.index);
+            let through = self.gone.last_index();
             return Some(End::Lagged { missed, skipped: true, first, through, resumes_at, whole, goes_on });
         }
         let evicted = self.log.get(cursor..self.oldest)?;

@@ -161,6 +161,10 @@ fn begin_run<'w, P>(
     let Some(first) = slots.first().and_then(Slot::get) else { return &[] };
     progress.events_before = first.events_before;
     (progress.run_end, progress.last) = (run.end, reader.is_last_run(progress.end));
+    if *stand == Stand::Elastic {
+        // For others to see: what is yielded from now on is passed, and they may not take it for what went of itself.
+        station.owner.meters.set_cursor(reader.cursor());
+    }
     *stand = Stand::Handed;
     hand(handed, run.start, slots)
 }
