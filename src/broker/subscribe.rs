@@ -274,13 +274,11 @@ impl<P> Core<P> {
     /// Where the reader of a subscription stands, as far as others can tell.
     pub(crate) fn token_of(&self, station: &Station) -> Token {
         let shared = &station.owner;
-        let place = match shared.pending_place() {
-            Some(place) => Some(place),
-            None => {
-                let cursor = |oldest| shared.cursor(oldest, self.log.end().position);
-                self.place_at(station, cursor).map(|here| here.place)
-            }
+        let here = || {
+            let cursor = |oldest| shared.cursor(oldest, self.log.end().position);
+            self.place_at(station, cursor).map(|here| here.place)
         };
+        let place = shared.pending_place().or_else(here);
         // Of what it had read nothing is left to tell where that was: a token that tells of a loss.
         Token::new(shared.epoch, place.unwrap_or(Place::before(0)))
     }
@@ -367,7 +365,8 @@ impl<'a, P> Question<'a, P> {
         Self { core, recheck }
     }
 
-    /// Asks once more. A grant that has expired already, or does not cover what was named, is a denial.
+    /// Asks once more. A grant that does not cover what was named is a denial, and so is one that has expired already, to
+    /// who opens a subscription.
     fn ask(&self, asked: u32, filter: &Filter, principal: &Principal) -> Result<Option<Answer>, Denial> {
         let Hooks { authorizer: Some(authorizer), clock, .. } = &self.core.hooks else { return Ok(None) };
         let asked = self.core.state.lock().questions.ask(asked);
@@ -377,7 +376,8 @@ impl<'a, P> Question<'a, P> {
         if let Some(name) = grant.uncovered(scope) {
             return Err(Denial::new(format!("no access to the namespace {name}")));
         }
-        if grant.expiry().is_some_and(|expiry| expiry <= clock.now()) {
+        // Of an open subscription it is the end that says so.
+        if !self.recheck && grant.expiry().is_some_and(|expiry| expiry <= clock.now()) {
             return Err(Denial::new("access has expired already"));
         }
         Ok(Some(Answer { grant, asked }))

@@ -305,7 +305,9 @@ impl NaiveBroker {
         if request.is_invalid() {
             return Err(Refusal::Invalid);
         }
-        let grant = if self.config.guarded { Some(self.ask(&request).ok_or(Refusal::Denied)?) } else { None };
+        // A grant that has expired already is a denial. [15]
+        let asked = || self.ask(&request).filter(|grant| grant.rule.ttl != Some(0)).ok_or(Refusal::Denied);
+        let grant = if self.config.guarded { Some(asked()?) } else { None };
         if self.closed {
             return Err(Refusal::Closed);
         }
@@ -410,9 +412,7 @@ impl NaiveBroker {
         if !rule.allowed || !request.named_namespaces().is_none_or(|names| names.iter().all(covers)) {
             return None;
         }
-        // A grant that has expired already is a denial.
-        let expires_at = rule.ttl.map(|ttl| self.clock.millis() + ttl);
-        (rule.ttl != Some(0)).then_some(Grant { rule, expires_at })
+        Some(Grant { expires_at: rule.ttl.map(|ttl| self.clock.millis() + ttl), rule })
     }
 
     /// Whom a change concerns is fenced, and woken. [17]
