@@ -5,6 +5,9 @@ mod form;
 
 use smallvec::SmallVec;
 
+#[cfg(feature = "json")]
+pub(crate) use form::once;
+
 use crate::name::{EventType, Key, Namespace, Topic};
 
 /// One change of one object.

@@ -104,7 +104,7 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for EventVisitor<P> {
 }
 
 /// Keeps the value of a field that may be given once.
-fn once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+pub(crate) fn once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(E::duplicate_field(name)),

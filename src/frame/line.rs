@@ -12,7 +12,7 @@ use serde::de::{
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::event::{Batch, Event};
+use crate::event::{Batch, Event, once};
 use crate::frame::decode::DecodeErrorKind;
 use crate::token::Token;
 
@@ -175,13 +175,6 @@ impl<'de, P: DeserializeOwned> Visitor<'de> for FrameVisitor<'_, P> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Incoming<P>, A::Error> {
-        fn once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
-            match slot.replace(value) {
-                None => Ok(()),
-                Some(_) => Err(E::duplicate_field(name)),
-            }
-        }
-
         let Self { line, spot, payload } = self;
         let (mut index, mut events, mut token) = (None, None, None);
         let (mut of_event, mut unknown) = (false, false);
