@@ -65,11 +65,19 @@ pub(crate) struct Shared {
     /// Of a subscription whose place had not come when it was opened.
     pub(crate) begin: Option<Box<Begin>>,
     pub(crate) meters: Meters,
+    /// Where the reader stood when the subscription was opened, if its place had come.
+    pub(crate) opened: Position,
     /// Sorted by id. Empty for a reader of everything.
     pub(crate) nodes: Few<Arc<Node>>,
 }
 
 impl Shared {
+    /// The same for a resume token: what has gone of itself since an elastic start, which nothing was passed of, is not
+    /// passed over.
+    pub(crate) fn standing(&self, end: Position) -> Position {
+        self.cursor(Position::ZERO, end).max(self.opened)
+    }
+
     /// Whether something from `cursor` to `oldest`, which is gone, was asked for, or may have been: a node that was hit
     /// since does not say how often.
     pub(crate) fn has_lost(&self, cursor: Position, oldest: Position) -> bool {

@@ -54,7 +54,12 @@ const fn lost(missed: u64, from: u64, through: u64, resumes_at: u64) -> Step {
     Step::Lost { missed, from, through, resumes_at }
 }
 
-const RESUMED: Step = Step::Resumed { lost: None };
+const RESUMED: Step = Step::Resumed { lost: None, published: 6 };
+
+/// Resumed with a verdict of loss, when so many batches had been published.
+const fn resumed_lost(oldest: u64, published: usize) -> Step {
+    Step::Resumed { lost: Some(oldest), published }
+}
 
 /// Which validators refuse a trace.
 fn refusals(trace: &Trace) -> Vec<&'static str> {
@@ -79,7 +84,9 @@ fn good_histories_pass_every_validator() {
         ("lost after an empty read", of_few(vec![lost(3, 1, 3, 5), batch(4), part(8, &[19])])),
         ("overtaken and closed", of_all(vec![batch(0), lost(3, 1, 3, 5)])),
         ("resumed", of_all(vec![batch(0), RESUMED, batch(1), RESUMED, batch(2), RESUMED, batch(3)])),
-        ("resumed and lost", of_all(vec![batch(0), Step::Resumed { lost: Some(5) }, batch(4)])),
+        ("resumed and lost", of_all(vec![batch(0), resumed_lost(5, 5), batch(4)])),
+        ("resumed and lost, and more went before the first read", of_all(vec![batch(0), resumed_lost(2, 4), batch(4)])),
+        ("resumed and lost, and all went", of_all(vec![batch(0), resumed_lost(2, 4), lost(1, 5, 5, 8), batch(5)])),
         ("revoked", fenced(vec![batch(0), batch(1), batch(2), Step::Revoked])),
         ("lost beyond the fence, where it was asked for", fenced(vec![batch(0), lost(3, 1, 3, 5)])),
         ("revoked early, by a later question", fenced(vec![batch(0), Step::Revoked])),
@@ -98,7 +105,7 @@ fn each_bad_history_is_refused_by_the_right_validators() {
     let atomic = "atomic";
     let resumable = "resumable";
     let fence = "fence";
-    let bad: [(&str, &[&str], Trace); 24] = [
+    let bad: [(&str, &[&str], Trace); 27] = [
         ("two swapped", &[order, loss], of_all(vec![batch(1), batch(0)])),
         ("two of one index swapped", &[order], of_all(vec![batch(0), batch(1), batch(3), batch(2)]).stopped_at(2, 3)),
         ("events swapped", &[order], of_all(vec![batch(0), part(2, &[12, 11])])),
@@ -122,6 +129,9 @@ fn each_bad_history_is_refused_by_the_right_validators() {
         ("half a batch, twice", &[unique, atomic], of_all(vec![batch(0), part(2, &[11]), part(2, &[12])])),
         ("two batches at once", &[atomic], of_all(vec![batch(0), batch(1), part(3, &[13, 14, 15])]).stopped_at(3, 4)),
         ("skipped by resuming", &[loss, resumable], of_all(vec![batch(0), RESUMED, batch(2)])),
+        ("skipped after resuming and losing", &[loss], of_all(vec![batch(0), resumed_lost(2, 3), batch(4)])),
+        ("skipped after the first read", &[loss], of_all(vec![batch(0), resumed_lost(2, 4), batch(1), batch(3)])),
+        ("skipped by resuming twice", &[loss], of_all(vec![batch(0), resumed_lost(2, 4), RESUMED, batch(2)])),
         ("past the fence", &[fence], fenced(vec![batch(0), batch(1), batch(2), batch(3), Step::Revoked])),
         ("after the end", &[fence], fenced(vec![batch(0), batch(1), Step::Revoked, batch(2)])),
         ("what was not asked for", &[fence], of_few(vec![batch(0), batch(1)])),

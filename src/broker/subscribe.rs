@@ -171,6 +171,10 @@ impl<P> Core<P> {
             gate: Gate::new(),
             begin: matches!(begins, Begins::Pending).then(|| Box::new(Begin::new(from))),
             meters,
+            opened: match begins {
+                Begins::At(position) | Begins::Elastic { from: position, .. } => position,
+                Begins::Pending => Position::ZERO,
+            },
             nodes: nodes.into(),
         };
         let station = Arc::new(Seat::new(shared.nodes.len().max(1), named, shared));
@@ -274,18 +278,14 @@ impl<P> Core<P> {
     /// Where the reader of a subscription stands, as far as others can tell.
     pub(crate) fn token_of(&self, station: &Station) -> Token {
         let shared = &station.owner;
-        let here = || {
-            let cursor = |oldest| shared.cursor(oldest, self.log.end().position);
-            self.place_at(station, cursor).map(|here| here.place)
-        };
+        let here = || self.place_at(station, shared.standing(self.log.end().position)).map(|here| here.place);
         let place = shared.pending_place().or_else(here);
         // Of what it had read nothing is left to tell where that was: a token that tells of a loss.
         Token::new(shared.epoch, place.unwrap_or(Place::before(0)))
     }
 
-    /// Where a reader stands whose cursor this is; `cursor` is given the oldest position. `None` if it has lost something,
-    /// or reads another history.
-    pub(crate) fn place_at(&self, station: &Station, cursor: impl FnOnce(Position) -> Position) -> Option<Standpoint> {
+    /// Where a reader stands whose cursor this is. `None` if it has lost something, or reads another history.
+    pub(crate) fn place_at(&self, station: &Station, cursor: Position) -> Option<Standpoint> {
         self.state.lock().place_at(station, cursor)
     }
 
@@ -400,13 +400,12 @@ struct Beginning {
 }
 
 impl<P> State<P> {
-    fn place_at(&self, station: &Station, cursor: impl FnOnce(Position) -> Position) -> Option<Standpoint> {
+    fn place_at(&self, station: &Station, mut cursor: Position) -> Option<Standpoint> {
         let gate = station.owner.gate.state();
         if gate.is(Ending::Reset) || gate.is_skipped() {
             return None;
         }
         let (oldest, end) = (self.appender.oldest(), self.appender.end());
-        let mut cursor = cursor(oldest);
         // What a skip led over, a reader that had left before was not told of; one that came after it stands behind it.
         let skipped = gate.has_left() && self.skipped_at.is_some_and(|skipped| cursor <= skipped);
         if skipped || cursor < oldest && (gate.has_left() || station.owner.has_lost(cursor, oldest)) {

@@ -264,8 +264,12 @@ impl<P> Subscription<P> {
             Stand::Pending => None,
             // A skip is still to be told.
             _ if self.reader.has_skipped() => None,
-            Stand::Reading | Stand::Elastic => {
-                let here = self.core.place_at(&self.station, |oldest| self.reader.cursor_at(oldest));
+            stand @ (Stand::Reading | Stand::Elastic) => {
+                // Of an elastic start where it was opened: what goes before the first read is no loss to it, but it would be
+                // one to whoever resumes behind it without a word.
+                let elastic = stand == Stand::Elastic;
+                let cursor = if elastic { self.station.owner.opened } else { self.reader.cursor() };
+                let here = self.core.place_at(&self.station, cursor);
                 // The same place, as the last delivery had it.
                 here.filter(|here| here.after != self.passed).map(|here| here.place)
             }

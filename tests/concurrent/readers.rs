@@ -166,7 +166,8 @@ pub fn resuming(world: &World, reader: &mut Subscription<u64>, log: &mut Log, di
             Verdict::Lost { oldest } => oldest,
             verdict => panic!("{}: {verdict:?}", log.name),
         };
-        log.steps.push(Step::Resumed { lost });
+        let published = world.commits.lock().unwrap().batches.len();
+        log.steps.push(Step::Resumed { lost, published });
         *reader = next;
     }
 }

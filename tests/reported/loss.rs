@@ -1,6 +1,10 @@
 //! Loss that was not told, and loss that was none.
 //! Whether a reader is woken for it is crossed elsewhere.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use event_broker::{
     Broker, Epoch, LagPolicy, Lagged, PublishErrorKind, Request, SkipError, Start, SubscribeError, Subscription, Token,
     Verdict,
@@ -92,7 +96,7 @@ fn an_elastic_start_stays_so_until_something_is_passed() {
     type Look = fn(&mut Subscription<u64>);
     let looks: [Look; 2] = [
         |reader| {
-            let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+            let context = &mut Context::from_waker(Waker::noop());
             assert!(reader.poll_readable(context).is_ready());
         },
         |reader| drop(reader.drain().expect("open")),
@@ -383,6 +387,36 @@ fn a_window_of_an_elastic_start_hides_no_loss() {
             assert_eq!(rest, [2, 3, 4], "a window holds what it shows");
             drop(window);
             assert!(!told(reader.token()) && !told(handle.token()), "all was read");
+        }
+    }
+}
+
+/// What goes before the first read of an elastic start is no loss to it, but it is one to whoever resumes by its token
+/// and would never hear of it. A start whose own verdict told a loss is no other. [8, 10]
+#[test]
+fn the_token_of_an_elastic_start_is_where_it_was_opened() {
+    for start in [Start::Oldest, Start::Index(1)] {
+        for looks in [false, true] {
+            let broker = broker_of(2);
+            publish_all(&broker, 1..=3);
+            let mut reader = goes_on(&broker, start);
+            let handle = reader.handle();
+            let before = [reader.token(), handle.token()];
+            assert_eq!(indexes_now(&mut resume(&broker, before[0])), [2, 3], "{start:?}");
+            publish_all(&broker, [4]);
+            if looks {
+                let context = &mut Context::from_waker(Waker::noop());
+                assert!(pin!(reader.readable()).poll(context).is_ready());
+            }
+            for token in [reader.token(), handle.token()] {
+                let verdict = resume(&broker, token).verdict();
+                assert_eq!(verdict, Verdict::Lost { oldest: Some(3) }, "{start:?}, {looks}");
+            }
+            assert_eq!(before[0], before[1], "{start:?}");
+            assert_eq!(indexes_now(&mut reader), [3, 4], "{start:?}, {looks}: no lag");
+            for token in [reader.token(), handle.token()] {
+                assert_eq!(resume(&broker, token).verdict(), Verdict::Whole, "{start:?}, {looks}");
+            }
         }
     }
 }

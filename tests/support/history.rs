@@ -44,9 +44,11 @@ pub enum Step {
         through: u64,
         resumes_at: u64,
     },
-    /// A new subscription after the last token. If its verdict was a loss, with the oldest index of that moment.
+    /// A new subscription after the last token, when no more than so many batches had been published. If its verdict was a
+    /// loss, with the oldest index of that moment.
     Resumed {
         lost: Option<u64>,
+        published: usize,
     },
     /// The broker is closed, and all has been read.
     Closed,
@@ -150,10 +152,14 @@ pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String
     let mut cursor = trace.begin.1;
     // The cursor is not lower than this, as far as reads have told.
     let mut passed = trace.begin.0;
+    // After a verdict of loss, what was there then may go before the first read without being told.
+    let mut elastic = 0;
     for step in &trace.steps {
+        let goes_by_itself = std::mem::take(&mut elastic);
         match step {
             Step::Delivery { events, .. } => {
                 let at = position(published, events)?;
+                cursor = cursor.max(at.min(goes_by_itself));
                 if let Some(lost) = wanted_in(cursor, at) {
                     return Err(format!("batch {lost} never came, {at} did"));
                 }
@@ -161,6 +167,7 @@ pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String
                 passed = passed.max(at + 1);
             }
             Step::Empty { published } => {
+                cursor = cursor.max(goes_by_itself);
                 if let Some(lost) = wanted_in(cursor, *published) {
                     return Err(format!("batch {lost} was there when nothing was found"));
                 }
@@ -180,6 +187,7 @@ pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String
                         "{missed} batches from index {from} are said to be lost, the first is {first}"
                     ));
                 }
+                cursor = cursor.max(first.min(goes_by_itself));
                 if let Some(lost) = wanted_in(cursor, first) {
                     return Err(format!("batch {lost} is missing from a lost range that begins at {first}"));
                 }
@@ -189,17 +197,19 @@ pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String
                 cursor = cursor.max(oldest);
                 passed = passed.max(oldest);
             }
-            Step::Resumed { lost: Some(oldest) } => {
+            Step::Resumed { lost: Some(oldest), published: there } => {
+                elastic = *there;
                 let last = published.batches.iter().rposition(|(index, _)| index == oldest);
                 cursor = cursor.max(last.ok_or_else(|| format!("nothing has index {oldest}"))?);
             }
             Step::Closed => {
+                cursor = cursor.max(goes_by_itself);
                 if let Some(lost) = wanted_in(cursor, published.batches.len()) {
                     return Err(format!("batch {lost} never came, and the end did"));
                 }
             }
             // Of an index that may still grow, a token does not say what was passed without being delivered.
-            Step::Resumed { lost: None } => {
+            Step::Resumed { lost: None, .. } => {
                 passed = passed.checked_sub(1).map_or(0, |last| published.first_of(published.batches[last].0));
             }
             Step::Revoked | Step::Stopped => {}
@@ -228,7 +238,7 @@ pub fn atomic(published: &Published, trace: &Trace) -> Result<(), String> {
 pub fn resumable(published: &Published, trace: &Trace) -> Result<(), String> {
     let wanted = |at: usize| trace.must.get(at).is_some_and(|events| !events.is_empty());
     for (place, step) in trace.steps.iter().enumerate() {
-        if *step != (Step::Resumed { lost: None }) {
+        if !matches!(step, Step::Resumed { lost: None, .. }) {
             continue;
         }
         // After a verdict of loss nobody knows where it stood. An empty read has passed at least what was certainly
@@ -239,7 +249,7 @@ pub fn resumable(published: &Published, trace: &Trace) -> Result<(), String> {
                 Step::Delivery { events, .. } => Some(position(published, events)? + 1),
                 Step::Empty { published } => before.map(|before| before.max(*published)),
                 Step::Lost { through, resumes_at, .. } => published.resumption(*through, *resumes_at).or(before),
-                Step::Resumed { lost: Some(_) } => None,
+                Step::Resumed { lost: Some(_), .. } => None,
                 _ => before,
             };
         }

@@ -323,6 +323,7 @@ impl NaiveBroker {
         let token = Token { epoch: self.epoch, place: passed };
         let mut reader = Reader::new(request, stand, token, self.log.len(), grant);
         reader.bound = self.earliest_next_place().index;
+        reader.from = self.oldest.min(self.log.len());
         self.readers.push(reader);
         self.told.subscribed += 1;
         Ok((self.readers.len() - 1, verdict))
@@ -391,7 +392,8 @@ impl NaiveBroker {
         }
         let cursor = match reader.stand {
             Stand::At(cursor) => cursor,
-            Stand::Elastic(end) => self.oldest.min(end),
+            // Where it was opened: what goes before its first read is no loss to it, but one to whoever resumes there.
+            Stand::Elastic(_) => reader.from,
             Stand::Waiting(from) => {
                 return assert!(place <= from.max(self.earliest_next_place()), "{place:?} of {from:?}");
             }

@@ -72,6 +72,8 @@ pub struct Reader {
     pub token: Token,
     /// No batch that was published after it was opened has a lower index.
     pub bound: u64,
+    /// The oldest position when it was opened.
+    pub from: usize,
     /// The last batch that was delivered.
     pub delivered: Option<Place>,
     /// The position of the first batch that was published after it was opened.
@@ -102,6 +104,7 @@ impl Reader {
             stand,
             token,
             bound: 0,
+            from: 0,
             delivered: None,
             opened_at,
             grant,
