@@ -36,8 +36,9 @@ struct Replacement {
 
 /// Returns the replacements of a bug.
 fn parse(bug: &str) -> Result<Vec<Replacement>, String> {
-    if bug.lines().next().and_then(|line| line.strip_prefix("Caught by: ")).is_none_or(str::is_empty) {
-        return Err("expected `Caught by: ` and a test in the first line".to_owned());
+    let test = bug.lines().next().and_then(|line| line.strip_prefix("Caught by: "));
+    if test.is_none_or(|test| test.is_empty() || test.contains(char::is_whitespace)) {
+        return Err("expected `Caught by: ` and one test in the first line".to_owned());
     }
     let pieces = bug.split("\nReplace:\n").skip(1);
     let replacements = pieces.map(|piece| {
