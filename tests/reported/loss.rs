@@ -375,6 +375,7 @@ fn a_window_of_an_elastic_start_hides_no_loss() {
         publish_all(&broker, [5, 6]);
         let told = |token| matches!(resume(&broker, token).verdict(), Verdict::Lost { .. });
         assert!(told(handle.token()), "{}", handle.token());
+        assert!(handle.stats().lag >= 5, "2 is gone, and was not passed");
         if forgotten {
             std::mem::forget(window);
             assert!(told(reader.token()), "{}", reader.token());
