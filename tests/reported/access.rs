@@ -20,6 +20,8 @@ use crate::common::{
 struct Restless {
     broker: OnceLock<WeakBroker<u64>>,
     change: Mutex<Option<AccessChange>>,
+    /// What its answers rest on.
+    policy: Mutex<&'static str>,
     on_another_thread: bool,
     asked: AtomicUsize,
 }
@@ -27,7 +29,7 @@ struct Restless {
 impl Restless {
     fn broker(on_another_thread: bool) -> (Arc<Self>, Broker<u64>) {
         let (broker, change, asked) = (OnceLock::new(), Mutex::new(None), AtomicUsize::new(0));
-        let restless = Arc::new(Self { broker, change, on_another_thread, asked });
+        let restless = Arc::new(Self { broker, change, policy: Mutex::new("mine"), on_another_thread, asked });
         let broker = Broker::builder().authorizer(Arc::clone(&restless)).build().expect("defaults");
         assert!(restless.broker.set(broker.downgrade()).is_ok());
         (restless, broker)
@@ -35,6 +37,10 @@ impl Restless {
 
     fn change(&self, change: Option<AccessChange>) {
         *self.change.lock().expect("no panic") = change;
+    }
+
+    fn rests_on(&self, policy: &'static str) {
+        *self.policy.lock().expect("no panic") = policy;
     }
 
     fn asked(&self) -> usize {
@@ -53,7 +59,7 @@ impl Authorizer<u64> for Restless {
                 broker.access_changed(change);
             }
         }
-        Ok(Grant::all().resting_on_policy("mine"))
+        Ok(Grant::all().resting_on_policy(*self.policy.lock().expect("no panic")))
     }
 }
 
@@ -158,6 +164,27 @@ fn a_reader_of_access_that_never_settles_can_be_ended() {
             assert_eq!(reading.join().expect("no panic"), name);
         });
     }
+}
+
+/// A read that gives up on access that never settles leaves the bell ringing: the host that found nothing comes again.
+/// What changes is the policy of the new answer, which the grant does not rest on, so that nothing else rings. [17, 27]
+#[test]
+fn a_read_that_access_has_not_settled_for_leaves_the_bell_ringing() {
+    let (restless, broker) = Restless::broker(true);
+    restless.rests_on("of old");
+    let mut reader = broker.subscribe(asks("Job", "web").principal(who("ann"))).expect("allowed");
+    let bell = reader.doorbell();
+    restless.rests_on("mine");
+    restless.change(Some(AccessChange::Policy("mine".into())));
+    broker.access_changed(AccessChange::Everyone);
+    publish_all(&broker, [1]);
+    for _ in 0..3 {
+        bell.try_recv().expect("there is something to look at");
+        assert_empty(&mut reader);
+    }
+    restless.change(None);
+    bell.try_recv().expect("it rings still");
+    assert_eq!(indexes_now(&mut reader), [1]);
 }
 
 /// Two readers of one token, for which the authorizer notes each time that it was used: neither wakes the other for
