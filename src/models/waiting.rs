@@ -127,6 +127,22 @@ fn park_for_a_place_against_a_skip() {
     }
 }
 
+/// A read while the log is emptied by a skip knows why it is empty: the loss has no count that is not true.
+#[test]
+fn read_against_a_skip() {
+    check(|| {
+        let broker = Broker::builder().max_batches(4).epoch(crate::Epoch::from(7)).build().unwrap();
+        broker.publish(1, [event("a", 1)]).unwrap();
+        let mut reader = broker.subscribe(keys(&["a"]).start(crate::Start::Index(1))).unwrap();
+        let reading = spawn(move || match reader.recv() {
+            Ok(delivery) => assert_eq!(delivery.index(), 1),
+            Err(error) => assert!(error.lagged().expect("a loss").skipped),
+        });
+        broker.skip_to("0000000000000007-5-0".parse().unwrap()).unwrap();
+        reading.join().unwrap();
+    });
+}
+
 /// An enrolment outlives its wait: the second wait rests on what the first left behind, or on a list being woken.
 #[test]
 fn parking_again_against_publishing_again() {
