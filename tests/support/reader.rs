@@ -399,8 +399,9 @@ impl NaiveBroker {
         }
     }
 
-    /// The batches ahead, if any of them was asked for. [27]
-    pub fn lag(&self, number: usize) -> u64 {
+    /// The batches ahead, if any of them was asked for; and the same if what was there when the reader was opened is too
+    /// long to be looked through, and may be taken for something that was asked for. [27]
+    pub fn lag(&self, number: usize) -> [u64; 2] {
         let reader = &self.readers[number];
         let cursor = match reader.stand {
             Stand::At(position) => position,
@@ -408,6 +409,10 @@ impl NaiveBroker {
             Stand::Waiting(_) => self.log.len(),
         };
         let ahead = &self.log[cursor..];
-        if reader.skipped || ahead.iter().any(|batch| reader.request.asks_for(batch)) { ahead.len() as u64 } else { 0 }
+        let asked = reader.skipped || ahead.iter().any(|batch| reader.request.asks_for(batch));
+        let unread = self.log.get(cursor.max(self.oldest)..reader.opened_at).unwrap_or_default();
+        // The event of an access change is none of the facts.
+        let unsearched = unread.iter().map(|batch| batch.facts.len() + 1).sum::<usize>() > 256;
+        [asked, asked || unsearched].map(|all| if all { ahead.len() as u64 } else { 0 })
     }
 }
