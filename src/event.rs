@@ -6,7 +6,7 @@ mod form;
 use smallvec::SmallVec;
 
 #[cfg(feature = "json")]
-pub(crate) use form::once;
+pub(crate) use form::{BatchField, once};
 
 use crate::name::{EventType, Key, Namespace, Topic};
 

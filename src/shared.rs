@@ -72,12 +72,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The same for a resume token: what has gone of itself since an elastic start, which nothing was passed of, is not
-    /// passed over.
-    pub(crate) fn standing(&self, end: Position) -> Position {
-        self.cursor(Position::ZERO, end).max(self.opened)
-    }
-
     /// Whether something from `cursor` to `oldest`, which is gone, was asked for, or may have been: a node that was hit
     /// since does not say how often.
     pub(crate) fn has_lost(&self, cursor: Position, oldest: Position) -> bool {
@@ -104,6 +98,12 @@ impl Shared {
             Position(word) if word & Meters::ELASTIC != 0 => oldest.min(Position(word & !Meters::ELASTIC)),
             cursor => cursor,
         }
+    }
+
+    /// Where a resume token has the reader stand: as [`cursor`](Self::cursor), but an elastic start stays where it was
+    /// opened until something is passed, so that what went of itself is not hidden.
+    pub(crate) fn standing(&self, end: Position) -> Position {
+        self.cursor(Position::ZERO, end).max(self.opened)
     }
 }
 

@@ -151,11 +151,13 @@ impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {
     }
 }
 
+/// The members of a batch, and of a frame, which is one with a token perhaps.
 #[derive(Deserialize)]
 #[serde(field_identifier)]
-enum BatchField {
+pub(crate) enum BatchField {
     Index,
     Events,
+    Token,
     /// A member of events, which a batch does not have.
     #[serde(
         rename = "Topic",
@@ -203,7 +205,7 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for BatchVisitor<P> {
                     of_event = true;
                     map.next_value::<IgnoredAny>()?;
                 }
-                BatchField::Unknown => {
+                BatchField::Token | BatchField::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }

@@ -5,14 +5,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::Deserialize;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::event::{Batch, Event, once};
+use crate::event::{Batch, BatchField, Event, once};
 use crate::frame::decode::DecodeErrorKind;
 use crate::token::Token;
 
@@ -141,26 +140,6 @@ enum Spot {
     Payload(Fault),
 }
 
-#[derive(Deserialize)]
-#[serde(field_identifier)]
-enum Field {
-    Index,
-    Events,
-    Token,
-    /// A member of events, which a frame does not have.
-    #[serde(
-        rename = "Topic",
-        alias = "Type",
-        alias = "Key",
-        alias = "Namespace",
-        alias = "FilterKeys",
-        alias = "Payload"
-    )]
-    OfEvent,
-    #[serde(other)]
-    Unknown,
-}
-
 struct FrameVisitor<'a, P> {
     line: &'a str,
     spot: &'a mut Spot,
@@ -178,25 +157,25 @@ impl<'de, P: DeserializeOwned> Visitor<'de> for FrameVisitor<'_, P> {
         let Self { line, spot, payload } = self;
         let (mut index, mut events, mut token) = (None, None, None);
         let (mut of_event, mut unknown) = (false, false);
-        while let Some(field) = map.next_key::<Field>()? {
+        while let Some(field) = map.next_key::<BatchField>()? {
             match field {
-                Field::Index => {
+                BatchField::Index => {
                     *spot = Spot::Field("Index");
                     once(&mut index, "Index", map.next_value::<u64>()?)?;
                 }
-                Field::Events => {
+                BatchField::Events => {
                     *spot = Spot::Field("Events");
                     once(&mut events, "Events", map.next_value_seed(EventsSeed { line, spot: &mut *spot, payload })?)?;
                 }
-                Field::Token => {
+                BatchField::Token => {
                     *spot = Spot::Field("Token");
                     once(&mut token, "Token", read_token(map.next_value::<&RawValue>()?))?;
                 }
-                Field::OfEvent => {
+                BatchField::OfEvent => {
                     of_event = true;
                     map.next_value::<IgnoredAny>()?;
                 }
-                Field::Unknown => {
+                BatchField::Unknown => {
                     unknown = true;
                     map.next_value::<IgnoredAny>()?;
                 }
