@@ -263,7 +263,7 @@ impl Grant {
 }
 
 /// One thing that a grant rests on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Basis {
     Token(Arc<str>),
     Policy(Arc<str>),

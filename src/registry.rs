@@ -1,7 +1,11 @@
 //! Who is subscribed, what each grant rests on, when it runs out, and who waits for a place to come.
 //! It belongs to the broker's lock and asks nobody: it only finds whom a change concerns.
+//!
+//! Ordered maps throughout: they free what a burst of subscriptions took while it leaves, one node at a time, and grow
+//! without ever copying all of themselves, so that no step under the broker's lock is a long one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::Instant;
 
 use crate::access::{AccessChange, Basis, Grant, Principal};
@@ -12,40 +16,37 @@ use crate::token::Place;
 /// All open subscriptions.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    stations: Vec<Option<Station>>,
-    free: Vec<u32>,
-    by_basis: HashMap<Basis, HashMap<u64, Station>>,
+    /// By id, so in the order in which they were opened.
+    stations: BTreeMap<u64, Station>,
+    by_basis: BTreeMap<Basis, BTreeMap<u64, Station>>,
     /// With what the gate said of changes when the grant was noted.
     expiries: BTreeMap<(Instant, u64), (Station, u64)>,
 }
 
 impl Registry {
-    /// Adds a subscription; the place is for taking it out again.
-    pub(crate) fn enter(&mut self, station: Station) -> u32 {
-        if let Some(place) = self.free.pop() {
-            if let Some(vacant) = self.stations.get_mut(index(place)) {
-                *vacant = Some(station);
-            }
-            place
-        } else {
-            self.stations.push(Some(station));
-            u32::try_from(self.stations.len() - 1).expect("fewer than 2^32 subscriptions fit any memory")
-        }
+    pub(crate) fn enter(&mut self, station: Station) {
+        self.stations.insert(station.owner.id, station);
     }
 
-    pub(crate) fn exit(&mut self, place: u32) {
-        if let Some(occupied) = self.stations.get_mut(index(place)) {
-            *occupied = None;
-            self.free.push(place);
-        }
+    pub(crate) fn exit(&mut self, id: u64) {
+        self.stations.remove(&id);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.stations.len() - self.free.len()
+        self.stations.len()
     }
 
+    /// In the order in which they were opened.
     pub(crate) fn stations(&self) -> impl Iterator<Item = &Station> {
-        self.stations.iter().flatten()
+        self.stations.values()
+    }
+
+    /// Adds to `into` up to `most` subscriptions with an id above `after`, and returns the last id added, if any was.
+    pub(crate) fn stations_after(&self, after: u64, most: usize, into: &mut Vec<Station>) -> Option<u64> {
+        let before = into.len();
+        let later = self.stations.range((Bound::Excluded(after), Bound::Unbounded));
+        into.extend(later.take(most).map(|(_, station)| station.clone()));
+        into.get(before..)?.last().map(|station| station.owner.id)
     }
 
     /// Notes what a grant rests on.
@@ -90,63 +91,54 @@ impl Registry {
             }
         };
         match change.basis() {
-            Some(basis) => self.by_basis.get(&basis).into_iter().flat_map(HashMap::values).for_each(pass),
+            Some(basis) => self.by_basis.get(&basis).into_iter().flat_map(BTreeMap::values).for_each(pass),
             None => self.stations().for_each(&mut pass),
         }
     }
 
-    /// Ends every subscription whose grant, as noted here, has run out by `now`, and returns those to be woken. Each is
-    /// once.
+    /// Ends subscriptions whose grant, as noted here, has run out by `now`, up to `most` of them, and returns those to be
+    /// woken. Each is once.
     ///
     /// Whose access has changed since the grant was given is about to ask for a newer one, which may have been renewed:
     /// it is woken to look at the clock itself, and not ended here.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Station> {
-        let later = self.expiries.split_off(&(now, u64::MAX));
-        let expired = std::mem::replace(&mut self.expiries, later).into_values();
-        let end = |(station, changes): (Station, u64)| {
+    pub(crate) fn expire(&mut self, now: Instant, most: usize) -> Vec<Station> {
+        let mut expired = Vec::new();
+        while expired.len() < most
+            && let Some(first) = self.expiries.first_entry().filter(|first| first.key().0 <= now)
+        {
+            let (station, changes) = first.remove();
             if station.owner.gate.state().changes() == changes {
                 station.owner.gate.end(Ending::Expired);
             }
-            station
-        };
-        expired.map(end).collect()
+            expired.push(station);
+        }
+        expired
     }
 }
 
 /// Subscriptions to places that no batch has reached yet.
 #[derive(Debug, Default)]
-pub(crate) struct Pending {
-    stations: BTreeMap<(Place, u64), Station>,
-    places: HashMap<u64, Place>,
-}
+pub(crate) struct Pending(BTreeMap<(Place, u64), Station>);
 
 impl Pending {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.stations.is_empty()
+        self.0.is_empty()
     }
 
     pub(crate) fn enter(&mut self, place: Place, station: Station) {
-        self.places.insert(station.owner.id, place);
-        self.stations.insert((place, station.owner.id), station);
+        self.0.insert((place, station.owner.id), station);
     }
 
-    /// Takes one out, if it still waits.
-    pub(crate) fn exit(&mut self, id: u64) -> Option<Station> {
-        self.stations.remove(&(self.places.remove(&id)?, id))
+    /// Takes one out, if it still waits for its place.
+    pub(crate) fn exit(&mut self, station: &Station) -> Option<Station> {
+        let begin = station.owner.begin.as_ref()?;
+        self.0.remove(&(begin.place, station.owner.id))
     }
 
-    /// Takes out whoever waits for a place before `next`.
-    pub(crate) fn reach(&mut self, next: Place) -> impl Iterator<Item = Station> {
-        let later = self.stations.split_off(&(next, 0));
-        let reached = std::mem::replace(&mut self.stations, later);
-        for (_, id) in reached.keys() {
-            self.places.remove(id);
-        }
-        reached.into_values()
+    /// Takes out one that waits for a place before `next`, if any does.
+    pub(crate) fn reach(&mut self, next: Place) -> Option<Station> {
+        let first = self.0.first_entry().filter(|first| first.key().0 < next)?;
+        Some(first.remove())
     }
-}
-
-fn index(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
 }

@@ -7,7 +7,12 @@ mod real {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use std::thread::{Thread, ThreadId, current, park, park_timeout, yield_now};
 
-    pub(crate) use parking_lot::Mutex;
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+    /// Unlocks, and hands the lock to a thread that sleeps for it, if one does.
+    pub(crate) fn unlock_to_waiter<T>(guard: MutexGuard<'_, T>) {
+        MutexGuard::unlock_fair(guard);
+    }
 
     /// The name of this thread.
     pub(crate) fn thread_id() -> ThreadId {
@@ -71,6 +76,7 @@ mod real {
     use loom::sync::{Arc, Condvar};
 
     pub(crate) use loom::hint::spin_loop;
+    pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use loom::thread::{ThreadId, yield_now};
 
@@ -93,9 +99,14 @@ mod real {
             Self(loom::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect("a model does not panic while it holds a lock")
         }
+    }
+
+    /// A model tries every order anyway.
+    pub(crate) fn unlock_to_waiter<T>(guard: MutexGuard<'_, T>) {
+        drop(guard);
     }
 
     /// A thread, as whoever unparks it has it.

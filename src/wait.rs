@@ -15,6 +15,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
@@ -49,19 +50,40 @@ pub(crate) struct Seat<X> {
     marks: Few<Mark>,
     /// Lists that were hit and named the hit; only for seats that are enrolled in many.
     news: Option<Box<Mutex<VecDeque<u32>>>>,
+    queued: Queued,
     wakeups: Wakeups,
     pub(crate) owner: X,
 }
 
+/// Whether the seat, apart from its lists, stands in a [`Taken`] that has not been woken yet: then it need not be added to
+/// another one. Otherwise a dispatcher that is stuck would gather it again with each hit.
+#[derive(Debug)]
+struct Queued(AtomicBool);
+
+impl Queued {
+    /// Whether it is now, and was not before.
+    ///
+    /// Both are exchanges, Acquire and Release: who finds it set has made something visible before, and who clears it
+    /// later sees that, and then takes the signal.
+    fn set(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    fn clear(&self) {
+        self.0.swap(false, Ordering::AcqRel);
+    }
+}
+
 /// Whether a seat is enrolled in one of its lists, and where: set under the list's lock, cleared by whoever takes it.
 #[derive(Debug)]
-struct Mark(AtomicU32);
+pub(crate) struct Mark(AtomicU32);
 
 impl Mark {
     const NONE: u32 = u32::MAX;
 
-    fn new() -> Self {
-        Self(AtomicU32::new(Self::NONE))
+    /// One for each of so many lists.
+    pub(crate) fn for_lists(lists: usize) -> Few<Self> {
+        (0..lists).map(|_| Self(AtomicU32::new(Self::NONE))).collect::<Vec<_>>().into()
     }
 
     /// Acquire and Release: a reader that sees the mark cleared enrols anew, and that is ordered after the taking.
@@ -86,13 +108,14 @@ impl Mark {
 struct Wakeups(AtomicU64);
 
 impl<X> Seat<X> {
-    /// A seat for a reader of `lists` lists. If it is `named`, it is told which of them were hit.
-    pub(crate) fn new(lists: usize, named: bool, owner: X) -> Self {
+    /// A seat for a reader of as many lists as there are marks. If it is `named`, it is told which of them were hit.
+    pub(crate) fn new(marks: Few<Mark>, named: bool, owner: X) -> Self {
         Self {
             signal: Mutex::new(None),
             bell: OnceLock::new(),
-            marks: (0..lists).map(|_| Mark::new()).collect::<Vec<_>>().into(),
+            marks,
             news: named.then(|| Box::new(Mutex::new(VecDeque::new()))),
+            queued: Queued(AtomicBool::new(false)),
             wakeups: Wakeups(AtomicU64::new(0)),
             owner,
         }
@@ -191,12 +214,94 @@ impl<X> Enrolment<X> {
 /// The seats that wait for one thing.
 pub(crate) struct WaitList<X> {
     occupied: AtomicBool,
-    enrolled: Mutex<SmallVec<[Enrolment<X>; 1]>>,
+    enrolled: Mutex<Enrolled<X>>,
+}
+
+/// Enrolments, each at a place. It grows and shrinks in small steps.
+struct Enrolled<X> {
+    /// Whole chunks before the last one.
+    #[expect(clippy::box_collection, reason = "most lists have none, and a node has a list")]
+    chunks: Option<Box<Vec<Chunk<X>>>>,
+    /// At most a chunk.
+    last: Chunk<X>,
+}
+
+type Chunk<X> = SmallVec<[Enrolment<X>; 1]>;
+
+/// So many enrolments lie together: adding one copies at most as many.
+const CHUNK: usize = 256;
+
+impl<X> Enrolled<X> {
+    fn new() -> Self {
+        Self { chunks: None, last: SmallVec::new() }
+    }
+
+    fn chunks(&self) -> &[Chunk<X>] {
+        self.chunks.as_ref().map_or(&[], |chunks| chunks)
+    }
+
+    fn len(&self) -> usize {
+        self.chunks().len() * CHUNK + self.last.len()
+    }
+
+    fn get(&self, place: usize) -> Option<&Enrolment<X>> {
+        self.chunks().get(place / CHUNK).unwrap_or(&self.last).get(place % CHUNK)
+    }
+
+    fn push(&mut self, enrolment: Enrolment<X>) {
+        if self.last.len() == CHUNK {
+            self.chunks.get_or_insert_default().push(mem::take(&mut self.last));
+        }
+        self.last.push(enrolment);
+    }
+
+    /// Takes the one at a place out, and moves the last one there.
+    fn swap_remove(&mut self, place: usize) -> Option<Enrolment<X>> {
+        let last = self.last.pop()?;
+        let removed = if place == self.len() {
+            last
+        } else {
+            let chunk = self.chunks.as_mut().and_then(|chunks| chunks.get_mut(place / CHUNK)).unwrap_or(&mut self.last);
+            mem::replace(chunk.get_mut(place % CHUNK)?, last)
+        };
+        if let Some(moved) = self.get(place)
+            && let Some(mark) = moved.mark()
+        {
+            mark.set(place);
+        }
+        self.tighten();
+        Some(removed)
+    }
+
+    /// Gives back what will hardly be needed again, and has the last chunk hold something if any does.
+    fn tighten(&mut self) {
+        if self.last.is_empty() {
+            let chunks = self.chunks.as_mut();
+            self.last = chunks.and_then(|chunks| chunks.pop()).unwrap_or_default();
+            if self.chunks().is_empty() {
+                self.chunks = None;
+            }
+        } else if self.last.spilled() && self.last.len() * 4 <= self.last.capacity() {
+            self.last.shrink_to_fit();
+        }
+    }
+}
+
+impl<X> IntoIterator for Enrolled<X> {
+    type Item = Enrolment<X>;
+    type IntoIter = std::iter::Chain<
+        std::iter::Flatten<std::iter::Flatten<std::option::IntoIter<Vec<Chunk<X>>>>>,
+        smallvec::IntoIter<[Enrolment<X>; 1]>,
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.chunks.map(|chunks| *chunks).into_iter().flatten().flatten().chain(self.last)
+    }
 }
 
 impl<X> Default for WaitList<X> {
     fn default() -> Self {
-        Self { occupied: AtomicBool::new(false), enrolled: Mutex::new(SmallVec::new()) }
+        Self { occupied: AtomicBool::new(false), enrolled: Mutex::new(Enrolled::new()) }
     }
 }
 
@@ -208,7 +313,7 @@ impl<X> fmt::Debug for WaitList<X> {
 
 /// The seats taken from lists that were hit, to be woken.
 pub(crate) struct Taken<X> {
-    lists: SmallVec<[SmallVec<[Enrolment<X>; 1]>; 1]>,
+    lists: SmallVec<[Enrolled<X>; 1]>,
     seats: Vec<Arc<Seat<X>>>,
 }
 
@@ -240,24 +345,21 @@ impl<X> WaitList<X> {
         self.occupied.load(Ordering::SeqCst)
     }
 
+    /// All who are enrolled, in O(1).
+    fn take_all(&self) -> Enrolled<X> {
+        let mut enrolled = self.enrolled.lock();
+        self.occupied.store(false, Ordering::Relaxed);
+        mem::replace(&mut *enrolled, Enrolled::new())
+    }
+
     /// Takes all seats, in O(1): their marks are cleared when they are woken.
     pub(crate) fn take(&self, taken: &mut Taken<X>) {
-        let list = {
-            let mut enrolled = self.enrolled.lock();
-            self.occupied.store(false, Ordering::Relaxed);
-            std::mem::take(&mut *enrolled)
-        };
-        taken.lists.push(list);
+        taken.lists.push(self.take_all());
     }
 
     /// Takes all seats and names the hit to each, so that its next read looks here. In O(seats).
     pub(crate) fn name(&self, taken: &mut Taken<X>) {
-        let list = {
-            let mut enrolled = self.enrolled.lock();
-            self.occupied.store(false, Ordering::Relaxed);
-            std::mem::take(&mut *enrolled)
-        };
-        for enrolment in list {
+        for enrolment in self.take_all() {
             if let Some(mark) = enrolment.mark() {
                 mark.clear();
             }
@@ -265,7 +367,7 @@ impl<X> WaitList<X> {
             if let Some(news) = &seat.news {
                 news.lock().push_back(list);
             }
-            taken.seats.push(seat);
+            taken.push(seat);
         }
     }
 
@@ -279,11 +381,6 @@ impl<X> WaitList<X> {
             return;
         }
         let left = enrolled.swap_remove(place);
-        if let Some(moved) = enrolled.get(place)
-            && let Some(mark) = moved.mark()
-        {
-            mark.set(place);
-        }
         mark.clear();
         drop(enrolled);
         drop(left);
@@ -297,17 +394,22 @@ impl<X> Taken<X> {
 
     /// How many seats there are to wake.
     pub(crate) fn len(&self) -> u64 {
-        (self.seats.len() + self.lists.iter().map(SmallVec::len).sum::<usize>()) as u64
+        (self.seats.len() + self.lists.iter().map(Enrolled::len).sum::<usize>()) as u64
     }
 
-    /// Adds a seat that is woken for a reason of its own.
+    /// Adds a seat that is woken for a reason of its own, unless it will be woken anyway. What it is woken for must be
+    /// there to be found.
     pub(crate) fn push(&mut self, seat: Arc<Seat<X>>) {
-        self.seats.push(seat);
+        if seat.queued.set() {
+            self.seats.push(seat);
+        }
     }
 
     /// Wakes everybody. Never call it under a lock.
     pub(crate) fn wake(self) {
         for seat in self.seats {
+            // Before the signal is taken, as for a mark.
+            seat.queued.clear();
             seat.wake();
         }
         for enrolment in self.lists.into_iter().flatten() {

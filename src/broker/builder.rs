@@ -4,7 +4,10 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use ahash::RandomState;
+
 use super::core::{Core, Counters, Hooks, Origin, State, Weigher};
+use super::lock::Locked;
 use super::questions::Questions;
 use super::{Broker, Owner};
 use crate::access::Authorizer;
@@ -223,7 +226,7 @@ impl<P> Builder<P> {
             log: Log::new(latest, finished, self.rising),
             everyone: WaitList::default(),
             dispatch: Dispatch::new(),
-            state: Mutex::new(State {
+            state: Locked::new(State {
                 appender: Appender::new(Retention::new(self.max_batches, self.max_events, self.max_bytes)),
                 interest: Interest::new(),
                 registry: Registry::default(),
@@ -238,9 +241,10 @@ impl<P> Builder<P> {
                 named_readers: 0,
                 questions: Questions::default(),
                 next_id: 0,
-                last_filter: Weak::new(),
                 counters: Counters::default(),
             }),
+            last_filter: Mutex::new(Weak::new()),
+            hasher: RandomState::new(),
             hooks: Hooks { authorizer: self.authorizer, observer: self.observer, weigher, clock: self.clock },
         }))
     }

@@ -4,7 +4,7 @@
 //! # Locks
 //!
 //! In this order, and no foreign code under any of them:
-//! 1. [`Core::state`]: one publisher, subscriber or closer at a time.
+//! 1. [`Core::state`]: one publisher, subscriber or closer at a time, and before it the turn of those who do not publish.
 //! 2. a node's or the everything list's [`WaitList`];
 //! 3. a seat's signal or news, the log's directory, and the dispatchers' queue.
 //!
@@ -15,6 +15,10 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use ahash::RandomState;
+
+use super::lock::Locked;
+use super::publish::AT_ONCE;
 use super::questions::Questions;
 use crate::access::{AccessChange, Authorizer};
 use crate::clock::Clock;
@@ -42,7 +46,11 @@ pub(crate) struct Core<P> {
     /// Readers of everything, while they wait.
     pub(crate) everyone: WaitList<Shared>,
     pub(crate) dispatch: Dispatch<Shared, Record<P>>,
-    pub(super) state: Mutex<State<P>>,
+    pub(super) state: Locked<State<P>>,
+    /// What was asked for last.
+    pub(super) last_filter: Mutex<Weak<Filter>>,
+    /// Of wide scopes. What is hashed comes from strangers: it is seeded.
+    pub(super) hasher: RandomState,
     pub(crate) hooks: Hooks<P>,
 }
 
@@ -145,8 +153,6 @@ pub(super) struct State<P> {
     /// Questions to the authorizer that are under way, and what changed since.
     pub(super) questions: Questions,
     pub(super) next_id: u64,
-    /// What was asked for last.
-    pub(super) last_filter: Weak<Filter>,
     pub(super) counters: Counters,
 }
 
@@ -236,26 +242,32 @@ impl<P> State<P> {
 }
 
 impl<P> Core<P> {
+    /// In the order in which they were opened; the lock is given up now and then.
     pub(super) fn stations(&self) -> Vec<Station> {
-        self.state.lock().registry.stations().cloned().collect()
+        let mut stations = Vec::new();
+        let mut after = 0;
+        while let Some(last) = self.state.step().registry.stations_after(after, AT_ONCE, &mut stations) {
+            after = last;
+        }
+        stations
     }
 
     pub(super) fn epoch(&self) -> Epoch {
-        self.state.lock().epoch
+        self.state.step().epoch
     }
 
     pub(super) fn token(&self) -> Token {
-        let state = self.state.lock();
+        let state = self.state.step();
         Token::new(state.epoch, state.next_place)
     }
 
     pub(super) fn has_interest(&self, event: &Event<()>) -> bool {
-        let state = self.state.lock();
+        let state = self.state.step();
         state.readers_of_all > 0 || state.interest.is_hit_by(event)
     }
 
     pub(super) fn stats(&self) -> BrokerStats {
-        let state = self.state.lock();
+        let state = self.state.step();
         let held = state.appender.held();
         BrokerStats {
             published_batches: state.counters.batches,

@@ -5,6 +5,7 @@
 mod builder;
 mod core;
 mod dispatcher;
+mod lock;
 mod publish;
 mod questions;
 mod subscribe;
@@ -274,8 +275,7 @@ impl<P> Broker<P> {
 
     /// Handles of all subscriptions that have not been dropped, in the order they were opened.
     pub fn subscriptions(&self) -> Vec<SubscriptionHandle<P>> {
-        let mut stations = self.core().stations();
-        stations.sort_unstable_by_key(|station| station.owner.id);
+        let stations = self.core().stations();
         stations.into_iter().map(|station| SubscriptionHandle::new(Arc::clone(self.core()), station)).collect()
     }
 

@@ -18,6 +18,9 @@ use crate::shared::{Node, Shared, Station};
 use crate::token::{Epoch, Place, Token};
 use crate::wait::{Taken, WaitList, look_again};
 
+/// So many subscriptions are ended, or listed, before others get a turn at the lock.
+pub(super) const AT_ONCE: usize = 256;
+
 /// What is left to do when the lock is gone, in this order: wake, tell, drop.
 struct After<P> {
     taken: Option<Taken<Shared>>,
@@ -61,7 +64,7 @@ impl<P> Core<P> {
         let bytes = self.hooks.weigher.as_ref().map_or(0, weigh_all);
 
         let mut after = After::default();
-        let mut state = self.state.lock();
+        let mut state = self.state.publish();
         let place = match state.admit(index, epoch).and_then(|()| state.place_of_next(index)) {
             Ok(place) => place,
             Err(kind) => {
@@ -129,7 +132,7 @@ impl<P> Core<P> {
         *floor = Floor::Published(place.index);
         if !pending.is_empty() {
             // Whoever waits for this place or a lower one begins here.
-            for station in pending.reach(*next_place) {
+            while let Some(station) = pending.reach(*next_place) {
                 station.owner.begin_at(position);
                 after.taken().push(station);
             }
@@ -161,7 +164,7 @@ impl<P> Core<P> {
 
     /// A batch without events: only the latest index moves.
     fn advance(&self, index: u64, epoch: Option<Epoch>) -> Result<(), PublishErrorKind> {
-        let mut state = self.state.lock();
+        let mut state = self.state.publish();
         state.admit(index, epoch)?;
         state.floor = Floor::Published(index);
         self.log.set_latest_index(index);
@@ -183,21 +186,26 @@ impl<P> Core<P> {
 
     pub(super) fn access_changed(&self, change: AccessChange) {
         let mut taken = Taken::default();
-        self.state.lock().fence(&[change], &mut taken);
+        self.state.publish().fence(&[change], &mut taken);
         taken.wake();
     }
 
     pub(super) fn tick(&self) {
         let now = self.hooks.clock.now();
-        let expired = self.state.lock().registry.expire(now);
-        for station in expired {
-            station.wake();
+        loop {
+            let expired = self.state.step().registry.expire(now, AT_ONCE);
+            if expired.is_empty() {
+                return;
+            }
+            for station in expired {
+                station.wake();
+            }
         }
     }
 
     pub(super) fn close(&self) {
         let stations: Vec<Station> = {
-            let mut state = self.state.lock();
+            let mut state = self.state.publish();
             state.appender.close(&self.log);
             state.registry.stations().cloned().collect()
         };
@@ -210,7 +218,7 @@ impl<P> Core<P> {
     pub(super) fn reset(&self, index: u64, epoch: Epoch) {
         let mut garbage = Garbage::default();
         let (stations, pending) = {
-            let mut state = self.state.lock();
+            let mut state = self.state.publish();
             let stations: Vec<Station> = state.registry.stations().cloned().collect();
             for station in &stations {
                 // Before the log is emptied: whoever finds it empty finds the reason.
@@ -237,7 +245,7 @@ impl<P> Core<P> {
 impl<P> Core<P> {
     pub(super) fn skip_to(&self, token: Token) -> Result<(), SkipError> {
         let mut garbage = Garbage::default();
-        let before = self.state.lock().skip_to(&self.log, token, &mut garbage)?;
+        let before = self.state.publish().skip_to(&self.log, token, &mut garbage)?;
         for station in before {
             station.wake();
         }
@@ -276,7 +284,7 @@ impl<P> State<P> {
         }
         // Who waits for the place that is skipped to, or a later one, has lost nothing. Everybody else has.
         let end = self.appender.end();
-        for station in self.pending.reach(place) {
+        while let Some(station) = self.pending.reach(place) {
             station.owner.begin_at(end);
         }
         let stands_before = |station: &&Station| station.owner.pending_place().is_none();

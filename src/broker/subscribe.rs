@@ -3,23 +3,29 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::core::{Core, Hooks, State};
 use super::questions::{Asked, Standing};
 use crate::access::{AccessRequest, Denial, Grant, Principal};
 use crate::error::SubscribeError;
+use crate::few::Few;
 use crate::filter::Filter;
 use crate::gate::{Ending, Gate, GateState};
-use crate::interest::{NodeTerm, by_id, node_terms};
+use crate::interest::{NodeTerm, by_id, is_wide, node_terms, same_scope};
 use crate::panics::quietly_or;
 use crate::position::Position;
 use crate::request::{Request, Start};
 use crate::shared::{Begin, Meters, Node, POLLED, Shared, Station};
 use crate::subscription::{Subscription, Verdict};
 use crate::token::{Place, Token};
-use crate::wait::Seat;
+use crate::wait::{Mark, Seat};
 
-/// So many terms are joined before others get a turn at the lock.
-const CHUNK: usize = 64;
+/// So many terms are joined, nodes left, or namespaces entered, before others get a turn at the lock: some microseconds.
+const CHUNK: usize = 16;
+
+/// Up to so many terms are joined in the step that enters the subscription.
+const AT_ONCE: usize = 8;
 
 /// So often is the authorizer asked for one subscription, or by one read that cannot wait, if what its answers rest on
 /// changes each time.
@@ -60,7 +66,6 @@ pub(crate) struct Found {
 /// What an opened subscription is made of.
 pub(crate) struct Opened {
     pub(crate) station: Station,
-    pub(crate) place: u32,
     pub(crate) begins: Begins,
     pub(crate) found: Found,
     /// The place that everything before has been passed.
@@ -94,33 +99,23 @@ impl<P> Core<P> {
 
     /// The filter, shared with the subscription before if that asked for the same: readers come in crowds.
     fn share(&self, filter: Filter) -> Arc<Filter> {
-        let last = self.state.lock().last_filter.upgrade();
+        let last = self.last_filter.lock().upgrade();
         if let Some(last) = last.filter(|last| **last == filter) {
             return last;
         }
         let filter = Arc::new(filter);
-        let last = Arc::downgrade(&filter);
-        let before = std::mem::replace(&mut self.state.lock().last_filter, last);
+        let before = std::mem::replace(&mut *self.last_filter.lock(), Arc::downgrade(&filter));
         drop(before);
         filter
     }
 
-    #[expect(
-        clippy::significant_drop_tightening,
-        reason = "what is found under the lock must hold until all is entered"
-    )]
     fn open(&self, filter: &Arc<Filter>, request: &Request<P>) -> Result<(Opened, Option<Grant>), SubscribeError> {
         let question = Question::begin(self, &request.principal, false);
         let mut asked = 1;
         let mut answer = question.ask(asked, filter, &request.principal).map_err(SubscribeError::Denied)?;
-        let terms: Vec<NodeTerm> = node_terms(filter).collect();
-        let mut nodes = Joined { core: self, nodes: Vec::with_capacity(terms.len()) };
-        let (last, early) = terms.split_at(terms.len().min(CHUNK));
-        for chunk in early.chunks(CHUNK) {
-            nodes.join(&mut self.state.lock(), chunk);
-        }
+        let mut joined = Joined::prepare(self, filter);
         loop {
-            let mut state = self.state.lock();
+            let mut state = self.state.step();
             if state.appender.is_closed() {
                 return Err(SubscribeError::Closed);
             }
@@ -138,9 +133,11 @@ impl<P> Core<P> {
                 Standing::Deleted => return Err(SubscribeError::Denied(token_deleted())),
             }
             let beginning = state.begin(request.start)?;
-            nodes.join(&mut state, last);
             let grant = answer.map(|answer| answer.grant);
-            let opened = Self::enter(&mut state, filter, request, grant.as_ref(), nodes.keep(), beginning);
+            let nodes = joined.finish(&mut state);
+            let opened = Self::enter(&mut state, filter, request, grant.as_ref(), nodes, beginning);
+            // Before what was joined: a scope that is no longer under way is released under the lock.
+            drop(state);
             return Ok((opened, grant));
         }
     }
@@ -150,11 +147,9 @@ impl<P> Core<P> {
         filter: &Arc<Filter>,
         request: &Request<P>,
         grant: Option<&Grant>,
-        mut nodes: Vec<Arc<Node>>,
+        Nodes { sorted: nodes, marks, live_from }: Nodes,
         Beginning { begins, found, from }: Beginning,
     ) -> Opened {
-        nodes.sort_unstable_by(|a, b| by_id(a, b));
-        let live_from = nodes.iter().map(|node| node.since()).max().unwrap_or_default();
         let named = nodes.len() > POLLED;
         state.next_id += 1;
         let meters = Meters::new();
@@ -175,15 +170,15 @@ impl<P> Core<P> {
                 Begins::At(position) | Begins::Elastic { from: position, .. } => position,
                 Begins::Pending => Position::ZERO,
             },
-            nodes: nodes.into(),
+            nodes,
         };
-        let station = Arc::new(Seat::new(shared.nodes.len().max(1), named, shared));
+        let station = Arc::new(Seat::new(marks, named, shared));
         if let Begins::Pending = begins {
             state.pending.enter(from, Arc::clone(&station));
         }
         state.readers_of_all += usize::from(filter.is_everything());
         state.named_readers += usize::from(named);
-        let place = state.registry.enter(Arc::clone(&station));
+        state.registry.enter(Arc::clone(&station));
         match grant {
             Some(grant) => state.registry.rest(&station, &request.principal, grant),
             // Without an authorizer only a named token can be deleted.
@@ -192,11 +187,11 @@ impl<P> Core<P> {
             }
             None => {}
         }
-        Opened { station, place, begins, found, passed: from, live_from }
+        Opened { station, begins, found, passed: from, live_from }
     }
 
     /// Takes a subscription out again.
-    pub(crate) fn leave(&self, station: &Station, place: u32, principal: &Principal, grant: Option<&Grant>) {
+    pub(crate) fn leave(&self, station: &Station, principal: &Principal, grant: Option<&Grant>) {
         let nodes = &station.owner.nodes;
         if nodes.is_empty() {
             self.everyone.leave(station, 0);
@@ -207,9 +202,9 @@ impl<P> Core<P> {
                 named.leave(station, list);
             }
         }
-        let mut state = self.state.lock();
+        let mut state = self.state.step();
         station.owner.gate.leave();
-        state.registry.exit(place);
+        state.registry.exit(station.owner.id);
         match grant {
             Some(grant) => state.registry.unrest(station, principal, grant),
             None if !principal.is_anonymous() => state.registry.unrest(station, principal, &Grant::all()),
@@ -217,15 +212,29 @@ impl<P> Core<P> {
         }
         state.readers_of_all -= usize::from(nodes.is_empty());
         state.named_readers -= usize::from(station.is_named());
-        let waiting = state.pending.exit(station.owner.id);
+        let waiting = state.pending.exit(station);
         drop(state);
         drop(waiting);
+        self.leave_nodes(nodes);
+    }
+
+    /// Takes a subscription off its nodes, some at a time.
+    fn leave_nodes(&self, nodes: &[Arc<Node>]) {
         for chunk in nodes.chunks(CHUNK) {
-            let mut state = self.state.lock();
-            for node in chunk {
-                state.interest.leave(node);
+            let mut unused = SmallVec::<[u32; 1]>::new();
+            {
+                let mut state = self.state.step();
+                unused.extend(chunk.iter().filter_map(|node| state.interest.leave(node)));
+            }
+            for scope in unused {
+                self.exit_scope(scope);
             }
         }
+    }
+
+    /// Takes out a wide scope that nobody uses any more, some of its namespaces at a time.
+    fn exit_scope(&self, scope: u32) {
+        while !self.state.step().interest.exit_scope(scope, CHUNK) {}
     }
 
     /// Asks the authorizer about an open subscription, and again if what its answer rests on changes meanwhile, unless
@@ -250,7 +259,7 @@ impl<P> Core<P> {
                 Ok(answer) => answer,
                 Err(denial) => return Settled::Denied(denial),
             };
-            let mut state = self.state.lock();
+            let mut state = self.state.step();
             match answer.standing(&state, principal) {
                 Standing::Stands => {
                     // No change passes the gate while the lock is held.
@@ -286,12 +295,12 @@ impl<P> Core<P> {
 
     /// Where a reader stands whose cursor this is. `None` if it has lost something, or reads another history.
     pub(crate) fn place_at(&self, station: &Station, cursor: Position) -> Option<Standpoint> {
-        self.state.lock().place_at(station, cursor)
+        self.state.step().place_at(station, cursor)
     }
 
     /// The oldest position, the place of what lies there or comes next, and the place behind the last batch before it.
     pub(crate) fn after_skip(&self) -> (Position, Place, Place) {
-        let state = self.state.lock();
+        let state = self.state.step();
         let oldest = state.appender.oldest();
         match state.appender.get(oldest) {
             Some(record) => (oldest, record.place, record.after),
@@ -304,31 +313,115 @@ pub(crate) fn token_deleted() -> Denial {
     Denial::new("the token was deleted")
 }
 
-/// Nodes joined for a subscription that may yet be refused.
-struct Joined<'a, P> {
-    core: &'a Core<P>,
-    nodes: Vec<Arc<Node>>,
+/// The nodes of a subscription, sorted by id, and what else can be made of them before it is entered.
+struct Nodes {
+    sorted: Few<Arc<Node>>,
+    marks: Few<Mark>,
+    /// The position that the chains of all of them are complete from.
+    live_from: Position,
 }
 
-impl<P> Joined<'_, P> {
-    fn join(&mut self, state: &mut State<P>, terms: &[NodeTerm]) {
-        let end = state.appender.end();
-        self.nodes.extend(terms.iter().map(|term| state.interest.join(term, end)));
+impl Nodes {
+    fn new(mut nodes: Vec<Arc<Node>>) -> Self {
+        nodes.sort_unstable_by(|a, b| by_id(a, b));
+        Self {
+            marks: Mark::for_lists(nodes.len().max(1)),
+            live_from: nodes.iter().map(|node| node.since()).max().unwrap_or_default(),
+            sorted: nodes.into(),
+        }
+    }
+}
+
+/// Nodes joined for a subscription that may yet be refused.
+///
+/// Few are joined in the step that enters the subscription, so that it begins exactly there. Many are joined before, some
+/// at a time, and sorted outside the lock: what is published meanwhile is in the chains of some of them and is scanned.
+struct Joined<'a, P> {
+    core: &'a Core<P>,
+    /// Those to be joined in the last step.
+    terms: SmallVec<[NodeTerm; 1]>,
+    nodes: Option<Nodes>,
+    scope: Option<u32>,
+}
+
+impl<'a, P> Joined<'a, P> {
+    fn prepare(core: &'a Core<P>, filter: &Arc<Filter>) -> Self {
+        let mut joined = Self { core, terms: SmallVec::new(), nodes: None, scope: None };
+        if is_wide(filter) {
+            joined.enter_scope(filter);
+        }
+        let mut terms = node_terms(filter);
+        joined.terms.extend(terms.by_ref().take(AT_ONCE + 1));
+        if joined.terms.len() > AT_ONCE {
+            joined.join_many(terms);
+        }
+        joined
     }
 
-    fn keep(&mut self) -> Vec<Arc<Node>> {
-        std::mem::take(&mut self.nodes)
+    /// Uses the scope of a filter, and enters what of it nobody has yet.
+    fn enter_scope(&mut self, filter: &Arc<Filter>) {
+        let hash = self.core.hasher.hash_one(filter.scope().named());
+        let alike = self.core.state.step().interest.scopes_like(hash);
+        let known = alike.iter().find(|(_, other)| same_scope(filter, other));
+        let scope = self.core.state.step().interest.use_scope(known, filter, hash);
+        self.scope = Some(scope);
+        while !self.core.state.step().interest.enter_scope(scope, CHUNK) {}
+    }
+
+    fn join_many(&mut self, rest: impl Iterator<Item = NodeTerm>) {
+        let mut terms = std::mem::take(&mut self.terms).into_iter().chain(rest);
+        let mut nodes = Leaving { core: self.core, nodes: Vec::new() };
+        loop {
+            let chunk: SmallVec<[NodeTerm; CHUNK]> = terms.by_ref().take(CHUNK).collect();
+            if chunk.is_empty() {
+                break;
+            }
+            nodes.nodes.reserve(2 * CHUNK);
+            join(&mut self.core.state.step(), &chunk, self.scope, &mut nodes.nodes);
+        }
+        self.nodes = Some(Nodes::new(std::mem::take(&mut nodes.nodes)));
+    }
+
+    /// All nodes, joined, for the subscription that is entered in this step.
+    fn finish(&mut self, state: &mut State<P>) -> Nodes {
+        self.nodes.take().unwrap_or_else(|| {
+            let mut nodes = Vec::with_capacity(2 * self.terms.len());
+            join(state, &self.terms, self.scope, &mut nodes);
+            Nodes::new(nodes)
+        })
+    }
+}
+
+fn join<P>(state: &mut State<P>, terms: &[NodeTerm], scope: Option<u32>, nodes: &mut Vec<Arc<Node>>) {
+    let end = state.appender.end();
+    for term in terms {
+        state.interest.join(term, scope, end, nodes);
     }
 }
 
 impl<P> Drop for Joined<'_, P> {
     fn drop(&mut self) {
-        for chunk in self.nodes.chunks(CHUNK) {
-            let mut state = self.core.state.lock();
-            for node in chunk {
-                state.interest.leave(node);
+        if let Some(nodes) = self.nodes.take() {
+            self.core.leave_nodes(&nodes.sorted);
+        }
+        if let Some(scope) = self.scope {
+            let unused = self.core.state.step().interest.release_scope(scope);
+            if let Some(scope) = unused {
+                self.core.exit_scope(scope);
             }
         }
+    }
+}
+
+/// Nodes that are left again unless they are taken out.
+struct Leaving<'a, P> {
+    core: &'a Core<P>,
+    nodes: Vec<Arc<Node>>,
+}
+
+impl<P> Drop for Leaving<'_, P> {
+    fn drop(&mut self) {
+        self.core.leave_nodes(&self.nodes);
     }
 }
 
@@ -360,7 +453,7 @@ impl Answered for Option<Answer> {
 impl<'a, P> Question<'a, P> {
     fn begin(core: &'a Core<P>, principal: &Principal, recheck: bool) -> Self {
         if core.hooks.authorizer.is_some() {
-            core.state.lock().questions.open(principal);
+            core.state.step().questions.open(principal);
         }
         Self { core, recheck }
     }
@@ -369,7 +462,7 @@ impl<'a, P> Question<'a, P> {
     /// who opens a subscription.
     fn ask(&self, asked: u32, filter: &Filter, principal: &Principal) -> Result<Option<Answer>, Denial> {
         let Hooks { authorizer: Some(authorizer), clock, .. } = &self.core.hooks else { return Ok(None) };
-        let asked = self.core.state.lock().questions.ask(asked);
+        let asked = self.core.state.step().questions.ask(asked);
         let scope = filter.scope();
         let request = AccessRequest { principal, terms: filter.terms(), scope, recheck: self.recheck };
         let grant = authorizer.authorize(&request)?;
@@ -387,7 +480,7 @@ impl<'a, P> Question<'a, P> {
 impl<P> Drop for Question<'_, P> {
     fn drop(&mut self) {
         if self.core.hooks.authorizer.is_some() {
-            self.core.state.lock().questions.close();
+            self.core.state.step().questions.close();
         }
     }
 }

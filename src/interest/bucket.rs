@@ -1,30 +1,11 @@
 //! What the table holds under one hash.
 //! How a hash is made is not known here.
 
-use std::hash::Hasher;
 use std::sync::Arc;
 
-use super::node::Node;
+use super::node::{Node, Subject};
 
-/// Passes a hash through.
-#[derive(Debug, Default)]
-pub(super) struct Prehashed(u64);
-
-impl Hasher for Prehashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        debug_assert!(false, "only whole hashes are keys");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-/// The nodes of one hash: nearly always one.
+/// The nodes of one hash: nearly always one. More are here by accident, or are of few kinds.
 #[derive(Debug)]
 pub(super) enum Bucket<L> {
     One(Arc<Node<L>>),
@@ -41,32 +22,22 @@ impl<L> Bucket<L> {
         }
     }
 
+    /// The node of exactly this subject.
+    pub(super) fn find(&self, subject: &Subject) -> Option<&Arc<Node<L>>> {
+        self.nodes().iter().find(|node| node.subject == *subject)
+    }
+
     pub(super) fn add(&mut self, node: Arc<Node<L>>) {
-        node.set_place(self.nodes().len());
         match self {
-            Self::One(first) => {
-                first.set_place(0);
-                *self = Self::Many(Box::new(vec![Arc::clone(first), node]));
-            }
+            Self::One(first) => *self = Self::Many(Box::new(vec![Arc::clone(first), node])),
             Self::Many(nodes) => nodes.push(node),
         }
     }
 
     /// Takes a node out, which is here. Whether it was the last.
-    ///
-    /// Where it stands is known: thousands of scopes of one term may lie here, and to search them for each that leaves
-    /// would be quadratic.
     pub(super) fn remove(&mut self, node: &Node<L>) -> bool {
         let Self::Many(nodes) = self else { return true };
-        let place = node.place();
-        let here = nodes.get(place).is_some_and(|here| here.id == node.id);
-        debug_assert!(here, "a node lies in one bucket, at its place");
-        if here {
-            nodes.swap_remove(place);
-            if let Some(moved) = nodes.get(place) {
-                moved.set_place(place);
-            }
-        }
+        nodes.retain(|here| here.id != node.id);
         nodes.is_empty()
     }
 }
@@ -76,7 +47,7 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
-    use crate::interest::node::{NodeId, Side, Subject};
+    use crate::interest::node::{NodeId, Side};
     use crate::position::Position;
 
     #[test]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::bucket::Bucket;
 use super::node::{Node, Side, Subject};
-use crate::event::Event;
 use crate::name::Key;
 
 /// The nodes of one key and topic, and, by accident, of others that hash alike. Nearly always one.
@@ -21,46 +20,56 @@ pub(super) enum Keyed<L> {
 pub(super) struct Several<L> {
     /// Of one namespace each, by its number.
     named: BTreeMap<u32, Arc<Node<L>>>,
-    /// Of any namespace, or of some; and those whose place is taken by what hashes alike.
+    /// The namespace whose node takes events without a namespace as well, if one of `named` does.
+    or_none: Option<u32>,
+    /// Of any namespace, or of none; and those whose place is taken by what hashes alike.
     others: Option<Bucket<L>>,
 }
 
 impl<L> Keyed<L> {
     /// The nodes that an event hits by this key, if it was looked for in the namespace of number `side`.
     #[inline]
-    pub(super) fn hit<'i, P>(
-        &'i self,
-        event: &Event<P>,
-        side: Option<u32>,
-        topic: u32,
-        key: &Key,
-        hit: &mut impl FnMut(&'i Node<L>),
-    ) {
+    pub(super) fn hit<'i>(&'i self, side: Option<u32>, topic: u32, key: &Key, hit: &mut impl FnMut(&'i Node<L>)) {
         match self {
             Self::One(node) => {
-                if node.subject.takes_by_key(event, side, topic, key) {
+                if node.subject.takes_by_key(side, topic, key) {
                     hit(node);
                 }
             }
-            Self::Many(several) => several.hit(event, side, topic, key, hit),
+            Self::Many(several) => several.hit(side, topic, key, hit),
         }
     }
 
     /// The node of exactly this subject.
     pub(super) fn find(&self, subject: &Subject) -> Option<&Arc<Node<L>>> {
-        let is = |node: &&Arc<Node<L>>| node.subject == *subject;
         match self {
-            Self::One(node) => Some(node).filter(is),
+            Self::One(node) => Some(node).filter(|node| node.subject == *subject),
             Self::Many(several) => {
-                let named = if let Side::One(number) = &subject.side { several.named.get(number) } else { None };
-                named.filter(is).or_else(|| several.others.as_ref()?.nodes().iter().find(is))
+                let named = subject.side.one().and_then(|number| several.named.get(&number));
+                let named = named.filter(|node| node.subject == *subject);
+                named.or_else(|| several.others.as_ref()?.find(subject))
+            }
+        }
+    }
+
+    /// Whether an event without a namespace hits a node here that is no wildcard's.
+    ///
+    /// It must hit one at most, however many namespaces the key was asked for in. So whoever comes second shares a node
+    /// for such events, and only the first has one for both.
+    pub(super) fn takes_none(&self) -> bool {
+        let takes = |node: &Arc<Node<L>>| matches!(node.subject.side, Side::None | Side::OneOrNone(_));
+        match self {
+            Self::One(node) => takes(node),
+            Self::Many(several) => {
+                several.or_none.is_some()
+                    || several.others.as_ref().is_some_and(|others| others.nodes().iter().any(takes))
             }
         }
     }
 
     pub(super) fn add(&mut self, node: Arc<Node<L>>) {
         if let Self::One(first) = self {
-            let mut several = Several { named: BTreeMap::new(), others: None };
+            let mut several = Several { named: BTreeMap::new(), or_none: None, others: None };
             several.add(Arc::clone(first));
             *self = Self::Many(Box::new(several));
         }
@@ -79,35 +88,37 @@ impl<L> Keyed<L> {
 
 impl<L> Several<L> {
     #[inline(never)]
-    fn hit<'i, P>(
-        &'i self,
-        event: &Event<P>,
-        side: Option<u32>,
-        topic: u32,
-        key: &Key,
-        hit: &mut impl FnMut(&'i Node<L>),
-    ) {
-        let named = match side {
-            // Under an exact key each takes what has no namespace, too.
-            Some(Side::NONE) => self.named.range(..),
-            Some(number) => self.named.range(number..=number),
-            None => self.named.range(..0),
-        };
+    fn hit<'i>(&'i self, side: Option<u32>, topic: u32, key: &Key, hit: &mut impl FnMut(&'i Node<L>)) {
+        let number = if side == Some(Side::NONE) { self.or_none } else { side };
+        let named = number.and_then(|number| self.named.get(&number));
         let others = self.others.as_ref().map_or(&[][..], Bucket::nodes);
-        for node in named.map(|(_, node)| node).chain(others) {
-            if node.subject.takes_by_key(event, side, topic, key) {
+        for node in named.into_iter().chain(others) {
+            if node.subject.takes_by_key(side, topic, key) {
                 hit(node);
             }
         }
     }
 
     fn add(&mut self, node: Arc<Node<L>>) {
-        if let Side::One(number) = node.subject.side
+        if let Some(number) = node.subject.side.one()
             && !self.named.contains_key(&number)
         {
+            if let Side::OneOrNone(number) = node.subject.side
+                && self.or_none.is_none()
+            {
+                self.or_none = Some(number);
+            } else if let Side::OneOrNone(_) = node.subject.side {
+                // By accident: the place is that of another key.
+                self.add_to_others(node);
+                return;
+            }
             self.named.insert(number, node);
             return;
         }
+        self.add_to_others(node);
+    }
+
+    fn add_to_others(&mut self, node: Arc<Node<L>>) {
         match &mut self.others {
             Some(others) => others.add(node),
             None => self.others = Some(Bucket::One(node)),
@@ -115,10 +126,11 @@ impl<L> Several<L> {
     }
 
     fn remove(&mut self, node: &Node<L>) {
-        if let Side::One(number) = node.subject.side
+        if let Some(number) = node.subject.side.one()
             && self.named.get(&number).is_some_and(|named| named.id == node.id)
         {
             self.named.remove(&number);
+            self.or_none = self.or_none.filter(|or_none| *or_none != number);
         } else if self.others.as_mut().is_some_and(|others| others.remove(node)) {
             self.others = None;
         }
@@ -138,10 +150,24 @@ mod tests {
     #[test]
     fn what_hashes_alike_is_told_apart() {
         let (web, db) = (Key::from("web"), Key::from("db"));
-        let side = |namespace: u32| if namespace == 0 { Side::Any } else { Side::One(namespace) };
-        let subjects: Vec<_> = [(2, &web, 5), (2, &db, 5), (3, &web, 5), (2, &web, 6), (2, &web, 0), (2, &db, 0)]
-            .map(|(topic, key, namespace)| Subject { topic, side: side(namespace), key: Some(key.clone()) })
-            .into();
+        let side = |namespace: u32| match namespace {
+            0 => Side::Any,
+            1 => Side::None,
+            5 => Side::OneOrNone(5),
+            namespace => Side::One(namespace),
+        };
+        let subjects: Vec<_> = [
+            (2, &web, 5),
+            (2, &db, 5),
+            (3, &web, 6),
+            (2, &web, 6),
+            (2, &web, 0),
+            (2, &db, 0),
+            (3, &web, 1),
+            (2, &db, 7),
+        ]
+        .map(|(topic, key, namespace)| Subject { topic, side: side(namespace), key: Some(key.clone()) })
+        .into();
         for (first, backwards) in (0..subjects.len()).flat_map(|first| [(first, false), (first, true)]) {
             let order: Vec<_> = (0..subjects.len()).map(|n| (first + n) % subjects.len()).collect();
             let node = |number: usize| {
@@ -157,19 +183,25 @@ mod tests {
             }
             for (place, gone) in nodes.iter().enumerate() {
                 let hits = |side, topic, key: &Key| {
-                    let event = Event::new("Job", "JobRegistered", key.clone(), ());
                     let mut hits = Vec::new();
-                    keyed.hit(&event, side, topic, key, &mut |node| hits.push(node.id));
+                    keyed.hit(side, topic, key, &mut |node| hits.push(node.id));
                     hits.sort_unstable();
                     hits
                 };
                 let left = nodes.get(place..).unwrap_or_default();
-                for (side, topic, key) in
-                    [(Some(5), 2, &web), (Some(5), 3, &web), (Some(6), 2, &db), (Some(1), 2, &web), (None, 2, &db)]
-                {
+                for (side, topic, key) in [
+                    (Some(5), 2, &web),
+                    (Some(6), 3, &web),
+                    (Some(6), 2, &db),
+                    (Some(1), 2, &web),
+                    (Some(1), 3, &web),
+                    (None, 2, &db),
+                ] {
                     let takes = |subject: &Subject| {
                         let admits = match subject.side {
-                            Side::One(number) => side == Some(number) || side == Some(Side::NONE),
+                            Side::OneOrNone(number) => side == Some(number) || side == Some(Side::NONE),
+                            Side::One(number) => side == Some(number),
+                            Side::None => side == Some(Side::NONE),
                             _ => true,
                         };
                         admits && subject.topic == topic && subject.key.as_ref() == Some(key)

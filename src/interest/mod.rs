@@ -6,8 +6,8 @@
 //! a link to the match before ([`Links`]): a chain that a reader walks back to where it stands.
 //!
 //! Files: `terms` says which nodes a filter asks for, `node` is one of them and what links it to the log, `table` finds
-//! the nodes that an event hits, with `names`, `shapes`, `bucket` and `keyed`, and `walk` goes back along the
-//! links.
+//! the nodes that an event hits, with `names`, `shapes`, `hashed`, `bucket`, `keyed`, `wide` and `bits`, and `walk` goes
+//! back along the links, by `jumps` where there are many.
 //!
 //! Invariants:
 //! - a node's chain holds every match since the position it came to be at ([`Node::since`]), and nothing else;
@@ -15,7 +15,10 @@
 //!   first, then node positions, misses nothing below that end, and skips what lies beyond it;
 //! - node ids are never reused, so a link of a node that is gone leads nobody astray.
 
+mod bits;
 mod bucket;
+mod hashed;
+mod jumps;
 mod keyed;
 mod names;
 mod node;
@@ -23,8 +26,10 @@ mod shapes;
 mod table;
 mod terms;
 mod walk;
+mod wide;
 
 pub(crate) use node::{Hits, Links, Node, by_id};
 pub(crate) use table::{Hit, Interest};
-pub(crate) use terms::{NodeTerm, node_terms};
+pub(crate) use terms::{NodeTerm, is_wide, node_terms};
 pub(crate) use walk::{Collected, LastRun, Linked, Matching, Stretch, collect, last_run};
+pub(crate) use wide::same_scope;

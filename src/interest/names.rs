@@ -2,21 +2,32 @@
 //! What a number stands for in a node is not known here.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use ahash::RandomState;
+use smallvec::SmallVec;
 use smol_str::SmolStr;
+
+use super::hashed::Table;
 
 /// The names in use, each with its number, and how many nodes it is used by.
 #[derive(Debug)]
 pub(super) struct Names {
-    numbers: HashMap<SmolStr, (u32, u32), RandomState>,
-    /// The names by number, from [`FIRST`](Self::FIRST) on.
-    texts: Vec<Option<SmolStr>>,
-    free: Vec<u32>,
+    hasher: RandomState,
+    by_hash: Table<SmallVec<[Entry; 1]>>,
+    texts: BTreeMap<u32, SmolStr>,
+    /// The number that the next new name has, unless it is in use.
+    next: u32,
     /// Names that were looked for lately, and what was found: most events of a server have few topics and namespaces,
     /// and comparing one costs less than hashing it.
     recent: RefCell<[Recent; RECENT]>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    text: SmolStr,
+    number: u32,
+    uses: u32,
 }
 
 /// A name, and the number that was found of it, if any was.
@@ -32,42 +43,60 @@ impl Names {
     const FIRST: u32 = 2;
 
     pub(super) fn new() -> Self {
-        Self { numbers: HashMap::default(), texts: Vec::new(), free: Vec::new(), recent: RefCell::default() }
+        Self {
+            hasher: RandomState::new(),
+            by_hash: Table::new(),
+            texts: BTreeMap::new(),
+            next: Self::FIRST,
+            recent: RefCell::default(),
+        }
     }
 
     /// The number of a name, which is in use until the number has been taken [out](Self::exit) as often.
-    pub(super) fn enter(&mut self, name: &str) -> u32 {
-        if let Some((number, uses)) = self.numbers.get_mut(name) {
-            *uses += 1;
-            return *number;
+    pub(super) fn enter(&mut self, name: &SmolStr) -> u32 {
+        let hash = self.hasher.hash_one(name.as_str());
+        let alike = self.by_hash.get_mut(hash);
+        if let Some(entry) = alike.and_then(|alike| alike.iter_mut().find(|entry| entry.text == *name)) {
+            entry.uses += 1;
+            return entry.number;
         }
-        let text = SmolStr::from(name);
-        let number = if let Some(number) = self.free.pop() {
-            number
-        } else {
-            self.texts.push(None);
-            u32::try_from(self.texts.len() - 1).expect("fewer than 2^32 names fit any memory") + Self::FIRST
-        };
-        if let Some(vacant) = self.texts.get_mut(index(number)) {
-            *vacant = Some(text.clone());
+        while self.texts.contains_key(&self.next) {
+            self.next = self.next.checked_add(1).unwrap_or(Self::FIRST);
         }
-        self.numbers.insert(text, (number, 1));
+        let number = self.next;
+        self.next = self.next.checked_add(1).unwrap_or(Self::FIRST);
+        let entry = Entry { text: name.clone(), number, uses: 1 };
+        match self.by_hash.get_mut(hash) {
+            Some(alike) => alike.push(entry),
+            None => self.by_hash.insert(hash, SmallVec::from_buf([entry])),
+        }
+        self.texts.insert(number, name.clone());
         self.recent.take();
         number
     }
 
     /// Takes back one [`enter`](Self::enter). Numbers that are no name's may be given, too.
     pub(super) fn exit(&mut self, number: u32) {
-        let Some(text) = self.texts.get_mut(index(number)) else { return };
-        let Some((_, uses)) = text.as_ref().and_then(|text| self.numbers.get_mut(text)) else { return };
-        *uses -= 1;
-        if *uses == 0 {
-            if let Some(text) = text.take() {
-                self.numbers.remove(&text);
+        let Some(text) = self.texts.get(&number) else { return };
+        let hash = self.hasher.hash_one(text.as_str());
+        let Some(alike) = self.by_hash.get_mut(hash) else { return };
+        let Some(at) = alike.iter().position(|entry| entry.number == number) else { return };
+        let Some(entry) = alike.get_mut(at) else { return };
+        entry.uses -= 1;
+        if entry.uses == 0 {
+            alike.swap_remove(at);
+            if alike.is_empty() {
+                self.by_hash.remove(hash);
             }
-            self.free.push(number);
+            self.texts.remove(&number);
             self.recent.take();
         }
+    }
+
+    /// The number of a name, if it is in use, without remembering that it was looked for.
+    pub(super) fn look(&self, name: &SmolStr) -> Option<u32> {
+        let alike = self.by_hash.get(self.hasher.hash_one(name.as_str()))?;
+        alike.iter().find(|entry| entry.text == *name).map(|entry| entry.number)
     }
 
     /// The number of a name, if it is in use.
@@ -82,7 +111,7 @@ impl Names {
 
     #[inline(never)]
     fn look_up(&self, name: &SmolStr, recent: Option<&mut Recent>) -> Option<u32> {
-        let found = self.numbers.get(name).map(|(number, _)| *number);
+        let found = self.look(name);
         // A long name would be kept in memory here, by nobody's leave.
         if let Some(recent) = recent.filter(|_| !name.is_heap_allocated()) {
             *recent = Some((name.clone(), found));
@@ -103,10 +132,6 @@ fn place(name: &str) -> usize {
     (name.len() + usize::from(name.as_bytes().last().copied().unwrap_or_default())) % RECENT
 }
 
-fn index(number: u32) -> usize {
-    number.checked_sub(Names::FIRST).and_then(|index| usize::try_from(index).ok()).unwrap_or(usize::MAX)
-}
-
 #[cfg(all(test, not(broker_loom)))]
 mod tests {
     use super::*;
@@ -115,15 +140,20 @@ mod tests {
     #[test]
     fn a_name_keeps_its_number_while_it_is_in_use() {
         let mut names = Names::new();
-        let (job, node) = (names.enter("Job"), names.enter("Node"));
-        assert_eq!(names.enter("Job"), job);
+        let text = SmolStr::from;
+        let (job, node) = (names.enter(&text("Job")), names.enter(&text("Node")));
+        assert_eq!(names.enter(&text("Job")), job);
         names.exit(job);
         assert_eq!(names.find(Topic::from("Job").text()), Some(job));
         names.exit(job);
         assert_eq!(names.find(Topic::from("Job").text()), None);
         assert_eq!(names.find(Topic::from("Node").text()), Some(node));
         names.exit(Names::ANY);
-        assert_eq!(names.enter("Allocation"), job, "free numbers are used again");
+        names.next = job;
+        let allocation = names.enter(&text("Allocation"));
+        assert_eq!(allocation, job, "free numbers are used again");
+        names.next = job;
+        assert!(![job, node].contains(&names.enter(&text("Evaluation"))), "others are not");
     }
 
     /// What was found is remembered until the names change, also of more names than are remembered.
@@ -139,7 +169,7 @@ mod tests {
         }
         names.exit(*numbers.first().expect("many"));
         assert_eq!((names.find(&text(0)), names.find(&text(1))), (None, numbers.get(1).copied()));
-        assert_eq!(names.enter(&text(0)), *numbers.first().expect("many"));
-        assert_eq!(names.find(&text(0)), numbers.first().copied());
+        let again = names.enter(&text(0));
+        assert_eq!((names.find(&text(0)), names.find(&text(1))), (Some(again), numbers.get(1).copied()));
     }
 }

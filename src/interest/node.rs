@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::jumps::{Jump, SPACING};
 use super::names::Names;
-use crate::event::Event;
-use crate::filter::Filter;
 use crate::name::Key;
 use crate::position::Position;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -38,12 +37,61 @@ impl AtomicPast {
     }
 }
 
+/// One past the last match before a run, or zero, and whether the run is a [checkpoint](super::jumps): in the highest
+/// bit, which no position reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Before(u64);
+
+impl Before {
+    const CHECKPOINT: u64 = 1 << 63;
+
+    fn new(past: Position) -> Self {
+        Self(past.0)
+    }
+
+    fn of_checkpoint(self) -> Self {
+        Self(self.0 | Self::CHECKPOINT)
+    }
+
+    #[inline]
+    pub(super) fn past(self) -> Position {
+        Position(self.0 & !Self::CHECKPOINT)
+    }
+
+    #[inline]
+    pub(super) fn is_checkpoint(self) -> bool {
+        self.0 & Self::CHECKPOINT != 0
+    }
+}
+
+/// A [`Before`] that the holder of the broker's lock alone looks at.
+#[derive(Debug)]
+struct AtomicBefore(AtomicU64);
+
+impl AtomicBefore {
+    fn load(&self, ordering: Ordering) -> Before {
+        Before(self.0.load(ordering))
+    }
+
+    fn store(&self, before: Before, ordering: Ordering) {
+        self.0.store(before.0, ordering);
+    }
+}
+
 /// The end of a chain, written under the broker's lock. Readers look at the last match alone.
 #[derive(Debug)]
 pub(crate) struct Chain {
     last: AtomicPast,
-    before: AtomicPast,
+    before: AtomicBefore,
     streaks: AtomicU64,
+}
+
+/// What a match adds to its chain.
+struct Chained {
+    streaks: Streaks,
+    before: Before,
+    /// Whether a run begins with it.
+    begins: bool,
 }
 
 /// How many batches, up to one that matched, matched without a gap, and how many of them matched whole.
@@ -57,7 +105,7 @@ pub(super) struct Streaks {
 
 impl Chain {
     fn new() -> Self {
-        Self { last: AtomicPast::new(), before: AtomicPast::new(), streaks: AtomicU64::new(0) }
+        Self { last: AtomicPast::new(), before: AtomicBefore(AtomicU64::new(0)), streaks: AtomicU64::new(0) }
     }
 
     /// One past the last match, or zero.
@@ -70,20 +118,19 @@ impl Chain {
     ///
     /// [`extend`](Self::extend) must follow, once it is stored.
     #[inline]
-    fn link(&self, position: Position, whole: bool) -> (Streaks, Position) {
+    fn link(&self, position: Position, whole: bool) -> Chained {
         // Relaxed: nobody but the holder of the broker's lock looks at these.
         let word = self.streaks.load(Ordering::Relaxed);
         let last = self.last.get();
         let Streaks { matched, whole: all } = Streaks::unpack(word);
-        let joins = last == position && last != Position::ZERO && matched < u32::MAX;
-        let (matched, all) = if joins { (matched, all) } else { (0, 0) };
+        let begins = last != position || last == Position::ZERO || matched == u32::MAX;
+        let (matched, all) = if begins { (0, 0) } else { (matched, all) };
         let streaks = Streaks { matched: matched + 1, whole: if whole { all + 1 } else { 0 } };
         self.streaks.store(streaks.pack(), Ordering::Relaxed);
-        if !joins {
-            self.before.0.store(last.0, Ordering::Relaxed);
-            return (streaks, last);
+        if begins {
+            self.before.store(Before::new(last), Ordering::Relaxed);
         }
-        (streaks, Position(self.before.0.load(Ordering::Relaxed)))
+        Chained { streaks, before: self.before.load(Ordering::Relaxed), begins }
     }
 
     /// Lets readers find a match at `position`, whose link has been stored.
@@ -104,16 +151,18 @@ impl Streaks {
 }
 
 /// The namespaces that a node takes events of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     /// All, and none.
     Any,
     /// Events without a namespace alone.
     None,
-    /// The one of this number; under an exact key also events without a namespace.
+    /// The one of this number.
     One(u32),
-    /// All that the filter's scope admits.
-    Scope(Arc<Filter>),
+    /// The same, and events without a namespace.
+    OneOrNone(u32),
+    /// All of the [scope](super::wide) of this number.
+    Scope(u32),
 }
 
 impl Side {
@@ -121,12 +170,20 @@ impl Side {
     pub(super) const ANY: u32 = Names::ANY;
     pub(super) const NONE: u32 = 1;
 
-    /// The number that it is looked for under, if any key will do.
-    pub(super) fn number(&self) -> u32 {
+    /// The number that a node of any key is looked for under.
+    pub(super) fn number(self) -> u32 {
         match self {
             Self::Any | Self::Scope(_) => Self::ANY,
             Self::None => Self::NONE,
-            Self::One(number) => *number,
+            Self::One(number) | Self::OneOrNone(number) => number,
+        }
+    }
+
+    /// The one namespace, with or without events of none.
+    pub(super) fn one(self) -> Option<u32> {
+        match self {
+            Self::One(number) | Self::OneOrNone(number) => Some(number),
+            Self::Any | Self::None | Self::Scope(_) => None,
         }
     }
 }
@@ -140,37 +197,31 @@ pub(super) struct Subject {
     pub(super) key: Option<Key>,
 }
 
+/// Whoever asks for one namespace can share a node that takes what has none as well.
 impl PartialEq for Subject {
     fn eq(&self, other: &Self) -> bool {
-        let side = match (&self.side, &other.side) {
-            (Side::Scope(one), Side::Scope(other)) => one.scope() == other.scope(),
-            (Side::Scope(_), _) | (_, Side::Scope(_)) => false,
-            (one, other) => one.number() == other.number(),
-        };
-        side && self.topic == other.topic && self.key == other.key
+        let is_one = self.side.one().is_some() && self.side.one() == other.side.one();
+        (is_one || self.side == other.side) && self.topic == other.topic && self.key == other.key
     }
 }
 
 impl Subject {
     /// Whether an event that was looked for under these numbers is a match of a node of any key: hashes may collide.
     #[inline]
-    pub(super) fn takes<P>(&self, event: &Event<P>, side: u32, topic: u32) -> bool {
-        let admits = match &self.side {
-            Side::Scope(filter) => side == Side::ANY && filter.scope().admits(event.namespace()),
-            other => side == other.number(),
-        };
-        admits && self.topic == topic
+    pub(super) fn takes(&self, side: u32, topic: u32) -> bool {
+        side == self.side.number() && self.topic == topic && self.key.is_none()
     }
 
     /// Whether an event that was looked for by this key and topic is a match; `side` is the number of its namespace, if
     /// it has one.
     #[inline]
-    pub(super) fn takes_by_key<P>(&self, event: &Event<P>, side: Option<u32>, topic: u32, key: &Key) -> bool {
-        let admits = match &self.side {
+    pub(super) fn takes_by_key(&self, side: Option<u32>, topic: u32, key: &Key) -> bool {
+        let admits = match self.side {
             Side::Any => true,
             Side::None => side == Some(Side::NONE),
-            Side::One(number) => side == Some(*number) || side == Some(Side::NONE),
-            Side::Scope(filter) => filter.scope().admits(event.namespace()),
+            Side::One(number) => side == Some(number),
+            Side::OneOrNone(number) => side == Some(number) || side == Some(Side::NONE),
+            Side::Scope(_) => false,
         };
         admits && self.topic == topic && self.key.as_ref() == Some(key)
     }
@@ -185,7 +236,7 @@ pub(crate) struct Node<L> {
     evicted: AtomicPast,
     evicted_before: AtomicPast,
     subscriptions: Subscriptions,
-    place: Place,
+    runs: Runs,
     pub(super) subject: Subject,
     pub(crate) lists: L,
 }
@@ -194,9 +245,9 @@ pub(crate) struct Node<L> {
 #[derive(Debug)]
 struct Subscriptions(AtomicU32);
 
-/// Where it stands in its bucket, if that holds several. Under the broker's lock.
+/// How many runs its chain has begun, modulo 2^32; only the holder of the broker's lock looks.
 #[derive(Debug)]
-struct Place(AtomicU32);
+struct Runs(AtomicU32);
 
 impl<L: Default> Node<L> {
     /// A node with one subscription.
@@ -208,7 +259,7 @@ impl<L: Default> Node<L> {
             evicted: AtomicPast::new(),
             evicted_before: AtomicPast::new(),
             subscriptions: Subscriptions(AtomicU32::new(1)),
-            place: Place(AtomicU32::new(0)),
+            runs: Runs(AtomicU32::new(0)),
             subject,
             lists: L::default(),
         }
@@ -227,20 +278,22 @@ impl<L> Node<L> {
         self.subscriptions.0.fetch_sub(1, Ordering::Relaxed) - 1
     }
 
-    /// Where it was [set](Self::set_place) to stand.
-    pub(super) fn place(&self) -> usize {
-        usize::try_from(self.place.0.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
-    }
-
-    pub(super) fn set_place(&self, place: usize) {
-        self.place.0.store(u32::try_from(place).unwrap_or(u32::MAX), Ordering::Relaxed);
-    }
-
-    /// The link that a match of these events at `position` will store.
+    /// The link that a match of these events at `position` will store, and whether a run begins with it that is a
+    /// [checkpoint](super::jumps).
     #[inline]
-    pub(super) fn link(&self, position: Position, events: u64) -> Link {
-        let (streaks, before) = self.chain.link(position, events == Link::ALL);
-        Link { node: self.id, before, events, streaks }
+    pub(super) fn link(&self, position: Position, events: u64) -> (Link, bool) {
+        let Chained { streaks, mut before, begins } = self.chain.link(position, events == Link::ALL);
+        let mut is_checkpoint = false;
+        if begins {
+            let runs = self.runs.0.load(Ordering::Relaxed).wrapping_add(1);
+            self.runs.0.store(runs, Ordering::Relaxed);
+            is_checkpoint = runs.is_multiple_of(SPACING);
+            if is_checkpoint {
+                before = before.of_checkpoint();
+                self.chain.before.store(before, Ordering::Relaxed);
+            }
+        }
+        (Link { node: self.id, before, events, streaks }, is_checkpoint)
     }
 
     /// The position that the chain is complete from.
@@ -280,8 +333,8 @@ impl<L> Node<L> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
     pub(super) node: NodeId,
-    /// One past the last match before the run that ends here, or zero.
-    pub(super) before: Position,
+    /// The last match before the run that ends here.
+    pub(super) before: Before,
     /// Which events matched: [`ALL`](Self::ALL), or a set of bits in a batch of up to 64, or a range of the slot's list.
     pub(super) events: u64,
     pub(super) streaks: Streaks,
@@ -303,15 +356,20 @@ impl Link {
 pub(crate) enum Links {
     None,
     One(Link),
+    /// One that begins a checkpoint.
+    Checkpoint(Box<(Link, Jump)>),
     Many(Box<[Link]>),
-    /// With the matching events of each link, as ordinals: of a batch of more than 64.
-    Listed(Box<Listed>),
+    /// With what few slots have.
+    Detailed(Box<Detailed>),
 }
 
 #[derive(Debug)]
-pub(crate) struct Listed {
+pub(crate) struct Detailed {
     links: Box<[Link]>,
+    /// Of a batch of more than 64 events, unless all match all: the matching events of each link.
     ordinals: Box<[u32]>,
+    /// Of the checkpoints that begin here, by node.
+    jumps: Box<[(NodeId, Jump)]>,
 }
 
 /// The events of one slot that matched one node.
@@ -329,11 +387,12 @@ impl Links {
     /// The longest batch whose matching events fit a set of bits.
     pub(crate) const BITS: usize = 64;
 
-    /// Of any number of nodes, sorted; `ordinals` are what they refer to.
-    pub(super) fn new(links: SmallVec<[Link; 1]>, ordinals: Vec<u32>) -> Self {
-        if !ordinals.is_empty() {
-            let (links, ordinals) = (links.into_vec().into_boxed_slice(), ordinals.into_boxed_slice());
-            return Self::Listed(Box::new(Listed { links, ordinals }));
+    /// Of any number of nodes, sorted; `ordinals` are what they refer to, and `jumps` those of the checkpoints that begin
+    /// with them, sorted.
+    pub(super) fn new(links: SmallVec<[Link; 1]>, ordinals: Vec<u32>, jumps: Vec<(NodeId, Jump)>) -> Self {
+        if !ordinals.is_empty() || !jumps.is_empty() {
+            let links = links.into_vec().into_boxed_slice();
+            return Self::Detailed(Box::new(Detailed { links, ordinals: ordinals.into(), jumps: jumps.into() }));
         }
         match links.as_slice() {
             [] => Self::None,
@@ -347,8 +406,21 @@ impl Links {
         match self {
             Self::None => &[],
             Self::One(link) => std::slice::from_ref(link),
+            Self::Checkpoint(checkpoint) => std::slice::from_ref(&checkpoint.0),
             Self::Many(links) => links,
-            Self::Listed(listed) => &listed.links,
+            Self::Detailed(detailed) => &detailed.links,
+        }
+    }
+
+    /// Where the checkpoint of this node leads that begins here, if one does.
+    pub(super) fn jump(&self, node: NodeId) -> Option<&Jump> {
+        match self {
+            Self::Checkpoint(checkpoint) => Some(&checkpoint.1).filter(|_| checkpoint.0.node == node),
+            Self::Detailed(detailed) => {
+                let place = detailed.jumps.binary_search_by_key(&node, |(node, _)| *node).ok()?;
+                detailed.jumps.get(place).map(|(_, jump)| jump)
+            }
+            _ => None,
         }
     }
 
@@ -367,7 +439,7 @@ impl Links {
     fn hits(&self, link: &Link) -> Hits<'_> {
         match self {
             _ if link.events == Link::ALL => Hits::All,
-            Self::Listed(listed) => {
+            Self::Detailed(listed) if !listed.ordinals.is_empty() => {
                 let start = usize::try_from(link.events >> 32).unwrap_or(usize::MAX);
                 let len = usize::try_from(link.events & u64::from(u32::MAX)).unwrap_or(0);
                 Hits::Ordinals(listed.ordinals.get(start..start.saturating_add(len)).unwrap_or_default())

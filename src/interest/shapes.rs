@@ -8,7 +8,7 @@ use super::node::{Side, Subject};
 /// has no node is not looked up.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
-    nodes: [u32; 9],
+    nodes: [u32; 10],
     present: u16,
 }
 
@@ -20,11 +20,13 @@ impl Shapes {
     const ONE: usize = 6;
     /// Beside its kind, every node of one namespace counts here.
     const NAMED: usize = 8;
+    /// The nodes of wide scopes count here alone.
+    const WIDE: usize = 9;
 
     /// The two kinds of one side, or of exact keys.
     const PAIR: u16 = 0b11;
     const KEYLESS: u16 = 0b1111_1100;
-    const EXACT_TOPICS: u16 = 0b1010_1010;
+    const EXACT_TOPICS: u16 = 0b10_1010_1010;
 
     // What a kind is of its pair.
     pub(super) const ANY_TOPIC: u16 = 1;
@@ -62,16 +64,22 @@ impl Shapes {
         self.present & Self::KEYLESS != 0
     }
 
-    /// Whether there is anything with an exact topic.
+    /// Whether there is anything with an exact topic, or may be.
     #[inline]
     pub(super) fn has_exact_topics(&self) -> bool {
         self.present & Self::EXACT_TOPICS != 0
     }
 
-    /// Whether there is anything of one namespace.
+    /// Whether there is anything of one namespace, or of a wide scope.
     #[inline]
     pub(super) fn has_named(&self) -> bool {
-        self.present & 1 << Self::NAMED != 0
+        self.present & (1 << Self::NAMED | 1 << Self::WIDE) != 0
+    }
+
+    /// Whether there is anything of a wide scope.
+    #[inline]
+    pub(super) fn has_wide(&self) -> bool {
+        self.present & 1 << Self::WIDE != 0
     }
 
     /// Whether there is nothing.
@@ -101,7 +109,10 @@ impl Shapes {
     }
 
     fn kinds(subject: &Subject) -> impl Iterator<Item = usize> {
-        let named = matches!(subject.side, Side::One(_)).then_some(Self::NAMED);
-        std::iter::once(Self::of(subject)).chain(named)
+        let (kind, named) = match subject.side {
+            Side::Scope(_) => (Self::WIDE, false),
+            side => (Self::of(subject), side.one().is_some()),
+        };
+        std::iter::once(kind).chain(named.then_some(Self::NAMED))
     }
 }

@@ -1,10 +1,13 @@
 //! Walking chains back through the log: which positions of a window matched any of a reader's nodes.
 //! What becomes of them, and what of it was lost, is the reader's business.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::jumps::{Jump, SPACING};
 use super::node::{Links, Node};
 use crate::log::Directory;
 use crate::position::{Position, Run};
@@ -14,9 +17,9 @@ pub(crate) trait Linked {
     fn links(&self) -> &Links;
 }
 
-/// So many runs are kept of one walk; what matched later is walked to again. It bounds a reader's memory (6 KiB), and
-/// is high enough that only a reader thousands of batches behind walks twice.
-const MAX_RUNS: usize = 256;
+/// A walk that finds more than twice so many runs, or twice as many as it follows chains, is made in parts of about so
+/// many. It bounds a reader's memory (some 4 KiB), and only a reader hundreds of batches behind ever walks in parts.
+const PART: usize = 128;
 
 /// What is known of the events of a run of batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +65,6 @@ impl Collected {
                 _ => merged.push(next),
             }
         }
-        if let Some(first_dropped) = merged.get(MAX_RUNS) {
-            self.through = first_dropped.run.start;
-            merged.truncate(MAX_RUNS);
-        }
         self.stretches = merged;
     }
 
@@ -73,9 +72,6 @@ impl Collected {
         let run = Run { start, end: end.min(self.through) };
         if !run.is_empty() {
             self.stretches.push(Stretch { run, matching });
-            if self.stretches.len() >= 2 * MAX_RUNS {
-                self.compact();
-            }
         }
     }
 }
@@ -88,6 +84,8 @@ pub(crate) struct LastRun {
     pub(crate) whole: Position,
     /// One past the last match before the run, or zero.
     pub(crate) before: Position,
+    /// Whether its first slot stores a jump.
+    is_checkpoint: bool,
 }
 
 /// The run that ends at the match before `last`, if that is in reach.
@@ -102,11 +100,13 @@ pub(crate) fn last_run<T: Linked, L>(
     let slot = if position < oldest { None } else { directory.get(position) };
     let link = slot?.links().find(node.id)?;
     let (start, whole) = link.run(last);
-    Some(LastRun { start, whole, before: link.before })
+    Some(LastRun { start, whole, before: link.before.past(), is_checkpoint: link.before.is_checkpoint() })
 }
 
-/// Collects the matches in `from..end`. `lasts` gives, for each node, what its chain's `last` said
-/// before `directory` was taken; everything from `oldest` on must be found there.
+/// Collects the matches in `from..end`, or in a first part of it. `lasts` gives, for each node, what its chain's `last`
+/// said before `directory` was taken; everything from `oldest` on must be found there.
+///
+/// It takes as many steps as it finds runs, and for each node a logarithm of the length of its chain.
 ///
 /// A match below `oldest` may be told by one position for several: enough to know that something was lost, and what
 /// is at `oldest` or later is always told whole.
@@ -117,11 +117,50 @@ pub(crate) fn collect<'a, T: Linked, L: 'a>(
     from: Position,
     end: Position,
 ) -> Collected {
+    let chains: SmallVec<[_; 8]> =
+        lasts.filter(|(_, last)| *last > from).map(|(node, last)| Chain { node: &**node, last }).collect();
+    let walk = Walk { directory, oldest, from };
+    let part = PART.max(chains.len());
+    let mut steps = 2 * part;
     let mut collected = Collected { stretches: SmallVec::new(), through: end };
-    for (node, last) in lasts {
-        let mut past = last;
-        while past > from {
-            let Some(LastRun { start, whole, before }) = last_run(directory, node, past, oldest) else {
+    if !chains.iter().all(|chain| walk.back(chain.node, chain.last, &mut steps, &mut collected)) {
+        let through = walk.part(&chains, part).map_or(end, |through| through.min(end));
+        collected = Collected { stretches: SmallVec::new(), through };
+        // What lies before `through` is a part, and beyond it are a few runs of each chain.
+        let mut unbounded = usize::MAX;
+        for chain in &chains {
+            walk.back(chain.node, walk.near(chain, through), &mut unbounded, &mut collected);
+        }
+    }
+    if collected.stretches.len() > 1 {
+        collected.compact();
+    }
+    collected
+}
+
+/// A node, and one past the last match of its chain that is looked at.
+struct Chain<'a, L> {
+    node: &'a Node<L>,
+    last: Position,
+}
+
+/// A checkpoint: where it begins, and where it leads.
+type Checkpoint = (Position, Jump);
+
+/// Walks from many batches back to `from`.
+struct Walk<'a, T> {
+    directory: &'a Directory<T>,
+    oldest: Position,
+    from: Position,
+}
+
+impl<T: Linked> Walk<'_, T> {
+    /// Collects what matched in a chain up to `past`. Whether it took no more than so many steps.
+    fn back<L>(&self, node: &Node<L>, mut past: Position, steps: &mut usize, collected: &mut Collected) -> bool {
+        while past > self.from {
+            let Some(left) = steps.checked_sub(1) else { return false };
+            *steps = left;
+            let Some(run) = last_run(self.directory, node, past, self.oldest) else {
                 let position = Position(past.0 - 1);
                 // Evicted: that it matched is all there is to know, and what lies before it is lost as well. It may lie
                 // beyond the window, if that was long ago; then all of the window is evicted, and its last batch
@@ -130,15 +169,80 @@ pub(crate) fn collect<'a, T: Linked, L: 'a>(
                 collected.push(position.min(last), past, Matching::Linked);
                 break;
             };
-            collected.push(whole.max(from), past, Matching::Whole);
-            collected.push(start.max(from), whole, Matching::Linked);
-            past = before;
+            collected.push(run.whole.max(self.from), past, Matching::Whole);
+            collected.push(run.start.max(self.from), run.whole, Matching::Linked);
+            past = run.before;
+        }
+        true
+    }
+
+    /// Up to where there are about so many runs in reach. Nothing if there are fewer.
+    ///
+    /// Checkpoints are counted from the oldest on, of all chains in the order of their positions: each stands for
+    /// [`SPACING`] runs. So at most so many more of each chain are not counted.
+    fn part<L>(&self, chains: &[Chain<'_, L>], runs: usize) -> Option<Position> {
+        let floor = self.from.max(self.oldest);
+        let newest: Vec<Option<Checkpoint>> = chains.iter().map(|chain| self.newest_checkpoint(chain, floor)).collect();
+        let nth = |at: usize, reached: &dyn Fn(&Checkpoint) -> bool| {
+            let (chain, newest) = (chains.get(at)?, newest.get(at).copied().flatten()?);
+            let (position, Jump { number, .. }) = self.earliest(chain.node, newest, reached);
+            Some(Reverse((position, number, at)))
+        };
+        let mut next: BinaryHeap<_> =
+            (0..chains.len()).filter_map(|at| nth(at, &|(position, _)| *position >= floor)).collect();
+        let mut left = runs.div_ceil(usize::try_from(SPACING).unwrap_or(usize::MAX));
+        while let Some(Reverse((position, number, at))) = next.pop() {
+            left -= 1;
+            if left == 0 {
+                return Some(position.next());
+            }
+            if newest.get(at).copied().flatten().is_some_and(|(_, newest)| newest.number > number) {
+                next.extend(nth(at, &|(_, jump)| jump.number > number));
+            }
+        }
+        None
+    }
+
+    /// Where to walk back from, if only what lies before `through` is asked for.
+    fn near<L>(&self, chain: &Chain<'_, L>, through: Position) -> Position {
+        let newest = if chain.last > through { self.newest_checkpoint(chain, through) } else { None };
+        newest.map_or(chain.last, |newest| {
+            let (position, _) = self.earliest(chain.node, newest, &|(position, _)| *position >= through);
+            position.next()
+        })
+    }
+
+    /// The newest checkpoint of a chain that begins at `floor` or later: the last runs of a chain are none.
+    fn newest_checkpoint<L>(&self, chain: &Chain<'_, L>, floor: Position) -> Option<Checkpoint> {
+        let mut past = chain.last;
+        while past > floor {
+            let run = last_run(self.directory, chain.node, past, self.oldest)?;
+            if run.is_checkpoint {
+                return if run.start < floor { None } else { self.checkpoint(chain.node, run.start) };
+            }
+            past = run.before;
+        }
+        None
+    }
+
+    fn checkpoint<L>(&self, node: &Node<L>, begins: Position) -> Option<Checkpoint> {
+        let slot = if begins < self.oldest { None } else { self.directory.get(begins) };
+        Some((begins, *slot?.links().jump(node.id)?))
+    }
+
+    /// The earliest checkpoint in reach for which `reached` holds, as it does for `newest` and from some one on for all.
+    fn earliest<L>(&self, node: &Node<L>, newest: Checkpoint, reached: &dyn Fn(&Checkpoint) -> bool) -> Checkpoint {
+        let mut here = newest;
+        loop {
+            let (_, Jump { far, previous, .. }) = here;
+            let candidates = [far, previous].into_iter().flatten();
+            let next = candidates.filter_map(|begins| self.checkpoint(node, begins)).find(|next| reached(next));
+            match next {
+                Some(next) => here = next,
+                None => return here,
+            }
         }
     }
-    if collected.stretches.len() > 1 {
-        collected.compact();
-    }
-    collected
 }
 
 #[cfg(all(test, not(broker_loom)))]
@@ -163,7 +267,11 @@ mod tests {
         let mut request = Request::<()>::new().term(Term::key("web").expect("a key"));
         let filter = Arc::new(Filter::new(&mut request).expect("a request"));
         let mut interest = Interest::<()>::new();
-        let node = interest.join(&node_terms(&filter).next().expect("a node"), Position::ZERO);
+        let node = {
+            let mut nodes = Vec::new();
+            node_terms(&filter).for_each(|term| interest.join(&term, None, Position::ZERO, &mut nodes));
+            nodes.remove(0)
+        };
         let segment = Arc::new(Segment::new(Position::ZERO, 16));
         for position in (0..16).map(Position) {
             let key = if matches.contains(&position.0) { "web" } else { "db" };

@@ -8,7 +8,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Count, broker, check, event, everything, keys, spawn};
 use crate::dispatch::Dispatch;
-use crate::wait::{Seat, Taken, WaitList};
+use crate::wait::{Mark, Seat, Taken, WaitList};
 
 /// A dispatcher that is handed a wake-up, or is ending just then, loses none.
 #[test]
@@ -75,7 +75,7 @@ fn dispatcher_that_is_lent_garbage() {
     check(|| {
         let dispatch = Arc::new(Dispatch::<(), Garbage>::new());
         let stopped = Arc::new(AtomicBool::new(false));
-        let (seat, list) = (Arc::new(Seat::new(1, false, ())), WaitList::default());
+        let (seat, list) = (Arc::new(Seat::new(Mark::for_lists(1), false, ())), WaitList::default());
         let woken = Arc::new(Count::default());
         seat.wait_task(&Waker::from(Arc::clone(&woken)));
         list.enrol(&seat, 0);

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use loom::sync::atomic::Ordering;
 
 use super::{Count, Payload, broker, check, event, everything, keys, spawn};
-use crate::wait::{Seat, Taken, WaitList};
+use crate::wait::{Mark, Seat, Taken, WaitList};
 use crate::{Broker, RecvError, Request};
 
 fn parked_reader_is_woken(request: fn() -> Request<Payload>) {
@@ -226,7 +226,8 @@ fn enrolling_while_a_list_is_taken() {
 #[test]
 fn enrolling_while_a_hit_is_named() {
     check(|| {
-        let (early, late) = (Arc::new(Seat::new(1, true, ())), Arc::new(Seat::new(1, true, ())));
+        let (early, late) =
+            (Arc::new(Seat::new(Mark::for_lists(1), true, ())), Arc::new(Seat::new(Mark::for_lists(1), true, ())));
         let list = Arc::new(WaitList::default());
         list.enrol(&early, 0);
         let enrolling = spawn({
@@ -258,7 +259,7 @@ fn parking_again_at_many_nodes() {
 #[test]
 fn enrolling_anew_against_naming() {
     check(|| {
-        let (seat, list) = (Arc::new(Seat::new(1, true, ())), Arc::new(WaitList::default()));
+        let (seat, list) = (Arc::new(Seat::new(Mark::for_lists(1), true, ())), Arc::new(WaitList::default()));
         list.enrol(&seat, 0);
         let naming = spawn({
             let list = Arc::clone(&list);

@@ -139,7 +139,6 @@ pub struct Subscription<P> {
     ended: Option<Box<Ended>>,
     /// How far a large batch has been judged that a turn did not suffice for.
     judging: Option<Box<Judging>>,
-    registered: u32,
 }
 
 /// Whether the cursor has been placed.
@@ -172,7 +171,7 @@ impl<P> Subscription<P> {
         grant: Option<Grant>,
         opened: Opened,
     ) -> Self {
-        let Opened { station, place, begins, found, passed, live_from } = opened;
+        let Opened { station, begins, found, passed, live_from } = opened;
         let mut reader = Reader::new(&station, live_from);
         let mut bound = 0;
         let stand = match begins {
@@ -204,7 +203,6 @@ impl<P> Subscription<P> {
             deliveries_left: turn::DELIVERIES,
             ended: None,
             judging: None,
-            registered: place,
         }
     }
 
@@ -483,7 +481,7 @@ impl<P> Subscription<P> {
 
 impl<P> Drop for Subscription<P> {
     fn drop(&mut self) {
-        self.core.leave(&self.station, self.registered, self.sieve.principal(), self.sieve.grant());
+        self.core.leave(&self.station, self.sieve.principal(), self.sieve.grant());
         self.station.stop_waiting();
         if self.ended.is_none() {
             self.core.hooks.observe(|observer| observer.on_end(self.id(), None));

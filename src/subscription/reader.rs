@@ -357,7 +357,7 @@ impl Reader {
         let oldest = log.oldest();
         let from = self.known;
         match last_run(directory, node, last, oldest) {
-            Some(LastRun { start, whole, before }) if start <= from || before <= from => {
+            Some(LastRun { start, whole, before, .. }) if start <= from || before <= from => {
                 let stop = last.min(end);
                 let whole = whole.clamp(from, stop.max(from));
                 for (start, end, matching) in

@@ -1,0 +1,117 @@
+//! A sparse set of small numbers, which is intersected in words of 64.
+//! What the numbers stand for is not known here.
+
+/// A set of numbers: the words that are not zero, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bits(Vec<Word>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word {
+    /// The number of its lowest bit, over 64.
+    at: u32,
+    bits: u64,
+}
+
+impl Bits {
+    fn find(&self, at: u32) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&at, |word| word.at)
+    }
+
+    pub(super) fn insert(&mut self, number: u32) {
+        let (at, bit) = (number / 64, 1 << (number % 64));
+        match self.find(at) {
+            Ok(place) => {
+                if let Some(word) = self.0.get_mut(place) {
+                    word.bits |= bit;
+                }
+            }
+            Err(place) => self.0.insert(place, Word { at, bits: bit }),
+        }
+    }
+
+    pub(super) fn remove(&mut self, number: u32) {
+        let Ok(place) = self.find(number / 64) else { return };
+        if let Some(word) = self.0.get_mut(place) {
+            word.bits &= !(1 << (number % 64));
+            if word.bits == 0 {
+                self.0.remove(place);
+                if self.0.len() * 4 < self.0.capacity() {
+                    self.0.shrink_to(self.0.len() * 2);
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The smallest number that is not in the set.
+    pub(super) fn first_absent(&self) -> u32 {
+        let full = self.0.iter().zip(0..).take_while(|(word, at)| word.at == *at && word.bits == u64::MAX).count();
+        let in_word = self.0.get(full).filter(|word| usize::try_from(word.at) == Ok(full));
+        let bit = in_word.map_or(0, |word| word.bits.trailing_ones());
+        u32::try_from(full).map_or(u32::MAX, |full| full.saturating_mul(64).saturating_add(bit))
+    }
+
+    /// Calls `found` for each number that both sets have: in as many steps as the smaller set has words, each times a
+    /// logarithm.
+    #[inline]
+    pub(super) fn for_each_common(&self, other: &Self, mut found: impl FnMut(u32)) {
+        let (few, mut many) = if self.0.len() <= other.0.len() { (&self.0, &*other.0) } else { (&other.0, &*self.0) };
+        for word in few {
+            let before = many.partition_point(|other| other.at < word.at);
+            many = many.get(before..).unwrap_or_default();
+            let Some(other) = many.first() else { return };
+            let mut common = if other.at == word.at { word.bits & other.bits } else { 0 };
+            while common != 0 {
+                found(word.at * 64 + common.trailing_zeros());
+                common &= common - 1;
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn common(one: &Bits, other: &Bits) -> Vec<u32> {
+        let mut common = Vec::new();
+        one.for_each_common(other, |number| common.push(number));
+        common
+    }
+
+    #[test]
+    fn sets_are_what_sets_of_numbers_are() {
+        let (mut bits, mut plain) = (Bits::default(), BTreeSet::new());
+        let mut next = 1_u32;
+        for step in 0..4_000 {
+            next = next.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+            let number = (next >> 8) % 700;
+            if step % 5 < 3 {
+                bits.insert(number);
+                plain.insert(number);
+            } else {
+                bits.remove(number);
+                plain.remove(&number);
+            }
+            assert_eq!(bits.is_empty(), plain.is_empty());
+            let absent = (0..701).find(|number| !plain.contains(number));
+            assert_eq!(Some(bits.first_absent()), absent);
+        }
+        let mut all = Bits::default();
+        (0..700).for_each(|number| all.insert(number));
+        assert_eq!(all.first_absent(), 700);
+        assert!(common(&bits, &all).into_iter().eq(plain.iter().copied()));
+        let mut thirds = Bits::default();
+        (0..700).step_by(3).for_each(|number| thirds.insert(number));
+        let both = || plain.iter().copied().filter(|number| number % 3 == 0);
+        assert!(common(&bits, &thirds).into_iter().eq(both()));
+        assert!(common(&thirds, &bits).into_iter().eq(both()));
+        (0..700).for_each(|number| all.remove(number));
+        assert_eq!((all, common(&bits, &Bits::default())), (Bits::default(), vec![]));
+    }
+}

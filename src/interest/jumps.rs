@@ -1,0 +1,98 @@
+//! Shortcuts through a long chain: a position far back is found in steps that grow with the logarithm of the chain.
+//! What a chain is made of, and who reads it, is not known here.
+//!
+//! A chain leads back run by run. Every [`SPACING`]th run is a checkpoint, and its first slot stores a [`Jump`]: the
+//! checkpoint before it, and one further back. How far follows the skew-binary numbers (Myers, *An applicative
+//! random-access stack*, 1983): from any checkpoint any earlier one is at most some `3 log2 n` jumps away, and storing
+//! one takes constant time.
+//!
+//! Jumps are stored with the batches and go with them. What the writer keeps of a node is the path that its newest jumps
+//! lead: a logarithm of what was ever in it.
+
+use std::collections::BTreeMap;
+
+use super::node::NodeId;
+use crate::position::Position;
+
+/// A chain of so many runs more has a checkpoint more. Fewer would cost a publish more, and more a reader, who walks up
+/// to so many runs beside its jumps.
+pub(super) const SPACING: u32 = 16;
+
+/// Where a checkpoint leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Jump {
+    /// How many checkpoints of the chain there are up to this one.
+    pub(super) number: u64,
+    /// Where the checkpoint before begins, if there is one. It may be evicted.
+    pub(super) previous: Option<Position>,
+    /// Where an earlier one begins.
+    pub(super) far: Option<Position>,
+}
+
+/// What the writer knows of the checkpoints of all nodes that have any.
+#[derive(Debug, Default)]
+pub(super) struct Jumps(BTreeMap<NodeId, Path>);
+
+/// The newest checkpoint and those that its far jumps lead to, oldest first: number, and where it begins.
+#[derive(Debug, Default)]
+struct Path(Vec<(u64, Position)>);
+
+impl Jumps {
+    /// Adds a checkpoint that begins at `position`, and returns where it leads.
+    #[cold]
+    pub(super) fn add(&mut self, node: NodeId, position: Position) -> Jump {
+        self.0.entry(node).or_default().push(position)
+    }
+
+    pub(super) fn forget(&mut self, node: NodeId) {
+        if !self.0.is_empty() {
+            self.0.remove(&node);
+        }
+    }
+}
+
+impl Path {
+    fn push(&mut self, position: Position) -> Jump {
+        let newest = self.0.last().copied();
+        // Before the first one lies, by its number, zero, which leads to itself.
+        let number_at = |back: usize| {
+            self.0.len().checked_sub(back).and_then(|place| self.0.get(place)).map_or(0, |(number, _)| *number)
+        };
+        let (newest_number, second, third) = (number_at(1), number_at(2), number_at(3));
+        if newest.is_some() && second > 0 && newest_number - second == second - third {
+            self.0.truncate(self.0.len() - 2);
+        }
+        let far = self.0.last().map(|(_, position)| *position);
+        let number = newest_number + 1;
+        self.0.push((number, position));
+        Jump { number, previous: newest.map(|(_, position)| position), far }
+    }
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+
+    /// From the newest of many, each is found in logarithmically many jumps.
+    #[test]
+    fn every_checkpoint_is_a_few_jumps_away() {
+        for count in [1, 2, 3, 10, 1_000_u64] {
+            let mut path = Path::default();
+            let jumps: Vec<Jump> = (0..count).map(|n| path.push(Position(n * 100))).collect();
+            assert!(path.0.len() <= 2 * count.ilog2() as usize + 2, "{:?}", path.0);
+            let jump = |position: Position| jumps.get(usize::try_from(position.0 / 100).expect("few")).expect("one");
+            for target in 0..count {
+                let mut here = Position((count - 1) * 100);
+                let mut steps = 0;
+                while here.0 > target * 100 {
+                    let Jump { previous, far, number } = jump(here);
+                    assert_eq!(*number, here.0 / 100 + 1);
+                    let reaches = |position: &&Option<Position>| position.is_some_and(|to| to.0 >= target * 100);
+                    here = [far, previous].into_iter().find(reaches).copied().flatten().expect("one of them is it");
+                    steps += 1;
+                }
+                assert!(steps <= 3 * (count.ilog2() + 1), "{target} of {count}: {steps}");
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Wide scopes: terms that were asked for in so many namespaces that a node for each would be too much.
+//! Scopes of few namespaces, and events without a namespace, have nodes of their own elsewhere.
+//!
+//! A scope is entered once, however many terms and subscriptions have it: for each of its namespaces, the set of scopes
+//! that it lies in notes the scope's number. A term has a node for each scope that it was asked for in. An event
+//! intersects the scopes of its namespace with those of its term, 64 at a time, and hits the nodes of what is in both.
+//!
+//! So a subscription costs its terms and its namespaces, not their product, and an event what it hits, and a sixty-fourth
+//! of the smaller of two sets of scopes.
+//!
+//! Invariants:
+//! - a node of a scope is joined when all namespaces of the scope have been entered, so its chain misses nothing;
+//! - a scope that nobody uses any more cannot be found, and keeps its number until all its namespaces have been taken
+//!   out again, which is done step by step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::bits::Bits;
+use super::names::Names;
+use super::node::{Node, Side, Subject};
+use crate::filter::Filter;
+use crate::name::Namespace;
+
+/// All wide scopes, and the nodes of their terms.
+#[derive(Debug)]
+pub(super) struct Wide<L> {
+    scopes: BTreeMap<u32, Entered>,
+    /// The numbers of the scopes that somebody uses, by a hash of their names.
+    by_hash: BTreeMap<u64, SmallVec<[u32; 1]>>,
+    /// The numbers in use.
+    numbers: Bits,
+    /// The scopes that a namespace lies in, by its number.
+    of_namespace: BTreeMap<u32, Bits>,
+    /// By the hash of topic and key.
+    terms: BTreeMap<u64, SmallVec<[WideTerm<L>; 1]>>,
+}
+
+/// One scope.
+#[derive(Debug)]
+struct Entered {
+    /// One that has it.
+    filter: Arc<Filter>,
+    hash: u64,
+    /// How many nodes and subscriptions under way use it.
+    uses: u32,
+    /// How many of its namespaces have been entered.
+    namespaces: usize,
+}
+
+/// The nodes of one term, by the number of the scope.
+#[derive(Debug)]
+struct WideTerm<L> {
+    scopes: Bits,
+    nodes: BTreeMap<u32, Arc<Node<L>>>,
+}
+
+impl<L> WideTerm<L> {
+    /// Whether its nodes are those of the subject's term.
+    fn is_of(&self, subject: &Subject) -> bool {
+        let any = self.nodes.values().next();
+        any.is_some_and(|node| node.subject.topic == subject.topic && node.subject.key == subject.key)
+    }
+}
+
+impl<L> Wide<L> {
+    pub(super) fn new() -> Self {
+        Self {
+            scopes: BTreeMap::new(),
+            by_hash: BTreeMap::new(),
+            numbers: Bits::default(),
+            of_namespace: BTreeMap::new(),
+            terms: BTreeMap::new(),
+        }
+    }
+
+    #[cfg(all(test, not(broker_loom)))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.scopes.is_empty()
+    }
+
+    /// The scopes in use whose names have this hash.
+    pub(super) fn candidates(&self, hash: u64) -> impl Iterator<Item = (u32, &Arc<Filter>)> {
+        let numbers = self.by_hash.get(&hash).into_iter().flatten();
+        numbers.filter_map(|number| Some((*number, &self.scopes.get(number)?.filter)))
+    }
+
+    /// Notes a use of a scope, if it is still that of this filter.
+    pub(super) fn share(&mut self, number: u32, filter: &Arc<Filter>) -> bool {
+        let scope = self.scopes.get_mut(&number).filter(|scope| scope.uses > 0 && Arc::ptr_eq(&scope.filter, filter));
+        scope.is_some_and(|scope| {
+            scope.uses += 1;
+            true
+        })
+    }
+
+    /// Notes another use of a scope in use.
+    pub(super) fn retain(&mut self, number: u32) {
+        if let Some(scope) = self.scopes.get_mut(&number) {
+            scope.uses += 1;
+        }
+    }
+
+    /// Adds the scope of a filter, with one use and no namespaces.
+    pub(super) fn add(&mut self, filter: &Arc<Filter>, hash: u64) -> u32 {
+        let number = self.numbers.first_absent();
+        self.numbers.insert(number);
+        self.scopes.insert(number, Entered { filter: Arc::clone(filter), hash, uses: 1, namespaces: 0 });
+        self.by_hash.entry(hash).or_default().push(number);
+        number
+    }
+
+    /// Enters up to so many more namespaces of a scope. Whether all are.
+    pub(super) fn enter(&mut self, number: u32, most: usize, names: &mut Names) -> bool {
+        let Some(scope) = self.scopes.get_mut(&number) else { return true };
+        let all = scope.filter.scope().named().unwrap_or_default();
+        let left = all.get(scope.namespaces..).unwrap_or_default();
+        for namespace in left.iter().take(most) {
+            self.of_namespace.entry(names.enter(namespace.text())).or_default().insert(number);
+            scope.namespaces += 1;
+        }
+        left.len() <= most
+    }
+
+    /// Takes back one use. Whether it was the last: then the scope is to be taken [out](Self::exit).
+    pub(super) fn release(&mut self, number: u32) -> bool {
+        let Some(scope) = self.scopes.get_mut(&number) else { return false };
+        scope.uses -= 1;
+        if scope.uses > 0 {
+            return false;
+        }
+        let hash = scope.hash;
+        if let Some(numbers) = self.by_hash.get_mut(&hash) {
+            numbers.retain(|other| *other != number);
+            if numbers.is_empty() {
+                self.by_hash.remove(&hash);
+            }
+        }
+        true
+    }
+
+    /// Takes out up to so many namespaces of a scope that nobody uses. Whether it is gone.
+    pub(super) fn exit(&mut self, number: u32, most: usize, names: &mut Names) -> bool {
+        let Some(scope) = self.scopes.get_mut(&number) else { return true };
+        let all = scope.filter.scope().named().unwrap_or_default();
+        let entered = all.get(..scope.namespaces).unwrap_or_default();
+        let left = entered.len().saturating_sub(most);
+        for namespace in entered.get(left..).unwrap_or_default() {
+            let Some(name) = names.look(namespace.text()) else { continue };
+            if let Some(scopes) = self.of_namespace.get_mut(&name) {
+                scopes.remove(number);
+                if scopes.is_empty() {
+                    self.of_namespace.remove(&name);
+                }
+            }
+            names.exit(name);
+        }
+        scope.namespaces = left;
+        if left == 0 {
+            self.scopes.remove(&number);
+            self.numbers.remove(number);
+        }
+        left == 0
+    }
+
+    /// The node of exactly this subject, whose term has this hash.
+    pub(super) fn find(&self, place: u64, subject: &Subject) -> Option<&Arc<Node<L>>> {
+        let Side::Scope(scope) = subject.side else { return None };
+        self.terms.get(&place)?.iter().find(|term| term.is_of(subject))?.nodes.get(&scope)
+    }
+
+    pub(super) fn insert(&mut self, place: u64, node: Arc<Node<L>>) {
+        let Side::Scope(scope) = node.subject.side else { return };
+        let terms = self.terms.entry(place).or_default();
+        let at = terms.iter().position(|term| term.is_of(&node.subject)).unwrap_or_else(|| {
+            terms.push(WideTerm { scopes: Bits::default(), nodes: BTreeMap::new() });
+            terms.len() - 1
+        });
+        if let Some(term) = terms.get_mut(at) {
+            term.scopes.insert(scope);
+            term.nodes.insert(scope, node);
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: u64, subject: &Subject) {
+        let Side::Scope(scope) = subject.side else { return };
+        let Some(terms) = self.terms.get_mut(&place) else { return };
+        if let Some(at) = terms.iter().position(|term| term.is_of(subject))
+            && let Some(term) = terms.get_mut(at)
+        {
+            term.scopes.remove(scope);
+            term.nodes.remove(&scope);
+            if term.nodes.is_empty() {
+                terms.swap_remove(at);
+            }
+        }
+        if terms.is_empty() {
+            self.terms.remove(&place);
+        }
+    }
+
+    /// The scopes that a namespace lies in.
+    #[inline]
+    pub(super) fn scopes_of(&self, namespace: u32) -> Option<&Bits> {
+        self.of_namespace.get(&namespace)
+    }
+
+    /// The nodes that an event hits by one term, whose hash this is, in one of these scopes.
+    pub(super) fn hit<'i>(
+        &'i self,
+        place: u64,
+        scopes: &Bits,
+        is: impl Fn(&Subject) -> bool,
+        hit: &mut impl FnMut(&'i Node<L>),
+    ) {
+        for term in self.terms.get(&place).into_iter().flatten() {
+            term.scopes.for_each_common(scopes, |scope| {
+                if let Some(node) = term.nodes.get(&scope).filter(|node| is(&node.subject)) {
+                    hit(node);
+                }
+            });
+        }
+    }
+}
+
+/// Whether two filters have the same scope, which takes as long as the scope is: not to be called under the lock.
+pub(crate) fn same_scope(one: &Filter, other: &Filter) -> bool {
+    let names = |filter: &Filter| filter.scope().named().map(<[Namespace]>::len);
+    names(one) == names(other) && one.scope() == other.scope()
+}
