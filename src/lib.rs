@@ -268,6 +268,11 @@ mod registry;
 mod request;
 mod shared;
 mod stats;
+#[cfg(broker_steps)]
+#[doc(hidden)]
+pub mod steps;
+#[cfg(not(broker_steps))]
+mod steps;
 #[cfg(feature = "stream")]
 mod stream;
 mod subscription;

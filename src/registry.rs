@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::access::{AccessChange, Basis, Grant, Principal};
 use crate::gate::Ending;
 use crate::shared::Station;
+use crate::steps::{Step, count};
 use crate::token::Place;
 
 /// All open subscriptions.
@@ -25,10 +26,12 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn enter(&mut self, station: Station) {
+        count(Step::Find, 1);
         self.stations.insert(station.owner.id, station);
     }
 
     pub(crate) fn exit(&mut self, id: u64) {
+        count(Step::Find, 1);
         self.stations.remove(&id);
     }
 
@@ -53,6 +56,7 @@ impl Registry {
     pub(crate) fn rest(&mut self, station: &Station, principal: &Principal, grant: &Grant) {
         let id = station.owner.id;
         for basis in grant.basis(principal) {
+            count(Step::Find, 1);
             self.by_basis.entry(basis).or_default().insert(id, station.clone());
         }
         if let Some(expiry) = grant.expiry() {
@@ -64,6 +68,7 @@ impl Registry {
     pub(crate) fn unrest(&mut self, station: &Station, principal: &Principal, grant: &Grant) {
         let id = station.owner.id;
         for basis in grant.basis(principal) {
+            count(Step::Find, 1);
             if let Some(resting) = self.by_basis.get_mut(&basis) {
                 resting.remove(&id);
                 if resting.is_empty() {
@@ -81,6 +86,7 @@ impl Registry {
     pub(crate) fn fence(&self, change: &AccessChange, quiet: bool, mut wake: impl FnMut(&Station)) {
         let ends = matches!(change, AccessChange::TokenDeleted(_));
         let mut pass = |station: &Station| {
+            count(Step::Fence, 1);
             if ends {
                 station.owner.gate.end(Ending::TokenDeleted);
             } else {
@@ -106,6 +112,7 @@ impl Registry {
         while expired.len() < most
             && let Some(first) = self.expiries.first_entry().filter(|first| first.key().0 <= now)
         {
+            count(Step::Fence, 1);
             let (station, changes) = first.remove();
             if station.owner.gate.state().changes() == changes {
                 station.owner.gate.end(Ending::Expired);
@@ -138,6 +145,7 @@ impl Pending {
 
     /// Takes out one that waits for a place before `next`, if any does.
     pub(crate) fn reach(&mut self, next: Place) -> Option<Station> {
+        count(Step::Find, 1);
         let first = self.0.first_entry().filter(|first| first.key().0 < next)?;
         Some(first.remove())
     }

@@ -24,6 +24,7 @@ use smallvec::SmallVec;
 
 use crate::few::Few;
 use crate::panics::quietly;
+use crate::steps::{Step, count};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, Thread, fence};
 
 /// How one waiting reader is woken.
@@ -144,6 +145,7 @@ impl<X> Seat<X> {
 
     /// Wakes the reader if it waits, and rings its doorbell if it has one. Never call it under a lock.
     pub(crate) fn wake(&self) {
+        count(Step::Wake, 1);
         let signal = self.signal.lock().take();
         let bell = self.bell.get();
         if signal.is_some() || bell.is_some() {
@@ -354,12 +356,14 @@ impl<X> WaitList<X> {
 
     /// Takes all seats, in O(1): their marks are cleared when they are woken.
     pub(crate) fn take(&self, taken: &mut Taken<X>) {
+        count(Step::Wake, 1);
         taken.lists.push(self.take_all());
     }
 
     /// Takes all seats and names the hit to each, so that its next read looks here. In O(seats).
     pub(crate) fn name(&self, taken: &mut Taken<X>) {
         for enrolment in self.take_all() {
+            count(Step::Wake, 1);
             if let Some(mark) = enrolment.mark() {
                 mark.clear();
             }

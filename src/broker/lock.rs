@@ -8,6 +8,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::steps::Hold;
 use crate::sync::{Mutex, MutexGuard, unlock_to_waiter};
 
 /// What is changed under the lock.
@@ -20,6 +21,7 @@ pub(super) struct Locked<S> {
 /// A step of somebody who does not publish.
 pub(super) struct Step<'a, S> {
     state: Option<MutexGuard<'a, S>>,
+    _hold: Hold,
     _turn: MutexGuard<'a, ()>,
 }
 
@@ -37,7 +39,8 @@ impl<S> Locked<S> {
     /// For everybody else, and for a step that is short.
     pub(super) fn step(&self) -> Step<'_, S> {
         let turn = self.turn.lock();
-        Step { state: Some(self.state.lock()), _turn: turn }
+        let state = Some(self.state.lock());
+        Step { state, _hold: Hold::begin(), _turn: turn }
     }
 }
 

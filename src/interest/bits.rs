@@ -1,6 +1,8 @@
 //! A sparse set of small numbers, which is intersected in words of 64.
 //! What the numbers stand for is not known here.
 
+use crate::steps::{Step, count};
+
 /// A set of numbers: the words that are not zero, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bits(Vec<Word>);
@@ -14,6 +16,7 @@ struct Word {
 
 impl Bits {
     fn find(&self, at: u32) -> Result<usize, usize> {
+        count(Step::Find, 1);
         self.0.binary_search_by_key(&at, |word| word.at)
     }
 
@@ -60,6 +63,7 @@ impl Bits {
     pub(super) fn for_each_common(&self, other: &Self, mut found: impl FnMut(u32)) {
         let (few, mut many) = if self.0.len() <= other.0.len() { (&self.0, &*other.0) } else { (&other.0, &*self.0) };
         for word in few {
+            count(Step::Find, 1);
             let before = many.partition_point(|other| other.at < word.at);
             many = many.get(before..).unwrap_or_default();
             let Some(other) = many.first() else { return };

@@ -12,6 +12,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::steps::{Step, count};
+
 /// Passes a hash through.
 #[derive(Debug, Default)]
 pub(super) struct Prehashed(u64);
@@ -65,10 +67,12 @@ impl<V> Table<V> {
 
     #[inline]
     pub(super) fn get(&self, hash: u64) -> Option<&V> {
+        count(Step::Find, 1);
         self.shards.get(self.shard(hash))?.get(&hash)
     }
 
     pub(super) fn get_mut(&mut self, hash: u64) -> Option<&mut V> {
+        count(Step::Find, 1);
         let at = self.shard(hash);
         self.shards.get_mut(at)?.get_mut(&hash)
     }
@@ -77,6 +81,10 @@ impl<V> Table<V> {
     pub(super) fn insert(&mut self, hash: u64, value: V) {
         let at = self.shard(hash);
         let Some(shard) = self.shards.get_mut(at) else { return };
+        count(Step::Find, 1);
+        if shard.len() == shard.capacity() {
+            count(Step::Move, shard.len());
+        }
         let before = shard.insert(hash, value);
         debug_assert!(before.is_none(), "a hash has one value");
         self.len += 1;
@@ -88,6 +96,7 @@ impl<V> Table<V> {
     pub(super) fn remove(&mut self, hash: u64) -> Option<V> {
         let at = self.shard(hash);
         let shard = self.shards.get_mut(at)?;
+        count(Step::Find, 1);
         let value = shard.remove(&hash)?;
         self.len -= 1;
         tighten(shard);
@@ -107,6 +116,7 @@ impl<V> Table<V> {
         let buddy = added & (self.mask >> 1);
         if let Ok([from, to]) = shards.get_disjoint_mut([buddy, added]) {
             let moves = |hash: &u64| usize::try_from(*hash >> 24).unwrap_or_default() & self.mask == added;
+            count(Step::Move, from.len());
             to.extend(from.extract_if(|hash, _| moves(hash)));
             tighten(from);
         }
@@ -120,6 +130,7 @@ impl<V> Table<V> {
         let buddy = self.shards.len() & (self.mask >> 1);
         self.mask = self.shards.len().next_power_of_two() - 1;
         if let Some(shard) = self.shards.get_mut(buddy) {
+            count(Step::Move, last.len());
             shard.extend(last);
         }
         if self.shards.len() * LOOSE < self.shards.capacity() {
@@ -133,6 +144,7 @@ fn tighten<V>(shard: &mut Shard<V>) {
     if shard.is_empty() {
         *shard = Shard::default();
     } else if shard.len() * LOOSE < shard.capacity() {
+        count(Step::Move, shard.len());
         shard.shrink_to(shard.len() * 2);
     }
 }

@@ -22,6 +22,7 @@ use crate::event::Event;
 use crate::filter::Filter;
 use crate::name::Key;
 use crate::position::Position;
+use crate::steps::{Step, count};
 
 /// All nodes there are.
 #[derive(Debug)]
@@ -146,6 +147,7 @@ impl<L: Default> Interest<L> {
 
     /// The node of a subject whose names have been entered.
     fn join_subject(&mut self, subject: Subject, end: Position) -> Arc<Node<L>> {
+        count(Step::Join, 1);
         let place = self.place(&subject);
         if let Some(node) = self.find(place, &subject) {
             let node = Arc::clone(node);
@@ -180,6 +182,7 @@ impl<L: Default> Interest<L> {
     /// Takes one subscription off a node, and the node out with the last. If with it nobody uses a wide scope any more,
     /// that is returned, to be [taken out](Self::exit_scope).
     pub(crate) fn leave(&mut self, node: &Node<L>) -> Option<u32> {
+        count(Step::Join, 1);
         if node.remove_subscription() > 0 {
             return None;
         }
@@ -319,6 +322,7 @@ impl<L: Default> Interest<L> {
             return store(events, links);
         };
         self.look_up(event, |node| nodes.push(node));
+        count(Step::Hit, nodes.len());
         match nodes.as_slice() {
             [] => store(events, Links::None),
             [node] => {
@@ -377,6 +381,7 @@ impl<L: Default> Interest<L> {
         for (event, ordinal) in events.iter().zip(0_u32..) {
             self.look_up(event, |node| hits.push((node, ordinal)));
         }
+        count(Step::Hit, hits.len());
         hits.sort_unstable_by_key(|(node, event)| (node.id, *event));
         hits.dedup_by_key(|(node, event)| (node.id, *event));
         let count = hits.chunk_by(|a, b| a.0.id == b.0.id).count();
@@ -447,7 +452,10 @@ impl<L: Default> Interest<L> {
             return;
         }
         for event in events {
-            self.look_up(event, |node| node.note_evicted(position, oldest));
+            self.look_up(event, |node| {
+                count(Step::Hit, 1);
+                node.note_evicted(position, oldest);
+            });
         }
     }
 

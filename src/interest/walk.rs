@@ -11,6 +11,7 @@ use super::jumps::{Jump, SPACING};
 use super::node::{Links, Node};
 use crate::log::Directory;
 use crate::position::{Position, Run};
+use crate::steps::{Step, count};
 
 /// A slot that carries links.
 pub(crate) trait Linked {
@@ -97,6 +98,7 @@ pub(crate) fn last_run<T: Linked, L>(
     oldest: Position,
 ) -> Option<LastRun> {
     let position = Position(last.0.checked_sub(1)?);
+    count(Step::Walk, 1);
     let slot = if position < oldest { None } else { directory.get(position) };
     let link = slot?.links().find(node.id)?;
     let (start, whole) = link.run(last);
@@ -226,6 +228,7 @@ impl<T: Linked> Walk<'_, T> {
     }
 
     fn checkpoint<L>(&self, node: &Node<L>, begins: Position) -> Option<Checkpoint> {
+        count(Step::Walk, 1);
         let slot = if begins < self.oldest { None } else { self.directory.get(begins) };
         Some((begins, *slot?.links().jump(node.id)?))
     }

@@ -23,6 +23,7 @@ use super::names::Names;
 use super::node::{Node, Side, Subject};
 use crate::filter::Filter;
 use crate::name::Namespace;
+use crate::steps::{Step, count};
 
 /// All wide scopes, and the nodes of their terms.
 #[derive(Debug)]
@@ -118,6 +119,7 @@ impl<L> Wide<L> {
         let all = scope.filter.scope().named().unwrap_or_default();
         let left = all.get(scope.namespaces..).unwrap_or_default();
         for namespace in left.iter().take(most) {
+            count(Step::Join, 1);
             self.of_namespace.entry(names.enter(namespace.text())).or_default().insert(number);
             scope.namespaces += 1;
         }
@@ -148,6 +150,7 @@ impl<L> Wide<L> {
         let entered = all.get(..scope.namespaces).unwrap_or_default();
         let left = entered.len().saturating_sub(most);
         for namespace in entered.get(left..).unwrap_or_default() {
+            count(Step::Join, 1);
             let Some(name) = names.look(namespace.text()) else { continue };
             if let Some(scopes) = self.of_namespace.get_mut(&name) {
                 scopes.remove(number);
@@ -215,6 +218,7 @@ impl<L> Wide<L> {
         is: impl Fn(&Subject) -> bool,
         hit: &mut impl FnMut(&'i Node<L>),
     ) {
+        count(Step::Find, 1);
         for term in self.terms.get(&place).into_iter().flatten() {
             term.scopes.for_each_common(scopes, |scope| {
                 if let Some(node) = term.nodes.get(&scope).filter(|node| is(&node.subject)) {

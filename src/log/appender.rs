@@ -15,6 +15,7 @@ use super::seek::{Indexes, Placed};
 use super::segment::Segment;
 use crate::panics::Panics;
 use crate::position::{Position, Run};
+use crate::steps::{Step, count};
 use crate::sync::Slot;
 use crate::token::Place;
 
@@ -220,6 +221,7 @@ impl<T: Weighed + Placed> Appender<T> {
         let (mut oldest, mut held, mut front) = (self.oldest, self.held, self.front);
         held.batches = self.end.since(oldest);
         while oldest < self.end && !self.retention.holds(held.add(cost)) {
+            count(Step::Evict, 1);
             if let Some(value) = self.get(oldest) {
                 evicted(oldest, value);
                 let cost = self.retention.weigh(value.cost());

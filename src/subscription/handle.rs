@@ -11,6 +11,7 @@ use crate::position::Position;
 use crate::request::{Scope, Term};
 use crate::shared::Station;
 use crate::stats::{SubscriptionId, SubscriptionStats};
+use crate::steps::{Step, count};
 use crate::token::Token;
 
 /// A handle of a subscription, for whoever does not read from it.
@@ -139,6 +140,7 @@ impl<P> SubscriptionHandle<P> {
         let end = log.end().position;
         let cursor = self.station.owner.cursor(log.oldest(), end);
         let nodes = &self.station.owner.nodes;
+        count(Step::Poll, nodes.len());
         let asked = nodes.is_empty()
             || self.station.owner.gate.state().is_skipped()
             || nodes.iter().any(|node| node.chain.last() > cursor || node.evicted() > cursor)
@@ -159,6 +161,7 @@ impl<P> SubscriptionHandle<P> {
         let mut position = cursor.max(self.core.log.oldest());
         while position < live_from {
             let events = directory.get(position).map_or(&[][..], |record| &record.events);
+            count(Step::Scan, events.len().max(1));
             let Some(left) = events_left.checked_sub(events.len().max(1)) else { return true };
             events_left = left;
             if events.iter().any(|event| self.station.owner.filter.matches(event)) {

@@ -17,6 +17,7 @@ use crate::log::{Directory, Log};
 use crate::position::{Position, Run};
 use crate::record::Record;
 use crate::shared::{Node, POLLED, Station};
+use crate::steps::{Step, count};
 use crate::wait::look_again;
 
 /// What a reader finds when it looks.
@@ -290,6 +291,7 @@ impl Reader {
     /// Passes all batches of the current run up to `past`.
     #[inline]
     pub(super) fn pass_whole(&mut self, past: Position) {
+        count(Step::Read, 1);
         self.run.start = past;
         self.cursor = past;
     }
@@ -297,6 +299,7 @@ impl Reader {
     /// Passes the batch that was located.
     #[inline]
     pub(super) fn pass(&mut self, position: Position) {
+        count(Step::Read, 1);
         self.cursor = position.next();
         self.run.start = position.next();
     }
@@ -332,6 +335,7 @@ impl Reader {
         if station.is_named() {
             return self.learn_from_news(log, station, end, stash);
         }
+        count(Step::Poll, nodes.len());
         let mut news = nodes.iter().map(|node| (node, node.chain.last())).filter(|(_, last)| *last > from);
         let Some((node, last)) = news.next() else {
             self.known = end;
@@ -392,6 +396,7 @@ impl Reader {
             self.carry = Some(carry);
             return log.oldest();
         }
+        count(Step::Poll, carry.len());
         let carried = |list: u32| Some((list, nodes.get(usize::try_from(list).ok()?)?));
         for (list, node) in carry.iter().copied().filter_map(carried) {
             node.lists.named().enrol(station, usize::try_from(list).unwrap_or(usize::MAX));

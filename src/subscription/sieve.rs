@@ -13,6 +13,7 @@ use crate::interest::{Hits, Links, Matching};
 use crate::record::Published;
 use crate::request::Predicate;
 use crate::shared::Node;
+use crate::steps::{Step, count};
 
 /// Why a subscription is given an event, or is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,7 @@ impl<P> Sieve<P> {
         match nodes {
             _ if matching == Matching::Whole => Some(Selection::All),
             _ if matching == Matching::Unknown => {
+                count(Step::Scan, events.len());
                 let matching = events.iter().zip(0_u32..).filter(|(event, _)| self.filter.matches(event));
                 Selected::of(events.len(), matching.map(|(_, ordinal)| ordinal))
             }
@@ -156,6 +158,7 @@ impl<P> Sieve<P> {
 
     /// What becomes of an event that matches terms and scope. Each judge is asked only if all before agree.
     fn judge(&mut self, authorizer: Option<&dyn Authorizer<P>>, event: &Event<P>) -> Explanation {
+        count(Step::Scan, 1);
         if !self.filter.matches_type(event) {
             return Explanation::OtherType;
         }

@@ -1,0 +1,127 @@
+//! Counts of what operations do, under the private cfg `broker_steps`: what tests of cost compare with what an operation
+//! may cost. Without the cfg nothing of this is in the crate.
+//!
+//! A step is one look into a table or tree, one hit, one link, one batch walked over, one event looked at, one seat or
+//! gate touched: whatever is done as often as something can grow. Counts are of this thread.
+
+/// What a step is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(broker_steps), expect(unreachable_pub, reason = "it is public under the cfg"))]
+#[non_exhaustive]
+pub enum Step {
+    /// A look into a table, tree or set.
+    Find,
+    /// Entries moved because a table, list or directory grows or shrinks.
+    Move,
+    /// A node or namespace joined or left.
+    Join,
+    /// A node hit by an event.
+    Hit,
+    /// A gate that a change of access is passed through.
+    Fence,
+    /// A seat taken, named or woken.
+    Wake,
+    /// A run or checkpoint of a chain that is walked over.
+    Walk,
+    /// A node that is looked at for news.
+    Poll,
+    /// An event that is compared with a filter, or judged.
+    Scan,
+    /// A batch that is delivered or passed.
+    Read,
+    /// A batch that is evicted, one by one.
+    Evict,
+}
+
+#[cfg(broker_steps)]
+mod counting {
+    use std::cell::{Cell, RefCell};
+
+    use super::Step;
+
+    const KINDS: usize = 11;
+
+    thread_local! {
+        static COUNTS: RefCell<[u64; KINDS]> = const { RefCell::new([0; KINDS]) };
+        static LONGEST: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// The steps since the last call, by kind.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct Steps {
+        counts: [u64; KINDS],
+        /// The most steps that were made while the broker's lock was held by somebody who does not publish.
+        pub longest_hold: u64,
+    }
+
+    impl Steps {
+        /// Of one kind.
+        pub fn of(&self, step: Step) -> u64 {
+            self.counts.get(step as usize).copied().unwrap_or_default()
+        }
+
+        /// Of all kinds.
+        pub fn all(&self) -> u64 {
+            self.counts.iter().sum()
+        }
+    }
+
+    /// Takes the counts of this thread, and begins anew.
+    pub fn take() -> Steps {
+        let counts = COUNTS.with(|counts| std::mem::take(&mut *counts.borrow_mut()));
+        Steps { counts, longest_hold: LONGEST.take() }
+    }
+
+    pub(crate) fn count(step: Step, steps: usize) {
+        COUNTS.with(|counts| {
+            if let Some(count) = counts.borrow_mut().get_mut(step as usize) {
+                *count += steps as u64;
+            }
+        });
+    }
+
+    /// A time in which the broker's lock is held.
+    #[derive(Debug)]
+    pub(crate) struct Hold {
+        begun: u64,
+    }
+
+    fn all() -> u64 {
+        COUNTS.with(|counts| counts.borrow().iter().sum())
+    }
+
+    impl Hold {
+        pub(crate) fn begin() -> Self {
+            Self { begun: all() }
+        }
+    }
+
+    impl Drop for Hold {
+        fn drop(&mut self) {
+            let steps = all().saturating_sub(self.begun);
+            LONGEST.with(|longest| longest.set(longest.get().max(steps)));
+        }
+    }
+}
+
+#[cfg(broker_steps)]
+pub(crate) use counting::{Hold, count};
+#[cfg(broker_steps)]
+pub use counting::{Steps, take};
+
+#[cfg(not(broker_steps))]
+#[inline]
+pub(crate) const fn count(_: Step, _: usize) {}
+
+/// A time in which the broker's lock is held.
+#[cfg(not(broker_steps))]
+#[derive(Debug)]
+pub(crate) struct Hold;
+
+#[cfg(not(broker_steps))]
+impl Hold {
+    #[inline]
+    pub(crate) const fn begin() -> Self {
+        Self
+    }
+}
