@@ -5,9 +5,12 @@
 mod real {
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-    pub(crate) use std::thread::{Thread, ThreadId, current, park, park_timeout, yield_now};
+    pub(crate) use std::thread::{Thread, ThreadId, current, park, park_timeout, sleep, yield_now};
 
     pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+    /// Whether whoever does not publish may be made to sleep, so that publishers find the lock free.
+    pub(crate) const PACED: bool = true;
 
     /// Unlocks, and hands the lock to a thread that sleeps for it, if one does.
     pub(crate) fn unlock_to_waiter<T>(guard: MutexGuard<'_, T>) {
@@ -80,6 +83,11 @@ mod real {
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use loom::thread::{ThreadId, yield_now};
 
+    /// A model has no time.
+    pub(crate) const PACED: bool = false;
+
+    pub(crate) fn sleep(_: Duration) {}
+
     // A model has no time to linger in.
     pub(crate) const LINGERS: u32 = 0;
     pub(crate) const PATIENCE: u32 = 0;
@@ -97,6 +105,10 @@ mod real {
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {

@@ -24,7 +24,7 @@ const LAYERS: &[Layer] = &[
         knows: &[],
         together: true,
     },
-    Layer { name: "sync", modules: &["sync"], knows: &[], together: false },
+    Layer { name: "sync", modules: &["steps", "sync"], knows: &[], together: false },
     Layer {
         name: "mechanisms",
         modules: &["dispatch", "filter", "frame", "gate", "interest", "log", "wait"],

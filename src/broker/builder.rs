@@ -220,6 +220,8 @@ impl<P> Builder<P> {
             }
         }
         let weigher = self.max_bytes.map(|_| self.weigher.unwrap_or_else(|| Box::new(weigh)));
+        let interest = Interest::new();
+        let keys = interest.key_hasher().clone();
         let (floor, place) = self.origin.begin();
         let (latest, finished) = (floor.latest_index(), floor.finished_below(self.rising));
         Ok(Broker::from_core(Core {
@@ -228,7 +230,7 @@ impl<P> Builder<P> {
             dispatch: Dispatch::new(),
             state: Locked::new(State {
                 appender: Appender::new(Retention::new(self.max_batches, self.max_events, self.max_bytes)),
-                interest: Interest::new(),
+                interest,
                 registry: Registry::default(),
                 pending: Pending::default(),
                 floor,
@@ -245,6 +247,7 @@ impl<P> Builder<P> {
             }),
             last_filter: Mutex::new(Weak::new()),
             hasher: RandomState::new(),
+            keys,
             hooks: Hooks { authorizer: self.authorizer, observer: self.observer, weigher, clock: self.clock },
         }))
     }

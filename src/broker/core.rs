@@ -26,7 +26,7 @@ use crate::dispatch::Dispatch;
 use crate::error::PublishErrorKind;
 use crate::event::Event;
 use crate::filter::Filter;
-use crate::interest::Interest;
+use crate::interest::{Interest, KeyHasher};
 use crate::log::{Appender, Log};
 use crate::observer::Observer;
 use crate::panics::quietly;
@@ -51,6 +51,8 @@ pub(crate) struct Core<P> {
     pub(super) last_filter: Mutex<Weak<Filter>>,
     /// Of wide scopes. What is hashed comes from strangers: it is seeded.
     pub(super) hasher: RandomState,
+    /// Of the keys of nodes.
+    pub(super) keys: KeyHasher,
     pub(crate) hooks: Hooks<P>,
 }
 

@@ -2,45 +2,111 @@
 //! What is locked, and what a step does, is not known here.
 //!
 //! Subscribers, readers that ask for access, and whoever wants to know something take turns at a lock of their own, and
-//! only who has that competes with a publisher. It hands the broker's lock over to a publisher that waits, instead of
-//! leaving it to whoever is awake and quick. So a step is to be short: what takes as long as a request is long is done
-//! outside the lock, or in several steps.
+//! only who has the turn competes with a publisher. Three things keep a publisher from waiting long:
+//! - a step is short: what takes as long as a request is long is done outside the lock, or in several steps;
+//! - a step ends by handing the lock over to a publisher that sleeps for it, instead of leaving it to whoever is quick;
+//! - once a publisher has had to wait, steps are paced for a while: together they hold the lock for a [`SHARE`]th of the
+//!   time at most. Otherwise a storm of subscribers holds it nearly always, and on a busy machine one of them is
+//!   preempted with it for milliseconds.
 
 use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
 
 use crate::steps::Hold;
-use crate::sync::{Mutex, MutexGuard, unlock_to_waiter};
+use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering, PACED, sleep, unlock_to_waiter};
+
+/// While steps are paced they hold the lock for one part in so many of the time: fewer than one publish in ten finds it
+/// held.
+const SHARE: u32 = 16;
+
+/// So many steps are paced after a publisher had to wait: some 10 ms of a storm.
+const PACED_STEPS: u32 = 256;
+
+/// What a step is counted for at most: if it took longer, its thread was preempted, and nobody has to make up for that.
+const LONGEST_STEP: Duration = Duration::from_micros(20);
+
+/// So much time is saved up for steps to come.
+const SAVED: Duration = Duration::from_millis(5);
+
+/// A sleep that is shorter takes longer than it should.
+const SHORTEST_SLEEP: Duration = Duration::from_micros(100);
 
 /// What is changed under the lock.
 pub(super) struct Locked<S> {
     state: Mutex<S>,
     /// Whose turn it is among those who do not publish. Taken before the state, never after it.
-    turn: Mutex<()>,
+    turn: Mutex<Pace>,
+    paced: PacedSteps,
+}
+
+/// How many steps are still to be paced. Relaxed: nothing else is known by it.
+struct PacedSteps(AtomicU32);
+
+/// How far paced steps are ahead of their share of the time.
+struct Pace {
+    /// When they have made up for what they took.
+    even: Option<Instant>,
 }
 
 /// A step of somebody who does not publish.
 pub(super) struct Step<'a, S> {
     state: Option<MutexGuard<'a, S>>,
+    /// When it began, if it is paced.
+    begun: Option<Instant>,
+    turn: MutexGuard<'a, Pace>,
     _hold: Hold,
-    _turn: MutexGuard<'a, ()>,
 }
 
 impl<S> Locked<S> {
     pub(super) fn new(state: S) -> Self {
-        Self { state: Mutex::new(state), turn: Mutex::new(()) }
+        Self { state: Mutex::new(state), turn: Mutex::new(Pace { even: None }), paced: PacedSteps(AtomicU32::new(0)) }
     }
 
     /// For publishing, and for what the host does to all readers at once.
     #[inline]
     pub(super) fn publish(&self) -> MutexGuard<'_, S> {
+        match self.state.try_lock() {
+            Some(state) => state,
+            None => self.wait_to_publish(),
+        }
+    }
+
+    #[cold]
+    fn wait_to_publish(&self) -> MutexGuard<'_, S> {
+        self.paced.0.store(PACED_STEPS, Ordering::Relaxed);
         self.state.lock()
     }
 
     /// For everybody else, and for a step that is short.
     pub(super) fn step(&self) -> Step<'_, S> {
         let turn = self.turn.lock();
+        let paced = if PACED { self.paced.0.load(Ordering::Relaxed) } else { 0 };
+        if paced > 0 {
+            // A publisher may set it again meanwhile, and then it is set as high as it was.
+            self.paced.0.store(paced - 1, Ordering::Relaxed);
+            turn.wait();
+        }
         let state = Some(self.state.lock());
-        Step { state, _hold: Hold::begin(), _turn: turn }
+        Step { state, begun: (paced > 0).then(Instant::now), turn, _hold: Hold::begin() }
+    }
+}
+
+impl Pace {
+    /// Sleeps until steps are within their share of the time, if they are far ahead of it.
+    fn wait(&self) {
+        let Some(even) = self.even else { return };
+        let ahead = even.saturating_duration_since(Instant::now());
+        if ahead >= SHORTEST_SLEEP {
+            sleep(ahead);
+        }
+    }
+
+    /// Notes a step that took so long and ended now.
+    fn note(&mut self, took: Duration, now: Instant) {
+        let earliest = now.checked_sub(SAVED);
+        let even =
+            self.even.filter(|even| earliest.is_none_or(|earliest| *even > earliest)).or(earliest).unwrap_or(now);
+        self.even = Some(even + took.min(LONGEST_STEP) * SHARE);
     }
 }
 
@@ -63,5 +129,36 @@ impl<S> Drop for Step<'_, S> {
         if let Some(state) = self.state.take() {
             unlock_to_waiter(state);
         }
+        if let Some(begun) = self.begun {
+            let now = Instant::now();
+            self.turn.note(now.saturating_duration_since(begun), now);
+        }
+    }
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paced_steps_take_their_share_of_the_time_and_save_a_little() {
+        let mut pace = Pace { even: None };
+        let mut now = Instant::now() + Duration::from_secs(1);
+        let begun = now;
+        // Without a pause: what is ahead grows by what a step takes, but for what was saved.
+        let step = Duration::from_micros(10);
+        for _ in 0..1_000 {
+            now += step;
+            pace.note(step, now);
+        }
+        let even = pace.even.expect("steps were noted");
+        assert_eq!(even + SAVED, begun + step + 1_000 * SHARE * step);
+        // A step that was preempted counts as a long one.
+        pace.note(Duration::from_secs(1), now);
+        assert_eq!(pace.even, Some(even + LONGEST_STEP * SHARE));
+        // After a pause no more is saved than that.
+        now += Duration::from_secs(10);
+        pace.note(step, now);
+        assert_eq!(pace.even.map(|even| even + SAVED), Some(now + step * SHARE));
     }
 }

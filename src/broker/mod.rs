@@ -5,6 +5,7 @@
 mod builder;
 mod core;
 mod dispatcher;
+mod join;
 mod lock;
 mod publish;
 mod questions;

@@ -3,29 +3,20 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::core::{Core, Hooks, State};
+use super::join::{Joined, Nodes};
 use super::questions::{Asked, Standing};
 use crate::access::{AccessRequest, Denial, Grant, Principal};
 use crate::error::SubscribeError;
-use crate::few::Few;
 use crate::filter::Filter;
 use crate::gate::{Ending, Gate, GateState};
-use crate::interest::{NodeTerm, by_id, is_wide, node_terms, same_scope};
 use crate::panics::quietly_or;
 use crate::position::Position;
 use crate::request::{Request, Start};
-use crate::shared::{Begin, Meters, Node, POLLED, Shared, Station};
+use crate::shared::{Begin, Meters, POLLED, Shared, Station};
 use crate::subscription::{Subscription, Verdict};
 use crate::token::{Place, Token};
-use crate::wait::{Mark, Seat};
-
-/// So many terms are joined, nodes left, or namespaces entered, before others get a turn at the lock: some microseconds.
-const CHUNK: usize = 16;
-
-/// Up to so many terms are joined in the step that enters the subscription.
-const AT_ONCE: usize = 8;
+use crate::wait::Seat;
 
 /// So often is the authorizer asked for one subscription, or by one read that cannot wait, if what its answers rest on
 /// changes each time.
@@ -218,25 +209,6 @@ impl<P> Core<P> {
         self.leave_nodes(nodes);
     }
 
-    /// Takes a subscription off its nodes, some at a time.
-    fn leave_nodes(&self, nodes: &[Arc<Node>]) {
-        for chunk in nodes.chunks(CHUNK) {
-            let mut unused = SmallVec::<[u32; 1]>::new();
-            {
-                let mut state = self.state.step();
-                unused.extend(chunk.iter().filter_map(|node| state.interest.leave(node)));
-            }
-            for scope in unused {
-                self.exit_scope(scope);
-            }
-        }
-    }
-
-    /// Takes out a wide scope that nobody uses any more, some of its namespaces at a time.
-    fn exit_scope(&self, scope: u32) {
-        while !self.state.step().interest.exit_scope(scope, CHUNK) {}
-    }
-
     /// Asks the authorizer about an open subscription, and again if what its answer rests on changes meanwhile, unless
     /// `again` gives up. Its new grant is noted.
     ///
@@ -311,118 +283,6 @@ impl<P> Core<P> {
 
 pub(crate) fn token_deleted() -> Denial {
     Denial::new("the token was deleted")
-}
-
-/// The nodes of a subscription, sorted by id, and what else can be made of them before it is entered.
-struct Nodes {
-    sorted: Few<Arc<Node>>,
-    marks: Few<Mark>,
-    /// The position that the chains of all of them are complete from.
-    live_from: Position,
-}
-
-impl Nodes {
-    fn new(mut nodes: Vec<Arc<Node>>) -> Self {
-        nodes.sort_unstable_by(|a, b| by_id(a, b));
-        Self {
-            marks: Mark::for_lists(nodes.len().max(1)),
-            live_from: nodes.iter().map(|node| node.since()).max().unwrap_or_default(),
-            sorted: nodes.into(),
-        }
-    }
-}
-
-/// Nodes joined for a subscription that may yet be refused.
-///
-/// Few are joined in the step that enters the subscription, so that it begins exactly there. Many are joined before, some
-/// at a time, and sorted outside the lock: what is published meanwhile is in the chains of some of them and is scanned.
-struct Joined<'a, P> {
-    core: &'a Core<P>,
-    /// Those to be joined in the last step.
-    terms: SmallVec<[NodeTerm; 1]>,
-    nodes: Option<Nodes>,
-    scope: Option<u32>,
-}
-
-impl<'a, P> Joined<'a, P> {
-    fn prepare(core: &'a Core<P>, filter: &Arc<Filter>) -> Self {
-        let mut joined = Self { core, terms: SmallVec::new(), nodes: None, scope: None };
-        if is_wide(filter) {
-            joined.enter_scope(filter);
-        }
-        let mut terms = node_terms(filter);
-        joined.terms.extend(terms.by_ref().take(AT_ONCE + 1));
-        if joined.terms.len() > AT_ONCE {
-            joined.join_many(terms);
-        }
-        joined
-    }
-
-    /// Uses the scope of a filter, and enters what of it nobody has yet.
-    fn enter_scope(&mut self, filter: &Arc<Filter>) {
-        let hash = self.core.hasher.hash_one(filter.scope().named());
-        let alike = self.core.state.step().interest.scopes_like(hash);
-        let known = alike.iter().find(|(_, other)| same_scope(filter, other));
-        let scope = self.core.state.step().interest.use_scope(known, filter, hash);
-        self.scope = Some(scope);
-        while !self.core.state.step().interest.enter_scope(scope, CHUNK) {}
-    }
-
-    fn join_many(&mut self, rest: impl Iterator<Item = NodeTerm>) {
-        let mut terms = std::mem::take(&mut self.terms).into_iter().chain(rest);
-        let mut nodes = Leaving { core: self.core, nodes: Vec::new() };
-        loop {
-            let chunk: SmallVec<[NodeTerm; CHUNK]> = terms.by_ref().take(CHUNK).collect();
-            if chunk.is_empty() {
-                break;
-            }
-            nodes.nodes.reserve(2 * CHUNK);
-            join(&mut self.core.state.step(), &chunk, self.scope, &mut nodes.nodes);
-        }
-        self.nodes = Some(Nodes::new(std::mem::take(&mut nodes.nodes)));
-    }
-
-    /// All nodes, joined, for the subscription that is entered in this step.
-    fn finish(&mut self, state: &mut State<P>) -> Nodes {
-        self.nodes.take().unwrap_or_else(|| {
-            let mut nodes = Vec::with_capacity(2 * self.terms.len());
-            join(state, &self.terms, self.scope, &mut nodes);
-            Nodes::new(nodes)
-        })
-    }
-}
-
-fn join<P>(state: &mut State<P>, terms: &[NodeTerm], scope: Option<u32>, nodes: &mut Vec<Arc<Node>>) {
-    let end = state.appender.end();
-    for term in terms {
-        state.interest.join(term, scope, end, nodes);
-    }
-}
-
-impl<P> Drop for Joined<'_, P> {
-    fn drop(&mut self) {
-        if let Some(nodes) = self.nodes.take() {
-            self.core.leave_nodes(&nodes.sorted);
-        }
-        if let Some(scope) = self.scope {
-            let unused = self.core.state.step().interest.release_scope(scope);
-            if let Some(scope) = unused {
-                self.core.exit_scope(scope);
-            }
-        }
-    }
-}
-
-/// Nodes that are left again unless they are taken out.
-struct Leaving<'a, P> {
-    core: &'a Core<P>,
-    nodes: Vec<Arc<Node>>,
-}
-
-impl<P> Drop for Leaving<'_, P> {
-    fn drop(&mut self) {
-        self.core.leave_nodes(&self.nodes);
-    }
 }
 
 /// A question to the authorizer that is under way: deletions are remembered until it has been answered.

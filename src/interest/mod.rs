@@ -6,7 +6,7 @@
 //! a link to the match before ([`Links`]): a chain that a reader walks back to where it stands.
 //!
 //! Files: `terms` says which nodes a filter asks for, `node` is one of them and what links it to the log, `table` finds
-//! the nodes that an event hits, with `names`, `shapes`, `hashed`, `bucket`, `keyed`, `wide` and `bits`, and `walk` goes
+//! the nodes that an event hits, with `names`, `shapes`, `hashed`, `bucket`, `keyed`, `wide` and `bits`, `hits` stores the links, and `walk` goes
 //! back along the links, by `jumps` where there are many.
 //!
 //! Invariants:
@@ -18,6 +18,7 @@
 mod bits;
 mod bucket;
 mod hashed;
+mod hits;
 mod jumps;
 mod keyed;
 mod names;
@@ -28,8 +29,9 @@ mod terms;
 mod walk;
 mod wide;
 
+pub(crate) use hits::Hit;
 pub(crate) use node::{Hits, Links, Node, by_id};
-pub(crate) use table::{Hit, Interest};
-pub(crate) use terms::{NodeTerm, is_wide, node_terms};
+pub(crate) use table::Interest;
+pub(crate) use terms::{KeyHasher, NodeTerm, is_wide, node_terms};
 pub(crate) use walk::{Collected, LastRun, Linked, Matching, Stretch, collect, last_run};
 pub(crate) use wide::same_scope;

@@ -15,7 +15,7 @@ use super::hashed::Table;
 pub(super) struct Names {
     hasher: RandomState,
     by_hash: Table<SmallVec<[Entry; 1]>>,
-    texts: BTreeMap<u32, SmolStr>,
+    named: BTreeMap<u32, Named>,
     /// The number that the next new name has, unless it is in use.
     next: u32,
     /// Names that were looked for lately, and what was found: most events of a server have few topics and namespaces,
@@ -27,6 +27,12 @@ pub(super) struct Names {
 struct Entry {
     text: SmolStr,
     number: u32,
+}
+
+/// What a number stands for, and how often it was entered.
+#[derive(Debug)]
+struct Named {
+    text: SmolStr,
     uses: u32,
 }
 
@@ -46,7 +52,7 @@ impl Names {
         Self {
             hasher: RandomState::new(),
             by_hash: Table::new(),
-            texts: BTreeMap::new(),
+            named: BTreeMap::new(),
             next: Self::FIRST,
             recent: RefCell::default(),
         }
@@ -55,42 +61,61 @@ impl Names {
     /// The number of a name, which is in use until the number has been taken [out](Self::exit) as often.
     pub(super) fn enter(&mut self, name: &SmolStr) -> u32 {
         let hash = self.hasher.hash_one(name.as_str());
-        let alike = self.by_hash.get_mut(hash);
-        if let Some(entry) = alike.and_then(|alike| alike.iter_mut().find(|entry| entry.text == *name)) {
-            entry.uses += 1;
-            return entry.number;
+        let alike = self.by_hash.get(hash);
+        if let Some(entry) = alike.and_then(|alike| alike.iter().find(|entry| entry.text == *name)) {
+            let number = entry.number;
+            self.retain(number);
+            return number;
         }
-        while self.texts.contains_key(&self.next) {
+        while self.named.contains_key(&self.next) {
             self.next = self.next.checked_add(1).unwrap_or(Self::FIRST);
         }
         let number = self.next;
         self.next = self.next.checked_add(1).unwrap_or(Self::FIRST);
-        let entry = Entry { text: name.clone(), number, uses: 1 };
+        let entry = Entry { text: name.clone(), number };
         match self.by_hash.get_mut(hash) {
             Some(alike) => alike.push(entry),
             None => self.by_hash.insert(hash, SmallVec::from_buf([entry])),
         }
-        self.texts.insert(number, name.clone());
+        self.named.insert(number, Named { text: name.clone(), uses: 1 });
         self.recent.take();
         number
     }
 
+    /// The same for several names in turn, of which many are the same as the one before.
+    pub(super) fn enter_after<'n>(&mut self, last: &mut Option<(&'n SmolStr, u32)>, name: &'n SmolStr) -> u32 {
+        if let Some((_, number)) = last.filter(|(text, _)| *text == name) {
+            self.retain(number);
+            return number;
+        }
+        let number = self.enter(name);
+        *last = Some((name, number));
+        number
+    }
+
+    /// Enters a name that is in use once more. Numbers that are no name's may be given, too.
+    pub(super) fn retain(&mut self, number: u32) {
+        if let Some(named) = self.named.get_mut(&number) {
+            named.uses += 1;
+        }
+    }
+
     /// Takes back one [`enter`](Self::enter). Numbers that are no name's may be given, too.
     pub(super) fn exit(&mut self, number: u32) {
-        let Some(text) = self.texts.get(&number) else { return };
+        let Some(named) = self.named.get_mut(&number) else { return };
+        named.uses -= 1;
+        if named.uses > 0 {
+            return;
+        }
+        let Some(Named { text, .. }) = self.named.remove(&number) else { return };
         let hash = self.hasher.hash_one(text.as_str());
-        let Some(alike) = self.by_hash.get_mut(hash) else { return };
-        let Some(at) = alike.iter().position(|entry| entry.number == number) else { return };
-        let Some(entry) = alike.get_mut(at) else { return };
-        entry.uses -= 1;
-        if entry.uses == 0 {
-            alike.swap_remove(at);
+        if let Some(alike) = self.by_hash.get_mut(hash) {
+            alike.retain(|entry| entry.number != number);
             if alike.is_empty() {
                 self.by_hash.remove(hash);
             }
-            self.texts.remove(&number);
-            self.recent.take();
         }
+        self.recent.take();
     }
 
     /// The number of a name, if it is in use, without remembering that it was looked for.

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::jumps::{Jump, SPACING};
 use super::names::Names;
+use super::terms::KeyHasher;
 use crate::name::Key;
 use crate::position::Position;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -250,23 +251,37 @@ struct Subscriptions(AtomicU32);
 struct Runs(AtomicU32);
 
 impl<L: Default> Node<L> {
-    /// A node with one subscription.
-    pub(super) fn new(id: NodeId, since: Position, subject: Subject) -> Self {
+    /// A node of nothing yet but a key, with one subscription: it is made outside the lock, and
+    /// [begins](Self::begin) under it.
+    pub(super) fn prepared(key: Option<Key>) -> Self {
         Self {
-            id,
-            since,
+            id: NodeId(NonZeroU64::MIN),
+            since: Position::ZERO,
             chain: Chain::new(),
             evicted: AtomicPast::new(),
             evicted_before: AtomicPast::new(),
             subscriptions: Subscriptions(AtomicU32::new(1)),
             runs: Runs(AtomicU32::new(0)),
-            subject,
+            subject: Subject { topic: Names::ANY, side: Side::Any, key },
             lists: L::default(),
         }
+    }
+
+    #[cfg(all(test, not(broker_loom)))]
+    pub(super) fn new(id: NodeId, since: Position, subject: Subject) -> Self {
+        let mut node = Self::prepared(None);
+        node.subject = subject;
+        node.begin(id, since);
+        node
     }
 }
 
 impl<L> Node<L> {
+    /// Names the node, and has its chain begin at this position.
+    pub(super) fn begin(&mut self, id: NodeId, since: Position) {
+        (self.id, self.since) = (id, since);
+    }
+
     // Relaxed: under the broker's lock.
 
     pub(super) fn add_subscription(&self) {
@@ -294,6 +309,11 @@ impl<L> Node<L> {
             }
         }
         (Link { node: self.id, before, events, streaks }, is_checkpoint)
+    }
+
+    /// The hash of its key, if it has one.
+    pub(crate) fn key_hash(&self, keys: &KeyHasher) -> u64 {
+        self.subject.key.as_ref().map_or(0, |key| keys.hash(key))
     }
 
     /// The position that the chain is complete from.

@@ -1,12 +1,15 @@
 //! The nodes that a filter's subscription asks for.
 //! Whether they are there is the table's business.
 
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
+use ahash::RandomState;
 use smallvec::SmallVec;
 
+use super::node::Node;
 use crate::filter::Filter;
-use crate::name::Namespace;
+use crate::name::{Key, Namespace};
 use crate::request::{Scope, Term};
 
 /// A request that would be more nodes than this joins one node a term instead, of a [scope](super::wide) that is entered
@@ -28,26 +31,29 @@ pub(super) enum Namespaces {
     Scope,
 }
 
-/// One node that a subscription asks for.
-#[derive(Clone, Debug)]
-pub(crate) struct NodeTerm {
-    pub(super) filter: Arc<Filter>,
+/// One node that a subscription asks for, with what can be made of it before the table is looked at.
+#[derive(Debug)]
+pub(crate) struct NodeTerm<L> {
     term: usize,
     pub(super) namespaces: Namespaces,
+    pub(super) key_hash: u64,
+    /// The node, should nobody have subscribed to it. It has a key, and nothing else yet.
+    pub(super) prepared: Option<Arc<Node<L>>>,
 }
 
-impl NodeTerm {
-    pub(super) fn term(&self) -> &Term {
-        self.filter.terms().get(self.term).unwrap_or(&Term::ALL)
+impl<L> NodeTerm<L> {
+    /// The term, of the filter that this was made of.
+    pub(super) fn term<'f>(&self, filter: &'f Filter) -> &'f Term {
+        filter.terms().get(self.term).unwrap_or(&Term::ALL)
     }
 
-    pub(super) fn namespace(&self) -> Option<&Namespace> {
+    pub(super) fn namespace<'f>(&self, filter: &'f Filter) -> Option<&'f Namespace> {
         let place = match self.namespaces {
             Namespaces::One(place) => place,
             Namespaces::OneOrNone => 0,
             Namespaces::Any | Namespaces::None | Namespaces::Scope => return None,
         };
-        self.filter.scope().named()?.get(place)
+        filter.scope().named()?.get(place)
     }
 }
 
@@ -63,17 +69,19 @@ pub(crate) fn is_wide(filter: &Filter) -> bool {
 /// An event without a namespace passes every scope, and must not look up every namespace there is. So a scoped term also
 /// joins the node of that term for events without a namespace, which all scopes share. Under an exact key there is seldom
 /// more than one scope, and then one node takes both kinds: half the memory of a narrow reader.
-pub(crate) fn node_terms(filter: &Arc<Filter>) -> impl Iterator<Item = NodeTerm> {
-    let terms = if filter.is_everything() { 0 } else { filter.terms().len() };
+pub(crate) fn node_terms<'f, L: Default>(
+    filter: &'f Filter,
+    keys: &'f KeyHasher,
+) -> impl Iterator<Item = NodeTerm<L>> + 'f {
+    let terms = if filter.is_everything() { &[][..] } else { filter.terms() };
     let names = filter.scope().named().map_or(0, <[_]>::len);
     let wide = is_wide(filter);
-    let filter = Arc::clone(filter);
-    (0..terms).flat_map(move |term| {
-        let exact = filter.terms().get(term).is_some_and(|term| term.key_name().is_some());
+    terms.iter().enumerate().flat_map(move |(term, asked)| {
+        let key = asked.key_name();
         let mut sides = SmallVec::<[Namespaces; 2]>::new();
         match filter.scope() {
             Scope::All => sides.push(Namespaces::Any),
-            Scope::Named(_) if names == 1 && exact => sides.push(Namespaces::OneOrNone),
+            Scope::Named(_) if names == 1 && key.is_some() => sides.push(Namespaces::OneOrNone),
             Scope::Named(_) => {
                 if wide {
                     sides.push(Namespaces::Scope);
@@ -83,7 +91,33 @@ pub(crate) fn node_terms(filter: &Arc<Filter>) -> impl Iterator<Item = NodeTerm>
                 sides.push(Namespaces::None);
             }
         }
-        let filter = Arc::clone(&filter);
-        sides.into_iter().map(move |namespaces| NodeTerm { filter: Arc::clone(&filter), term, namespaces })
+        let key_hash = key.map_or(0, |key| keys.hash(key));
+        sides.into_iter().map(move |namespaces| {
+            let prepared = Some(Arc::new(Node::prepared(key.cloned())));
+            NodeTerm { term, namespaces, key_hash, prepared }
+        })
     })
+}
+
+/// Hashes the keys of a table, also where the table is not at hand. Keys come from strangers: it is seeded.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyHasher(RandomState);
+
+impl KeyHasher {
+    pub(super) fn new() -> Self {
+        Self(RandomState::new())
+    }
+
+    /// Two numbers that follow from the seed alone.
+    pub(super) fn seeds(&self) -> [u64; 2] {
+        [0_u8, 1].map(|part| self.0.hash_one(part))
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, key: &Key) -> u64 {
+        // Without the end mark of a text's own hash: nothing else is hashed along with it.
+        let mut hasher = self.0.build_hasher();
+        hasher.write(key.as_str().as_bytes());
+        hasher.finish()
+    }
 }

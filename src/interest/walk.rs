@@ -19,7 +19,7 @@ pub(crate) trait Linked {
 }
 
 /// A walk that finds more than twice so many runs, or twice as many as it follows chains, is made in parts of about so
-/// many. It bounds a reader's memory (some 4 KiB), and only a reader hundreds of batches behind ever walks in parts.
+/// many. It bounds a reader's memory (12 KiB at most, if it has few nodes), and only a reader hundreds of batches behind ever walks in parts.
 const PART: usize = 128;
 
 /// What is known of the events of a run of batches.
@@ -272,7 +272,8 @@ mod tests {
         let mut interest = Interest::<()>::new();
         let node = {
             let mut nodes = Vec::new();
-            node_terms(&filter).for_each(|term| interest.join(&term, None, Position::ZERO, &mut nodes));
+            let mut terms: Vec<_> = node_terms(&filter, interest.key_hasher()).collect();
+            interest.join(&filter, &mut terms, None, Position::ZERO, &mut nodes);
             nodes.remove(0)
         };
         let segment = Arc::new(Segment::new(Position::ZERO, 16));
@@ -307,5 +308,104 @@ mod tests {
     fn a_chain_that_is_cut_beyond_the_window_still_tells_of_the_loss_in_it() {
         assert_eq!(collected(&[2, 6, 9], 8, 0, 4), [(3, 4)]);
         assert_eq!(collected(&[2, 6], 8, 0, 4), [(3, 4)]);
+    }
+
+    /// A log of many slots, of which some match each of several nodes, and what has matched each.
+    struct Long {
+        nodes: Vec<Arc<Node<()>>>,
+        matched: Vec<Vec<u64>>,
+        directory: Directory<Slot>,
+    }
+
+    /// Each node by the rate, one in so many, that it is hit at: by chance, but 1, which is always.
+    fn long(slots: u64, rates: &[u64]) -> Long {
+        let mut interest = Interest::<()>::new();
+        let nodes: Vec<_> = (0..rates.len())
+            .map(|number| {
+                let mut request =
+                    Request::<()>::new().namespace("*").term(Term::key(format!("k{number}")).expect("a key"));
+                let filter = Arc::new(Filter::new(&mut request).expect("a request"));
+                let mut terms: Vec<_> = node_terms(&filter, interest.key_hasher()).collect();
+                let mut nodes = Vec::new();
+                interest.join(&filter, &mut terms, None, Position::ZERO, &mut nodes);
+                nodes.remove(0)
+            })
+            .collect();
+        let mut matched = vec![Vec::new(); rates.len()];
+        let segments: Vec<_> = (0..slots).step_by(64).map(|base| Arc::new(Segment::new(Position(base), 64))).collect();
+        let mut random = 1_u64;
+        for position in 0..slots {
+            let mut keys = Vec::new();
+            for (number, rate) in rates.iter().enumerate() {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                if (random >> 33).is_multiple_of(*rate) {
+                    keys.push(format!("k{number}"));
+                    matched.get_mut(number).expect("one a node").push(position);
+                }
+            }
+            let event = |key: &str| Event::new("Job", "t", key.to_owned(), ()).with_filter_keys(keys.clone());
+            // Of two events one may match all, or one alone.
+            let events =
+                if position % 3 == 0 { vec![event("-"), Event::new("Job", "t", "-", ())] } else { vec![event("-")] };
+            let segment = segments.get(usize::try_from(position / 64).expect("few")).expect("one");
+            let mut hit = Hit::new();
+            interest
+                .link(Position(position), events, &mut hit, |_, links| segment.set(Position(position), Slot(links)));
+            hit.extend(Position(position));
+        }
+        Long { nodes, matched, directory: Directory::new(segments.iter()) }
+    }
+
+    /// However long the chains are, and however many, what is collected part by part is what matched, in order, and no
+    /// part is much longer than it may be.
+    #[test]
+    fn parts_of_long_chains_are_all_that_matched() {
+        const SLOTS: u64 = 6_000;
+        let many: Vec<u64> = (0..300).map(|n| 50 + n % 7 * 400).collect();
+        for rates in [&[2][..], &[1], &[2, 2], &[3, 1_000, 40], &[2, 2, 2, 2, 2, 2, 2, 2], &many] {
+            let Long { nodes, matched, directory } = long(SLOTS, rates);
+            for (oldest, from) in [(0, 0), (0, 1), (100, 100), (2_345, 2_345), (2_345, 4_000), (5_990, 5_990)] {
+                let mut expected: Vec<u64> = matched.iter().flatten().copied().filter(|at| *at >= from).collect();
+                expected.sort_unstable();
+                expected.dedup();
+                let (mut found, mut next, mut parts) = (Vec::new(), Position(from), 0);
+                while next < Position(SLOTS) {
+                    let lasts = nodes.iter().map(|node| (node, node.chain.last()));
+                    let Collected { stretches, through } =
+                        collect(lasts, &directory, Position(oldest), next, Position(SLOTS));
+                    assert!(through > next, "{rates:?} from {next:?}");
+                    let part = PART.max(nodes.len());
+                    // Of each run there may be a part that matched whole.
+                    let most = 2 * (2 * part + 2 * nodes.len() * SPACING as usize);
+                    assert!(stretches.len() <= most, "{} stretches of {}", stretches.len(), rates.len());
+                    for Stretch { run, .. } in stretches {
+                        assert!(run.start >= next && run.end <= through, "{run:?} in {next:?}..{through:?}");
+                        found.extend(run.start.0..run.end.0);
+                    }
+                    next = through;
+                    parts += 1;
+                }
+                assert_eq!(found, expected, "{rates:?} from {from}");
+                let runs = expected.len();
+                assert!(parts <= 2 + runs / 64, "{parts} parts of {runs} matches");
+            }
+        }
+    }
+
+    /// A loss is told although the chain is long, and cut in any of its parts.
+    #[test]
+    fn a_long_chain_that_is_cut_tells_of_the_loss() {
+        let Long { nodes, matched, directory } = long(4_000, &[2, 3]);
+        for (oldest, from) in [(500, 10), (3_900, 0), (3_999, 3_990)] {
+            let lasts = nodes.iter().map(|node| (node, node.chain.last()));
+            let Collected { stretches, through } =
+                collect(lasts, &directory, Position(oldest), Position(from), Position(4_000));
+            let first = stretches.first().expect("some");
+            assert!(first.run.start < Position(oldest) && first.run.start >= Position(from), "{first:?}");
+            let in_reach = matched.iter().flatten().filter(|at| (oldest..through.0).contains(at));
+            for at in in_reach.map(|at| Position(*at)) {
+                assert!(stretches.iter().any(|stretch| (stretch.run.start..stretch.run.end).contains(&at)), "{at:?}");
+            }
+        }
     }
 }

@@ -1,0 +1,118 @@
+//! What the table finds, of nodes that come and go.
+//! What their chains hold is tested with the walk.
+
+use super::*;
+use crate::filter::Filter;
+use crate::interest::node_terms;
+use crate::request::{Request, Term};
+
+/// The nodes of one key in many namespaces share a hash. Each is found until it is left, in whatever order.
+#[test]
+fn nodes_of_one_hash_come_and_go_in_any_order() {
+    const NODES: usize = 7;
+    let names: Vec<String> = (0..NODES).map(|number| format!("n{number}")).collect();
+    for step in 1..NODES {
+        let mut interest = Interest::<()>::new();
+        let mut readers = Vec::new();
+        for name in &names {
+            let term = Term::new("Job", "web").expect("a term");
+            let mut request = Request::<()>::new().term(term).namespace(name.as_str());
+            let filter = Arc::new(Filter::new(&mut request).expect("a request"));
+            let mut nodes = Vec::new();
+            let mut terms: Vec<_> = node_terms(&filter, interest.key_hasher()).collect();
+            interest.join(&filter, &mut terms, None, Position::ZERO, &mut nodes);
+            readers.push((name, nodes));
+        }
+        let mut place = 0;
+        while !readers.is_empty() {
+            place = (place + step) % readers.len();
+            let (_, nodes) = readers.remove(place);
+            leave(&mut interest, &nodes);
+            for name in names.iter().map(String::as_str).chain([""]) {
+                let event = Event::new("Job", "JobRegistered", "web", ()).with_namespace(name);
+                let mut hit = Vec::new();
+                interest.look_up(&event, |node| hit.push(node.id));
+                assert!(hit.len() <= if name.is_empty() { 2 } else { 1 }, "{name}: {hit:?}");
+                for (asked, nodes) in &readers {
+                    let is_hit = nodes.iter().any(|node| hit.contains(&node.id));
+                    assert_eq!(is_hit, name.is_empty() || name == asked.as_str(), "{name} to {asked}");
+                }
+            }
+        }
+        assert_eq!(interest.len(), 0);
+    }
+}
+
+/// What wide scopes hit, with others of one namespace and of all beside them, is what their filters match. They come
+/// and go in any order, also half entered, and leave nothing.
+#[test]
+fn wide_scopes_hit_what_they_match() {
+    const NAMESPACES: usize = 40;
+    let name = |number: usize| format!("n{}", number % NAMESPACES);
+    let request = |number: usize| {
+        let names = (0..30).map(move |n| name(n * (number % 2 * 2 + 1) + number / 2));
+        let topics = (0..2).map(|n| Term::topic(format!("T{}", (number + n) % 3)).expect("a topic"));
+        let keys = (0..40).map(|n| Term::key(format!("k{}", n * 3 + number % 3)).expect("a key"));
+        Request::<()>::new().terms(topics.chain(keys)).namespaces(names)
+    };
+    let mut interest = Interest::<()>::new();
+    let mut readers = std::collections::VecDeque::new();
+    for step in 0..60 {
+        let mut request =
+            if step % 7 == 6 { Request::new().term(Term::topic("T1").expect("a topic")) } else { request(step % 9) };
+        let filter = Arc::new(Filter::new(&mut request).expect("a request"));
+        let hash = (step % 2) as u64;
+        let mut nodes = Vec::new();
+        let wide = crate::interest::is_wide(&filter);
+        assert_eq!(wide, step % 7 != 6);
+        let scope = wide.then(|| {
+            let alike = interest.scopes_like(hash);
+            let known = alike.iter().find(|(_, other)| crate::interest::same_scope(other, &filter));
+            let scope = interest.use_scope(known, &filter, hash);
+            while !interest.enter_scope(scope, 7) {}
+            scope
+        });
+        let mut terms: Vec<_> = node_terms(&filter, interest.key_hasher()).collect();
+        interest.join(&filter, &mut terms, scope, Position::ZERO, &mut nodes);
+        assert_eq!(scope.and_then(|scope| interest.release_scope(scope)), None, "its nodes use it");
+        readers.push_back((filter, nodes));
+        if step % 5 > 1 {
+            let (_, nodes) = readers.remove(step % readers.len()).expect("one of them");
+            leave(&mut interest, &nodes);
+        }
+        // One that is given up before it is whole.
+        let filter = Arc::new(Filter::new(&mut tests_request(step)).expect("a request"));
+        let scope = interest.use_scope(None, &filter, 9);
+        interest.enter_scope(scope, 5);
+        let unused = interest.release_scope(scope).expect("nobody else has it");
+        while !interest.exit_scope(unused, 2) {}
+        for (topic, namespace, key) in
+            [("T0", "n0", "k0"), ("T1", "n7", "k5"), ("T2", "", "k1"), ("T9", "n3", "k8"), ("T0", "other", "k3")]
+        {
+            let event = Event::new(topic, "t", key, ()).with_namespace(namespace).with_filter_keys(["k100", "k2"]);
+            let mut hit = Vec::new();
+            interest.look_up(&event, |node| hit.push(node.id));
+            for (filter, nodes) in &readers {
+                let is_hit = nodes.iter().any(|node| hit.contains(&node.id));
+                assert_eq!(is_hit, filter.matches(&event), "{event:?} to {filter:?}");
+            }
+        }
+    }
+    for (_, nodes) in readers {
+        leave(&mut interest, &nodes);
+    }
+    assert!(interest.wide.is_empty() && interest.len() == 0 && interest.shapes.is_empty());
+}
+
+fn leave(interest: &mut Interest<()>, nodes: &[Arc<Node<()>>]) {
+    for node in nodes {
+        let key_hash = node.key_hash(interest.key_hasher());
+        if let Some(scope) = interest.leave(node, key_hash) {
+            while !interest.exit_scope(scope, 7) {}
+        }
+    }
+}
+
+fn tests_request(number: usize) -> Request<()> {
+    Request::new().namespaces((0..9).map(|n| format!("half-{number}-{n}")))
+}
