@@ -431,3 +431,52 @@ impl<X> Taken<X> {
 pub(crate) fn look_again() {
     fence(Ordering::SeqCst);
 }
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+
+    fn seats(count: usize) -> Vec<Arc<Seat<usize>>> {
+        (0..count).map(|number| Arc::new(Seat::new(Mark::for_lists(1), false, number))).collect()
+    }
+
+    fn enrol(list: &WaitList<usize>, seats: &[Arc<Seat<usize>>]) {
+        for seat in seats {
+            list.enrol(seat, 0);
+        }
+    }
+
+    /// A seat is found where its mark says, in a list of any length, whoever leaves before it; and what left keeps nothing.
+    #[test]
+    fn seats_leave_a_long_list_in_any_order() {
+        for step in [1, 7, 500, 997] {
+            let list = WaitList::default();
+            let mut seats = seats(1_000);
+            enrol(&list, &seats);
+            let mut place = 0;
+            while !seats.is_empty() {
+                place = (place + step) % seats.len();
+                let gone = seats.swap_remove(place);
+                list.leave(&gone, 0);
+                assert_eq!(Arc::strong_count(&gone), 1, "it was in the list");
+                assert_eq!(list.enrolled.lock().len(), seats.len());
+                // Whoever is enrolled stays enrolled.
+                enrol(&list, seats.get(..3).unwrap_or_default());
+                assert_eq!(list.enrolled.lock().len(), seats.len());
+            }
+            let Enrolled { chunks, last } = list.enrolled.into_inner();
+            assert!(chunks.is_none() && !last.spilled());
+        }
+    }
+
+    #[test]
+    fn all_of_a_long_list_are_taken_at_once() {
+        let list = WaitList::default();
+        let seats = seats(3 * CHUNK + 1);
+        enrol(&list, &seats);
+        let mut taken = Taken::default();
+        list.take(&mut taken);
+        assert_eq!((taken.len(), list.is_occupied()), (seats.len() as u64, false));
+        assert!(taken.lists.into_iter().flatten().map(|enrolment| enrolment.seat.owner).eq(0..seats.len()));
+    }
+}

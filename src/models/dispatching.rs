@@ -4,11 +4,11 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Waker};
 
-use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{Count, broker, check, event, everything, keys, spawn};
 use crate::dispatch::Dispatch;
-use crate::wait::{Mark, Seat, Taken, WaitList};
+use crate::wait::{Mark, Seat, Signal, Taken, WaitList};
 
 /// A dispatcher that is handed a wake-up, or is ending just then, loses none.
 #[test]
@@ -99,5 +99,36 @@ fn dispatcher_that_is_lent_garbage() {
         let lent = back.is_none();
         drop(back);
         assert_eq!((dropped.lock().unwrap().as_slice(), dispatch.lent()), ([(lent, true)].as_slice(), 0));
+    });
+}
+
+/// A seat that waits to be woken is not queued a second time, and what it would have been queued for is found by the
+/// reader that the first waking wakes.
+#[test]
+fn seat_that_is_queued_already() {
+    check(|| {
+        let seat = Arc::new(Seat::new(Mark::for_lists(1), false, ()));
+        let made = Arc::new(AtomicUsize::new(0));
+        let mut first = Taken::default();
+        made.store(1, Ordering::SeqCst);
+        first.push(Arc::clone(&seat));
+        let waking = spawn(move || first.wake());
+        let publishing = spawn({
+            let (seat, made) = (Arc::clone(&seat), Arc::clone(&made));
+            move || {
+                made.store(2, Ordering::Release);
+                let mut second = Taken::default();
+                second.push(seat);
+                second.wake();
+            }
+        });
+        while made.load(Ordering::Acquire) < 2 {
+            seat.wait(Signal::Thread(crate::sync::current()));
+            if made.load(Ordering::Acquire) < 2 {
+                crate::sync::park();
+            }
+        }
+        waking.join().unwrap();
+        publishing.join().unwrap();
     });
 }
