@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use event_broker::{Broker, Event, LagPolicy, Request, Start, Subscription, Term, TryRecvError};
+use event_broker::{Event, LagPolicy, Request, Start, Subscription, Term, TryRecvError};
 
-use crate::common::{broker_of, indexes_now};
+use crate::common::{assert_empty, broker_of, error_now, indexes_now};
 
 /// A request of 60 terms in 20 namespaces and more: a scope that is entered once. `number` chooses which.
 fn wide(number: usize) -> Request<u64> {
@@ -82,12 +82,10 @@ fn a_wide_scope_loses_only_what_lies_in_it() {
         broker.publish(index, [event]).expect("it rises");
     };
     (1..=5).for_each(|index| publish(index, "elsewhere"));
-    assert_eq!(reader.try_recv().unwrap_err(), TryRecvError::Empty, "nothing of it was lost");
+    assert_empty(&mut reader);
     publish(6, "n3");
     (7..=9).for_each(|index| publish(index, "elsewhere"));
-    let error = reader.try_recv().unwrap_err();
-    let TryRecvError::Recv(error) = error else { panic!("{error}") };
-    assert_eq!(error.lagged().expect("a loss").missed, 2, "6 and 7 are gone");
+    assert_eq!(error_now(&mut reader).lagged().expect("a loss").missed, 2, "6 and 7 are gone");
     publish(10, "");
     assert_eq!(indexes_now(&mut reader), [10], "what has no namespace passes");
 }
@@ -151,7 +149,7 @@ fn a_reader_far_behind_is_given_all_that_is_left() {
         assert!(first.iter().copied().eq((2..=1_000).step_by(2)), "{terms} terms");
         // It stands behind 1,000; of what follows 500 batches go.
         (0..1_500).for_each(|_| _ = publish());
-        let TryRecvError::Recv(error) = reader.try_recv().unwrap_err() else { panic!("a loss") };
+        let error = error_now(&mut reader);
         let lagged = error.lagged().expect("a loss");
         assert_eq!((lagged.missed, lagged.resumes_at), (500, 1_501), "{terms} terms");
         let rest = indexes_now(&mut reader);
