@@ -115,6 +115,11 @@ mod tests {
         let both = || plain.iter().copied().filter(|number| number % 3 == 0);
         assert!(common(&bits, &thirds).into_iter().eq(both()));
         assert!(common(&thirds, &bits).into_iter().eq(both()));
+        for number in &plain {
+            let mut one = Bits::default();
+            one.insert(*number);
+            assert_eq!((common(&one, &bits), common(&all, &one)), (vec![*number], vec![*number]));
+        }
         (0..700).for_each(|number| all.remove(number));
         assert_eq!((all, common(&bits, &Bits::default())), (Bits::default(), vec![]));
     }

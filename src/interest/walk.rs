@@ -317,7 +317,8 @@ mod tests {
         directory: Directory<Slot>,
     }
 
-    /// Each node by the rate, one in so many, that it is hit at: by chance, but 1, which is always.
+    /// Each node by the rate, one in so many, that it is hit at: by chance, but 1, which is always, and 0, which is two
+    /// of three in turn.
     fn long(slots: u64, rates: &[u64]) -> Long {
         let mut interest = Interest::<()>::new();
         let nodes: Vec<_> = (0..rates.len())
@@ -338,7 +339,7 @@ mod tests {
             let mut keys = Vec::new();
             for (number, rate) in rates.iter().enumerate() {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                if (random >> 33).is_multiple_of(*rate) {
+                if if *rate == 0 { position % 3 > 0 } else { (random >> 33).is_multiple_of(*rate) } {
                     keys.push(format!("k{number}"));
                     matched.get_mut(number).expect("one a node").push(position);
                 }
@@ -362,7 +363,7 @@ mod tests {
     fn parts_of_long_chains_are_all_that_matched() {
         const SLOTS: u64 = 6_000;
         let many: Vec<u64> = (0..300).map(|n| 50 + n % 7 * 400).collect();
-        for rates in [&[2][..], &[1], &[2, 2], &[3, 1_000, 40], &[2, 2, 2, 2, 2, 2, 2, 2], &many] {
+        for rates in [&[2][..], &[1], &[0], &[2, 2], &[0, 5], &[3, 1_000, 40], &[2, 2, 2, 2, 2, 2, 2, 2], &many] {
             let Long { nodes, matched, directory } = long(SLOTS, rates);
             for (oldest, from) in [(0, 0), (0, 1), (100, 100), (2_345, 2_345), (2_345, 4_000), (5_990, 5_990)] {
                 let mut expected: Vec<u64> = matched.iter().flatten().copied().filter(|at| *at >= from).collect();
