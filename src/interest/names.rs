@@ -124,6 +124,11 @@ impl Names {
         alike.iter().find(|entry| entry.text == *name).map(|entry| entry.number)
     }
 
+    #[cfg(all(test, not(broker_loom)))]
+    pub(super) fn len(&self) -> usize {
+        self.named.len()
+    }
+
     /// The number of a name, if it is in use.
     #[inline]
     pub(super) fn find(&self, name: &SmolStr) -> Option<u32> {

@@ -39,7 +39,7 @@ fn nodes_of_one_hash_come_and_go_in_any_order() {
                 }
             }
         }
-        assert_eq!(interest.len(), 0);
+        assert_eq!((interest.len(), interest.topics.len(), interest.namespaces.len()), (0, 0, 0));
     }
 }
 
@@ -101,7 +101,8 @@ fn wide_scopes_hit_what_they_match() {
     for (_, nodes) in readers {
         leave(&mut interest, &nodes);
     }
-    assert!(interest.wide.is_empty() && interest.len() == 0 && interest.shapes.is_empty());
+    assert!(interest.wide.is_empty() && interest.shapes.is_empty());
+    assert_eq!((interest.len(), interest.topics.len(), interest.namespaces.len()), (0, 0, 0));
 }
 
 fn leave(interest: &mut Interest<()>, nodes: &[Arc<Node<()>>]) {
