@@ -1,0 +1,133 @@
+//! What one session must get, checked against the journal at every read: nothing lost without a word, nothing doubled,
+//! in order, batches whole, nothing beyond a fence. How a session reads is elsewhere.
+//!
+//! Indexes are dense here, one batch each, so a range of positions is a range of indexes. All batches that the session
+//! asked for and that lie between two deliveries must be in a range that was told as lost.
+
+use event_broker::{Lagged, Start, Verdict};
+
+use crate::host::{Rights, Soak, add};
+use crate::plan::{Journal, Stream};
+
+/// A session's account.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    stream: Stream,
+    principal: u64,
+    /// Everything up to and including this index was delivered, told as lost, or need not come.
+    accounted: u64,
+    /// Everything up to and including this index must not come.
+    passed: u64,
+    /// How it began, and how it is read, for whoever looks into a failure.
+    beginning: Beginning,
+    pub(crate) read_by: &'static str,
+}
+
+/// What is known of where a session begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beginning {
+    pub(crate) start: Start,
+    /// The latest index when opening had ended: what came later was published after it.
+    pub(crate) after: u64,
+    /// Nothing up to this index may come.
+    pub(crate) floor: u64,
+    /// Everything above this index must come, if the start found nothing lost. Without one, what was published before the
+    /// session had opened may go.
+    pub(crate) exact: Option<u64>,
+    pub(crate) verdict: Verdict,
+}
+
+impl Audit {
+    pub(crate) fn new(stream: Stream, principal: u64, beginning: Beginning) -> Self {
+        let Beginning { start: _, after, floor, exact, verdict } = beginning;
+        let elastic = after.max(floor);
+        let accounted = match (exact, verdict) {
+            (Some(exact), Verdict::Whole | Verdict::Future { .. }) => exact,
+            _ => elastic,
+        };
+        Self { stream, principal, accounted, passed: floor, beginning, read_by: "" }
+    }
+
+    fn rights(&self) -> Rights {
+        Rights::of(self.principal)
+    }
+
+    /// How many events of a batch the session must get.
+    fn due(&self, journal: &Journal, index: u64) -> usize {
+        journal
+            .batch(index)
+            .filter(|(_, subject)| self.stream.matches(*subject) && self.rights().permit(*subject))
+            .count()
+    }
+
+    /// Checks that nothing that must come lies behind what is accounted for, up to and including `index`.
+    fn account(&mut self, soak: &Soak, index: u64, found: std::fmt::Arguments<'_>) {
+        for between in self.accounted + 1..=index {
+            if self.due(&soak.journal, between) > 0 {
+                soak.fail(format!("batch {between} was lost without a word, then came {found}: {self:?}"));
+                break;
+            }
+        }
+        self.accounted = self.accounted.max(index);
+    }
+
+    /// A delivery.
+    pub(crate) fn delivered(&mut self, soak: &Soak, index: u64, numbers: impl Iterator<Item = u64>) {
+        if index <= self.passed {
+            soak.fail(format!("batch {index} came again, or too early: {self:?}"));
+            return;
+        }
+        self.account(soak, index - 1, format_args!("{index}"));
+        if soak.table.leaks(self.principal, index) {
+            soak.fail(format!("batch {index} passed a fence: {self:?}"));
+        }
+        let rights = self.rights();
+        let due =
+            soak.journal.batch(index).filter(|(_, subject)| self.stream.matches(*subject) && rights.permit(*subject));
+        let due = due.map(|(place, _)| Journal::number(index, place));
+        let mut count = 0;
+        if !due.eq(numbers.inspect(|_| count += 1)) {
+            soak.fail(format!("batch {index} came with other events than it must: {self:?}"));
+        }
+        add(&soak.counts.delivered_batches, 1);
+        add(&soak.counts.delivered_events, count);
+        (self.accounted, self.passed) = (self.accounted.max(index), index);
+    }
+
+    /// A loss that was told.
+    pub(crate) fn lost(&mut self, soak: &Soak, lagged: &Lagged) {
+        add(&soak.counts.losses_told, 1);
+        let Some(missed) = lagged.count() else {
+            soak.fail(format!("{lagged:?} does not say how much, and nothing was skipped: {self:?}"));
+            return;
+        };
+        let before = lagged.through.saturating_sub(missed);
+        if missed == 0 || before < self.passed || lagged.resumes_at != lagged.through + 1 {
+            soak.fail(format!("{lagged:?} is of what had been passed, or of nothing: {self:?}"));
+            return;
+        }
+        self.account(soak, before, format_args!("{lagged:?}"));
+        let asked = (before + 1..=lagged.through)
+            .filter(|index| soak.journal.batch(*index).any(|(_, subject)| self.stream.matches(subject)))
+            .count();
+        if asked == 0 {
+            soak.fail(format!("{lagged:?}, and nothing in it was asked for: {self:?}"));
+        }
+        add(&soak.counts.told_lost_batches, missed);
+        add(&soak.counts.told_lost_matching, asked as u64);
+        (self.accounted, self.passed) = (self.accounted.max(lagged.through), lagged.through);
+    }
+
+    /// The session has waited, and never stalled: what was published long ago must have come.
+    pub(crate) fn waited(&mut self, soak: &Soak) {
+        let settled = soak.settled();
+        if (self.accounted + 1..=settled).any(|index| self.due(&soak.journal, index) > 0) {
+            soak.fail(format!("a reader that waits has not been given what lies up to {settled}: {self:?}"));
+        }
+    }
+
+    /// There was nothing to read, in a read that began when everything up to `published` was there.
+    pub(crate) fn empty(&mut self, soak: &Soak, published: u64) {
+        self.account(soak, published, format_args!("nothing to read"));
+    }
+}

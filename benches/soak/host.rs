@@ -1,0 +1,319 @@
+//! The host's side: principals and their rights, the publisher, and what is counted of all readers.
+//! Readers and what they check are elsewhere.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use event_broker::{AccessChange, AccessRequest, Authorizer, Broker, Denial, Epoch, Event, Grant, Principal};
+
+use crate::options::Options;
+use crate::plan::{Draw, Journal, Load, Subject};
+
+/// Principals. What one may read follows from its number, and whether it may now from the table of rights.
+pub(crate) const PRINCIPALS: u64 = 64;
+
+/// Batches that the broker holds.
+const BUFFER: u64 = 256;
+
+/// What a principal may read of what it asks for, as long as it may read at all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rights {
+    number: u64,
+}
+
+impl Rights {
+    pub(crate) const fn of(number: u64) -> Self {
+        Self { number }
+    }
+
+    /// Whether keys that end in 3 are refused, event by event.
+    const fn has_refused_keys(self) -> bool {
+        self.number % 8 == 6
+    }
+
+    const fn permits_key(self, key: u32) -> bool {
+        !self.has_refused_keys() || key % 10 != 3
+    }
+
+    pub(crate) const fn permit(self, subject: Subject) -> bool {
+        self.permits_key(subject.key())
+    }
+
+    /// Whether its grants run out after some seconds.
+    const fn expire(self) -> bool {
+        self.number % 8 == 5
+    }
+}
+
+/// Which principals may read now, and what the last batch was when one was told that it may not.
+#[derive(Debug)]
+struct Standing {
+    is_denied: AtomicBool,
+    /// No batch after this one may be delivered to it. [`OPEN`](Self::OPEN) if it may read.
+    fence: AtomicU64,
+}
+
+impl Standing {
+    const OPEN: u64 = u64::MAX;
+}
+
+/// The authorizer's table.
+#[derive(Debug)]
+pub(crate) struct Table(Vec<Standing>);
+
+impl Table {
+    fn new() -> Self {
+        let open = |_| Standing { is_denied: AtomicBool::new(false), fence: AtomicU64::new(Standing::OPEN) };
+        Self((0..PRINCIPALS).map(open).collect())
+    }
+
+    fn standing(&self, number: u64) -> &Standing {
+        let place = usize::try_from(number % PRINCIPALS).unwrap_or_default();
+        self.0.get(place).expect("one for each principal")
+    }
+
+    /// Whether a delivery of this batch to this principal passed a fence. Whenever it is asked after the delivery: the
+    /// next fence lies behind every batch that was allowed before it.
+    pub(crate) fn leaks(&self, principal: u64, index: u64) -> bool {
+        index > self.standing(principal).fence.load(Ordering::Acquire)
+    }
+}
+
+fn principal_number(id: &str) -> u64 {
+    id.strip_prefix("principal-").and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+pub(crate) fn principal(number: u64) -> Principal {
+    Principal::new(format!("principal-{number}")).with_secret("secret")
+}
+
+/// The policies that grants rest on.
+const POLICIES: u64 = 10;
+
+struct Rules(Arc<Table>);
+
+impl Authorizer<Load> for Rules {
+    fn authorize(&self, request: &AccessRequest<'_>) -> Result<Grant, Denial> {
+        let number = principal_number(request.principal().id());
+        if self.0.standing(number).is_denied.load(Ordering::Acquire) {
+            return Err(Denial::new("denied for now"));
+        }
+        let rights = Rights::of(number);
+        let grant = Grant::all().resting_on_policy(format!("policy-{}", number % POLICIES)).resting_on_role("role");
+        let grant = if rights.has_refused_keys() { grant } else { grant.without_event_checks() };
+        let expiry = || Instant::now() + Duration::from_secs(2 + number % 7);
+        Ok(if rights.expire() { grant.expires_at(expiry()) } else { grant })
+    }
+
+    fn permits(&self, principal: &Principal, event: &Event<Load>) -> bool {
+        let digits = event.key().as_str().rsplit('-').next().and_then(|digits| digits.parse().ok());
+        Rights::of(principal_number(principal.id())).permits_key(digits.unwrap_or_default())
+    }
+
+    fn changes(&self, event: &Event<Load>, changes: &mut Vec<AccessChange>) {
+        // A few commits change a policy, to what it was.
+        if event.payload().number.is_multiple_of(997) {
+            changes.push(AccessChange::Policy(format!("policy-{}", event.payload().number % POLICIES).into()));
+        }
+    }
+}
+
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What is counted of all readers together.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counts { $($(#[$doc])* pub(crate) $name: AtomicU64),* }
+
+        impl Counts {
+            /// Each by its name.
+            pub(crate) fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.load(Ordering::Relaxed))),*]
+            }
+        }
+    };
+}
+
+counts! {
+    sessions,
+    denied_at_opening,
+    refused_at_opening,
+    delivered_batches,
+    delivered_events,
+    told_lost_batches,
+    /// Of these, batches that the reader had asked for.
+    told_lost_matching,
+    losses_told,
+    stalls,
+    frames,
+    frame_bytes,
+    ends_left,
+    ends_closed,
+    ends_revoked,
+    ends_expired,
+    ends_reset,
+    ends_lagged,
+    ends_cancelled,
+    access_changes,
+    denials,
+    resets,
+    dispatcher_runs,
+}
+
+/// Adds to a count that is only read for the report.
+pub(crate) fn add(count: &AtomicU64, more: u64) {
+    count.fetch_add(more, Ordering::Relaxed);
+}
+
+/// What the readers, the publisher and the report share.
+pub(crate) struct Soak {
+    pub(crate) options: Options,
+    pub(crate) broker: Broker<Load>,
+    pub(crate) journal: Journal,
+    pub(crate) table: Arc<Table>,
+    pub(crate) counts: Counts,
+    pub(crate) deadline: Instant,
+    published: AtomicU64,
+    settled: AtomicU64,
+    failures: Mutex<Vec<String>>,
+    failed: AtomicU64,
+}
+
+/// So many failures are kept in words.
+const SHOWN: usize = 20;
+
+impl Soak {
+    pub(crate) fn new(options: Options) -> Self {
+        let table = Arc::new(Table::new());
+        let broker = Broker::builder()
+            .max_batches(BUFFER)
+            .rising_indexes(true)
+            .authorizer(Rules(Arc::clone(&table)))
+            .build()
+            .expect("bounds above zero");
+        Self {
+            deadline: Instant::now() + options.duration,
+            options,
+            broker,
+            journal: Journal::new(),
+            table,
+            counts: Counts::default(),
+            published: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            failures: Mutex::new(Vec::with_capacity(SHOWN)),
+            failed: AtomicU64::new(0),
+        }
+    }
+
+    /// The index of a batch whose publishing has returned. Every read that begins now looks at least so far.
+    pub(crate) fn published(&self) -> u64 {
+        self.published.load(Ordering::SeqCst)
+    }
+
+    /// The index of a batch that was published so long ago that whoever waits for it must have it.
+    pub(crate) fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_settled(&self, index: u64) {
+        self.settled.store(index, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    pub(crate) fn fail(&self, what: String) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() < SHOWN {
+            failures.push(what);
+        }
+    }
+
+    /// How many checks failed, and the first of them in words.
+    pub(crate) fn failures(&self) -> (u64, Vec<String>) {
+        let words = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (self.failed.load(Ordering::Relaxed), words)
+    }
+
+    /// Publishes at the rate that was asked for until the time is over, and changes access meanwhile; then closes the
+    /// broker. The only thread that publishes, announces and resets: so it knows where each fence lies.
+    pub(crate) fn publish_all(&self) {
+        let mut draw = Draw::new(self.options.seed, u64::MAX);
+        let started = Instant::now();
+        let reset_every = (self.options.duration / 12).max(Duration::from_secs(2));
+        let mut next_reset = started + reset_every;
+        let mut index = 0;
+        while !self.is_over() {
+            index += 1;
+            let events = self.journal.draw(index, &mut draw);
+            if let Err(refused) = self.broker.publish(index, events) {
+                self.fail(format!("publish of {index}: {refused}"));
+            }
+            self.published.store(index, Ordering::SeqCst);
+            if draw.one_in(100) {
+                self.change_access(index, &mut draw);
+            }
+            if draw.one_in(40) {
+                self.broker.tick();
+            }
+            if Instant::now() >= next_reset {
+                next_reset += reset_every;
+                self.broker.reset(index, Epoch::random());
+                add(&self.counts.resets, 1);
+            }
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+            let due = Duration::from_secs_f64(index as f64 / self.options.rate);
+            if let Some(ahead) = due.checked_sub(started.elapsed()) {
+                thread::sleep(ahead);
+            }
+        }
+        self.broker.close();
+    }
+
+    fn change_access(&self, index: u64, draw: &mut Draw) {
+        add(&self.counts.access_changes, 1);
+        let number = draw.below(PRINCIPALS);
+        let standing = self.table.standing(number);
+        let id: Arc<str> = format!("principal-{number}").into();
+        match draw.below(10) {
+            _ if standing.is_denied.load(Ordering::Relaxed) => {
+                standing.fence.store(Standing::OPEN, Ordering::Release);
+                standing.is_denied.store(false, Ordering::Release);
+                self.broker.access_changed(AccessChange::Token(id));
+            }
+            0..4 => {
+                standing.is_denied.store(true, Ordering::Release);
+                self.broker.access_changed(AccessChange::Token(id));
+                standing.fence.store(index, Ordering::Release);
+                add(&self.counts.denials, 1);
+            }
+            4 | 5 => self.broker.access_changed(AccessChange::TokenDeleted(id)),
+            6..9 => self.broker.access_changed(AccessChange::Policy(format!("policy-{}", number % POLICIES).into())),
+            _ => self.broker.access_changed(AccessChange::Everyone),
+        }
+    }
+
+    /// Runs a dispatcher a third of the time.
+    pub(crate) fn dispatch_at_times(&self) {
+        let turn = (self.options.duration / 20).clamp(Duration::from_millis(300), Duration::from_secs(20));
+        let pause = |length: Duration| {
+            let until = Instant::now() + length;
+            while Instant::now() < until && !self.broker.is_closed() {
+                thread::sleep(Duration::from_millis(50));
+            }
+        };
+        while !self.broker.is_closed() {
+            let dispatcher = self.broker.dispatcher();
+            thread::scope(|scope| {
+                scope.spawn(|| dispatcher.run());
+                add(&self.counts.dispatcher_runs, 1);
+                pause(turn);
+                dispatcher.stop();
+            });
+            pause(turn * 2);
+        }
+    }
+}
