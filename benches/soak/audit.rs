@@ -19,6 +19,7 @@ pub(crate) struct Audit {
     /// Everything up to and including this index must not come.
     passed: u64,
     /// How it began, and how it is read, for whoever looks into a failure.
+    #[expect(dead_code, reason = "shown with a failure")]
     beginning: Beginning,
     pub(crate) read_by: &'static str,
 }
@@ -26,6 +27,7 @@ pub(crate) struct Audit {
 /// What is known of where a session begins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Beginning {
+    #[expect(dead_code, reason = "shown with a failure")]
     pub(crate) start: Start,
     /// The latest index when opening had ended: what came later was published after it.
     pub(crate) after: u64,

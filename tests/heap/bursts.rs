@@ -23,7 +23,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// Subscriptions of a burst.
-const MANY: u64 = 1_200;
+const MANY: u64 = 1_000;
 
 /// What a burst may leave beyond what the remaining subscription needs: the least sizes of some tables.
 const LEFT: usize = 8 * 1024;

@@ -62,7 +62,7 @@ impl Wake for Trap {
 
 /// Readers of many terms, which read by themselves, while the only dispatcher is blocked in somebody's waker.
 fn a_stuck_dispatcher_is_bounded_by_subscriptions(checks: &mut Checks) {
-    const READERS: usize = 20;
+    const READERS: usize = 10;
     const EARLY: u64 = 1_000;
     const LATE: u64 = 10_000;
     /// Of each reader, for its enrolments in 20 lists and the names of those that were hit.
