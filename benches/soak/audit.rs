@@ -18,10 +18,14 @@ pub(crate) struct Audit {
     accounted: u64,
     /// Everything up to and including this index must not come.
     passed: u64,
+    /// The latest index when it had been opened.
+    opened_at: u64,
     /// How it began, and how it is read, for whoever looks into a failure.
     #[expect(dead_code, reason = "shown with a failure")]
     beginning: Beginning,
     pub(crate) read_by: &'static str,
+    /// Whether its reader is always waiting, so that nothing may come late.
+    pub(crate) is_prompt: bool,
 }
 
 /// What is known of where a session begins.
@@ -47,7 +51,7 @@ impl Audit {
             (Some(exact), Verdict::Whole | Verdict::Future { .. }) => exact,
             _ => elastic,
         };
-        Self { stream, principal, accounted, passed: floor, beginning, read_by: "" }
+        Self { stream, principal, accounted, passed: floor, opened_at: after, beginning, read_by: "", is_prompt: false }
     }
 
     fn rights(&self) -> Rights {
@@ -80,6 +84,10 @@ impl Audit {
             return;
         }
         self.account(soak, index - 1, format_args!("{index}"));
+        let settled = soak.settled();
+        if self.is_prompt && index > self.opened_at && index <= settled {
+            soak.fail(format!("batch {index} came late, {settled} was published long ago: {self:?}"));
+        }
         if soak.table.leaks(self.principal, index) {
             soak.fail(format!("batch {index} passed a fence: {self:?}"));
         }
@@ -109,6 +117,12 @@ impl Audit {
             return;
         }
         self.account(soak, before, format_args!("{lagged:?}"));
+        // Asleep for so long, it has not been woken for what it lost.
+        let settled = soak.settled().min(lagged.through);
+        if self.is_prompt && (before.max(self.opened_at) + 1..=settled).any(|index| self.due(&soak.journal, index) > 0)
+        {
+            soak.fail(format!("{lagged:?}, of what a reader that waits was not woken for: {self:?}"));
+        }
         let asked = (before + 1..=lagged.through)
             .filter(|index| soak.journal.batch(*index).any(|(_, subject)| self.stream.matches(subject)))
             .count();
@@ -120,10 +134,10 @@ impl Audit {
         (self.accounted, self.passed) = (self.accounted.max(lagged.through), lagged.through);
     }
 
-    /// The session has waited, and never stalled: what was published long ago must have come.
+    /// If the session's reader was always waiting, what was published long ago must have come.
     pub(crate) fn waited(&mut self, soak: &Soak) {
         let settled = soak.settled();
-        if (self.accounted + 1..=settled).any(|index| self.due(&soak.journal, index) > 0) {
+        if self.is_prompt && (self.accounted + 1..=settled).any(|index| self.due(&soak.journal, index) > 0) {
             soak.fail(format!("a reader that waits has not been given what lies up to {settled}: {self:?}"));
         }
     }

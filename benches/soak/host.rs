@@ -1,6 +1,7 @@
 //! The host's side: principals and their rights, the publisher, and what is counted of all readers.
 //! Readers and what they check are elsewhere.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -15,7 +16,10 @@ use crate::plan::{Draw, Journal, Load, Subject};
 pub(crate) const PRINCIPALS: u64 = 64;
 
 /// Batches that the broker holds.
-const BUFFER: u64 = 256;
+pub(crate) const BUFFER: u64 = 256;
+
+/// The least time between resets, in a run that has it.
+const LONG: Duration = Duration::from_secs(90);
 
 /// What a principal may read of what it asks for, as long as it may read at all.
 #[derive(Clone, Copy, Debug)]
@@ -166,6 +170,43 @@ pub(crate) fn add(count: &AtomicU64, more: u64) {
     count.fetch_add(more, Ordering::Relaxed);
 }
 
+/// How much later than its publishing whoever waits for a batch may get it. Wake-ups take microseconds, and on a busy
+/// machine with ten thousand readers a good part of a second; one that was missed takes until the next.
+const LATE: Duration = Duration::from_secs(3);
+
+/// When the last batches were published, some a second.
+struct Recent {
+    notes: VecDeque<(Instant, u64)>,
+    last: Instant,
+}
+
+impl Recent {
+    const APART: Duration = Duration::from_millis(250);
+    /// If publishing itself stood still for so long, so did the machine, and nobody is to blame.
+    const STANDSTILL: Duration = Duration::from_millis(500);
+
+    fn new() -> Self {
+        Self { notes: VecDeque::with_capacity(64), last: Instant::now() }
+    }
+
+    /// Notes a batch, and returns the last that was published [`LATE`] ago, if there is a new one.
+    fn note(&mut self, index: u64) -> Option<u64> {
+        let now = Instant::now();
+        if now - self.last > Self::STANDSTILL {
+            self.notes.clear();
+        }
+        self.last = now;
+        if self.notes.back().is_none_or(|(noted, _)| now - *noted >= Self::APART) {
+            self.notes.push_back((now, index));
+        }
+        let (noted, settled) = *self.notes.front()?;
+        (now - noted >= LATE).then(|| {
+            self.notes.pop_front();
+            settled
+        })
+    }
+}
+
 /// What the readers, the publisher and the report share.
 pub(crate) struct Soak {
     pub(crate) options: Options,
@@ -211,13 +252,9 @@ impl Soak {
         self.published.load(Ordering::SeqCst)
     }
 
-    /// The index of a batch that was published so long ago that whoever waits for it must have it.
+    /// The index of a batch that was published [`LATE`] ago or earlier: whoever waits for it must have it.
     pub(crate) fn settled(&self) -> u64 {
         self.settled.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_settled(&self, index: u64) {
-        self.settled.store(index, Ordering::Relaxed);
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -243,9 +280,11 @@ impl Soak {
     pub(crate) fn publish_all(&self) {
         let mut draw = Draw::new(self.options.seed, u64::MAX);
         let started = Instant::now();
-        let reset_every = (self.options.duration / 12).max(Duration::from_secs(2));
+        // Rarely enough that most sessions last as long as they were drawn to, and once in a short run.
+        let reset_every = (self.options.duration / 12).max(LONG).min(self.options.duration / 2);
         let mut next_reset = started + reset_every;
         let mut index = 0;
+        let mut recent = Recent::new();
         while !self.is_over() {
             index += 1;
             let events = self.journal.draw(index, &mut draw);
@@ -253,6 +292,9 @@ impl Soak {
                 self.fail(format!("publish of {index}: {refused}"));
             }
             self.published.store(index, Ordering::SeqCst);
+            if let Some(settled) = recent.note(index) {
+                self.settled.store(settled, Ordering::Relaxed);
+            }
             if draw.one_in(100) {
                 self.change_access(index, &mut draw);
             }
@@ -291,8 +333,9 @@ impl Soak {
                 add(&self.counts.denials, 1);
             }
             4 | 5 => self.broker.access_changed(AccessChange::TokenDeleted(id)),
-            6..9 => self.broker.access_changed(AccessChange::Policy(format!("policy-{}", number % POLICIES).into())),
-            _ => self.broker.access_changed(AccessChange::Everyone),
+            // It wakes everybody, also who was not woken for a batch: rarely.
+            9 if draw.one_in(3) => self.broker.access_changed(AccessChange::Everyone),
+            _ => self.broker.access_changed(AccessChange::Policy(format!("policy-{}", number % POLICIES).into())),
         }
     }
 

@@ -40,8 +40,6 @@ const THREADS: usize = 4;
 /// Readers at doorbells, and readers that one thread looks at in turn.
 const BELLS: usize = 50;
 const POLLED: usize = 100;
-/// How often what must have come by now is moved forward.
-const SETTLED: Duration = Duration::from_secs(10);
 /// How often some subscriptions are cancelled through their handles.
 const CANCEL: Duration = Duration::from_secs(5);
 
@@ -125,8 +123,7 @@ fn observe(
     progress: &Progress,
 ) {
     let mut draw = Draw::new(soak.options.seed, u64::MAX - 1);
-    let (mut next_settled, mut next_cancel) = (started + SETTLED, started + CANCEL);
-    let mut published = 0;
+    let mut next_cancel = started + CANCEL;
     while !soak.is_over() {
         thread::sleep(every);
         let heap = ALLOCATOR.current_usage().saturating_sub(base) as u64;
@@ -135,11 +132,6 @@ fn observe(
             samples.push(sample);
         }
         progress.show(&sample, soak.failures().0);
-        if Instant::now() >= next_settled {
-            next_settled += SETTLED;
-            soak.set_settled(published);
-            published = soak.published();
-        }
         if Instant::now() >= next_cancel {
             next_cancel += CANCEL;
             let handles = soak.broker.subscriptions();

@@ -89,16 +89,12 @@ fn frame_options(draw: &mut Draw) -> FrameOptions {
 
 async fn read_as_task(soak: &Soak, mut session: Session, draw: &mut Draw) -> Resume {
     let way = Way::draw(draw);
-    session.account.read_by(way.name());
     let stalls = draw.one_in(STALLERS);
+    session.account.read_by(way.name(), !stalls && way != Way::Parts);
     loop {
         let left = session.account.left();
         if session.account.is_over() {
-            let leaving = match draw.below(4) {
-                0 => Leaving::AtOnce,
-                _ if stalls || way == Way::Parts => Leaving::ReadsAll,
-                _ => Leaving::Waited,
-            };
+            let leaving = if draw.one_in(4) { Leaving::AtOnce } else { Leaving::ReadsAll };
             return session.leave(soak, leaving);
         }
         let next = match way {
@@ -192,11 +188,11 @@ fn read_as_thread(soak: &Soak, mut session: Session, draw: &mut Draw) -> Resume 
         2 => (2, "thread, iterator"),
         _ => (3, "thread, frames"),
     };
-    session.account.read_by(name);
     let stalls = draw.one_in(STALLERS);
+    session.account.read_by(name, !stalls);
     loop {
         if session.account.is_over() {
-            return session.leave(soak, if stalls { Leaving::ReadsAll } else { Leaving::Waited });
+            return session.leave(soak, Leaving::ReadsAll);
         }
         let next = match way {
             0 => match session.reader.recv() {
@@ -268,7 +264,7 @@ pub(crate) fn polled(soak: &Soak, number: u64, count: usize) {
             let Some(mut session) = place.take() else {
                 *place = Session::open(soak, &mut draw, None, any);
                 if let Some(session) = place {
-                    session.account.read_by("polled");
+                    session.account.read_by("polled", true);
                 }
                 continue;
             };
@@ -288,7 +284,7 @@ pub(crate) fn belled(soak: &Soak, number: u64, count: usize) {
     let mut draw = Draw::new(soak.options.seed, number);
     let open = |draw: &mut Draw| loop {
         if let Some(mut session) = Session::open(soak, draw, None, any) {
-            session.account.read_by("doorbell");
+            session.account.read_by("doorbell", true);
             let bell = session.reader.doorbell();
             return Some((session, bell));
         }
@@ -325,7 +321,7 @@ pub(crate) fn belled(soak: &Soak, number: u64, count: usize) {
             let Some(new) = open(&mut draw) else { return };
             let (old, _) = std::mem::replace(place, new);
             if !old.account.is_ended() {
-                old.leave(soak, Leaving::Waited);
+                old.leave(soak, Leaving::ReadsAll);
             }
         }
     }

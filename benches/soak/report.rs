@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use event_broker::BrokerStats;
 
-use crate::host::Soak;
+use crate::host::{BUFFER, Soak};
 
 /// The process at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,8 @@ impl Sample {
     }
 }
 
-/// Live heap after the warm-up: the medians of the first and the last tenth.
+/// Live heap after the warm-up, at the same number of readers and with a full buffer: the medians of the first and the
+/// last tenth.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flatness {
     first: u64,
@@ -67,10 +68,16 @@ pub(crate) struct Flatness {
 }
 
 impl Flatness {
-    fn new(samples: &[Sample], duration: Duration) -> Self {
+    fn new(samples: &[Sample], duration: Duration, readers: usize) -> Self {
         // As long as the first sessions last, and a tenth of a long run.
         let warm = (duration / 10).max(Duration::from_secs(45)).min(duration / 2);
-        let heaps: Vec<u64> = samples.iter().filter(|sample| sample.at >= warm).map(|sample| sample.heap).collect();
+        // After a reset everybody comes anew, and the buffer is empty.
+        let is_like_the_others = |sample: &&Sample| {
+            sample.at >= warm
+                && sample.stats.subscriptions * 100 >= readers as u64 * 98
+                && sample.stats.buffered_batches == BUFFER
+        };
+        let heaps: Vec<u64> = samples.iter().filter(is_like_the_others).map(|sample| sample.heap).collect();
         let tenth = heaps.len().div_ceil(10);
         let median = |part: &[u64]| {
             let mut sorted = part.to_vec();
@@ -94,7 +101,7 @@ impl Flatness {
 
 /// The report, and whether everything held.
 pub(crate) fn report(soak: &Soak, samples: &[Sample]) -> (String, bool) {
-    let flatness = Flatness::new(samples, soak.options.duration);
+    let flatness = Flatness::new(samples, soak.options.duration, soak.options.readers);
     let (failed, failures) = soak.failures();
     let passed = failed == 0 && flatness.is_flat();
     let mut text = String::new();

@@ -43,10 +43,9 @@ pub(crate) enum Next {
 /// How a session ends that was not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leaving {
-    /// What it had been woken for was read; now it reads all there is.
-    Waited,
+    /// What was published is read first.
     ReadsAll,
-    /// What was published is left unread.
+    /// What is there to read is left.
     AtOnce,
 }
 
@@ -64,9 +63,10 @@ fn read_through(token: Token) -> u64 {
 }
 
 impl Account {
-    /// Notes how the session is read.
-    pub(crate) fn read_by(&mut self, way: &'static str) {
+    /// Notes how the session is read, and whether its reader is always waiting.
+    pub(crate) fn read_by(&mut self, way: &'static str, is_prompt: bool) {
         self.audit.read_by = way;
+        self.audit.is_prompt = is_prompt;
     }
 
     pub(crate) fn delivered(&mut self, soak: &Soak, delivery: &Delivery<Load>) {
@@ -262,9 +262,7 @@ impl Session {
 
     /// Leaves by itself.
     pub(crate) fn leave(mut self, soak: &Soak, leaving: Leaving) -> Resume {
-        if leaving == Leaving::Waited {
-            self.account.audit.waited(soak);
-        }
+        self.account.audit.waited(soak);
         if leaving == Leaving::AtOnce || self.read_all(soak) == Next::GoesOn {
             add(&soak.counts.ends_left, 1);
         }
