@@ -288,10 +288,10 @@ pub(crate) fn belled(soak: &Soak, number: u64, count: usize) {
             let bell = session.reader.doorbell();
             return Some((session, bell));
         }
+        // As another: those who are open already are not to wait.
         if soak.is_over() {
             return None;
         }
-        thread::sleep(away(draw));
     };
     let mut rung: Vec<(Session, Receiver<()>)> = (0..count).map_while(|_| open(&mut draw)).collect();
     while !soak.is_over() && !rung.is_empty() {
