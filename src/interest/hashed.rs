@@ -38,10 +38,10 @@ type Shard<V> = HashMap<u64, V, BuildHasherDefault<Prehashed>>;
 const FULL: usize = 512;
 
 /// So few before it gives one up.
-const SPARE: usize = 64;
+const SPARE: usize = 192;
 
 /// A shard that could hold so many times what it holds is made smaller.
-const LOOSE: usize = 8;
+const LOOSE: usize = 3;
 
 /// Values by their hash.
 #[derive(Debug)]
@@ -143,9 +143,9 @@ impl<V> Table<V> {
 fn tighten<V>(shard: &mut Shard<V>) {
     if shard.is_empty() {
         *shard = Shard::default();
-    } else if shard.len() * LOOSE < shard.capacity() {
+    } else if shard.len() * LOOSE <= shard.capacity() {
         count(Step::Move, shard.len());
-        shard.shrink_to(shard.len() * 2);
+        shard.shrink_to(shard.len() * 5 / 4);
     }
 }
 

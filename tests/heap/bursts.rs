@@ -100,14 +100,19 @@ fn after_burst(
 }
 
 /// Compares what a burst leaves with what the subscription that stays needs alone, whichever of the burst it is.
+///
+/// Tables and trees that were larger are filled less than new ones are: a subscription of a thousand namespaces has up to
+/// a quarter more than it needs alone.
 fn check_burst(checks: &mut Checks, name: &str, count: u64, make: impl Fn() -> Broker<String>, ask: Ask) {
+    let new = after_burst(&make, ask, 0..0, None);
     for (place, stays) in [("the first", 0), ("the middle one", count / 2), ("the last", count - 1)] {
         let alone = after_burst(&make, ask, stays..stays + 1, Some(stays));
         let left = after_burst(&make, ask, 0..count, Some(stays));
         let beyond = left.saturating_sub(alone);
-        checks.at_most(&format!("{count} readers of {name}, {place} stays"), beyond, LEFT);
+        let at_most = LEFT + alone.saturating_sub(new) / 4;
+        checks.at_most(&format!("{count} readers of {name}, {place} stays"), beyond, at_most);
     }
-    let (new, left) = (after_burst(&make, ask, 0..0, None), after_burst(&make, ask, 0..count, None));
+    let left = after_burst(&make, ask, 0..count, None);
     checks.at_most(&format!("{count} readers of {name}, nobody stays"), left.saturating_sub(new), LEFT);
 }
 
