@@ -105,6 +105,34 @@ fn wide_scopes_hit_what_they_match() {
     assert_eq!((interest.len(), interest.topics.len(), interest.namespaces.len()), (0, 0, 0));
 }
 
+/// A scope that is being taken out keeps its number until the last of its namespaces is out: who comes meanwhile is not
+/// given events of those.
+#[test]
+fn a_scope_on_its_way_out_keeps_its_number() {
+    let mut interest = Interest::<()>::new();
+    let filter = |from: usize| {
+        let terms = (0..60).map(|n| Term::key(format!("k{n}")).expect("a key"));
+        let mut request = Request::<()>::new().terms(terms).namespaces((from..from + 20).map(|n| format!("n{n}")));
+        Arc::new(Filter::new(&mut request).expect("a request"))
+    };
+    let (gone, comes) = (filter(0), filter(100));
+    let scope = interest.use_scope(None, &gone, 1);
+    assert!(interest.enter_scope(scope, 100));
+    assert_eq!(interest.release_scope(scope), Some(scope));
+    assert!(!interest.exit_scope(scope, 5));
+    let other = interest.use_scope(None, &comes, 2);
+    assert!(interest.enter_scope(other, 100));
+    let (mut terms, mut nodes) = (node_terms(&comes, interest.key_hasher()).collect::<Vec<_>>(), Vec::new());
+    interest.join(&comes, &mut terms, Some(other), Position::ZERO, &mut nodes);
+    for (namespace, expected) in [("n3", 0), ("n103", 1)] {
+        let event = Event::new("T", "t", "k1", ()).with_namespace(namespace);
+        let mut hits = 0;
+        interest.look_up(&event, |_| hits += 1);
+        assert_eq!(hits, expected, "{namespace}");
+    }
+    assert!(interest.exit_scope(scope, 100));
+}
+
 fn leave(interest: &mut Interest<()>, nodes: &[Arc<Node<()>>]) {
     for node in nodes {
         let key_hash = node.key_hash(interest.key_hasher());
