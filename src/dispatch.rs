@@ -157,3 +157,95 @@ impl<X, G> fmt::Debug for Dispatch<X, G> {
         f.debug_struct("Dispatch").finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Arc, Mutex as StdMutex};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+    use crate::wait::{Mark, Seat};
+
+    /// A waker that says that it is called, and then blocks until it is let go.
+    struct Blocks {
+        called: StdMutex<Sender<()>>,
+        let_go: StdMutex<Receiver<()>>,
+    }
+
+    impl Wake for Blocks {
+        fn wake(self: Arc<Self>) {
+            self.called.lock().expect("no panic").send(()).expect("somebody listens");
+            self.let_go.lock().expect("no panic").recv().expect("somebody lets it go");
+        }
+    }
+
+    /// What is dropped by a dispatcher: counts, and may panic.
+    struct Dropped(Arc<AtomicUsize>, bool);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            assert!(!self.1, "as the test wants it");
+        }
+    }
+
+    fn taken(seat: &Arc<Seat<()>>) -> Taken<()> {
+        let mut taken = Taken::default();
+        taken.push(Arc::clone(seat));
+        taken
+    }
+
+    fn seat() -> Arc<Seat<()>> {
+        Arc::new(Seat::new(Mark::for_lists(1), false, ()))
+    }
+
+    /// A deferred drop that panics ends the dispatcher, but not before the others are dropped: nothing stays lent. [19]
+    #[test]
+    fn a_deferred_drop_that_panics_leaves_nothing_lent() {
+        let dispatch = Dispatch::<(), Dropped>::new();
+        let (called, is_called) = channel();
+        let (let_go, is_let_go) = channel();
+        let blocked = seat();
+        blocked.wait_task(&Waker::from(Arc::new(Blocks { called: called.into(), let_go: is_let_go.into() })));
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let run = || catch_unwind(AssertUnwindSafe(|| dispatch.run(|| ended.load(Ordering::SeqCst))));
+            let running = scope.spawn(run);
+            while dispatch.running.0.load(Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            assert!(dispatch.wake(taken(&blocked), None).is_none());
+            is_called.recv().expect("it is woken");
+            // While it is stuck, three more are handed over together.
+            for panics in [false, true, false] {
+                let garbage = Some(Dropped(Arc::clone(&dropped), panics));
+                assert!(dispatch.wake(taken(&seat()), garbage).is_none(), "it runs");
+            }
+            let_go.send(()).expect("it waits");
+            assert!(running.join().expect("it was caught").is_err(), "the panic goes on");
+        });
+        assert_eq!((dropped.load(Ordering::SeqCst), dispatch.lent()), (3, 0));
+    }
+
+    /// A dispatcher that ends after a wake-up that nobody meant is not listed any more: another would sleep on in its
+    /// stead.
+    #[test]
+    fn a_dispatcher_that_has_ended_is_not_listed() {
+        let dispatch = Dispatch::<(), ()>::new();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| dispatch.run(|| ended.load(Ordering::SeqCst)));
+            while dispatch.queue.lock().asleep.is_empty() {
+                std::thread::yield_now();
+            }
+            ended.store(true, Ordering::SeqCst);
+            running.thread().unpark();
+            running.join().expect("it ends");
+        });
+        assert!(dispatch.queue.lock().asleep.is_empty());
+    }
+}

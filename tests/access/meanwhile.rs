@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use event_broker::nomad::{event_type, topic};
 use event_broker::{
@@ -18,11 +19,21 @@ struct Announces {
     asked: AtomicUsize,
     /// The answer to each question, by its number; the last goes on.
     answers: &'static [bool],
+    /// Whether what is granted runs out one day.
+    expires: bool,
 }
 
 impl Announces {
     fn broker(change: fn(&Broker<u64>), answers: &'static [bool]) -> (Arc<Self>, Broker<u64>) {
-        let hook = Arc::new(Self { broker: Mutex::new(None), change, asked: AtomicUsize::new(0), answers });
+        Self::broker_that_expires(false, change, answers)
+    }
+
+    fn broker_that_expires(
+        expires: bool,
+        change: fn(&Broker<u64>),
+        answers: &'static [bool],
+    ) -> (Arc<Self>, Broker<u64>) {
+        let hook = Arc::new(Self { broker: Mutex::new(None), change, asked: AtomicUsize::new(0), answers, expires });
         let broker = Broker::builder().authorizer(Arc::clone(&hook)).build().expect("defaults");
         (hook, broker)
     }
@@ -45,7 +56,10 @@ impl Authorizer<u64> for Announces {
             (self.change)(&broker);
         }
         match self.answers.get(number).or(self.answers.last()) {
-            Some(true) => Ok(Grant::all().resting_on_policy("readers")),
+            Some(true) => {
+                let grant = Grant::all().resting_on_policy("readers").resting_on_token("role-token");
+                Ok(if self.expires { grant.expires_at(Instant::now() + Duration::from_secs(100_000)) } else { grant })
+            }
             _ => Err(Denial::new(format!("answer {number}"))),
         }
     }
@@ -68,12 +82,13 @@ fn delete_token(broker: &Broker<u64>) {
     broker.access_changed(AccessChange::TokenDeleted("6f1c".into()));
 }
 
-/// A change while a re-check is under way makes its answer stale: it is asked again, and the last answer holds.
+/// A change while a re-check is under way makes its answer stale: it is asked again, and the last answer holds. So it is
+/// for a grant that runs out one day.
 #[test]
 fn a_change_during_a_re_check_is_asked_about_again() {
     in_time(|| {
-        for change in [announce, publish_change] {
-            let (hook, broker) = Announces::broker(change, &[true, true, false]);
+        for (change, expires) in [(announce as fn(&Broker<u64>), false), (publish_change, true), (announce, true)] {
+            let (hook, broker) = Announces::broker_that_expires(expires, change, &[true, true, false]);
             let mut reader = broker.subscribe(asks("Job", "*")).expect("the first answer");
             publish_all(&broker, [1]);
             hook.arm(&broker);
@@ -88,8 +103,8 @@ fn a_change_during_a_re_check_is_asked_about_again() {
 #[test]
 fn a_change_while_opening_is_asked_about_again() {
     in_time(|| {
-        for change in [announce, publish_change] {
-            let (hook, broker) = Announces::broker(change, &[true, false]);
+        for (change, expires) in [(announce as fn(&Broker<u64>), true), (publish_change, false), (announce, false)] {
+            let (hook, broker) = Announces::broker_that_expires(expires, change, &[true, false]);
             hook.arm(&broker);
             let denied = broker.subscribe(asks("Job", "*")).expect_err("the second answer");
             assert_eq!((denied, hook.asked()), (SubscribeError::Denied(Denial::new("answer 1")), 2));
@@ -123,10 +138,23 @@ fn a_deleted_token_is_denied_without_asking() {
     }
 }
 
-/// A token that is deleted while it is being asked about is denied without asking once more.
+/// A token that is deleted while it is being asked about is denied without asking once more, the principal's own or
+/// another that the answer rests on.
 #[test]
 fn a_token_that_is_deleted_while_opening_is_denied_without_asking() {
     in_time(|| {
+        let delete_role_token = |broker: &Broker<u64>| {
+            broker.access_changed(AccessChange::TokenDeleted("role-token".into()));
+        };
+        let (hook, broker) = Announces::broker(delete_role_token, &[true]);
+        hook.arm(&broker);
+        broker.subscribe(asks("Job", "*").principal(who("6f1c"))).expect_err("deleted");
+        let mut reader = broker.subscribe(asks("Job", "*").principal(who("6f1c"))).expect("open");
+        hook.arm(&broker);
+        announce(&broker);
+        assert_revoked(&mut reader);
+        assert_eq!(hook.asked(), 3);
+
         let (hook, broker) = Announces::broker(delete_token, &[true]);
         hook.arm(&broker);
         let denied = broker.subscribe(asks("Job", "*").principal(who("6f1c"))).expect_err("deleted");
