@@ -102,10 +102,21 @@ impl fmt::Display for PublishErrorKind {
 
 impl<P> Error for PublishError<P> {}
 
-/// A broker that cannot be built: a bound that holds nothing.
+/// A broker that cannot be built.
+///
+/// ```
+/// use event_broker::{Broker, BuildErrorKind};
+///
+/// let refused = Broker::<String>::builder().max_bytes(64 << 20).build().unwrap_err();
+/// assert_eq!((refused.kind, refused.setting), (BuildErrorKind::NoWeigher, "max_bytes"));
+/// let broker = Broker::<String>::builder().max_bytes(64 << 20).weigher(|event| event.payload().len() as u64).build();
+/// assert!(broker.is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BuildError {
+    /// What is wrong with the setting.
+    pub kind: BuildErrorKind,
     /// Which setting.
     pub setting: &'static str,
     /// What it held.
@@ -114,9 +125,28 @@ pub struct BuildError {
     pub minimum: u64,
 }
 
+/// What is wrong with a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildErrorKind {
+    /// It is a bound that holds nothing.
+    BelowMinimum,
+    /// It is a bound in bytes, payloads may own memory that the broker cannot see, and nothing says how much: set a
+    /// [`weigher`](crate::Builder::weigher), or weigh by the encoded length.
+    NoWeigher,
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, expected at least {}", self.setting, self.value, self.minimum)
+        let Self { kind, setting, value, minimum } = self;
+        match kind {
+            BuildErrorKind::BelowMinimum => write!(f, "{setting} is {value}, expected at least {minimum}"),
+            BuildErrorKind::NoWeigher => write!(
+                f,
+                "{setting} is {value}, but nothing says what a payload takes, expected a weigher (Builder::weigher, or \
+                 with the feature json Builder::weigh_encoded)"
+            ),
+        }
     }
 }
 

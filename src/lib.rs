@@ -285,8 +285,8 @@ pub use broker::{Broker, Builder, Dispatcher, WeakBroker};
 pub use clock::{Clock, SystemClock};
 pub use delivery::{Delivery, DeliveryRef, Events};
 pub use error::{
-    BuildError, Lagged, PublishError, PublishErrorKind, RecvError, RecvTimeoutError, SkipError, SubscribeError,
-    TryRecvError,
+    BuildError, BuildErrorKind, Lagged, PublishError, PublishErrorKind, RecvError, RecvTimeoutError, SkipError,
+    SubscribeError, TryRecvError,
 };
 pub use event::{Batch, BatchBuilder, Event};
 #[cfg(feature = "json")]

@@ -34,7 +34,8 @@ pub trait Observer: Send + Sync {
         let _ = (index, events);
     }
 
-    /// Publishing put so many batches out of reach, the last of them of index `through`.
+    /// So many batches were put out of reach, the last of them of index `through`: by publishing, or in a buffer that is
+    /// bounded in bytes by a reader that encoded a batch.
     fn on_evict(&self, batches: u64, through: u64) {
         let _ = (batches, through);
     }

@@ -1,5 +1,9 @@
-//! What a slot of the log carries: a batch as it was published, its place, and its links.
+//! What a slot of the log carries: a batch as it was published, its place, its links, and what is cached beside it.
 //! It is made once, by the publisher, and read by everybody.
+
+// Models have no frames, but what frames charge.
+#[cfg(any(feature = "json", all(broker_loom, test)))]
+mod account;
 
 use std::mem::needs_drop;
 use std::ops::Deref;
@@ -10,9 +14,13 @@ use crate::event::Event;
 #[cfg(feature = "json")]
 use crate::frame::FrameCache;
 use crate::interest::{Linked, Links};
+#[cfg(any(feature = "json", all(broker_loom, test)))]
+use crate::log::CachedBytes;
 use crate::log::{Cost, Placed, Weighed};
 use crate::panics::Panics;
 use crate::token::{Epoch, Place};
+#[cfg(any(feature = "json", all(broker_loom, test)))]
+pub(crate) use account::Home;
 
 /// One slot: all of a batch is behind one pointer, so that a window of slots is few cache lines.
 pub(crate) type Record<P> = Arc<Published<P>>;
@@ -32,8 +40,20 @@ pub(crate) struct Published<P> {
     pub(crate) frames: FrameCache,
     /// The place after the batch before, which may be evicted: what is past once this is the oldest.
     pub(crate) after: Place,
-    pub(crate) bytes: u64,
+    /// What the weigher said of the events; 0 if bytes are not bounded.
+    pub(crate) weight: u64,
     pub(crate) epoch: Epoch,
+    #[cfg(any(feature = "json", all(broker_loom, test)))]
+    pub(crate) cached: CachedBytes,
+    #[cfg(any(feature = "json", all(broker_loom, test)))]
+    pub(crate) home: Home<P>,
+}
+
+impl<P> Published<P> {
+    /// What it counts for in a bound in bytes when it is published: by then, nothing is cached beside it.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.weight + self.links.bytes()
+    }
 }
 
 /// The events of a batch, from publishing until the last reader has gone.
@@ -91,7 +111,17 @@ impl<P> Drop for Events<P> {
 
 impl<P> Weighed for Record<P> {
     fn cost(&self) -> Cost {
-        Cost { batches: 1, events: self.events.len() as u64, bytes: self.bytes }
+        #[cfg(any(feature = "json", all(broker_loom, test)))]
+        let cached = self.cached.get();
+        #[cfg(not(any(feature = "json", all(broker_loom, test))))]
+        let cached = 0;
+        Cost { batches: 1, events: self.events.len() as u64, bytes: self.bytes() + cached }
+    }
+
+    fn close(&self) -> Cost {
+        #[cfg(any(feature = "json", all(broker_loom, test)))]
+        self.cached.close();
+        self.cost()
     }
 
     fn events_before(&self) -> u64 {

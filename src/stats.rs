@@ -48,7 +48,9 @@ pub struct BrokerStats {
     pub buffered_batches: u64,
     /// Events in them.
     pub buffered_events: u64,
-    /// What the weigher said of them; 0 without a bound in bytes.
+    /// What they take of the [bound in bytes](crate::Builder::max_bytes): what the weigher said of them, and what is kept
+    /// beside them for finding them and of their JSON. At most the bound, unless the newest batch alone is heavier; 0
+    /// without a bound in bytes.
     pub buffered_bytes: u64,
     /// The index of the oldest batch in reach, if there is one.
     pub oldest_index: Option<u64>,

@@ -6,12 +6,12 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use event_broker::nomad::rights::{ParseRightsError, Rights};
 use event_broker::nomad::{AclAuthorizer, Limits, Query, QueryError, Resolved};
 use event_broker::{
-    AccessChange, AccessRequest, Authorizer, Batch, BatchBuilder, Broker, BrokerStats, BuildError, Builder, Clock,
-    Delivery, DeliveryRef, Denial, Dispatcher, Drain, DrainIter, Epoch, Event, EventType, Events, Explanation, Grant,
-    InvalidRequest, Iter, Key, LagPolicy, Lagged, Namespace, Observer, ParseTokenError, Principal, PublishError,
-    PublishErrorKind, Recv, RecvError, RecvTimeoutError, Request, Scope, Start, SubscribeError, Subscription,
-    SubscriptionHandle, SubscriptionId, SubscriptionStats, SystemClock, Term, Token, Topic, TryRecvError, Verdict,
-    WeakBroker,
+    AccessChange, AccessRequest, Authorizer, Batch, BatchBuilder, Broker, BrokerStats, BuildError, BuildErrorKind,
+    Builder, Clock, Delivery, DeliveryRef, Denial, Dispatcher, Drain, DrainIter, Epoch, Event, EventType, Events,
+    Explanation, Grant, InvalidRequest, Iter, Key, LagPolicy, Lagged, Namespace, Observer, ParseTokenError, Principal,
+    PublishError, PublishErrorKind, Recv, RecvError, RecvTimeoutError, Request, Scope, Start, SubscribeError,
+    Subscription, SubscriptionHandle, SubscriptionId, SubscriptionStats, SystemClock, Term, Token, Topic, TryRecvError,
+    Verdict, WeakBroker,
 };
 
 fn all<T: Send + Sync + Unpin>() {}
@@ -72,6 +72,7 @@ fn words_are_plain_values() {
     plain::<AccessChange>();
     plain::<Lagged>();
     plain::<PublishErrorKind>();
+    plain::<BuildErrorKind>();
     plain::<BrokerStats>();
     plain::<SubscriptionStats>();
     plain::<SubscriptionId>();

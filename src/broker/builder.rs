@@ -2,9 +2,12 @@
 //! Nothing is checked before `build`, and nothing runs until then.
 
 use std::fmt;
+use std::mem::needs_drop;
 use std::sync::{Arc, Weak};
 
 use ahash::RandomState;
+#[cfg(feature = "json")]
+use serde::Serialize;
 
 use super::core::{Core, Counters, Hooks, Origin, State, Weigher};
 use super::lock::Locked;
@@ -13,10 +16,12 @@ use super::{Broker, Owner};
 use crate::access::Authorizer;
 use crate::clock::{Clock, SystemClock};
 use crate::dispatch::Dispatch;
-use crate::error::BuildError;
+use crate::error::{BuildError, BuildErrorKind};
 use crate::event::Event;
+#[cfg(feature = "json")]
+use crate::frame::encoded_len;
 use crate::interest::Interest;
-use crate::log::{Appender, Log, Retention};
+use crate::log::{Appender, HEAVIEST, Log, Retention};
 use crate::name::Key;
 use crate::observer::Observer;
 use crate::registry::{Pending, Registry};
@@ -35,6 +40,7 @@ const DEFAULT_BATCHES: u64 = 100;
 /// let broker = Broker::<String>::builder()
 ///     .max_batches(1_000)
 ///     .max_bytes(64 << 20)
+///     .weigher(|event| (size_of_val(event) + event.payload().capacity()) as u64)
 ///     .initial_index(41) // the state was read at index 41: the history before it is not here
 ///     .epoch(Epoch::from(7)) // shared by the replicas of one history
 ///     .build()?;
@@ -87,8 +93,26 @@ impl<P> Builder<P> {
         self
     }
 
-    /// Also bounds the buffer to so many bytes, as the [weigher](Self::weigher) counts them. The newest batch stays,
-    /// however heavy it is.
+    /// Also bounds the buffer to so many bytes: what the [weigher](Self::weigher) says of its events, what finding them
+    /// by topic and key takes beside them, and all JSON that is cached beside them (feature `json`). The newest batch
+    /// stays, however heavy it is.
+    ///
+    /// The bound holds after every publish, and after every frame that is made: a reader that encodes a batch may evict the
+    /// oldest batches, as publishing does, with the same account to the observer. What is evicted and not freed yet takes
+    /// at most an eighth of the bound beside it. So a buffer whose batches are all read as frames holds about half of
+    /// what one holds that nobody encodes. The buffer's own tables take some 200 bytes a batch beside it, which are not
+    /// counted.
+    ///
+    /// A weigher must be set if payloads may own memory, or nothing would bound it:
+    ///
+    /// ```
+    /// use event_broker::{Broker, BuildErrorKind};
+    ///
+    /// let builder = || Broker::<Vec<u8>>::builder().max_bytes(64 << 20);
+    /// assert_eq!(builder().build().unwrap_err().kind, BuildErrorKind::NoWeigher);
+    /// assert!(builder().weigher(|event| event.payload().capacity() as u64).build().is_ok());
+    /// assert!(Broker::<u64>::builder().max_bytes(64 << 20).build().is_ok(), "the broker sees all of such payloads");
+    /// ```
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
@@ -187,13 +211,55 @@ impl<P> Builder<P> {
 
     /// Sets how the bytes of an event are counted; used only with [`max_bytes`](Self::max_bytes).
     ///
-    /// Left alone it is the size of the event itself and of its names: what a payload keeps elsewhere is not known to
-    /// the broker. It runs in `publish`, outside every lock; if it panics, the panic reaches the publisher, and
-    /// nothing is published.
+    /// It should say what the event takes in memory, on the heap and in itself. Left alone it is the size of the event
+    /// itself and of its names, which is offered for payloads that own nothing: what others keep elsewhere is not known
+    /// to the broker. It runs in `publish`, once an event and outside every lock; if it panics, the panic reaches the
+    /// publisher, and nothing is published. With the feature `json`, `weigh_encoded` needs no code.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event};
+    ///
+    /// let weigh = |event: &Event<String>| (size_of_val(event) + event.payload().capacity()) as u64;
+    /// let broker = Broker::builder().max_bytes(10_000).weigher(weigh).build()?;
+    /// for index in 1..=100 {
+    ///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", "x".repeat(1_000))])?;
+    /// }
+    /// let stats = broker.stats();
+    /// assert!(stats.buffered_batches < 10 && stats.buffered_bytes <= 10_000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn weigher(mut self, weigher: impl Fn(&Event<P>) -> u64 + Send + Sync + 'static) -> Self {
         self.weigher = Some(Box::new(weigher));
         self
+    }
+
+    /// Counts an event as the length of its JSON, in place of a [weigher](Self::weigher) of the host's own; of the two,
+    /// the last that is called counts.
+    ///
+    /// It is a fair measure of payloads that hold mostly text. Payloads in memory can take a multiple of it: numbers, maps
+    /// and lists of small things do. The text is counted and not kept, so nothing is allocated; each event is serialized
+    /// once more than frames need, by its publisher, which costs about as much as encoding it.
+    ///
+    /// An event whose payload refuses to be JSON counts as much as its own size and its names. If a payload's `Serialize`
+    /// panics, the panic reaches the publisher, and nothing is published.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event};
+    ///
+    /// let broker = Broker::<String>::builder().max_bytes(10_000).weigh_encoded().build()?;
+    /// broker.publish(7, [Event::new("Job", "JobRegistered", "web", "x".repeat(1_000))])?;
+    /// // Without the payload, the event has 110 characters.
+    /// assert_eq!(broker.stats().buffered_bytes, 1_110);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn weigh_encoded(self) -> Self
+    where
+        P: Serialize,
+    {
+        self.weigher(|event| encoded_len(event).unwrap_or_else(|| weigh(event)))
     }
 
     /// Sets the clock that grants expire and heartbeats come by.
@@ -207,7 +273,7 @@ impl<P> Builder<P> {
     ///
     /// # Errors
     ///
-    /// If a bound is zero.
+    /// If a bound is zero, or if bytes are bounded, payloads may own memory, and no weigher is set.
     pub fn build(self) -> Result<Broker<P>, BuildError>
     where
         P: 'static,
@@ -216,20 +282,32 @@ impl<P> Builder<P> {
             [("max_batches", Some(self.max_batches)), ("max_events", self.max_events), ("max_bytes", self.max_bytes)];
         for (setting, value) in bounds {
             if value == Some(0) {
-                return Err(BuildError { setting, value: 0, minimum: 1 });
+                return Err(BuildError { kind: BuildErrorKind::BelowMinimum, setting, value: 0, minimum: 1 });
             }
         }
-        let weigher = self.max_bytes.map(|_| self.weigher.unwrap_or_else(|| Box::new(weigh)));
+        let max_bytes = self.max_bytes.map(|bytes| bytes.min(HEAVIEST));
+        let weigher = match (max_bytes, self.weigher) {
+            (None, _) => None,
+            (Some(value), None) if needs_drop::<P>() => {
+                return Err(BuildError { kind: BuildErrorKind::NoWeigher, setting: "max_bytes", value, minimum: 1 });
+            }
+            (Some(_), weigher) => Some(weigher.unwrap_or_else(|| Box::new(weigh))),
+        };
         let interest = Interest::new();
         let keys = interest.key_hasher().clone();
         let (floor, place) = self.origin.begin();
         let (latest, finished) = (floor.latest_index(), floor.finished_below(self.rising));
-        Ok(Broker::from_core(Core {
-            log: Log::new(latest, finished, self.rising),
+        // Batches know the buffer that they count in only if something does.
+        #[cfg_attr(
+            not(any(feature = "json", all(broker_loom, test))),
+            expect(unused_variables, reason = "nothing is cached")
+        )]
+        let core = |itself: &Weak<Core<P>>| Core {
+            log: Log::new(latest, finished, self.rising, max_bytes),
             everyone: WaitList::default(),
             dispatch: Dispatch::new(),
             state: Locked::new(State {
-                appender: Appender::new(Retention::new(self.max_batches, self.max_events, self.max_bytes)),
+                appender: Appender::new(Retention::new(self.max_batches, self.max_events, max_bytes)),
                 interest,
                 registry: Registry::default(),
                 pending: Pending::default(),
@@ -249,13 +327,10 @@ impl<P> Builder<P> {
             hasher: RandomState::new(),
             keys,
             hooks: Hooks { authorizer: self.authorizer, observer: self.observer, weigher, clock: self.clock },
-        }))
-    }
-}
-
-impl<P> Broker<P> {
-    pub(super) fn from_core(core: Core<P>) -> Self {
-        Self { owner: Arc::new(Owner { core: Arc::new(core) }) }
+            #[cfg(any(feature = "json", all(broker_loom, test)))]
+            itself: if max_bytes.is_some() { Weak::clone(itself) } else { Weak::new() },
+        };
+        Ok(Broker { owner: Arc::new(Owner { core: Arc::new_cyclic(core) }) })
     }
 }
 
@@ -276,7 +351,7 @@ impl<P> fmt::Debug for Builder<P> {
     }
 }
 
-/// The default weigher.
+/// The default weigher: all of an event whose payload owns nothing.
 fn weigh<P>(event: &Event<P>) -> u64 {
     let keys: usize = event.filter_keys().iter().map(|key| size_of::<Key>() + key.as_str().len()).sum();
     let names = event.topic().as_str().len()

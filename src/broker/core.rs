@@ -9,7 +9,8 @@
 //! 3. a seat's signal or news, the log's directory, and the dispatchers' queue.
 //!
 //! Readers take the second and third alone, and only to wait or to cross the log; draining takes the directory's lock
-//! once a window. Access checks and the drop of a subscription take the first.
+//! once a window. Access checks and the drop of a subscription take the first, and so does a reader that encodes more
+//! than a bound in bytes allows.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -54,6 +55,9 @@ pub(crate) struct Core<P> {
     /// Of the keys of nodes.
     pub(super) keys: KeyHasher,
     pub(crate) hooks: Hooks<P>,
+    /// For batches whose cached bytes count; dangling if bytes are not bounded.
+    #[cfg(any(feature = "json", all(broker_loom, test)))]
+    pub(super) itself: Weak<Self>,
 }
 
 /// The host's own code.
@@ -270,14 +274,14 @@ impl<P> Core<P> {
 
     pub(super) fn stats(&self) -> BrokerStats {
         let state = self.state.step();
-        let held = state.appender.held();
+        let (buffered_batches, buffered_events) = state.appender.held();
         BrokerStats {
             published_batches: state.counters.batches,
             published_events: state.appender.events(),
             evicted_batches: state.counters.evicted,
-            buffered_batches: held.batches,
-            buffered_events: held.events,
-            buffered_bytes: held.bytes,
+            buffered_batches,
+            buffered_events,
+            buffered_bytes: self.log.buffered_bytes(),
             oldest_index: state.oldest_index(),
             latest_index: state.latest_index(),
             subscriptions: state.registry.len() as u64,

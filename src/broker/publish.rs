@@ -12,7 +12,13 @@ use crate::event::Event;
 use crate::frame::FrameCache;
 use crate::gate::Ending;
 use crate::interest::Hit;
-use crate::log::{Cost, Garbage, Log};
+#[cfg(any(feature = "json", all(broker_loom, test)))]
+use crate::log::CachedBytes;
+use crate::log::{Cost, Garbage, HEAVIEST, Log};
+#[cfg(any(feature = "json", all(broker_loom, test)))]
+use crate::panics::quietly;
+#[cfg(any(feature = "json", all(broker_loom, test)))]
+use crate::record::Home;
 use crate::record::{Events, Published, Record};
 use crate::shared::{Node, Shared, Station};
 use crate::token::{Epoch, Place, Token};
@@ -61,7 +67,7 @@ impl<P> Core<P> {
         }
         let changes = self.changes(&events);
         let weigh_all = |weigh: &Weigher<P>| events.iter().fold(0_u64, |sum, event| sum.saturating_add(weigh(event)));
-        let bytes = self.hooks.weigher.as_ref().map_or(0, weigh_all);
+        let weight = self.hooks.weigher.as_ref().map_or(0, weigh_all).min(HEAVIEST);
 
         let mut after = After::default();
         let mut state = self.state.publish();
@@ -75,7 +81,7 @@ impl<P> Core<P> {
         if !changes.is_empty() {
             state.fence(&changes, after.taken());
         }
-        self.append(&mut state, place, events, bytes, &mut after);
+        self.append(&mut state, place, events, weight, &mut after);
         drop(state);
 
         if let Some(taken) = after.taken.take() {
@@ -86,28 +92,39 @@ impl<P> Core<P> {
             }
         }
         self.hooks.observe(|observer| observer.on_publish(index, count));
-        if after.evicted > 0 {
-            self.hooks.observe(|observer| observer.on_evict(after.evicted, after.evicted_through));
-        }
+        self.observe_evicted(&after);
         after.garbage.discard();
         Ok(())
     }
 
-    /// The one order of a publish: room, slot, node positions, names, the end, and then the waiting.
-    fn append(&self, state: &mut State<P>, place: Place, events: Events<P>, bytes: u64, after: &mut After<P>) {
-        let count = events.len() as u64;
-        let cost = Cost { batches: 1, events: count, bytes };
-        let State { appender, interest, counters, pending, next_place, floor, .. } = state;
-        let oldest = appender.oldest();
-        let watched = self.hooks.observer.is_some() || interest.notes_evicted(oldest);
-        after.evicted = appender.make_room(cost, watched, |position, record| {
-            interest.note_evicted(position, oldest, &record.events);
-            after.evicted_through = record.place.index;
-        });
-        counters.evicted += after.evicted;
+    fn observe_evicted(&self, after: &After<P>) {
+        if after.evicted > 0 {
+            self.hooks.observe(|observer| observer.on_evict(after.evicted, after.evicted_through));
+        }
+    }
 
+    /// Evicts the oldest batches until the buffer is within its bounds, but never the newest: readers have cached
+    /// something beside batches.
+    ///
+    /// Nobody is woken: whoever waits has passed all there is. What is dropped is foreign code, whose panic is no affair
+    /// of the reader that happens to be here: it is caught.
+    #[cfg(any(feature = "json", all(broker_loom, test)))]
+    pub(crate) fn evict_excess(&self) {
+        let mut after = After::default();
+        self.state.step().evict_excess(&self.log, self.dispatch.lent(), &mut after);
+        self.observe_evicted(&after);
+        quietly(|| after.garbage.discard());
+    }
+
+    /// The one order of a publish: room, slot, node positions, names, the end, and then the waiting. The links come
+    /// before all of it: room must be made for them, too.
+    fn append(&self, state: &mut State<P>, place: Place, events: Events<P>, weight: u64, after: &mut After<P>) {
+        let count = events.len() as u64;
+        let State { appender, interest, counters, pending, next_place, floor, .. } = state;
         let position = appender.end();
         let (epoch, events_before, last) = (state.epoch, appender.events(), *next_place);
+        #[cfg(any(feature = "json", all(broker_loom, test)))]
+        let home = Home::new(self.itself.clone());
         let mut hit = Hit::new();
         let record = interest.link(position, events, &mut hit, |events, links| {
             Arc::new(Published {
@@ -116,12 +133,25 @@ impl<P> Core<P> {
                 events_before,
                 links,
                 after: last,
-                bytes,
+                weight,
                 epoch,
                 #[cfg(feature = "json")]
                 frames: FrameCache::new(),
+                #[cfg(any(feature = "json", all(broker_loom, test)))]
+                cached: CachedBytes::new(),
+                #[cfg(any(feature = "json", all(broker_loom, test)))]
+                home,
             })
         });
+        let bytes = if self.hooks.weigher.is_some() { record.bytes() } else { 0 };
+        let cost = Cost { batches: 1, events: count, bytes };
+        let oldest = appender.oldest();
+        let watched = self.hooks.observer.is_some() || interest.notes_evicted(oldest);
+        after.evicted = appender.make_room(&self.log, cost, watched, |position, record| {
+            interest.note_evicted(position, oldest, &record.events);
+            after.evicted_through = record.place.index;
+        });
+        counters.evicted += after.evicted;
         let lent = self.dispatch.lent();
         after.lends = appender.lends(lent);
         // One of those that this publish gives up may be lent, too.
@@ -224,7 +254,7 @@ impl<P> Core<P> {
                 // Before the log is emptied: whoever finds it empty finds the reason.
                 station.owner.gate.end(Ending::Reset);
             }
-            state.counters.evicted += state.appender.held().batches;
+            state.counters.evicted += state.appender.held().0;
             state.appender.clear(&self.log, &mut garbage);
             self.log.set_latest_index(index);
             self.log.finish(index);
@@ -255,6 +285,17 @@ impl<P> Core<P> {
 }
 
 impl<P> State<P> {
+    #[cfg(any(feature = "json", all(broker_loom, test)))]
+    fn evict_excess(&mut self, log: &Log<Record<P>>, lent: u64, after: &mut After<P>) {
+        let Self { appender, interest, counters, .. } = self;
+        let oldest = appender.oldest();
+        after.evicted = appender.evict_excess(log, lent, &mut after.garbage, |position, record| {
+            interest.note_evicted(position, oldest, &record.events);
+            after.evicted_through = record.place.index;
+        });
+        counters.evicted += after.evicted;
+    }
+
     /// Empties the log, and returns the readers that stand before the place: each is told of its loss by its gate.
     fn skip_to(
         &mut self,
@@ -294,7 +335,7 @@ impl<P> State<P> {
             station.owner.gate.skip();
         }
         self.skipped_at = Some(end);
-        self.counters.evicted += self.appender.held().batches;
+        self.counters.evicted += self.appender.held().0;
         self.appender.clear(log, garbage);
         (self.floor, self.next_place) = Origin::After(token.place()).begin();
         self.restored = place;

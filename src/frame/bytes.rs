@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::event::Batch;
-use crate::frame::encode::{EncodeError, FrameCache};
+use crate::frame::encode::{EncodeError, FrameCache, Free};
 use crate::token::Token;
 
 /// One line of JSON with its newline: what one write puts on the wire.
@@ -112,13 +112,23 @@ impl Frame {
         if batch.events().is_empty() {
             return Ok(Self::progress(batch.index()));
         }
-        FrameCache::new().whole(batch.index(), batch.events(), None)
+        FrameCache::new().whole(batch.index(), batch.events(), None, &Free)
     }
 
     /// The frame of a batch; `line` ends with its newline and holds no other.
     pub(super) fn batch(line: String) -> Self {
         debug_assert_eq!(line.find(['\n', '\r']), line.len().checked_sub(1), "a frame is a line");
         Self(Content::Batch(Arc::new(line.into_boxed_str())))
+    }
+
+    /// What the line takes, shared by all clones: its bytes, and the pointer and the two counts of the [`Arc`].
+    pub(super) fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Content::Heartbeat => 0,
+            Content::Bookmark(line) | Content::Progress(line) | Content::Batch(line) => {
+                line.len() + size_of::<Box<str>>() + 2 * size_of::<usize>()
+            }
+        }
     }
 
     /// The line as text, newline included.

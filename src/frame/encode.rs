@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::io::{self, Write};
 use std::sync::OnceLock;
 
 use serde::Serialize;
@@ -58,6 +59,25 @@ fn encode_event<P: Serialize>(event: &Event<P>) -> Result<String, EncodeError> {
     Ok(if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text })
 }
 
+/// Returns how long the JSON of one event is, if its payload is JSON. Nothing is allocated for it.
+pub(crate) fn encoded_len<P: Serialize>(event: &Event<P>) -> Option<u64> {
+    struct Count(u64);
+
+    impl Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, event).ok().map(|()| count.0)
+}
+
 /// What has been encoded of one batch. It stands beside the batch, takes two words until it is used, and must always
 /// be given the events of the same batch.
 ///
@@ -66,9 +86,48 @@ fn encode_event<P: Serialize>(event: &Event<P>) -> Result<String, EncodeError> {
 /// value. If an encoding fails or panics, what was encoded before it is kept and the next reader tries again.
 ///
 /// Memory: once a whole frame exists, events are cut out of it. Events that were needed alone before that, and a whole
-/// frame with and one without the token if both are asked for, are kept beside it.
+/// frame with and one without the token if both are asked for, are kept beside it. All that is kept is charged to an
+/// [`Account`], to the byte that is asked of the allocator; what that refuses is not kept.
 #[derive(Default)]
 pub(crate) struct FrameCache(OnceLock<Box<Cells>>);
+
+/// What the memory of a cache is charged to.
+pub(crate) trait Account {
+    /// Charges bytes that are about to be kept. Returns whether they may be.
+    fn charge(&self, bytes: u64) -> bool;
+    /// Takes back what was charged and has not been kept after all: another reader was faster.
+    fn refund(&self, bytes: u64);
+}
+
+/// Keeps everything: for a cache that does not outlive a call.
+#[derive(Debug)]
+pub(crate) struct Free;
+
+impl Account for Free {
+    fn charge(&self, _: u64) -> bool {
+        true
+    }
+
+    fn refund(&self, _: u64) {}
+}
+
+/// Keeps a finished value in a cell, unless there is one, if the account lets it. Returns what is kept, or the value.
+fn keep<'c, T>(cell: &'c OnceLock<T>, value: T, bytes: usize, account: &impl Account) -> Result<&'c T, T> {
+    let bytes = bytes as u64;
+    let unkept = if cell.get().is_none() && account.charge(bytes) {
+        let unkept = cell.set(value).err();
+        if unkept.is_some() {
+            account.refund(bytes);
+        }
+        unkept
+    } else {
+        Some(value)
+    };
+    match (cell.get(), unkept) {
+        (None, Some(value)) => Err(value),
+        (kept, _) => Ok(kept.expect("it was set")),
+    }
+}
 
 #[derive(Default)]
 struct Cells {
@@ -98,19 +157,21 @@ impl FrameCache {
         index: u64,
         events: &[Event<P>],
         token: Option<Token>,
+        account: &impl Account,
     ) -> Result<Frame, EncodeError> {
-        let cells = self.cells();
+        let mut unkept = None;
+        let cells = self.cells(&mut unkept, account);
         if let Some(whole) = cells.whole.get() {
-            return Ok(cells.variant(whole, index, token));
+            return Ok(cells.variant(whole, index, token, account));
         }
-        let built = Whole::build(index, &cells.encode_all(events)?, token);
-        let frame = built.frame.clone();
-        let kept = cells.whole.get_or_init(|| built);
-        if kept.token == token {
-            return Ok(kept.frame.clone());
+        let built = Whole::build(index, &cells.encode_all(events, account)?, token);
+        let (frame, bytes) = (built.frame.clone(), built.heap_bytes());
+        match keep(&cells.whole, built, bytes, account) {
+            Ok(kept) if kept.token == token => Ok(kept.frame.clone()),
+            // Another reader was faster, the other way: this frame is the variant then.
+            Ok(_) => Ok(cells.keep_variant(token, frame, account)),
+            Err(_) => Ok(frame),
         }
-        // Another reader was faster, the other way: this frame is the variant then.
-        Ok(cells.keep_variant(token, frame))
     }
 
     /// The frame of the events at these ordinals, which rise and lie within the batch.
@@ -120,23 +181,31 @@ impl FrameCache {
         events: &[Event<P>],
         ordinals: impl IntoIterator<Item = usize>,
         token: Option<Token>,
+        account: &impl Account,
     ) -> Result<Frame, EncodeError> {
         let ordinals: SmallVec<[usize; 16]> = ordinals.into_iter().collect();
         debug_assert!(ordinals.is_sorted_by(|a, b| a < b), "ordinals rise");
         debug_assert!(ordinals.last().is_none_or(|last| *last < events.len()), "ordinals are of this batch");
         if ordinals.len() == events.len() {
-            return self.whole(index, events, token);
+            return self.whole(index, events, token, account);
         }
-        let cells = self.cells();
+        let mut unkept = None;
+        let cells = self.cells(&mut unkept, account);
         let pieces = match cells.whole.get() {
-            Some(whole) => ordinals.iter().filter_map(|ordinal| whole.event(*ordinal)).collect(),
-            None => cells.encode_some(events, &ordinals)?,
+            Some(whole) => ordinals.iter().filter_map(|ordinal| whole.event(*ordinal).map(Cow::Borrowed)).collect(),
+            None => cells.encode_some(events, &ordinals, account)?,
         };
         Ok(Frame::batch(assemble(index, &pieces, token)))
     }
 
-    fn cells(&self) -> &Cells {
-        self.0.get_or_init(Box::default)
+    /// The cells of the batch, or if they may not be kept some for this call alone.
+    fn cells<'c>(&'c self, unkept: &'c mut Option<Box<Cells>>, account: &impl Account) -> &'c Cells {
+        match self.0.get() {
+            Some(cells) => cells,
+            None => {
+                keep(&self.0, Box::default(), size_of::<Cells>(), account).unwrap_or_else(|cells| unkept.insert(cells))
+            }
+        }
     }
 }
 
@@ -149,7 +218,7 @@ impl fmt::Debug for FrameCache {
 
 impl Cells {
     /// The whole frame with this token or without one, however the first was built.
-    fn variant(&self, whole: &Whole, index: u64, token: Option<Token>) -> Frame {
+    fn variant(&self, whole: &Whole, index: u64, token: Option<Token>, account: &impl Account) -> Frame {
         if whole.token == token {
             return whole.frame.clone();
         }
@@ -157,12 +226,14 @@ impl Cells {
             return frame.clone();
         }
         let pieces: Vec<&str> = (0..whole.len()).filter_map(|ordinal| whole.event(ordinal)).collect();
-        self.keep_variant(token, Frame::batch(assemble(index, &pieces, token)))
+        self.keep_variant(token, Frame::batch(assemble(index, &pieces, token)), account)
     }
 
-    fn keep_variant(&self, token: Option<Token>, frame: Frame) -> Frame {
-        let (kept_token, kept) = self.other.get_or_init(|| (token, frame.clone()));
-        if *kept_token == token { kept.clone() } else { frame }
+    fn keep_variant(&self, token: Option<Token>, frame: Frame, account: &impl Account) -> Frame {
+        match keep(&self.other, (token, frame.clone()), frame.heap_bytes(), account) {
+            Ok((kept_token, kept)) if *kept_token == token => kept.clone(),
+            _ => frame,
+        }
     }
 
     /// Each of these events, encoded now if it has not been.
@@ -170,24 +241,35 @@ impl Cells {
         &'a self,
         events: &[Event<P>],
         ordinals: &[usize],
+        account: &impl Account,
     ) -> Result<Pieces<'a>, EncodeError> {
-        let kept = self.event_cells(events.len());
-        let wanted = ordinals.iter().filter_map(|ordinal| Some((kept.get(*ordinal)?, events.get(*ordinal)?)));
+        let kept = self.event_cells(events.len(), account);
+        let wanted = ordinals.iter().filter_map(|ordinal| Some((*ordinal, events.get(*ordinal)?)));
         wanted
-            .map(|(cell, event)| {
-                if let Some(text) = cell.get() {
-                    return Ok(&**text);
+            .map(|(ordinal, event)| {
+                let cell = kept.get(ordinal);
+                if let Some(text) = cell.and_then(OnceLock::get) {
+                    return Ok(Cow::Borrowed(&**text));
                 }
                 let text = encode_event(event)?.into_boxed_str();
-                Ok(&**cell.get_or_init(|| text))
+                Ok(match cell {
+                    Some(cell) => keep_event(cell, text, account)
+                        .map_or_else(|text| Cow::Owned(text.into_string()), Cow::Borrowed),
+                    None => Cow::Owned(text.into_string()),
+                })
             })
             .collect()
     }
 
     /// All events, encoded now if they have not been, and not kept one by one unless one of them fails.
-    fn encode_all<P: Serialize>(&self, events: &[Event<P>]) -> Result<Vec<Cow<'_, str>>, EncodeError> {
+    fn encode_all<'a, P: Serialize>(
+        &'a self,
+        events: &[Event<P>],
+        account: &impl Account,
+    ) -> Result<Vec<Cow<'a, str>>, EncodeError> {
         let kept = self.events.get();
-        let mut draft = Draft { cells: self, events: events.len(), pieces: Vec::with_capacity(events.len()) };
+        let pieces = Vec::with_capacity(events.len());
+        let mut draft = Draft { cells: self, account, events: events.len(), pieces };
         for (ordinal, event) in events.iter().enumerate() {
             let piece = match kept.and_then(|kept| kept.get(ordinal)?.get()) {
                 Some(text) => Cow::Borrowed(&**text),
@@ -198,29 +280,44 @@ impl Cells {
         Ok(std::mem::take(&mut draft.pieces))
     }
 
-    fn event_cells(&self, events: usize) -> &[OnceLock<Box<str>>] {
-        self.events.get_or_init(|| std::iter::repeat_with(OnceLock::new).take(events).collect())
+    /// A cell for each event, or none if they may not be kept.
+    fn event_cells(&self, events: usize, account: &impl Account) -> &[EventCell] {
+        if let Some(kept) = self.events.get() {
+            return kept;
+        }
+        let cells: Box<[EventCell]> = std::iter::repeat_with(OnceLock::new).take(events).collect();
+        let bytes = size_of_val(&*cells);
+        keep(&self.events, cells, bytes, account).map_or(&[], |cells| cells)
     }
 }
 
-type Pieces<'a> = SmallVec<[&'a str; 16]>;
+type EventCell = OnceLock<Box<str>>;
+
+type Pieces<'a> = SmallVec<[Cow<'a, str>; 16]>;
+
+fn keep_event<'c>(cell: &'c EventCell, text: Box<str>, account: &impl Account) -> Result<&'c str, Box<str>> {
+    let bytes = text.len();
+    keep(cell, text, bytes, account).map(|text| &**text)
+}
 
 /// Events on their way into a whole frame. If one of them fails or panics, those before it are kept one by one, so
 /// that neither the next attempt nor a reader of those alone encodes them again.
-struct Draft<'a> {
+struct Draft<'a, 'c, A: Account> {
     cells: &'a Cells,
+    account: &'c A,
     events: usize,
     pieces: Vec<Cow<'a, str>>,
 }
 
-impl Drop for Draft<'_> {
+impl<A: Account> Drop for Draft<'_, '_, A> {
     fn drop(&mut self) {
         if self.pieces.is_empty() {
             return;
         }
-        for (cell, piece) in self.cells.event_cells(self.events).iter().zip(self.pieces.drain(..)) {
+        let cells = self.cells.event_cells(self.events, self.account);
+        for (cell, piece) in cells.iter().zip(self.pieces.drain(..)) {
             if let Cow::Owned(text) = piece {
-                cell.get_or_init(|| text.into_boxed_str());
+                let _ = keep_event(cell, text.into_boxed_str(), self.account);
             }
         }
     }
@@ -248,6 +345,12 @@ impl Whole {
 
     fn len(&self) -> usize {
         self.starts.len() - 1
+    }
+
+    /// What it takes beside its own size.
+    fn heap_bytes(&self) -> usize {
+        let starts = if self.starts.spilled() { self.starts.capacity() * size_of::<usize>() } else { 0 };
+        self.frame.heap_bytes() + starts
     }
 
     /// The JSON of the event at this ordinal.

@@ -12,6 +12,6 @@ mod tests;
 pub use bytes::Frame;
 pub use decode::{DecodeError, DecodeErrorKind, Decoder};
 pub use encode::EncodeError;
-pub(crate) use encode::FrameCache;
+pub(crate) use encode::{Account, FrameCache, encoded_len};
 pub use line::Incoming;
 pub use read::{FrameReader, ReadError};

@@ -19,6 +19,9 @@ macro_rules! frame {
             /// JSON has no NaN and no infinities: such numbers in payloads become `null`, as `serde_json` writes them. A
             /// payload that must keep them has to say them otherwise, as text for example.
             ///
+            /// What is kept of it counts in a buffer that is bounded in bytes ([`Builder::max_bytes`](crate::Builder::max_bytes)),
+            /// and may evict the oldest batches, as publishing does. Of a batch that has been evicted nothing is kept.
+            ///
             /// ```
             /// use event_broker::{Broker, Event, Request, Term};
             ///
@@ -77,10 +80,10 @@ macro_rules! frame {
 
             #[inline(never)]
             fn framed_slowly(&self, token: Option<Token>) -> Result<Frame, EncodeError> {
-                let (cache, events) = (&self.batch.frames, &self.batch.events);
+                let (cache, events, account) = (&self.batch.frames, &self.batch.events, &self.batch.account());
                 match &self.selection {
-                    Selection::All => cache.whole(self.index(), events, token),
-                    _ => cache.part(self.index(), events, self.events().ordinals(), token),
+                    Selection::All => cache.whole(self.index(), events, token, account),
+                    _ => cache.part(self.index(), events, self.events().ordinals(), token, account),
                 }
             }
         }

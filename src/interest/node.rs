@@ -421,6 +421,20 @@ impl Links {
         }
     }
 
+    /// What they take beside their own size.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::None | Self::One(_) => 0,
+            Self::Many(links) => size_of_val(&**links),
+            Self::Checkpoint(checkpoint) => size_of_val(&**checkpoint),
+            Self::Detailed(detailed) => {
+                let Detailed { links, ordinals, jumps } = &**detailed;
+                size_of::<Detailed>() + size_of_val(&**links) + size_of_val(&**ordinals) + size_of_val(&**jumps)
+            }
+        };
+        bytes as u64
+    }
+
     #[inline]
     fn as_slice(&self) -> &[Link] {
         match self {

@@ -21,7 +21,10 @@ use crate::token::Place;
 
 /// A batch as the log counts it.
 pub(crate) trait Weighed {
+    /// What it counts for, with what is cached beside it.
     fn cost(&self) -> Cost;
+    /// The same for the last time: from now on nothing more is cached beside it. Only where bytes are bounded.
+    fn close(&self) -> Cost;
     /// How many events were written before it.
     fn events_before(&self) -> u64;
 }
@@ -106,6 +109,10 @@ impl<T> Default for More<T> {
 /// What is evicted is not freed at once: its segment goes as a whole. To free a batch with each publish instead of a
 /// segment with one in many, a segment that is out of reach is kept as [`retired`](Retired), and emptied as fast as
 /// the next one is evicted from: together the two never hold more evicted than an eighth of the bounds.
+///
+/// A segment is closed early, so that what is written to it is within that eighth as well. What is cached beside its
+/// batches later is not known then: once more is evicted of the first segment than may stay, what is in reach moves to
+/// a segment of its own.
 #[derive(Debug)]
 pub(crate) struct Appender<T> {
     retention: Retention,
@@ -120,8 +127,8 @@ pub(crate) struct Appender<T> {
     front_end: Position,
     /// Events written so far.
     events: u64,
-    /// All of `oldest..end`: bytes and events count only if the retention [weighs](Retention::weighs), batches are set
-    /// by whoever needs them.
+    /// All of `oldest..end`: events count only if the retention [weighs](Retention::weighs), batches are set by whoever
+    /// needs them, and bytes are counted by the log, because readers add to them.
     held: Cost,
     /// All written to the last segment, evicted or not.
     tail: Cost,
@@ -143,7 +150,7 @@ struct Retired<T> {
     left: Cost,
 }
 
-impl<T: Weighed + Placed> Appender<T> {
+impl<T: Weighed + Placed + Clone> Appender<T> {
     pub(crate) fn new(retention: Retention) -> Self {
         Self {
             retention,
@@ -177,11 +184,10 @@ impl<T: Weighed + Placed> Appender<T> {
         self.events
     }
 
-    /// All that is in reach. Bytes are counted only if they are bounded.
-    pub(crate) fn held(&self) -> Cost {
+    /// How many batches and events are in reach.
+    pub(crate) fn held(&self) -> (u64, u64) {
         let before = self.get(self.oldest).map_or(self.events, Weighed::events_before);
-        let (batches, events) = (self.end.since(self.oldest), self.events - before);
-        Cost { batches, events, bytes: self.held.bytes }
+        (self.end.since(self.oldest), self.events - before)
     }
 
     pub(crate) fn get(&self, position: Position) -> Option<&T> {
@@ -202,13 +208,19 @@ impl<T: Weighed + Placed> Appender<T> {
     }
 
     /// Gives up the oldest batches until one of this cost fits, or nothing is left. Readers can know of it when the new
-    /// batch has been [written](Self::write). Tells how many there were.
+    /// batch has been [written](Self::write), which must follow. Returns how many there were.
     ///
     /// `evicted` sees each before, if it is `watched`. Otherwise, and unless batches are weighed, nothing is looked at.
     #[inline]
-    pub(crate) fn make_room(&mut self, cost: Cost, watched: bool, evicted: impl FnMut(Position, &T)) -> u64 {
+    pub(crate) fn make_room(
+        &mut self,
+        log: &Log<T>,
+        cost: Cost,
+        watched: bool,
+        evicted: impl FnMut(Position, &T),
+    ) -> u64 {
         if watched || self.retention.weighs() {
-            return self.make_weighed_room(cost, evicted);
+            return self.make_weighed_room(log, cost, evicted);
         }
         let batches = self.end.since(self.oldest).min(self.retention.excess(self.end.since(self.oldest) + 1));
         self.oldest = Position(self.oldest.0 + batches);
@@ -217,19 +229,81 @@ impl<T: Weighed + Placed> Appender<T> {
         batches
     }
 
-    fn make_weighed_room(&mut self, cost: Cost, mut evicted: impl FnMut(Position, &T)) -> u64 {
+    fn make_weighed_room(&mut self, log: &Log<T>, cost: Cost, mut evicted: impl FnMut(Position, &T)) -> u64 {
+        if log.bytes.are_bounded() {
+            // Before the total is looked at: a reader that charges something later finds that it is too much.
+            log.bytes.add(cost.bytes);
+        }
+        let (retention, cost) = (self.retention, Cost { bytes: 0, ..cost });
+        self.give_up(log, |held, position, value| {
+            let goes = !retention.holds(held.add(cost));
+            if goes {
+                evicted(position, value);
+            }
+            goes
+        })
+    }
+
+    /// Evicts the oldest batches for as long as `goes` says so of what is held, and of the oldest of it. Nothing is
+    /// written, and the end does not move. Returns how many there were.
+    ///
+    /// `lent` is as [`write`](Self::write) has it.
+    #[cfg(any(feature = "json", test))]
+    pub(crate) fn evict(
+        &mut self,
+        log: &Log<T>,
+        lent: u64,
+        garbage: &mut Garbage<T>,
+        goes: impl FnMut(Cost, Position, &T) -> bool,
+    ) -> u64 {
+        let batches = self.give_up(log, goes);
+        if batches > 0 {
+            self.settle(log, false, lent, garbage);
+        }
+        batches
+    }
+
+    /// Evicts the oldest batches until the bounds hold, but never the newest. `evicted` sees each before.
+    #[cfg(any(feature = "json", test))]
+    pub(crate) fn evict_excess(
+        &mut self,
+        log: &Log<T>,
+        lent: u64,
+        garbage: &mut Garbage<T>,
+        mut evicted: impl FnMut(Position, &T),
+    ) -> u64 {
+        let (retention, end) = (self.retention, self.end);
+        self.evict(log, lent, garbage, |held, position, value| {
+            let goes = position.next() < end && !retention.holds(held);
+            if goes {
+                evicted(position, value);
+            }
+            goes
+        })
+    }
+
+    /// Moves the oldest position, of which readers do not know yet.
+    fn give_up(&mut self, log: &Log<T>, mut goes: impl FnMut(Cost, Position, &T) -> bool) -> u64 {
+        let bounded = log.bytes.are_bounded();
         let (mut oldest, mut held, mut front) = (self.oldest, self.held, self.front);
-        held.batches = self.end.since(oldest);
-        while oldest < self.end && !self.retention.holds(held.add(cost)) {
+        while oldest < self.end {
             count(Step::Evict, 1);
+            held.batches = self.end.since(oldest);
+            held.bytes = if bounded { log.bytes.get() } else { 0 };
             if let Some(value) = self.get(oldest) {
-                evicted(oldest, value);
-                let cost = self.retention.weigh(value.cost());
+                if !goes(held, oldest, value) {
+                    break;
+                }
+                let cost = self.retention.weigh(if bounded { value.close() } else { value.cost() });
                 held = held.sub(cost);
                 front = front.add(cost);
+                if bounded {
+                    log.bytes.sub(cost.bytes);
+                }
             }
             oldest = oldest.next();
         }
+        held.bytes = 0;
         let batches = oldest.since(self.oldest);
         self.indexes.evict(batches);
         (self.oldest, self.held, self.front) = (oldest, held, front);
@@ -238,6 +312,9 @@ impl<T: Weighed + Placed> Appender<T> {
 
     /// Evicts everything: a reader that comes now finds the log empty.
     pub(crate) fn clear(&mut self, log: &Log<T>, garbage: &mut Garbage<T>) {
+        if log.bytes.are_bounded() {
+            self.give_up(log, |_, _, _| true);
+        }
         self.oldest = self.end;
         self.indexes.clear();
         self.held = Cost::default();
@@ -272,12 +349,24 @@ impl<T: Weighed + Placed> Appender<T> {
         self.tail.batches += 1;
         if weighs {
             self.tail = self.tail.add(Cost { batches: 0, ..cost });
-            self.held = self.held.add(cost);
+            self.held.events += cost.events;
         }
+        if weighs || full || self.front_end <= self.oldest {
+            self.settle(log, full, lent, garbage);
+        } else {
+            self.empty_retired(lent, false, garbage);
+            log.frontier.set_oldest(self.oldest);
+        }
+    }
+
+    /// Puts what was given up out of reach, and frees as much of it as may not stay. `grown` says that there is a new
+    /// segment.
+    #[inline(never)]
+    fn settle(&mut self, log: &Log<T>, grown: bool, lent: u64, garbage: &mut Garbage<T>) {
         // Whole, before another segment takes its place.
-        let replaced = self.front_end <= self.oldest;
+        let replaced = self.front_end <= self.oldest || self.is_outgrown(self.front);
         self.empty_retired(lent, replaced, garbage);
-        if full || replaced {
+        if grown || replaced {
             self.rotate(log, garbage);
             // Small bounds let nothing stay.
             self.empty_retired(lent, false, garbage);
@@ -334,6 +423,11 @@ impl<T: Weighed + Placed> Appender<T> {
         };
     }
 
+    /// Whether more than may stay is evicted of a segment that cannot be freed, because it still holds what is in reach.
+    fn is_outgrown(&self, front: Cost) -> bool {
+        self.retention.weighs() && !self.retention.lets_stay(front)
+    }
+
     /// Takes segments out that hold nothing in reach, and lets readers find those there are now.
     fn rotate(&mut self, log: &Log<T>, garbage: &mut Garbage<T>) {
         let mut evicted = SmallVec::<[Arc<Segment<T>>; 1]>::new();
@@ -341,19 +435,44 @@ impl<T: Weighed + Placed> Appender<T> {
             evicted.extend(self.segments.pop_front());
             self.find_front_end();
         }
+        let mut front = if evicted.is_empty() { self.front } else { self.evicted_of_first() };
+        if self.is_outgrown(front) {
+            evicted.extend(self.split_first());
+            front = Cost::default();
+        }
         self.replace_directory(log);
         if evicted.is_empty() {
             return;
         }
-        let front = self.evicted_of_first();
         let left = mem::replace(&mut self.front, front).sub(front);
         for segment in evicted {
             // Whoever holds it still drops it: a window, or a reader of this moment.
-            if let Some(segment) = Arc::into_inner(segment) {
+            if let Some(mut segment) = Arc::into_inner(segment) {
+                // What is in reach was copied, and is dropped as a copy.
+                segment.clear_from(self.oldest);
                 let before = self.retired.replace(Retired { segment, next: 0, left });
                 garbage.add_segments(before.map(|before| before.segment));
             }
         }
+    }
+
+    /// Moves what is in reach of the first segment to one of its own. Returns the first, for what is evicted of it.
+    ///
+    /// It takes a reference a batch. An eighth of the bounds has been evicted since the last time.
+    #[cold]
+    fn split_first(&mut self) -> Option<Arc<Segment<T>>> {
+        let first = self.segments.front()?;
+        let rest = Arc::new(first.rest(self.oldest));
+        if let Some(next) = self.segments.get(1) {
+            rest.lead_to(next);
+        }
+        if self.segments.len() == 1 {
+            // What is written on to has only this: a segment must not be closed before anything is written to it.
+            self.tail = rest.values().fold(Cost::default(), |sum, value| sum.add(value.cost()));
+        }
+        let first = mem::replace(self.segments.front_mut()?, rest);
+        self.find_front_end();
+        Some(first)
     }
 
     /// What of the first segment is evicted. Few batches, when it has just become the first.

@@ -57,6 +57,11 @@ impl<T> Directory<T> {
         let first = live.front().map(|segment| segment.base());
         let gone = self.segments.iter().take_while(|(base, _)| first.is_none_or(|first| *base < first)).count();
         self.segments.drain(..gone);
+        // One that was split is another, and so is the first of a log that was empty.
+        let same = |((_, known), live): (&(Position, Arc<Segment<T>>), _)| Arc::ptr_eq(known, live);
+        if !self.segments.first().zip(live.front()).is_some_and(same) {
+            self.segments.clear();
+        }
         let known = self.segments.len();
         self.segments.extend(live.iter().skip(known).map(|segment| (segment.base(), Arc::clone(segment))));
         self.stride = Stride::of(&self.segments);

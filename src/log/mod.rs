@@ -2,22 +2,29 @@
 //! What a slot carries, and who wants it, is not known here.
 //!
 //! Files: `segment` holds write-once slots, `directory` finds them, `frontier` is what readers poll, `retention` says
-//! when the oldest must go, `appender` is the one writer, `seek` finds an index.
+//! when the oldest must go, `bytes` counts what readers add, `appender` is the one writer, `seek` finds an index.
 //!
 //! Invariants:
 //! - positions in `oldest..end` of the frontier are written, and found through the directory;
 //! - the appender writes a slot, moves `oldest`, and then moves `end`: a reader never reaches more than the retention
 //!   allows, and always finds what is oldest;
+//! - an eviction without a write moves `oldest` alone;
 //! - whoever loads `end`, then takes the directory, then loads `oldest`, finds every position in `oldest..end` there.
 
 mod appender;
+mod bytes;
 mod directory;
 mod frontier;
 mod retention;
 mod seek;
 mod segment;
+#[cfg(all(test, not(broker_loom)))]
+mod tests;
 
 pub(crate) use appender::{Appender, Garbage, Weighed};
+pub(crate) use bytes::HEAVIEST;
+#[cfg(any(feature = "json", all(broker_loom, test)))]
+pub(crate) use bytes::{CachedBytes, Charge};
 pub(crate) use directory::Directory;
 pub(crate) use frontier::End;
 pub(crate) use retention::{Cost, Retention};
@@ -27,6 +34,7 @@ use std::sync::Arc;
 
 use crate::position::Position;
 use crate::sync::Mutex;
+use bytes::TotalBytes;
 use frontier::Frontier;
 pub(crate) use segment::Segment;
 
@@ -35,13 +43,18 @@ pub(crate) use segment::Segment;
 pub(crate) struct Log<T> {
     frontier: Frontier,
     directory: Mutex<Arc<Directory<T>>>,
+    bytes: TotalBytes,
 }
 
 impl<T> Log<T> {
-    /// A log of a history whose latest index this is; all below `finished` is past.
-    pub(crate) fn new(latest_index: u64, finished: u64, rising: bool) -> Self {
-        let frontier = Frontier::new(latest_index, finished, rising);
-        Self { frontier, directory: Mutex::new(Arc::new(Directory::default())) }
+    /// A log of a history whose latest index this is; all below `finished` is past. The bound in bytes is the
+    /// appender's.
+    pub(crate) fn new(latest_index: u64, finished: u64, rising: bool, max_bytes: Option<u64>) -> Self {
+        Self {
+            frontier: Frontier::new(latest_index, finished, rising),
+            directory: Mutex::new(Arc::new(Directory::default())),
+            bytes: TotalBytes::new(max_bytes),
+        }
     }
 
     /// One past the newest position, and whether the log is closed.
@@ -70,6 +83,15 @@ impl<T> Log<T> {
     /// Notes that nothing more of this index comes, in a history of rising indexes. After what it has is visible.
     pub(crate) fn finish(&self, index: u64) {
         self.frontier.finish(index);
+    }
+
+    /// The bytes that all in reach takes, with what is cached beside it; 0 if bytes are not bounded, and `u64::MAX` if
+    /// some batch is said to be heavier than any.
+    pub(crate) fn buffered_bytes(&self) -> u64 {
+        match self.bytes.get() {
+            HEAVIEST.. => u64::MAX,
+            bytes => bytes,
+        }
     }
 
     /// Moves the latest index, which may run ahead of the batches: an empty one moves nothing else. Only under the

@@ -34,6 +34,19 @@ impl<T> Segment<T> {
         self
     }
 
+    /// What is written.
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(Slot::get)
+    }
+
+    /// Takes out what is written from `position` on.
+    pub(super) fn clear_from(&mut self, position: Position) {
+        let offset = usize::try_from(position.since(self.base)).unwrap_or(usize::MAX);
+        for slot in self.slots.iter_mut().skip(offset) {
+            slot.take();
+        }
+    }
+
     /// Lets readers go on from here to `next`, once.
     pub(super) fn lead_to(&self, next: &Arc<Self>) {
         let first = self.next.set(Arc::downgrade(next)).is_ok();
@@ -92,6 +105,21 @@ impl<T> Segment<T> {
         if let Some(slot) = slot {
             slot.set_first(value);
         }
+    }
+}
+
+impl<T: Clone> Segment<T> {
+    /// A segment of all slots from `base` on, with what is written there.
+    pub(super) fn rest(&self, base: Position) -> Self {
+        let end = Position(self.base.0 + self.slots.len() as u64);
+        let copy = |slot: &Slot<T>| {
+            let copy = Slot::new();
+            if let Some(value) = slot.get() {
+                copy.set_first(value.clone());
+            }
+            copy
+        };
+        Self { base, slots: self.slots(Run { start: base, end }).iter().map(copy).collect(), next: Slot::new() }
     }
 }
 

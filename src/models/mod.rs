@@ -6,6 +6,7 @@
 
 mod access;
 mod dispatching;
+mod encoding;
 mod evicting;
 mod fanout;
 mod tasks;

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{event, token};
 use crate::event::Event;
+use crate::frame::encode::Free;
 use crate::frame::{Frame, FrameCache};
 use crate::token::Token;
 
@@ -68,9 +69,9 @@ impl Probes {
 
     fn frame(&self, cache: &FrameCache, ordinals: &[usize], token: Option<Token>) -> Frame {
         if ordinals.len() == self.events.len() {
-            cache.whole(7, &self.events, token).unwrap()
+            cache.whole(7, &self.events, token, &Free).unwrap()
         } else {
-            cache.part(7, &self.events, ordinals.iter().copied(), token).unwrap()
+            cache.part(7, &self.events, ordinals.iter().copied(), token, &Free).unwrap()
         }
     }
 }
@@ -116,7 +117,7 @@ fn whole_frames_are_shared_with_and_without_a_token() {
     for token in [Some(token(7)), None] {
         let shared = probes.frame(&cache, &[0, 1], token);
         assert_eq!(probes.frame(&cache, &[0, 1], token).as_ptr(), shared.as_ptr());
-        let all = cache.part(7, &probes.events, [0, 1], token).unwrap();
+        let all = cache.part(7, &probes.events, [0, 1], token, &Free).unwrap();
         assert_eq!(all.as_ptr(), shared.as_ptr(), "a selection of everything is the whole frame");
     }
     let other = probes.frame(&cache, &[0, 1], Some(token(8)));
@@ -129,7 +130,11 @@ fn a_failed_event_is_named_and_leaves_the_others_encoded() {
         let probes = Probes::new(4);
         let cache = FrameCache::new();
         let ask = |cache: &FrameCache| {
-            if whole { cache.whole(7, &probes.events, None) } else { cache.part(7, &probes.events, [0, 1, 2], None) }
+            if whole {
+                cache.whole(7, &probes.events, None, &Free)
+            } else {
+                cache.part(7, &probes.events, [0, 1, 2], None, &Free)
+            }
         };
         probes.ends.borrow_mut()[2] = Ending::Error;
         let error = ask(&cache).unwrap_err();
@@ -143,7 +148,7 @@ fn a_failed_event_is_named_and_leaves_the_others_encoded() {
 
         probes.ends.borrow_mut()[2] = Ending::Well;
         let expected = probes.expected(&[0, 1, 2, 3], None);
-        assert_eq!(cache.whole(7, &probes.events, None).unwrap().as_str(), expected);
+        assert_eq!(cache.whole(7, &probes.events, None, &Free).unwrap().as_str(), expected);
         assert_eq!(probes.take_log(), [2]);
     }
 }
@@ -153,7 +158,7 @@ fn a_panic_in_a_whole_frame_keeps_what_came_before_it() {
     let probes = Probes::new(3);
     let cache = FrameCache::new();
     probes.ends.borrow_mut()[2] = Ending::Panic;
-    catch_unwind(AssertUnwindSafe(|| cache.whole(7, &probes.events, None))).unwrap_err();
+    catch_unwind(AssertUnwindSafe(|| cache.whole(7, &probes.events, None, &Free))).unwrap_err();
     assert_eq!(probes.take_log(), [0, 1, 2]);
     probes.frame(&cache, &[0, 1], None);
     assert_eq!(probes.take_log(), [0_usize; 0]);
@@ -162,7 +167,7 @@ fn a_panic_in_a_whole_frame_keeps_what_came_before_it() {
 #[test]
 fn line_breaks_of_raw_payloads_become_spaces_and_those_in_strings_stay_escaped() {
     let raw: Box<RawValue> = serde_json::from_str("{\r\n \"a\\nb\":\n1.50,\"a\\nb\":\t1e400}").unwrap();
-    let frame = FrameCache::new().whole(7, &[event("a\nb", raw)], None).unwrap();
+    let frame = FrameCache::new().whole(7, &[event("a\nb", raw)], None, &Free).unwrap();
     assert_eq!(
         frame.as_str(),
         concat!(
@@ -195,7 +200,7 @@ fn readers_that_meet_at_the_first_encoding_do_not_wait_for_each_other() {
     let events = [event("web", Meeting(Barrier::new(READERS)))];
     let cache = FrameCache::new();
     let frames: Vec<Frame> = std::thread::scope(|scope| {
-        let readers = [0; READERS].map(|_| scope.spawn(|| cache.whole(7, &events, None).unwrap()));
+        let readers = [0; READERS].map(|_| scope.spawn(|| cache.whole(7, &events, None, &Free).unwrap()));
         readers.map(|reader| reader.join().unwrap()).into()
     });
     assert!(frames.iter().all(|frame| frame.as_ptr() == frames[0].as_ptr()), "one result is kept");
@@ -209,9 +214,9 @@ fn readers_that_meet_with_and_without_a_token_each_get_their_own() {
         for token in [None, Some(token(7))] {
             let (cache, events) = (&cache, &events);
             scope.spawn(move || {
-                let frame = cache.whole(7, events, token).unwrap();
+                let frame = cache.whole(7, events, token, &Free).unwrap();
                 assert_eq!(frame.as_str().contains("Token"), token.is_some());
-                assert_eq!(cache.whole(7, events, token).unwrap().as_ptr(), frame.as_ptr());
+                assert_eq!(cache.whole(7, events, token, &Free).unwrap().as_ptr(), frame.as_ptr());
             });
         }
     });

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{decode_with, token};
 use crate::event::{Batch, Event};
+use crate::frame::encode::Free;
 use crate::frame::{DecodeError, Decoder, Frame, FrameCache, FrameReader, Incoming, ReadError};
 use crate::token::Token;
 
@@ -47,7 +48,7 @@ impl Sent {
             Self::Bookmark(index, token) => Frame::bookmark(*index, *token),
             Self::Batch(batch, chosen, token) => {
                 let ordinals = chosen.iter().enumerate().filter(|(_, chosen)| **chosen).map(|(ordinal, _)| ordinal);
-                FrameCache::new().part(batch.index(), batch.events(), ordinals, *token).unwrap()
+                FrameCache::new().part(batch.index(), batch.events(), ordinals, *token, &Free).unwrap()
             }
         }
     }
