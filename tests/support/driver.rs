@@ -78,6 +78,9 @@ struct Driver {
     tokens: Vec<(Token, naive::Token)>,
 }
 
+/// What one of a script's weights weighs: more than all links of a buffer, which the naive broker does not have.
+const UNIT: u64 = 1 << 40;
+
 impl Driver {
     fn new(config: &Config) -> Self {
         let clock = Hands::new();
@@ -88,12 +91,12 @@ impl Driver {
             .epoch(Epoch::from(1))
             .clock(clock.clone())
             .observer(Arc::clone(&ledger))
-            .weigher(|event| event.payload().weight);
+            .weigher(|event| event.payload().weight * UNIT);
         if let Some(events) = config.max_events {
             builder = builder.max_events(events);
         }
         if let Some(bytes) = config.max_bytes {
-            builder = builder.max_bytes(bytes);
+            builder = builder.max_bytes(bytes * UNIT + (UNIT - 1));
         }
         builder = match config.origin {
             Origin::Whole => builder,
@@ -376,7 +379,7 @@ impl Driver {
             evicted_batches: stats.evicted_batches,
             buffered_batches: stats.buffered_batches,
             buffered_events: stats.buffered_events,
-            buffered_bytes: stats.buffered_bytes,
+            buffered_bytes: stats.buffered_bytes / UNIT,
             oldest_index: stats.oldest_index,
             latest_index: stats.latest_index,
             subscriptions: stats.subscriptions,

@@ -1,0 +1,164 @@
+//! A bound in bytes against the live heap (semantics 5 and 7, G6), by a profiling allocator, whatever is read and how.
+//! Without the usual harness, whose threads would be counted too.
+
+use event_broker::{
+    Broker, Event, EventType, FrameOptions, Frames, Key, LagPolicy, Namespace, Request, Subscription, Term, Topic,
+};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// The bound in bytes, and the heap that may be live beside a buffer that holds so much: an eighth that is evicted and
+/// not freed yet, and a constant for what weighers cannot see.
+const BOUND: u64 = 1 << 20;
+
+/// The buffer's own tables, and the frame that a reader holds.
+const BESIDE: u64 = 48 << 10;
+
+/// What a batch takes beside its events: the record with its counts, and a slot. The buffer has an eighth more of them.
+const A_BATCH: u64 = 240;
+
+fn main() {
+    let tests: [(&str, fn()); 5] = [
+        ("nobody_reads", || bounded("nobody reads", 3_000, 4, |_| Vec::new())),
+        ("one_stream_of_frames", || {
+            bounded("one stream of frames", 3_000, 4, |broker| vec![frames(broker, None, false)]);
+        }),
+        ("narrow_streams_and_tokens", || {
+            bounded("narrow streams, and streams with and without tokens", 3_000, 4, |broker| {
+                let narrow = ["key-0", "key-1", "key-2", "key-3"].map(|key| frames(broker, Some(key), true));
+                narrow.into_iter().chain([frames(broker, None, true), frames(broker, None, false)]).collect()
+            });
+        }),
+        ("many_small_events", || {
+            bounded("batches of many small events, read narrowly first", 1_000, 200, |broker| {
+                vec![
+                    frames(broker, Some("key-7"), false),
+                    frames(broker, Some("key-8"), false),
+                    frames(broker, None, true),
+                ]
+            });
+        }),
+        ("links_count", links_count),
+    ];
+    println!("running {} tests", tests.len());
+    // The seeds of hashes, which a process draws once.
+    drop(Broker::<u64>::new());
+    for (name, test) in tests {
+        let profiler = dhat::Profiler::builder().testing().trim_backtraces(Some(1)).build();
+        test();
+        drop(profiler);
+        println!("test {name} ... ok");
+    }
+    println!("\ntest result: ok. {} passed; 0 failed", tests.len());
+}
+
+fn bytes_now() -> u64 {
+    dhat::HeapStats::get().curr_bytes as u64
+}
+
+/// All that an event takes: itself and its payload. Its names are literals and short.
+fn weigh(event: &Event<String>) -> u64 {
+    (size_of_val(event) + event.payload().capacity()) as u64
+}
+
+const KEYS: [&str; 10] = ["key-0", "key-1", "key-2", "key-3", "key-4", "key-5", "key-6", "key-7", "key-8", "key-9"];
+
+fn batch(index: u64, events: usize) -> Vec<Event<String>> {
+    let bytes = if events > 50 { 10 } else { 2_000 / events + usize::try_from(index % 7).expect("small") * 100 };
+    let event = |key| {
+        Event::new(
+            Topic::from_static("Job"),
+            EventType::from_static("Changed"),
+            Key::from_static(key),
+            // Some of it takes more as JSON.
+            if index.is_multiple_of(3) { "\n".repeat(bytes) } else { "x".repeat(bytes) },
+        )
+        .with_namespace(Namespace::DEFAULT)
+    };
+    KEYS.into_iter().cycle().take(events).map(event).collect()
+}
+
+fn frames(broker: &Broker<String>, key: Option<&'static str>, tokens: bool) -> Frames<String> {
+    let request = Request::new().lag_policy(LagPolicy::Continue);
+    let request = match key {
+        Some(key) => request.term(Term::key(key).expect("a key")),
+        None => request,
+    };
+    broker.subscribe(request).expect("open").into_frames(FrameOptions::new().tokens(tokens))
+}
+
+/// Publishes batches of so many events, which streams read at different paces, and holds the heap to the bound after
+/// every publish and every frame.
+fn bounded(name: &str, batches: u64, events: usize, open: impl Fn(&Broker<String>) -> Vec<Frames<String>>) {
+    let before = bytes_now();
+    let broker =
+        Broker::<String>::builder().max_batches(100_000).max_bytes(BOUND).weigher(weigh).build().expect("bounds");
+    let mut streams = open(&broker);
+    let mut most = 0;
+    let mut largest = 0;
+    let mut check = |when: &str| {
+        let (stats, live) = (broker.stats(), bytes_now() - before);
+        assert!(stats.buffered_bytes <= BOUND, "{name}, {when}: {stats:?}");
+        largest = largest.max(stats.buffered_batches);
+        most = most.max(live);
+        let allowed = BOUND + BOUND / 8 + BESIDE + (largest + largest / 8) * A_BATCH;
+        assert!(live <= allowed, "{name}, {when}: {live} bytes live, {allowed} allowed, {stats:?}");
+    };
+    let mut given = 0_u64;
+    for index in 1..=batches {
+        broker.publish(index, batch(index, events)).expect("rising");
+        check("after a publish");
+        for (place, stream) in (1..).zip(&mut streams) {
+            // The first reads at once, the others some behind it, and what some lose others have read.
+            if index % place == 0 {
+                loop {
+                    match stream.try_frame() {
+                        Ok(Some(frame)) => given += u64::from(!frame.is_heartbeat()),
+                        Ok(None) => break,
+                        // It was overtaken, and goes on.
+                        Err(_) => {}
+                    }
+                    check("after a frame");
+                }
+            }
+        }
+    }
+    println!("{name}: at most {most} bytes live for a bound of {BOUND}, {given} frames");
+    assert!(streams.is_empty() || given >= batches);
+    assert!(most > BOUND / 2, "{name}: the buffer is used");
+
+    broker.reset(1_000_000, event_broker::Epoch::from(2));
+    assert_eq!(broker.stats().buffered_bytes, 0);
+    drop((streams, broker));
+    assert_eq!(bytes_now(), before, "{name}: all is given back");
+}
+
+/// An event without a namespace hits the node of each namespace that somebody asked for its key in.
+fn links_count() {
+    const READERS: usize = 2_000;
+    let broker = Broker::<u64>::builder().max_batches(100_000).max_bytes(BOUND).weigher(|_| 1).build().expect("bounds");
+    let open = |number| {
+        let request = Request::new().term(Term::new("Job", "web").expect("a key"));
+        broker.subscribe(request.namespace(format!("namespace-{number}"))).expect("open")
+    };
+    let readers: Vec<Subscription<u64>> = (0..READERS).map(open).collect();
+    let before = bytes_now();
+    for index in 1..=200 {
+        // Few and many events a batch: links say which matched in two ways.
+        let events = if index % 2 == 0 { 1 } else { 100 };
+        let event = |number| {
+            let key = if number == 0 { "web" } else { "db" };
+            Event::new(Topic::from_static("Job"), EventType::from_static("Changed"), Key::from_static(key), number)
+        };
+        broker.publish(index, (0..events).map(event).collect::<Vec<_>>()).expect("rising");
+        let (stats, live) = (broker.stats(), bytes_now() - before);
+        assert!(stats.buffered_bytes <= BOUND, "{stats:?}");
+        // The weigher says that an event weighs 1.
+        let unseen = (stats.buffered_events + 100) * size_of::<Event<u64>>() as u64 * 9 / 8;
+        let allowed = BOUND + BOUND / 8 + BESIDE + unseen;
+        assert!(live <= allowed, "{live} bytes live, {allowed} allowed, {stats:?}");
+    }
+    assert!(broker.stats().buffered_batches < 20, "{:?}", broker.stats());
+    drop(readers);
+}
