@@ -19,7 +19,8 @@ const BESIDE: u64 = 48 << 10;
 const A_BATCH: u64 = 240;
 
 fn main() {
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 6] = [
+        ("what_is_cached_counts_to_the_byte", what_is_cached_counts_to_the_byte),
         ("nobody_reads", || bounded("nobody reads", 3_000, 4, |_| Vec::new())),
         ("one_stream_of_frames", || {
             bounded("one stream of frames", 3_000, 4, |broker| vec![frames(broker, None, false)]);
@@ -132,6 +133,33 @@ fn bounded(name: &str, batches: u64, events: usize, open: impl Fn(&Broker<String
     assert_eq!(broker.stats().buffered_bytes, 0);
     drop((streams, broker));
     assert_eq!(bytes_now(), before, "{name}: all is given back");
+}
+
+/// Whatever is asked for first: what stays of it is what it is counted for.
+fn what_is_cached_counts_to_the_byte() {
+    for events in [1, 2, 10, 70] {
+        let broker = Broker::<String>::builder().max_bytes(BOUND).weigher(weigh).build().expect("a bound");
+        let mut all = broker.subscribe(Request::new()).expect("open");
+        let mut narrow = broker.subscribe(Request::new().term(Term::key("key-0").expect("a key"))).expect("open");
+        for index in 1..=6 {
+            broker.publish(index, batch(index, events)).expect("rising");
+            let (whole, part) = (all.try_recv().expect("buffered"), narrow.try_recv().expect("buffered"));
+            let mut asks: [(&str, &dyn Fn()); 4] = [
+                ("whole", &|| drop(whole.frame())),
+                ("whole with a token", &|| drop(whole.frame_with_token())),
+                ("part", &|| drop(part.frame())),
+                ("part with a token", &|| drop(part.frame_with_token())),
+            ];
+            // In several orders, and each twice.
+            asks.rotate_left(usize::try_from(index).expect("small") % 4);
+            for (name, ask) in asks.into_iter().chain(asks) {
+                let before = (bytes_now(), broker.stats().buffered_bytes);
+                ask();
+                let (live, counted) = (bytes_now() - before.0, broker.stats().buffered_bytes - before.1);
+                assert_eq!(live, counted, "{name} of {events} events");
+            }
+        }
+    }
 }
 
 /// An event without a namespace hits the node of each namespace that somebody asked for its key in.

@@ -54,14 +54,10 @@ impl<T> Directory<T> {
 
     /// Drops what is no longer among `live`, and adds what is new there.
     pub(super) fn update(&mut self, live: &VecDeque<Arc<Segment<T>>>) {
-        let first = live.front().map(|segment| segment.base());
-        let gone = self.segments.iter().take_while(|(base, _)| first.is_none_or(|first| *base < first)).count();
+        // A first segment that was split is another: then none is known.
+        let is_first = |(_, known): &(_, Arc<Segment<T>>)| live.front().is_some_and(|first| Arc::ptr_eq(known, first));
+        let gone = self.segments.iter().position(is_first).unwrap_or(self.segments.len());
         self.segments.drain(..gone);
-        // One that was split is another, and so is the first of a log that was empty.
-        let same = |((_, known), live): (&(Position, Arc<Segment<T>>), _)| Arc::ptr_eq(known, live);
-        if !self.segments.first().zip(live.front()).is_some_and(same) {
-            self.segments.clear();
-        }
         let known = self.segments.len();
         self.segments.extend(live.iter().skip(known).map(|segment| (segment.base(), Arc::clone(segment))));
         self.stride = Stride::of(&self.segments);
