@@ -80,6 +80,15 @@ impl<X, G> Dispatch<X, G> {
         None
     }
 
+    /// Counts one more dispatcher: from now on seats are handed over.
+    pub(crate) fn start(&self) -> Run<'_, X, G> {
+        let mut queue = self.queue.lock();
+        queue.running += 1;
+        self.running.0.store(queue.running, Ordering::Relaxed);
+        drop(queue);
+        Run { dispatch: self }
+    }
+
     /// Wakes, and then drops. What is dropped is foreign code: a panic of it goes on when all is dropped.
     fn work(&self, taken: SmallVec<[Taken<X>; 1]>, garbage: SmallVec<[G; 1]>) {
         taken.into_iter().for_each(Taken::wake);
@@ -94,11 +103,7 @@ impl<X, G> Dispatch<X, G> {
     /// Wakes what is handed over, until `ended` says so. It is asked under the queue's lock; who changes its answer
     /// must [`nudge`](Self::nudge).
     pub(crate) fn run(&self, ended: impl Fn() -> bool) {
-        let mut queue = self.queue.lock();
-        queue.running += 1;
-        self.running.0.store(queue.running, Ordering::Relaxed);
-        drop(queue);
-        let _run = Run { dispatch: self };
+        let _run = self.start();
         let mut lingered = 0;
         loop {
             let mut queue = self.queue.lock();
@@ -130,9 +135,22 @@ impl<X, G> Dispatch<X, G> {
     }
 }
 
-/// One run. However it ends, nobody is left asleep.
-struct Run<'a, X, G> {
+/// One dispatcher that is counted as running. However it ends, nobody is left asleep.
+pub(crate) struct Run<'a, X, G> {
     dispatch: &'a Dispatch<X, G>,
+}
+
+impl<X, G> Run<'_, X, G> {
+    /// Wakes what has been handed over so far, drops what came with it, and returns the number of seats.
+    pub(crate) fn wake_queued(&self) -> u64 {
+        let mut queue = self.dispatch.queue.lock();
+        let (taken, garbage) = (mem::take(&mut queue.taken), mem::take(&mut queue.garbage));
+        drop(queue);
+        let seats = taken.iter().map(Taken::len).sum();
+        let dispatch = self.dispatch;
+        dispatch.work(taken, garbage);
+        seats
+    }
 }
 
 impl<X, G> Drop for Run<'_, X, G> {

@@ -281,7 +281,7 @@ mod token;
 mod wait;
 
 pub use access::{AccessChange, AccessRequest, Authorizer, Denial, Grant, Principal};
-pub use broker::{Broker, Builder, Dispatcher, WeakBroker};
+pub use broker::{Broker, Builder, DispatchGuard, Dispatcher, WeakBroker};
 pub use clock::{Clock, SystemClock};
 pub use delivery::{Delivery, DeliveryRef, Events};
 pub use error::{

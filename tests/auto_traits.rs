@@ -7,11 +7,11 @@ use event_broker::nomad::rights::{ParseRightsError, Rights};
 use event_broker::nomad::{AclAuthorizer, Limits, Query, QueryError, Resolved};
 use event_broker::{
     AccessChange, AccessRequest, Authorizer, Batch, BatchBuilder, Broker, BrokerStats, BuildError, BuildErrorKind,
-    Builder, Clock, Delivery, DeliveryRef, Denial, Dispatcher, Drain, DrainIter, Epoch, Event, EventType, Events,
-    Explanation, Grant, InvalidRequest, Iter, Key, LagPolicy, Lagged, Namespace, Observer, ParseTokenError, Principal,
-    PublishError, PublishErrorKind, Recv, RecvError, RecvTimeoutError, Request, Scope, Start, SubscribeError,
-    Subscription, SubscriptionHandle, SubscriptionId, SubscriptionStats, SystemClock, Term, Token, Topic, TryRecvError,
-    Verdict, WeakBroker,
+    Builder, Clock, Delivery, DeliveryRef, Denial, DispatchGuard, Dispatcher, Drain, DrainIter, Epoch, Event,
+    EventType, Events, Explanation, Grant, InvalidRequest, Iter, Key, LagPolicy, Lagged, Namespace, Observer,
+    ParseTokenError, Principal, PublishError, PublishErrorKind, Recv, RecvError, RecvTimeoutError, Request, Scope,
+    Start, SubscribeError, Subscription, SubscriptionHandle, SubscriptionId, SubscriptionStats, SystemClock, Term,
+    Token, Topic, TryRecvError, Verdict, WeakBroker,
 };
 
 fn all<T: Send + Sync + Unpin>() {}
@@ -29,6 +29,7 @@ fn shared_handles_are_send_and_sync() {
     all::<WeakBroker<Payload>>();
     all::<SubscriptionHandle<Payload>>();
     all::<Dispatcher<Payload>>();
+    all::<DispatchGuard<'_, Payload>>();
     all::<Delivery<Payload>>();
     all::<DeliveryRef<'_, Payload>>();
     all::<Events<'_, Payload>>();

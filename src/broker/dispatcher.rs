@@ -5,6 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::core::Core;
+use crate::dispatch::Run;
+use crate::record::Record;
+use crate::shared::Shared;
 use crate::sync::{AtomicBool, Ordering};
 
 /// Wakes waiting readers on a thread of the host's own, so that [`publish`](crate::Broker::publish) takes the same
@@ -13,6 +16,8 @@ use crate::sync::{AtomicBool, Ordering};
 /// Without one, publishing wakes on the publisher's thread: one `wake` for each waiting reader that matches. While
 /// [`run`](Self::run) runs, publishing hands their lists over whole. When it returns or panics, what it had been handed
 /// is woken, and publishing wakes by itself again: a dispatcher can die, a wake-up cannot.
+///
+/// A host that has a loop of its own, and no thread to spare, [starts](Self::start) it and wakes step by step.
 ///
 /// It also drops some of what is evicted meanwhile, which is still counted as if it were in the buffer. So a payload
 /// whose drop panics can end it.
@@ -68,7 +73,45 @@ impl<P> Dispatcher<P> {
         self.core.dispatch.run(|| self.stopped.get() || self.core.log.end().closed);
     }
 
-    /// Ends this dispatcher, also if it has yet to run. What it was handed is woken.
+    /// Starts dispatching without blocking: for a host that wakes readers from a loop of its own, or a test that decides
+    /// when they are woken.
+    ///
+    /// As long as the guard lives, publishing hands its lists over, as it does while [`run`](Self::run) runs. They wait
+    /// until the guard [wakes them](DispatchGuard::wake_queued): a host that is slow to call it makes readers wait, but no
+    /// publisher, and what is queued takes memory.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Event, Request};
+    ///
+    /// let broker = Broker::<u8>::new();
+    /// let mut reader = broker.subscribe(Request::new())?;
+    /// let bell = reader.doorbell();
+    /// bell.try_recv()?; // the first ring comes at once
+    /// assert!(reader.try_recv().is_err(), "and finds nothing");
+    ///
+    /// let dispatcher = broker.dispatcher();
+    /// let dispatching = dispatcher.start();
+    /// let mut index = 0;
+    /// while index < 3 { // the host's own loop, which does other work as well
+    ///     index += 1;
+    ///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", 1)])?;
+    ///     assert!(bell.is_empty(), "publishing has woken nobody");
+    ///     assert_eq!(dispatching.wake_queued(), 1);
+    ///     bell.try_recv()?;
+    ///     while reader.try_recv().is_ok() {}
+    /// }
+    /// drop(dispatching); // from now on publishing wakes by itself
+    /// broker.publish(4, [Event::new("Job", "JobRegistered", "web", 1)])?;
+    /// bell.try_recv()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use = "dropping the guard ends dispatching"]
+    pub fn start(&self) -> DispatchGuard<'_, P> {
+        DispatchGuard { run: self.core.dispatch.start() }
+    }
+
+    /// Ends [`run`](Self::run), also if it has yet to be called. What it was handed is woken. A [guard](DispatchGuard) is
+    /// not ended by it, but by being dropped.
     pub fn stop(&self) {
         self.stopped.set();
         self.core.dispatch.nudge();
@@ -78,5 +121,46 @@ impl<P> Dispatcher<P> {
 impl<P> fmt::Debug for Dispatcher<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dispatcher").finish_non_exhaustive()
+    }
+}
+
+/// A dispatcher that is driven step by step: see [`Dispatcher::start`].
+///
+/// Dropping it is as when [`run`](Dispatcher::run) returns: everybody who is queued is woken, and publishing wakes by
+/// itself again. That is so after a panic, too. A guard that is leaked leaves everybody asleep who is queued: publishing
+/// goes on to hand over.
+///
+/// Neither [`stop`](Dispatcher::stop) nor the end of the broker ends a guard. A closing broker wakes its readers by
+/// itself; a host whose loop goes on asks [`is_closed`](crate::Broker::is_closed).
+///
+/// # Cancel safety
+///
+/// A task can hold a guard across `await`: when it is cancelled, the guard is dropped, and nobody is left asleep.
+///
+/// # Panics
+///
+/// Dropping it panics if the drop of an evicted payload does, unless the thread is unwinding already. Everybody is woken
+/// then.
+pub struct DispatchGuard<'d, P> {
+    run: Run<'d, Shared, Record<P>>,
+}
+
+impl<P> DispatchGuard<'_, P> {
+    /// Wakes whoever publishing has handed over so far, and returns how many readers those were: a reader counts once for
+    /// each list that it was found in. Zero means that there was nothing to do.
+    ///
+    /// It does not wait. What is handed over meanwhile is left to the next call, so that it ends.
+    ///
+    /// # Panics
+    ///
+    /// If the drop of an evicted payload does. Everybody is woken then, and the guard can be used again.
+    pub fn wake_queued(&self) -> usize {
+        usize::try_from(self.run.wake_queued()).unwrap_or(usize::MAX)
+    }
+}
+
+impl<P> fmt::Debug for DispatchGuard<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DispatchGuard").finish_non_exhaustive()
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 
 pub use builder::Builder;
 pub(crate) use core::Core;
-pub use dispatcher::Dispatcher;
+pub use dispatcher::{DispatchGuard, Dispatcher};
 pub(crate) use subscribe::{Again, Begins, Found, MOST_QUESTIONS, Opened, Settled, token_deleted};
 
 use crate::access::AccessChange;

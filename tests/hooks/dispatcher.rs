@@ -1,6 +1,7 @@
 //! The dispatcher drops payloads, too: what is bounded stays bounded (G6), and what panics there loses no wake-up (G10).
 //! How it wakes is modelled in the library.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -86,6 +87,21 @@ fn what_a_dispatcher_has_yet_to_drop_is_bounded() {
     });
 }
 
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Count {
+    fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// Semantics 19: the panic ends the dispatcher when everybody is awake, and publishing wakes by itself from then on.
 #[test]
 fn a_payload_that_panics_in_the_dispatcher_ends_it_and_nothing_else() {
@@ -95,25 +111,19 @@ fn a_payload_that_panics_in_the_dispatcher_ends_it_and_nothing_else() {
             assert!(!on_dispatcher() || thread::panicking(), "a payload that will not be dropped there");
         }
     }
-    struct Count(AtomicUsize);
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
     in_time(|| {
         let broker = Broker::<Panicking>::builder().max_batches(64).build().expect("a bound above zero");
         let (_dispatcher, thread) = run(&broker);
         let mut reader = broker.subscribe(Request::new().start(Start::Latest).namespace("*")).expect("open");
-        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
         let mut index = 0;
         let mut woken_by_publish = || {
             park(&mut reader, &waker);
-            let before = count.0.load(Ordering::SeqCst);
+            let before = count.get();
             index += 1;
             broker.publish(index, [Event::new("Job", "Changed", "web", Panicking)]).expect("rising");
-            while count.0.load(Ordering::SeqCst) == before {
+            while count.get() == before {
                 thread::yield_now();
             }
         };
@@ -124,4 +134,109 @@ fn a_payload_that_panics_in_the_dispatcher_ends_it_and_nothing_else() {
         (0..200).for_each(|_| woken_by_publish());
         assert_eq!(broker.stats().buffered_batches, 64);
     });
+}
+
+fn job<P>(payload: P) -> [Event<P>; 1] {
+    [Event::new("Job", "Changed", "web", payload)]
+}
+
+/// While a guard lives nobody is woken by publishing; each step wakes what was handed over before it, and the last of
+/// several guards has publishing wake again.
+#[test]
+fn a_guard_wakes_step_by_step_and_what_is_left_when_it_is_dropped() {
+    let broker = Broker::<u8>::builder().max_batches(8).build().expect("a bound above zero");
+    let open = || broker.subscribe(Request::new().start(Start::Latest).namespace("*")).expect("open");
+    let mut readers = [open(), open(), open()];
+    let counts = [(); 3].map(|()| Arc::new(Count::default()));
+    let mut index = 0;
+    let mut publish = || {
+        for (reader, count) in readers.iter_mut().zip(&counts) {
+            park(reader, &Waker::from(Arc::clone(count)));
+        }
+        index += 1;
+        broker.publish(index, job(1)).expect("rising");
+    };
+    let woken = || counts.each_ref().map(|count| count.get());
+
+    let dispatcher = broker.dispatcher();
+    let (first, second) = (dispatcher.start(), dispatcher.start());
+    assert_eq!(first.wake_queued(), 0, "nothing was handed over");
+    publish();
+    assert_eq!(woken(), [0; 3]);
+    assert_eq!((first.wake_queued(), second.wake_queued()), (3, 0), "each takes what it finds");
+    assert_eq!(woken(), [1; 3]);
+    publish();
+    drop(second);
+    assert_eq!(woken(), [2; 3], "what is queued is woken, though another goes on");
+    publish();
+    assert_eq!(woken(), [2; 3]);
+    dispatcher.stop();
+    assert_eq!(woken(), [2; 3], "only `run` is stopped");
+    drop(first);
+    assert_eq!(woken(), [3; 3]);
+    publish();
+    assert_eq!(woken(), [4; 3], "publishing wakes by itself");
+}
+
+/// A closing broker wakes by itself, also readers that a batch was queued for.
+#[test]
+fn a_guard_that_outlives_its_broker_has_nothing_to_wake() {
+    let broker = Broker::<u8>::new();
+    let mut reader = broker.subscribe(Request::new().namespace("*")).expect("open");
+    let count = Arc::new(Count::default());
+    park(&mut reader, &Waker::from(Arc::clone(&count)));
+    let dispatcher = broker.dispatcher();
+    let guard = dispatcher.start();
+    broker.publish(1, job(1)).expect("rising");
+    drop(broker);
+    assert_eq!(count.get(), 1);
+    assert!(reader.recv().is_ok() && reader.recv().is_err());
+    guard.wake_queued();
+    assert_eq!((count.get(), guard.wake_queued()), (1, 0));
+}
+
+/// Semantics 19: everybody is awake when the drop of an evicted payload panics in a step, or when the guard is dropped
+/// by a panic.
+#[test]
+fn a_panic_in_a_step_leaves_nobody_asleep_and_the_guard_usable() {
+    struct Panicking(Arc<AtomicUsize>);
+    impl Drop for Panicking {
+        fn drop(&mut self) {
+            if !thread::panicking() && self.0.swap(0, Ordering::SeqCst) > 0 {
+                panic!("a payload that will not be dropped there");
+            }
+        }
+    }
+    let armed = Arc::new(AtomicUsize::new(0));
+    let broker = Broker::<Panicking>::builder().max_batches(64).build().expect("a bound above zero");
+    let mut reader = broker.subscribe(Request::new().start(Start::Latest).namespace("*")).expect("open");
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let mut index = 0;
+    let mut publish = || {
+        park(&mut reader, &waker);
+        index += 1;
+        broker.publish(index, job(Panicking(Arc::clone(&armed)))).expect("rising");
+        count.get()
+    };
+    let dispatcher = broker.dispatcher();
+    let guard = dispatcher.start();
+    let mut panics = 0;
+    for _ in 0..400 {
+        let before = publish();
+        armed.store(1, Ordering::SeqCst);
+        let step = catch_unwind(AssertUnwindSafe(|| guard.wake_queued()));
+        armed.store(0, Ordering::SeqCst);
+        panics += usize::from(step.is_err());
+        assert_eq!(count.get(), before + 1);
+    }
+    assert!(panics > 0, "it drops some of what is evicted");
+    let before = publish();
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _guard = guard;
+        panic!("in the loop of the host");
+    }));
+    assert!(unwound.is_err());
+    assert_eq!(count.get(), before + 1);
+    assert_eq!(publish(), before + 2, "publishing wakes by itself");
 }
