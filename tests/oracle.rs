@@ -98,8 +98,15 @@ proptest! {
     }
 }
 
-const PLAIN: Config =
-    Config { max_batches: 2, max_events: None, max_bytes: None, origin: Origin::Whole, rising: false, guarded: false };
+const PLAIN: Config = Config {
+    max_batches: 2,
+    max_events: None,
+    max_bytes: None,
+    origin: Origin::Whole,
+    rising: false,
+    guarded: false,
+    observed: true,
+};
 
 fn event(key: &'static str) -> EventSpec {
     EventSpec { topic: "A", kind: "x", key, namespace: "n1", filter_keys: Vec::new(), weight: 1 }

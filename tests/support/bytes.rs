@@ -232,6 +232,7 @@ impl Config {
             },
             guarded: choices.one_in(2),
             rising: choices.one_in(4),
+            observed: !choices.one_in(2),
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct Config {
     pub rising: bool,
     /// Whether it has an authorizer.
     pub guarded: bool,
+    /// Whether it has an observer. With one, publishing visits every batch that it evicts.
+    pub observed: bool,
 }
 
 /// Where the history of the broker under test begins.
