@@ -130,7 +130,7 @@ impl Reader {
 
 impl NaiveBroker {
     /// Everything that comes before data, in the order of precedence. [17], [18], [23]
-    fn mind(&mut self, number: usize) -> Result<(), End> {
+    pub fn mind(&mut self, number: usize) -> Result<(), End> {
         if let Some(end) = &self.readers[number].ended {
             return Err(end.clone());
         }

@@ -1,0 +1,380 @@
+//! A reader as the scheduler holds it: its subscription in whatever form its way of reading needs, and how it is polled.
+//! What a read must give is not decided here.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+use event_broker::{
+    Delivery, DeliveryRef, RecvError, RecvTimeoutError, Subscription, SubscriptionHandle, Token, TryRecvError, Verdict,
+};
+
+use crate::host::{Flag, Payload, Timers, planned};
+use crate::script::Way;
+use crate::support::op::RequestSpec;
+use crate::trail::Trail;
+
+pub type Reads = Subscription<Payload>;
+
+/// What one read gave.
+#[derive(Debug)]
+pub enum Got {
+    /// A frame does not say how many events its batch has.
+    Delivery {
+        index: u64,
+        ids: Vec<u64>,
+        batch_len: Option<usize>,
+        token: Option<Token>,
+    },
+    /// A heartbeat, the opening one included.
+    Beat {
+        token: Option<Token>,
+    },
+    /// Nothing is there; a task waits from now on.
+    Nothing,
+    /// There may be more: a task has woken itself, or a deadline came first.
+    Pause,
+    End(RecvError),
+    /// A stream or an iterator is over.
+    Over,
+    /// A hook panicked as planned.
+    Panicked,
+}
+
+impl Got {
+    pub fn of(delivery: &Delivery<Payload>) -> Self {
+        Self::Delivery {
+            index: delivery.index(),
+            ids: delivery.events().map(|event| event.payload().id).collect(),
+            batch_len: Some(delivery.batch_len()),
+            token: Some(delivery.token()),
+        }
+    }
+
+    pub fn of_ref(delivery: &DeliveryRef<'_, Payload>) -> Self {
+        Self::Delivery {
+            index: delivery.index(),
+            ids: delivery.events().map(|event| event.payload().id).collect(),
+            batch_len: Some(delivery.batch_len()),
+            token: Some(delivery.token()),
+        }
+    }
+
+    fn of_result(read: Result<Delivery<Payload>, RecvError>) -> Self {
+        match read {
+            Ok(delivery) => Self::of(&delivery),
+            Err(error) => Self::End(error),
+        }
+    }
+}
+
+/// A future of one read that owns its reader, and gives it back.
+type Reading = Pin<Box<dyn Future<Output = (Reads, Got)>>>;
+
+/// The subscription, in the form that its way of reading needs.
+pub enum Hold {
+    Idle(Reads),
+    Reading(Reading, Arc<AtomicBool>),
+    #[cfg(all(feature = "json", feature = "stream"))]
+    Stream(Box<event_broker::FrameStream<Payload, Beats>>),
+    #[cfg(feature = "json")]
+    Frames(Box<event_broker::Frames<Payload>>),
+    /// For a moment, while it is moved.
+    Moved,
+}
+
+/// The timer of a stream of frames.
+pub struct Beats(Timers);
+
+#[cfg(all(feature = "json", feature = "stream"))]
+impl event_broker::Timer for Beats {
+    type Sleep = crate::host::Sleep;
+
+    fn sleep(&mut self, duration: std::time::Duration) -> Self::Sleep {
+        self.0.sleep(duration)
+    }
+}
+
+/// How long a stream of frames is silent, in milliseconds of the simulated clock.
+pub const INTERVAL: u64 = 40;
+
+pub struct Actor {
+    pub way: Way,
+    pub request: RequestSpec,
+    pub verdict: Verdict,
+    hold: Hold,
+    pub handle: SubscriptionHandle<Payload>,
+    /// Its number in the naive broker.
+    pub naive: usize,
+    /// Whether the naive broker knows exactly where it stands.
+    pub exact: bool,
+    pub flag: Arc<Flag>,
+    /// Whether it waits, unless its flag says otherwise.
+    pub parked: bool,
+    pub bell: Option<Receiver<()>>,
+    /// How often its predicate panics.
+    pub fuse: Arc<AtomicU32>,
+    pub ended: bool,
+    /// For frames: when the next heartbeat is due; none before the opening one.
+    pub due: Option<u64>,
+    pub trail: Trail,
+}
+
+impl Actor {
+    pub fn new(
+        way: Way,
+        request: RequestSpec,
+        mut reads: Reads,
+        naive: usize,
+        fuse: Arc<AtomicU32>,
+        trail: Trail,
+    ) -> Self {
+        let (handle, verdict) = (reads.handle(), reads.verdict());
+        let bell = matches!(way, Way::Bell | Way::BellWindow(_)).then(|| reads.doorbell());
+        let (exact, parked, ended) = (true, false, false);
+        let (flag, hold) = (Arc::default(), Hold::Idle(reads));
+        Self { way, request, verdict, hold, handle, naive, exact, flag, parked, bell, fuse, ended, due: None, trail }
+    }
+
+    /// Takes the form that its way of reading needs.
+    pub fn settle_in(&mut self, timers: &Timers) {
+        let Hold::Idle(reads) = std::mem::replace(&mut self.hold, Hold::Moved) else { unreachable!("it is new") };
+        self.hold = match self.way {
+            #[cfg(all(feature = "json", feature = "stream"))]
+            Way::FrameStream => Hold::Stream(Box::new(reads.into_frame_stream(options(), Beats(timers.clone())))),
+            #[cfg(feature = "json")]
+            Way::Frames => Hold::Frames(Box::new(reads.into_frames(options()))),
+            _ => Hold::Idle(reads),
+        };
+        let _ = timers;
+    }
+
+    /// Whether it reads as frames; without the features that needs, no reader does.
+    pub fn reads_frames(&self) -> bool {
+        match self.way {
+            Way::FrameStream => cfg!(all(feature = "json", feature = "stream")),
+            Way::Frames => cfg!(feature = "json"),
+            _ => false,
+        }
+    }
+
+    /// Whether it gives its end once, as an item.
+    pub fn gives_items(&self) -> bool {
+        self.reads_frames() && self.way == Way::FrameStream || self.way == Way::Stream && cfg!(feature = "stream")
+    }
+
+    /// Whether only a wake-up has it look again.
+    pub fn is_asleep(&self) -> bool {
+        match &self.bell {
+            Some(bell) => bell.is_empty() && !self.ended,
+            None => self.parked && !self.flag.is_set(),
+        }
+    }
+
+    /// Takes the ring that has come, if there is one.
+    pub fn take_ring(&self) {
+        if let Some(bell) = &self.bell {
+            let _ = bell.try_recv();
+        }
+    }
+
+    /// Whether a read may pass batches that were asked for without giving them.
+    pub fn refuses(&self, guarded: bool) -> bool {
+        guarded || self.request.refuses.is_some() || !self.request.types.is_empty()
+    }
+
+    /// Its subscription, unless a future has it.
+    pub fn reads(&mut self) -> Option<&mut Reads> {
+        match &mut self.hold {
+            Hold::Idle(reads) => Some(reads),
+            _ => None,
+        }
+    }
+
+    /// Where it stands. A future that waits has its subscription, so that its handle must say it.
+    pub fn token(&self) -> Result<Token, Token> {
+        match &self.hold {
+            Hold::Idle(reads) => Ok(reads.token()),
+            #[cfg(all(feature = "json", feature = "stream"))]
+            Hold::Stream(frames) => Ok(frames.subscription().token()),
+            #[cfg(feature = "json")]
+            Hold::Frames(frames) => Ok(frames.subscription().token()),
+            Hold::Reading(..) | Hold::Moved => Err(self.handle.token()),
+        }
+    }
+
+    /// Drops the future that it waits by, if there is one. Then it must look again by itself.
+    pub fn forget(&mut self) {
+        let Hold::Reading(reading, cancelled) = &mut self.hold else { return };
+        cancelled.store(true, Ordering::Relaxed);
+        let Poll::Ready((reads, _)) = reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+            unreachable!("a future that is cancelled is ready")
+        };
+        self.hold = Hold::Idle(reads);
+        self.parked = false;
+    }
+
+    pub fn into_reads(mut self) -> Reads {
+        self.forget();
+        match self.hold {
+            Hold::Idle(reads) => reads,
+            #[cfg(all(feature = "json", feature = "stream"))]
+            Hold::Stream(frames) => frames.into_subscription(),
+            #[cfg(feature = "json")]
+            Hold::Frames(frames) => frames.into_subscription(),
+            Hold::Reading(..) | Hold::Moved => unreachable!("its future was dropped"),
+        }
+    }
+
+    /// One read by its own way, if that is a read of one delivery. `there` says whether it is certain that a read which
+    /// waits comes back.
+    pub fn read(&mut self, there: bool) -> Got {
+        let waker = Waker::from(Arc::clone(&self.flag));
+        let mut context = Context::from_waker(&waker);
+        let pending = |flag: &Flag| if flag.is_set() { Got::Pause } else { Got::Nothing };
+        match (&mut self.hold, self.way) {
+            (Hold::Idle(reads), Way::Deadline) => planned(|| reads.recv_deadline(past())).map_or(Got::Panicked, timed),
+            #[cfg(feature = "stream")]
+            (Hold::Idle(reads), Way::Stream) => {
+                let poll = || futures_core::Stream::poll_next(Pin::new(reads), &mut context);
+                match planned(poll) {
+                    Some(Poll::Ready(Some(read))) => Got::of_result(read),
+                    Some(Poll::Ready(None)) => Got::Over,
+                    Some(Poll::Pending) => pending(&self.flag),
+                    None => Got::Panicked,
+                }
+            }
+            #[cfg(not(feature = "stream"))]
+            (Hold::Idle(reads), Way::Stream) => poll_recv(reads, &mut context, &self.flag),
+            (Hold::Idle(reads), Way::Poll) => poll_recv(reads, &mut context, &self.flag),
+            #[cfg(not(feature = "json"))]
+            (Hold::Idle(reads), Way::Frames | Way::FrameStream) => poll_recv(reads, &mut context, &self.flag),
+            #[cfg(all(feature = "json", not(feature = "stream")))]
+            (Hold::Idle(reads), Way::FrameStream) => poll_recv(reads, &mut context, &self.flag),
+            (Hold::Idle(_) | Hold::Reading(..), Way::Async) => self.read_async(),
+            (Hold::Idle(reads), _) => try_recv(reads),
+            #[cfg(all(feature = "json", feature = "stream"))]
+            (Hold::Stream(frames), _) => {
+                let poll = || futures_core::Stream::poll_next(Pin::new(&mut **frames), &mut context);
+                match planned(poll) {
+                    Some(Poll::Ready(item)) => framed(item),
+                    Some(Poll::Pending) => pending(&self.flag),
+                    None => Got::Panicked,
+                }
+            }
+            #[cfg(feature = "json")]
+            (Hold::Frames(frames), _) => {
+                let read =
+                    planned(|| if there { Some(frames.next()) } else { frames.try_frame().transpose().map(Some) });
+                match read {
+                    Some(Some(item)) => framed(item),
+                    Some(None) => Got::Nothing,
+                    None => Got::Panicked,
+                }
+            }
+            (Hold::Reading(..) | Hold::Moved, _) => unreachable!("it reads as {}", self.way),
+        }
+    }
+
+    /// Begins a future, or polls the one that is under way.
+    fn read_async(&mut self) -> Got {
+        let (mut reading, cancelled) = match std::mem::replace(&mut self.hold, Hold::Moved) {
+            Hold::Idle(reads) => {
+                let cancelled = Arc::new(AtomicBool::new(false));
+                (read_once(reads, Arc::clone(&cancelled)), cancelled)
+            }
+            Hold::Reading(reading, cancelled) => (reading, cancelled),
+            _ => unreachable!("it reads as a future"),
+        };
+        let waker = Waker::from(Arc::clone(&self.flag));
+        match reading.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready((reads, got)) => {
+                self.hold = Hold::Idle(reads);
+                got
+            }
+            Poll::Pending => {
+                self.hold = Hold::Reading(reading, cancelled);
+                if self.flag.is_set() { Got::Pause } else { Got::Nothing }
+            }
+        }
+    }
+}
+
+fn past() -> Instant {
+    Instant::now()
+}
+
+fn timed(read: Result<Delivery<Payload>, RecvTimeoutError>) -> Got {
+    match read {
+        Ok(delivery) => Got::of(&delivery),
+        Err(RecvTimeoutError::Timeout) => Got::Nothing,
+        Err(RecvTimeoutError::Recv(error)) => Got::End(error),
+    }
+}
+
+pub fn try_recv(reads: &mut Reads) -> Got {
+    match planned(|| reads.try_recv()) {
+        Some(Ok(delivery)) => Got::of(&delivery),
+        Some(Err(TryRecvError::Empty)) => Got::Nothing,
+        Some(Err(TryRecvError::Recv(error))) => Got::End(error),
+        None => Got::Panicked,
+    }
+}
+
+fn poll_recv(reads: &mut Reads, context: &mut Context<'_>, flag: &Flag) -> Got {
+    match planned(|| reads.poll_recv(context)) {
+        Some(Poll::Ready(read)) => Got::of_result(read),
+        Some(Poll::Pending) if flag.is_set() => Got::Pause,
+        Some(Poll::Pending) => Got::Nothing,
+        None => Got::Panicked,
+    }
+}
+
+/// One read as a future. A panic of it is caught within, or the reader would go with it.
+fn read_once(mut reads: Reads, cancelled: Arc<AtomicBool>) -> Reading {
+    Box::pin(async move {
+        let got = {
+            let mut receive = pin!(reads.recv_async());
+            poll_fn(|context| {
+                if cancelled.load(Ordering::Relaxed) {
+                    return Poll::Ready(Got::Nothing);
+                }
+                match planned(|| receive.as_mut().poll(context)) {
+                    Some(polled) => polled.map(Got::of_result),
+                    None => Poll::Ready(Got::Panicked),
+                }
+            })
+            .await
+        };
+        (reads, got)
+    })
+}
+
+#[cfg(feature = "json")]
+fn options() -> event_broker::FrameOptions {
+    event_broker::FrameOptions::new().heartbeat(std::time::Duration::from_millis(INTERVAL)).unwrap().tokens(true)
+}
+
+/// What an item of a stream of frames says.
+#[cfg(feature = "json")]
+fn framed(item: Option<Result<event_broker::Frame, event_broker::FrameError>>) -> Got {
+    use event_broker::{Decoder, FrameError, Incoming};
+
+    let frame = match item {
+        None => return Got::Over,
+        Some(Err(FrameError::Recv(error))) => return Got::End(error),
+        Some(frame) => frame.unwrap(),
+    };
+    match Decoder::<u64>::new().decode(&mut &*frame) {
+        Some(Ok(Incoming::Batch { batch, token })) => {
+            let ids = batch.events().iter().map(|event| *event.payload()).collect();
+            Got::Delivery { index: batch.index(), ids, batch_len: None, token }
+        }
+        Some(Ok(other)) => Got::Beat { token: other.token() },
+        other => panic!("frame: {} reads as {other:?}", frame.as_str()),
+    }
+}

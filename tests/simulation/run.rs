@@ -1,0 +1,118 @@
+//! What comes of a script: its log, or how it failed; and the shortest script that still fails so.
+//! What a failure is, is decided in `world` and below.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use crate::draw;
+use crate::host::{Faults, Planned};
+use crate::script::Script;
+use crate::world::{Host, World};
+
+/// What a run itself does wrong, so that a test can see that it is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    #[default]
+    None,
+    /// Wake-ups of tasks are lost.
+    LostWakes,
+    /// A delivery of each reader is not told to the validators.
+    LostDeliveries,
+}
+
+/// How a run failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    message: String,
+}
+
+impl Failure {
+    /// What shrinking keeps: the check that failed, without what is particular to this run.
+    pub fn kind(&self) -> &str {
+        self.message.split([':', '\n']).next().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+    static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Keeps panics of runs out of the output, and what they said.
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = take_hook();
+        set_hook(Box::new(move |info| {
+            if info.payload().is::<Planned>() {
+                return;
+            }
+            if !QUIET.get() {
+                return others(info);
+            }
+            let message = info.payload_as_str().unwrap_or("a panic without a message");
+            let place =
+                info.location().map_or_else(String::new, |place| format!(" ({}:{})", place.file(), place.line()));
+            LAST.with(|last| *last.borrow_mut() = format!("{message}{place}"));
+        }));
+    });
+}
+
+/// Runs a script: its log, if all went as it must.
+pub fn run(script: &Script, sabotage: Sabotage) -> Result<String, Failure> {
+    listen();
+    QUIET.set(true);
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        Faults::heal();
+        let host = Host::new(&script.config);
+        let mut world = World::new(&host, &script.config, sabotage);
+        for step in &script.steps {
+            world.take(step);
+        }
+        world.finish();
+        std::mem::take(&mut world.log)
+    }));
+    QUIET.set(false);
+    Faults::heal();
+    ran.map_err(|_| Failure { message: LAST.take() })
+}
+
+/// Leaves out as many steps as it can while the script fails in the same way, for so long at most.
+pub fn shrink(script: &Script, failure: Failure, sabotage: Sabotage, patience: Duration) -> (Script, Failure) {
+    let begun = Instant::now();
+    let (mut best, mut failure) = (script.clone(), failure);
+    let mut chunk = best.steps.len().div_ceil(2).max(1);
+    loop {
+        let mut from = 0;
+        let before = best.steps.len();
+        while from < best.steps.len() && begun.elapsed() < patience {
+            let mut shorter = best.clone();
+            shorter.steps.drain(from..(from + chunk).min(best.steps.len()));
+            match run(&shorter, sabotage) {
+                Err(other) if other.kind() == failure.kind() => (best, failure) = (shorter, other),
+                _ => from += chunk,
+            }
+        }
+        if begun.elapsed() >= patience || chunk == 1 && best.steps.len() == before {
+            return (best, failure);
+        }
+        chunk = chunk.div_ceil(2);
+    }
+}
+
+/// Runs the script of a seed, and panics with a short script if it fails.
+pub fn run_seed(seed: u64) {
+    let script = draw::script(seed);
+    let Err(failure) = run(&script, Sabotage::None) else { return };
+    let (short, failure) = shrink(&script, failure, Sabotage::None, Duration::from_secs(60));
+    panic!("seed {seed} fails, by {failure}\nas a file of tests/simulation/scripts:\n{short}");
+}

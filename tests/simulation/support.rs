@@ -1,0 +1,15 @@
+//! What the simulation shares with the oracle and the histories of threads: the naive broker and the validators.
+//! Nothing is added to them here.
+
+#[path = "../support/history.rs"]
+pub mod history;
+#[path = "../support/hooks.rs"]
+pub mod hooks;
+#[path = "../support/matching.rs"]
+pub mod matching;
+#[path = "../support/naive.rs"]
+pub mod naive;
+#[path = "../support/op.rs"]
+pub mod op;
+#[path = "../support/reader.rs"]
+pub mod reader;

@@ -1,0 +1,521 @@
+//! Turns of readers: each read is made on the broker and on the naive one, and both must give the same.
+//! Whose turn it is was decided by the script.
+//!
+//! A read that a hook panics out of, or that gives way to others, has passed what it refused before, and nothing else.
+//! Its naive twin is put where the reader's token says that it stands, which is checked to skip nothing.
+
+use std::collections::BTreeSet;
+
+use event_broker::{LagPolicy, RecvError, Start, Verdict};
+
+use crate::actor::{Actor, Got, INTERVAL, try_recv};
+use crate::host::{Faults, planned};
+use crate::script::Way;
+use crate::support::history::Step as Seen;
+use crate::support::matching::Judgement;
+use crate::support::naive::{self, NaiveBroker};
+use crate::support::op::{EventSpec, Rule};
+use crate::support::reader::{End, Outcome, Reader, Readiness, Stand, Window};
+use crate::world::{World, fail, place};
+
+/// A naive reader as it was before a read.
+struct Before(Reader, crate::support::hooks::Told);
+
+/// What a read must give; `None` where a stream is over.
+type Expected = Option<Outcome>;
+
+impl World<'_> {
+    /// Gives a reader one turn. Whether it did anything that may be followed by more.
+    pub fn turn(&mut self, slot: usize, spurious: bool) -> bool {
+        let Some(mut actor) = self.slots[slot].take() else { return false };
+        self.begin_turn();
+        let runs = !actor.ended && (spurious || !actor.is_asleep());
+        let goes_on = runs && {
+            actor.flag.take();
+            actor.parked = false;
+            match actor.way {
+                Way::Window(take) => self.readable(&mut actor, take),
+                Way::Bell => {
+                    actor.take_ring();
+                    while self.read_now(&mut actor) {}
+                    true
+                }
+                Way::BellWindow(take) => {
+                    actor.take_ring();
+                    self.window(&mut actor, take);
+                    true
+                }
+                _ => self.one(&mut actor),
+            }
+        };
+        self.slots[slot] = Some(actor);
+        if runs {
+            self.note_token(slot);
+        }
+        goes_on
+    }
+
+    fn before(&self, actor: &Actor) -> Before {
+        Before(self.naive.readers[actor.naive].clone(), self.naive.told)
+    }
+
+    /// Takes a naive read back, but not that access was asked for.
+    fn restore(&mut self, actor: &Actor, Before(reader, told): Before) {
+        let after = &mut self.naive.readers[actor.naive];
+        // It may not have got to the end of what it must pass before it is told that the broker is closed.
+        if !matches!(after.ended, None | Some(End::Closed)) {
+            fail!("delivery", "{} was to be told {:?}, and was not", actor.trail.name, after.ended);
+        }
+        let (grant, must_ask, ticked) = (after.grant.take(), after.must_ask, after.ticked);
+        *after = Reader { grant, must_ask, ticked, ..reader };
+        self.naive.told = told;
+    }
+
+    /// Asks the naive broker for something that may ask the authorizer, which may be about to panic: that is a denial.
+    fn ask<R>(&mut self, actor: &Actor, read: impl FnOnce(&mut NaiveBroker) -> R) -> R {
+        let asks = self.guarded() && self.naive.readers[actor.naive].must_ask;
+        if !asks || Faults::with(|faults| faults.authorize.get()) == 0 {
+            return read(&mut self.naive);
+        }
+        let (rules, principal) = (self.host.rules.clone(), actor.request.principal);
+        let rule = rules.of(principal);
+        rules.set(principal, Rule { allowed: false, ..rule.clone() });
+        let result = read(&mut self.naive);
+        rules.set(principal, rule);
+        result
+    }
+
+    /// Puts the naive reader where the real one stands. It has passed what it refused, and nothing that it must give.
+    fn follow(&mut self, actor: &mut Actor) {
+        actor.forget();
+        let Ok(token) = actor.token() else { unreachable!("no future has its subscription") };
+        let at = place(token);
+        let reader = &self.naive.readers[actor.naive];
+        match reader.stand {
+            Stand::Waiting(_) => {}
+            // How much of what was there may still go is not in the token.
+            Stand::Elastic(_) => actor.exact = false,
+            Stand::At(cursor) => {
+                let ahead = &self.naive.log[cursor.max(self.naive.oldest)..];
+                let passed = ahead.iter().take_while(|batch| batch.place < at).count();
+                let given = |fact| self.naive.judge(reader, fact) == Judgement::Delivered;
+                if let Some(lost) = ahead[..passed].iter().find(|batch| batch.facts.iter().any(given)) {
+                    fail!("delivery", "{} has passed {lost:?} and not given it", actor.trail.name);
+                }
+                // Or it has found that what was evicted before it was not for it.
+                if passed > 0 || ahead.first().is_some_and(|oldest| oldest.place <= at) {
+                    let reader = &mut self.naive.readers[actor.naive];
+                    reader.stand = Stand::At(cursor.max(self.naive.oldest) + passed);
+                    reader.token.place = reader.token.place.max(at);
+                }
+            }
+        }
+    }
+
+    /// One read by the reader's own way. Whether it goes on.
+    fn one(&mut self, actor: &mut Actor) -> bool {
+        let number = actor.naive;
+        let opens = actor.reads_frames() && actor.due.is_none();
+        if opens && actor.exact {
+            // The opening heartbeat, unless access is lost.
+            let end = self.ask(actor, |naive| naive.mind(number)).err();
+            let got = actor.read(false);
+            return match (&got, end) {
+                (Got::Beat { .. }, None) => self.took(actor, got),
+                (Got::End(error), Some(end)) if ended(error) == end => self.took(actor, got),
+                (got, end) => fail!("frame", "{} began with {got:?}, expected {end:?}", actor.trail.name),
+            };
+        }
+        // An iterator of frames waits for real time, so it is only called for what is certainly there.
+        let sure = actor.exact && actor.reads_frames() && actor.way == Way::Frames && !actor.refuses(self.guarded());
+        let due = actor.due.is_some_and(|due| due <= self.millis());
+        let there = sure && (due || self.ask(actor, |naive| naive.peek(number)) != Outcome::Empty);
+        let items = actor.gives_items() || there;
+        self.compare(actor, items, |actor| actor.read(there))
+    }
+
+    /// A read that does not wait, whatever the way. Whether it gave anything after which more may come.
+    fn read_now(&mut self, actor: &mut Actor) -> bool {
+        self.compare(actor, false, |actor| actor.reads().map_or(Got::Nothing, try_recv))
+    }
+
+    /// Makes a read on both sides.
+    fn compare(&mut self, actor: &mut Actor, items: bool, read: impl FnOnce(&mut Actor) -> Got) -> bool {
+        if !actor.exact {
+            let mut got = read(actor);
+            if matches!((&got, actor.way), (Got::Nothing, Way::Deadline)) {
+                // In no time it may not have got past all that it refuses.
+                got = actor.reads().map_or(Got::Nothing, try_recv);
+            }
+            return self.took(actor, got);
+        }
+        let (before, number) = (self.before(actor), actor.naive);
+        let expected: Expected =
+            self.ask(actor, |naive| if items { naive.next_item(number) } else { Some(naive.read(number)) });
+        let mut got = read(actor);
+        if matches!((&got, actor.way), (Got::Nothing, Way::Deadline)) && expected == Some(Outcome::Empty) {
+            // Then nothing was given, but not all of it need have been passed.
+            got = actor.reads().map_or(Got::Nothing, try_recv);
+        } else if matches!((&got, actor.way), (Got::Nothing, Way::Deadline)) {
+            // The deadline came before it had got past all that it refuses.
+            got = Got::Pause;
+            if !self.looks_in_vain(actor, &before.0) {
+                fail!("delivery", "{} found nothing in no time, expected {expected:?}", actor.trail.name);
+            }
+        }
+        let paused = matches!(got, Got::Beat { .. }) && actor.flag.is_set();
+        match &got {
+            Got::Panicked | Got::Pause => {
+                self.restore(actor, before);
+                self.follow(actor);
+            }
+            Got::Beat { .. } => {
+                let due = actor.due.is_some_and(|due| due <= self.millis());
+                if !due {
+                    fail!("frame", "{} gave a heartbeat that is due at {:?}", actor.trail.name, actor.due);
+                }
+                if paused || expected != Some(Outcome::Empty) {
+                    if !paused && !self.looks_in_vain(actor, &before.0) {
+                        fail!("delivery", "{} gave a heartbeat instead of {expected:?}", actor.trail.name);
+                    }
+                    self.restore(actor, before);
+                    self.follow(actor);
+                }
+            }
+            _ => self.agree(actor, &got, expected.as_ref()),
+        }
+        if let Got::Nothing = got
+            && actor.reads_frames()
+            && actor.due.is_some_and(|due| due <= self.millis())
+        {
+            fail!("frame", "{} gave no heartbeat, which was due at {:?}", actor.trail.name, actor.due);
+        }
+        self.took(actor, got)
+    }
+
+    /// Whether a reader that stood there may have batches ahead that it must look at and does not give.
+    fn looks_in_vain(&self, actor: &Actor, before: &Reader) -> bool {
+        let backlog = match before.stand {
+            Stand::At(cursor) => cursor.max(self.naive.oldest) < before.opened_at,
+            Stand::Elastic(_) | Stand::Waiting(_) => true,
+        };
+        backlog || actor.refuses(self.guarded())
+    }
+
+    fn agree(&self, actor: &Actor, got: &Got, expected: Option<&Outcome>) {
+        let same = match (got, expected) {
+            (Got::Over, None) => true,
+            // A `try_frame` repeats its end.
+            (Got::Nothing, Some(Outcome::Empty)) => true,
+            (
+                Got::Delivery { index, ids, batch_len, .. },
+                Some(Outcome::Delivery { index: at, ids: all, batch_len: len }),
+            ) => index == at && ids == all && batch_len.is_none_or(|batch_len| batch_len == *len),
+            (Got::End(error), Some(Outcome::End(end))) => is(&ended(error), end),
+            _ => false,
+        };
+        if !same {
+            fail!("delivery", "{} of {:?} gave {got:?}, expected {expected:?}", actor.trail.name, actor.request);
+        }
+    }
+
+    /// Notes what a read gave. Whether more may come of the reader at once.
+    fn took(&mut self, actor: &mut Actor, got: Got) -> bool {
+        self.note(format!("{}: {got:?}", actor.trail.name));
+        let now = self.now;
+        match got {
+            Got::Delivery { index, ids, token, .. } => {
+                let distinct = ids.iter().collect::<BTreeSet<_>>().len() == ids.len();
+                if !distinct {
+                    fail!("delivery", "{} was given an event twice: {ids:?}", actor.trail.name);
+                }
+                actor.trail.push(now, Seen::Delivery { index, events: ids });
+                actor.due = actor.due.map(|_| self.millis() + INTERVAL);
+                token.into_iter().for_each(|token| self.keep_token(token));
+                true
+            }
+            Got::Beat { token } => {
+                actor.due = Some(self.millis() + INTERVAL);
+                token.into_iter().for_each(|token| self.keep_token(token));
+                true
+            }
+            Got::Nothing => {
+                actor.trail.push(now, Seen::Empty { published: self.published_here() });
+                actor.parked =
+                    matches!(actor.way, Way::Poll | Way::Async | Way::Stream | Way::Window(_) | Way::FrameStream)
+                        || cfg!(not(feature = "json")) && actor.way == Way::Frames;
+                false
+            }
+            // A task that has given way runs on when it is its turn again; so does one that panicked.
+            Got::Pause => true,
+            Got::Panicked => false,
+            Got::Over => {
+                if !actor.ended {
+                    actor.trail.push(now, Seen::Closed);
+                }
+                actor.ended = true;
+                false
+            }
+            Got::End(error) => {
+                self.end(actor, &error);
+                !actor.ended
+            }
+        }
+    }
+
+    fn end(&mut self, actor: &mut Actor, error: &RecvError) {
+        let now = self.now;
+        actor.ended = error.is_terminal();
+        match error {
+            RecvError::Lagged(lost) if lost.skipped => {
+                let trail = actor.trail.split(now, self.naive.oldest - self.epochs[actor.trail.epoch]);
+                self.keep_trail(trail);
+            }
+            RecvError::Lagged(lost) => {
+                let (missed, from, through, resumes_at) = (lost.missed, lost.from, lost.through, lost.resumes_at);
+                actor.trail.push(now, Seen::Lost { missed, from, through, resumes_at });
+            }
+            RecvError::Revoked(_) => actor.trail.push(now, Seen::Revoked),
+            RecvError::Closed => actor.trail.push(now, Seen::Closed),
+            _ => actor.trail.push(now, Seen::Stopped),
+        }
+    }
+
+    /// Waits as a task for something to read, and reads a window.
+    fn readable(&mut self, actor: &mut Actor, take: usize) -> bool {
+        let (before, number) = (self.before(actor), actor.naive);
+        let expected = if actor.exact { self.ask(actor, |naive| naive.readiness(number)) } else { Readiness::Either };
+        let waker = std::task::Waker::from(std::sync::Arc::clone(&actor.flag));
+        let context = &mut std::task::Context::from_waker(&waker);
+        let polled = actor.reads().expect("no future has it").poll_readable(context);
+        match (polled.is_ready(), expected) {
+            (true, Readiness::Ready | Readiness::Either) => self.window(actor, take),
+            (false, _) if actor.flag.is_set() => {
+                if actor.exact {
+                    self.restore(actor, before);
+                }
+                self.took(actor, Got::Pause)
+            }
+            (false, Readiness::Pending | Readiness::Either) => {
+                if actor.exact {
+                    self.naive.pass_all(number);
+                }
+                self.took(actor, Got::Nothing)
+            }
+            (ready, expected) => fail!("delivery", "{} is ready: {ready}, expected {expected:?}", actor.trail.name),
+        }
+    }
+
+    /// Reads so many from one window, or all of it.
+    fn window(&mut self, actor: &mut Actor, take: usize) -> bool {
+        let number = actor.naive;
+        let expected = actor.exact.then(|| self.ask(actor, |naive| naive.open_window(number)));
+        let mut left = if take == 0 { usize::MAX } else { take };
+        let Some(reads) = actor.reads() else { unreachable!("no future has it") };
+        let mut given = Vec::new();
+        let mut panicked = None;
+        let end = match reads.drain() {
+            Err(error) => Some(error),
+            Ok(mut window) => {
+                let mut items = window.iter();
+                while left > 0 {
+                    left -= 1;
+                    let before = Before(self.naive.readers[number].clone(), self.naive.told);
+                    let wanted = expected.as_ref().map(|_| self.naive.next_in_window(number));
+                    let Some(item) = planned(|| items.next()) else {
+                        panicked = Some(before);
+                        break;
+                    };
+                    let got = item.map_or(Got::Nothing, |item| Got::of_ref(&item));
+                    let over = matches!(got, Got::Nothing);
+                    given.push((got, wanted));
+                    if over {
+                        if items.next().is_some() || window.iter().next().is_some() {
+                            fail!("window", "it goes on when it is over");
+                        }
+                        break;
+                    }
+                }
+                None
+            }
+        };
+        match (&end, &expected) {
+            (_, None) | (None, Some(Window::Open | Window::Either)) => {}
+            (Some(RecvError::Closed), Some(Window::Either)) if self.naive.closed => {
+                self.naive.read(number);
+            }
+            (Some(error), Some(Window::End(end))) if is(&ended(error), end) => {}
+            (actual, expected) => fail!("window", "{} gave {actual:?}, expected {expected:?}", actor.trail.name),
+        }
+        let (mut any, mut stopped) = (false, panicked.is_some());
+        for (got, wanted) in given {
+            if let Some(wanted) = &wanted {
+                self.agree(actor, &got, Some(wanted));
+            }
+            if let Got::Nothing = got {
+                stopped = true;
+                actor.trail.push(self.now, Seen::Empty { published: self.published_here() });
+            } else {
+                any |= self.took(actor, got);
+            }
+        }
+        if let Some(before) = panicked {
+            if actor.exact {
+                self.restore(actor, before);
+                self.follow(actor);
+            }
+            self.took(actor, Got::Panicked);
+        }
+        if let Some(error) = end {
+            return self.took(actor, Got::End(error));
+        }
+        any || !stopped
+    }
+
+    /// Publishes while a window is open. What it showed when it was opened is still read from it, evicted or not; it may
+    /// only end early, where its reader had not looked at what is evicted now.
+    pub fn drain_across(&mut self, slot: usize, take: usize, batches: usize, event: &EventSpec) {
+        let Some(mut actor) = self.slots[slot].take() else { return };
+        let number = actor.naive;
+        let reader = &self.naive.readers[number];
+        let settled = !reader.skipped && reader.ended.is_none() && !reader.reset && !reader.must_ask;
+        let plain = settled && !reader.token_deleted && !reader.cancelled && matches!(reader.stand, Stand::At(_));
+        let plain = plain && actor.exact && !actor.refuses(self.guarded()) && !self.naive.closed;
+        if !plain || actor.reads().is_none() || self.naive.readiness(number) != Readiness::Ready {
+            // What a reader refuses has been passed, or not, by where a window ends early.
+            if plain && actor.reads().is_some() {
+                self.read_now(&mut actor);
+                actor.parked = false;
+            }
+            self.slots[slot] = Some(actor);
+            for _ in 0..batches {
+                self.take_event(event);
+            }
+            return;
+        }
+        if let Window::End(end) = self.naive.open_window(number) {
+            let got = actor.reads().map(|reads| reads.drain().err());
+            match got.flatten() {
+                Some(error) if is(&ended(&error), &end) => self.took(&mut actor, Got::End(error)),
+                got => fail!("window", "{} gave {got:?}, expected {end:?}", actor.trail.name),
+            };
+        } else {
+            self.read_across(&mut actor, take, batches, event);
+        }
+        self.slots[slot] = Some(actor);
+        self.note_token(slot);
+    }
+
+    fn read_across(&mut self, actor: &mut Actor, take: usize, batches: usize, event: &EventSpec) {
+        let (number, end) = (actor.naive, self.naive.log.len());
+        let mut given = Vec::new();
+        let Some(reads) = actor.reads() else { unreachable!("it was looked at") };
+        let mut window = match reads.drain() {
+            Ok(window) => window,
+            Err(error) => fail!("window", "{error} instead of a window"),
+        };
+        let mut items = window.iter();
+        let mut early = false;
+        for taken in 0.. {
+            if taken == take {
+                for _ in 0..batches {
+                    self.take_event(event);
+                }
+            }
+            let Reader { stand, token, delivered, .. } = self.naive.readers[number];
+            let expected = self.naive.next_below(number, end);
+            let Some(item) = items.next() else {
+                early = matches!(stand, Stand::At(cursor) if cursor < self.naive.oldest);
+                if early {
+                    self.naive.untake(number, stand, token, delivered, &expected);
+                } else if expected != Outcome::Empty {
+                    fail!("window", "it ended before {expected:?}");
+                }
+                break;
+            };
+            given.push((Got::of_ref(&item), expected));
+        }
+        drop(window);
+        for (got, expected) in given {
+            self.agree(actor, &got, Some(&expected));
+            self.took(actor, got);
+        }
+        let lag = actor.handle.stats().lag;
+        if early && lag > 0 {
+            self.naive.stand_at(number, self.naive.log.len() - usize::try_from(lag).unwrap(), end);
+        }
+        actor.exact &= !early || lag > 0;
+        self.read_now(actor);
+        // It was read by another way than it waits by.
+        actor.parked = false;
+    }
+
+    fn take_event(&mut self, event: &EventSpec) {
+        let index = self.naive.latest.saturating_add(1);
+        let facts = self.naive.number(std::slice::from_ref(event));
+        let batch = facts.iter().map(|fact| crate::host::Payload::event(fact, None)).collect();
+        self.publish_batch(index, self.naive.epoch, batch, facts, None, false);
+    }
+
+    /// Drops a reader, and opens another after its token.
+    pub fn resume(&mut self, slot: usize, way: Way) {
+        let Some(actor) = self.slots[slot].take() else { return };
+        let (number, exact) = (actor.naive, actor.exact);
+        let (spec, mut trail, ended) = (actor.request.clone(), actor.trail.clone(), actor.ended);
+        let reads = actor.into_reads();
+        let token = reads.token();
+        if exact {
+            self.naive.check_token(number, place(token));
+        }
+        drop(reads);
+        self.naive.unsubscribe(number);
+        let naive = naive::Token { epoch: token.epoch().get(), place: place(token) };
+        let published = self.published_here();
+        let opened = self.open(slot, way, &spec, Start::After(token), naive::Start::After(naive));
+        let Some(mut actor) = opened else { return self.keep_trail(trail) };
+        let lost = match actor.verdict {
+            Verdict::Whole => Some(None),
+            Verdict::Lost { oldest: Some(oldest) } => Some(Some(oldest)),
+            _ => None,
+        };
+        match lost {
+            Some(lost) if !ended && !trail.is_fresh() && trail.epoch == actor.trail.epoch => {
+                trail.push(self.now, Seen::Resumed { lost, published });
+                actor.trail = trail;
+            }
+            _ => self.keep_trail(trail),
+        }
+        self.slots[slot] = Some(actor);
+        self.note_token(slot);
+    }
+}
+
+/// An end as the naive broker says it.
+fn ended(error: &RecvError) -> End {
+    match error {
+        RecvError::Reset => End::Reset,
+        RecvError::Revoked(_) => End::Revoked,
+        RecvError::Expired => End::Expired,
+        RecvError::Cancelled => End::Cancelled,
+        RecvError::Closed => End::Closed,
+        RecvError::Lagged(lost) => End::Lagged {
+            missed: lost.missed,
+            skipped: lost.skipped,
+            first: lost.from,
+            through: lost.through,
+            resumes_at: lost.resumes_at,
+            whole: lost.resumes_whole,
+            goes_on: lost.policy == LagPolicy::Continue,
+        },
+        other => fail!("end", "unknown: {other}"),
+    }
+}
+
+/// Whether an end is the one expected. The lower bound of a lost range need not be tight.
+fn is(actual: &End, expected: &End) -> bool {
+    let mut actual = actual.clone();
+    if let (End::Lagged { first: bound, .. }, End::Lagged { first, .. }) = (&mut actual, expected) {
+        *bound = (*first).max(*bound);
+    }
+    actual == *expected
+}
