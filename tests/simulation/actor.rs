@@ -3,9 +3,9 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use crossbeam_channel::Receiver;
@@ -79,12 +79,56 @@ type Reading = Pin<Box<dyn Future<Output = (Reads, Got)>>>;
 pub enum Hold {
     Idle(Reads),
     Reading(Reading, Arc<AtomicBool>),
+    Inline(Arc<Inline>),
     #[cfg(all(feature = "json", feature = "stream"))]
     Stream(Box<event_broker::FrameStream<Payload, Beats>>),
     #[cfg(feature = "json")]
     Frames(Box<event_broker::Frames<Payload>>),
     /// For a moment, while it is moved.
     Moved,
+}
+
+/// A reader that reads within its waker. It is its own waker, so it must be taken apart when it goes.
+#[derive(Default)]
+pub struct Inline {
+    /// None while it reads.
+    reads: Mutex<Option<Reads>>,
+    /// Whether it has woken itself while it was reading.
+    again: AtomicBool,
+    got: Mutex<Vec<Got>>,
+}
+
+impl Inline {
+    fn read_all(self: &Arc<Self>) {
+        let Some(mut reads) = self.reads.lock().unwrap().take() else {
+            return self.again.store(true, Ordering::Relaxed);
+        };
+        let waker = Waker::from(Arc::clone(self));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            let got = match reads.poll_recv(&mut context) {
+                Poll::Ready(read) => Got::of_result(read),
+                Poll::Pending if self.again.swap(false, Ordering::Relaxed) => continue,
+                Poll::Pending => Got::Nothing,
+            };
+            let over = match &got {
+                Got::Nothing => true,
+                Got::End(error) => error.is_terminal(),
+                _ => false,
+            };
+            self.got.lock().unwrap().push(got);
+            if over {
+                break;
+            }
+        }
+        *self.reads.lock().unwrap() = Some(reads);
+    }
+}
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        self.read_all();
+    }
 }
 
 /// The timer of a stream of frames.
@@ -148,6 +192,10 @@ impl Actor {
             Way::FrameStream => Hold::Stream(Box::new(reads.into_frame_stream(options(), Beats(timers.clone())))),
             #[cfg(feature = "json")]
             Way::Frames => Hold::Frames(Box::new(reads.into_frames(options()))),
+            Way::Inline => {
+                let inline = Inline { reads: Mutex::new(Some(reads)), ..Inline::default() };
+                Hold::Inline(Arc::new(inline))
+            }
             _ => Hold::Idle(reads),
         };
         let _ = timers;
@@ -187,6 +235,15 @@ impl Actor {
         guarded || self.request.refuses.is_some() || !self.request.types.is_empty()
     }
 
+    /// What it has read within its waker, after reading now if it does not wait yet.
+    pub fn read_inline(&mut self, now: bool) -> Vec<Got> {
+        let Hold::Inline(inline) = &self.hold else { return Vec::new() };
+        if now {
+            inline.read_all();
+        }
+        std::mem::take(&mut *inline.got.lock().unwrap())
+    }
+
     /// Its subscription, unless a future has it.
     pub fn reads(&mut self) -> Option<&mut Reads> {
         match &mut self.hold {
@@ -203,6 +260,7 @@ impl Actor {
             Hold::Stream(frames) => Ok(frames.subscription().token()),
             #[cfg(feature = "json")]
             Hold::Frames(frames) => Ok(frames.subscription().token()),
+            Hold::Inline(inline) => Ok(inline.reads.lock().unwrap().as_ref().expect("it does not read").token()),
             Hold::Reading(..) | Hold::Moved => Err(self.handle.token()),
         }
     }
@@ -226,6 +284,7 @@ impl Actor {
             Hold::Stream(frames) => frames.into_subscription(),
             #[cfg(feature = "json")]
             Hold::Frames(frames) => frames.into_subscription(),
+            Hold::Inline(inline) => inline.reads.lock().unwrap().take().expect("it does not read"),
             Hold::Reading(..) | Hold::Moved => unreachable!("its future was dropped"),
         }
     }
@@ -276,7 +335,7 @@ impl Actor {
                     None => Got::Panicked,
                 }
             }
-            (Hold::Reading(..) | Hold::Moved, _) => unreachable!("it reads as {}", self.way),
+            (Hold::Reading(..) | Hold::Inline(_) | Hold::Moved, _) => unreachable!("it reads as {}", self.way),
         }
     }
 

@@ -135,8 +135,8 @@ impl Dice {
         }
     }
 
-    fn way(&mut self, frames: bool) -> Way {
-        match self.below(14) {
+    fn way(&mut self, mood: &Mood) -> Way {
+        match self.below(15) {
             0 => Way::Try,
             1 => Way::Deadline,
             2 | 3 => Way::Poll,
@@ -147,8 +147,10 @@ impl Dice {
             9 => Way::Bell,
             10 => Way::BellWindow(0),
             11 => Way::BellWindow(1 + self.below(3)),
-            12 if frames => Way::FrameStream,
-            13 if frames => Way::Frames,
+            12 if mood.frames => Way::FrameStream,
+            13 if mood.frames => Way::Frames,
+            // What panics in a waker is caught there, and would be no outcome of a step.
+            14 if !mood.faults => Way::Inline,
             _ => Way::Poll,
         }
     }
@@ -250,7 +252,7 @@ pub fn script(seed: u64) -> Script {
 }
 
 fn subscribe(dice: &mut Dice, mood: &Mood, slot: usize) -> Step {
-    Step::Subscribe { slot, way: dice.way(mood.frames), request: dice.request() }
+    Step::Subscribe { slot, way: dice.way(mood), request: dice.request() }
 }
 
 fn run(dice: &mut Dice) -> Step {
@@ -301,7 +303,7 @@ fn step(dice: &mut Dice, mood: &mut Mood, at: usize) -> Step {
             }
         }
         74..83 => subscribe(dice, mood, slot),
-        83..86 => Step::Resume { slot, way: dice.way(mood.frames) },
+        83..86 => Step::Resume { slot, way: dice.way(mood) },
         86 | 87 => Step::Poke { slot },
         88 => Step::Forget { slot },
         89 => Step::Drop { slot },

@@ -26,6 +26,8 @@ pub enum Way {
     Deadline,
     /// `poll_recv`.
     Poll,
+    /// `poll_recv` within the waker, on the thread and in the call of whoever wakes it.
+    Inline,
     /// A future of `recv_async` that is kept while it is pending.
     Async,
     /// `Stream`.

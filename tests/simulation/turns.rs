@@ -10,7 +10,7 @@ use event_broker::{LagPolicy, RecvError, Start, Verdict};
 
 use crate::actor::{Actor, Got, INTERVAL, try_recv};
 use crate::host::{Faults, planned};
-use crate::script::Way;
+use crate::script::{SLOTS, Way};
 use crate::support::history::Step as Seen;
 use crate::support::matching::Judgement;
 use crate::support::naive::{self, NaiveBroker};
@@ -35,6 +35,10 @@ impl World<'_> {
             actor.parked = false;
             match actor.way {
                 Way::Window(take) => self.readable(&mut actor, take),
+                Way::Inline => {
+                    self.take_inline(&mut actor, true);
+                    false
+                }
                 Way::Bell => {
                     actor.take_ring();
                     while self.read_now(&mut actor) {}
@@ -53,6 +57,28 @@ impl World<'_> {
             self.note_token(slot);
         }
         goes_on
+    }
+
+    /// Takes what readers have read within their wakers, which were woken by what the naive broker has just done as well.
+    pub fn take_all_inline(&mut self) {
+        for slot in 0..SLOTS {
+            if self.slots[slot].as_ref().is_some_and(|actor| actor.way == Way::Inline) {
+                let mut actor = self.slots[slot].take().unwrap();
+                self.take_inline(&mut actor, false);
+                self.slots[slot] = Some(actor);
+            }
+        }
+    }
+
+    fn take_inline(&mut self, actor: &mut Actor, now: bool) {
+        for got in actor.read_inline(now) {
+            match &got {
+                // It may be woken once more, and the end repeats.
+                Got::End(error) if actor.ended && error.is_terminal() => {}
+                _ if actor.ended => fail!("no end", "{} gave {got:?} after its end", actor.trail.name),
+                _ => _ = self.compare(actor, false, |_| got),
+            }
+        }
     }
 
     fn before(&self, actor: &Actor) -> Before {
@@ -241,9 +267,10 @@ impl World<'_> {
             }
             Got::Nothing => {
                 actor.trail.push(now, Seen::Empty { published: self.published_here() });
-                actor.parked =
-                    matches!(actor.way, Way::Poll | Way::Async | Way::Stream | Way::Window(_) | Way::FrameStream)
-                        || cfg!(not(feature = "json")) && actor.way == Way::Frames;
+                actor.parked = matches!(
+                    actor.way,
+                    Way::Poll | Way::Inline | Way::Async | Way::Stream | Way::Window(_) | Way::FrameStream
+                ) || cfg!(not(feature = "json")) && actor.way == Way::Frames;
                 false
             }
             // A task that has given way runs on when it is its turn again; so does one that panicked.

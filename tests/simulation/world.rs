@@ -310,6 +310,7 @@ impl<'h> World<'h> {
             }
             self.queued |= self.guard.is_some();
         }
+        self.take_all_inline();
     }
 
     fn access_changed(&mut self, change: Change) {
@@ -498,7 +499,7 @@ impl<'h> World<'h> {
         if let Some(actor) = self.slots[slot].take() {
             self.naive.unsubscribe(actor.naive);
             let mut trail = actor.trail.clone();
-            drop(actor);
+            drop(actor.into_reads());
             if self.sabotage == Sabotage::LostDeliveries {
                 trail.lose_a_delivery();
             }
@@ -513,6 +514,7 @@ impl<'h> World<'h> {
 
     /// What must hold after every step: nobody sleeps through anything, and the numbers are those of the naive broker.
     fn settle(&mut self, ticked: bool) {
+        self.take_all_inline();
         for slot in 0..SLOTS {
             let Some(actor) = &self.slots[slot] else { continue };
             if !actor.exact || actor.ended || self.queued || !actor.is_asleep() {
