@@ -80,9 +80,7 @@ pub enum Hold {
     Idle(Reads),
     Reading(Reading, Arc<AtomicBool>),
     Inline(Arc<Inline>),
-    #[cfg(all(feature = "json", feature = "stream"))]
     Stream(Box<event_broker::FrameStream<Payload, Beats>>),
-    #[cfg(feature = "json")]
     Frames(Box<event_broker::Frames<Payload>>),
     /// For a moment, while it is moved.
     Moved,
@@ -134,7 +132,6 @@ impl Wake for Inline {
 /// The timer of a stream of frames.
 pub struct Beats(Timers);
 
-#[cfg(all(feature = "json", feature = "stream"))]
 impl event_broker::Timer for Beats {
     type Sleep = crate::host::Sleep;
 
@@ -188,9 +185,7 @@ impl Actor {
     pub fn settle_in(&mut self, timers: &Timers) {
         let Hold::Idle(reads) = std::mem::replace(&mut self.hold, Hold::Moved) else { unreachable!("it is new") };
         self.hold = match self.way {
-            #[cfg(all(feature = "json", feature = "stream"))]
             Way::FrameStream => Hold::Stream(Box::new(reads.into_frame_stream(options(), Beats(timers.clone())))),
-            #[cfg(feature = "json")]
             Way::Frames => Hold::Frames(Box::new(reads.into_frames(options()))),
             Way::Inline => {
                 let inline = Inline { reads: Mutex::new(Some(reads)), ..Inline::default() };
@@ -198,21 +193,16 @@ impl Actor {
             }
             _ => Hold::Idle(reads),
         };
-        let _ = timers;
     }
 
-    /// Whether it reads as frames; without the features that needs, no reader does.
+    /// Whether it reads as frames.
     pub fn reads_frames(&self) -> bool {
-        match self.way {
-            Way::FrameStream => cfg!(all(feature = "json", feature = "stream")),
-            Way::Frames => cfg!(feature = "json"),
-            _ => false,
-        }
+        matches!(self.way, Way::FrameStream | Way::Frames)
     }
 
     /// Whether it gives its end once, as an item.
     pub fn gives_items(&self) -> bool {
-        self.reads_frames() && self.way == Way::FrameStream || self.way == Way::Stream && cfg!(feature = "stream")
+        matches!(self.way, Way::FrameStream | Way::Stream)
     }
 
     /// Whether only a wake-up has it look again.
@@ -256,9 +246,7 @@ impl Actor {
     pub fn token(&self) -> Result<Token, Token> {
         match &self.hold {
             Hold::Idle(reads) => Ok(reads.token()),
-            #[cfg(all(feature = "json", feature = "stream"))]
             Hold::Stream(frames) => Ok(frames.subscription().token()),
-            #[cfg(feature = "json")]
             Hold::Frames(frames) => Ok(frames.subscription().token()),
             Hold::Inline(inline) => Ok(inline.reads.lock().unwrap().as_ref().expect("it does not read").token()),
             Hold::Reading(..) | Hold::Moved => Err(self.handle.token()),
@@ -280,9 +268,7 @@ impl Actor {
         self.forget();
         match self.hold {
             Hold::Idle(reads) => reads,
-            #[cfg(all(feature = "json", feature = "stream"))]
             Hold::Stream(frames) => frames.into_subscription(),
-            #[cfg(feature = "json")]
             Hold::Frames(frames) => frames.into_subscription(),
             Hold::Inline(inline) => inline.reads.lock().unwrap().take().expect("it does not read"),
             Hold::Reading(..) | Hold::Moved => unreachable!("its future was dropped"),
@@ -297,7 +283,6 @@ impl Actor {
         let pending = |flag: &Flag| if flag.is_set() { Got::Pause } else { Got::Nothing };
         match (&mut self.hold, self.way) {
             (Hold::Idle(reads), Way::Deadline) => planned(|| reads.recv_deadline(past())).map_or(Got::Panicked, timed),
-            #[cfg(feature = "stream")]
             (Hold::Idle(reads), Way::Stream) => {
                 let poll = || futures_core::Stream::poll_next(Pin::new(reads), &mut context);
                 match planned(poll) {
@@ -307,16 +292,9 @@ impl Actor {
                     None => Got::Panicked,
                 }
             }
-            #[cfg(not(feature = "stream"))]
-            (Hold::Idle(reads), Way::Stream) => poll_recv(reads, &mut context, &self.flag),
             (Hold::Idle(reads), Way::Poll) => poll_recv(reads, &mut context, &self.flag),
-            #[cfg(not(feature = "json"))]
-            (Hold::Idle(reads), Way::Frames | Way::FrameStream) => poll_recv(reads, &mut context, &self.flag),
-            #[cfg(all(feature = "json", not(feature = "stream")))]
-            (Hold::Idle(reads), Way::FrameStream) => poll_recv(reads, &mut context, &self.flag),
             (Hold::Idle(_) | Hold::Reading(..), Way::Async) => self.read_async(),
             (Hold::Idle(reads), _) => try_recv(reads),
-            #[cfg(all(feature = "json", feature = "stream"))]
             (Hold::Stream(frames), _) => {
                 let poll = || futures_core::Stream::poll_next(Pin::new(&mut **frames), &mut context);
                 match planned(poll) {
@@ -325,7 +303,6 @@ impl Actor {
                     None => Got::Panicked,
                 }
             }
-            #[cfg(feature = "json")]
             (Hold::Frames(frames), _) => {
                 let read =
                     planned(|| if there { Some(frames.next()) } else { frames.try_frame().transpose().map(Some) });
@@ -413,13 +390,11 @@ fn read_once(mut reads: Reads, cancelled: Arc<AtomicBool>) -> Reading {
     })
 }
 
-#[cfg(feature = "json")]
 fn options() -> event_broker::FrameOptions {
     event_broker::FrameOptions::new().heartbeat(std::time::Duration::from_millis(INTERVAL)).unwrap().tokens(true)
 }
 
 /// What an item of a stream of frames says.
-#[cfg(feature = "json")]
 fn framed(item: Option<Result<event_broker::Frame, event_broker::FrameError>>) -> Got {
     use event_broker::{Decoder, FrameError, Incoming};
 

@@ -136,10 +136,9 @@ impl Dice {
     }
 
     fn way(&mut self, mood: &Mood) -> Way {
-        match self.below(15) {
+        match self.below(16) {
             0 => Way::Try,
             1 => Way::Deadline,
-            2 | 3 => Way::Poll,
             4 | 5 => Way::Async,
             6 => Way::Stream,
             7 => Way::Window(0),
@@ -150,7 +149,7 @@ impl Dice {
             12 if mood.frames => Way::FrameStream,
             13 if mood.frames => Way::Frames,
             // What panics in a waker is caught there, and would be no outcome of a step.
-            14 if !mood.faults => Way::Inline,
+            14 | 15 if !mood.faults => Way::Inline,
             _ => Way::Poll,
         }
     }
@@ -233,11 +232,11 @@ pub fn script(seed: u64) -> Script {
         },
         stalled: [0; SLOTS],
     };
-    let mut steps: Vec<Step> = (0..1 + dice.below(6)).map(|slot| subscribe(&mut dice, &mood, slot)).collect();
+    let mut steps: Vec<Step> = (0..=dice.below(6)).map(|slot| subscribe(&mut dice, &mood, slot)).collect();
     if mood.dispatcher.is_some() {
         steps.push(Step::Dispatch { what: Dispatch::Start, bomb: false });
     }
-    for _ in 0..1 + dice.below(3) {
+    for _ in 0..=dice.below(3) {
         for _ in 0..20 + dice.below(70) {
             let at = steps.len();
             steps.push(step(&mut dice, &mut mood, at));

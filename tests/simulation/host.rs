@@ -12,7 +12,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use event_broker::{AccessChange, AccessRequest, Authorizer, Clock, Denial, Event, Grant, Observer, Principal};
-#[cfg(feature = "json")]
 use serde::{Serialize, Serializer};
 
 use crate::support::hooks::{Hands, Load, Rules};
@@ -101,7 +100,6 @@ impl Drop for Payload {
     }
 }
 
-#[cfg(feature = "json")]
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(self.id)

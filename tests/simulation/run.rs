@@ -1,16 +1,19 @@
 //! What comes of a script: its log, or how it failed; and the shortest script that still fails so.
 //! What a failure is, is decided in `world` and below.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
+use std::sync::{Mutex, Once};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::draw;
 use crate::host::{Faults, Planned};
+use crate::open::Host;
 use crate::script::Script;
-use crate::world::{Host, World};
+use crate::world::World;
 
 /// What a run itself does wrong, so that a test can see that it is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +47,13 @@ impl fmt::Display for Failure {
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
+    static NAME: RefCell<String> = RefCell::new("a script that was kept".to_owned());
     static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
 }
 
 /// Keeps panics of runs out of the output, and what they said.
@@ -59,7 +68,7 @@ fn listen() {
             if !QUIET.get() {
                 return others(info);
             }
-            let message = info.payload_as_str().unwrap_or("a panic without a message");
+            let message = said(info.payload());
             let place =
                 info.location().map_or_else(String::new, |place| format!(" ({}:{})", place.file(), place.line()));
             LAST.with(|last| *last.borrow_mut() = format!("{message}{place}"));
@@ -67,9 +76,46 @@ fn listen() {
     });
 }
 
+/// So long does a run take at most, though the machine be slow: else a read of it goes on for good.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// When the run of each thread began, and what it is called.
+static RUNNING: Mutex<Vec<(ThreadId, Instant, String)>> = Mutex::new(Vec::new());
+
+/// Ends the process if a run hangs, which no panic can.
+struct Watched;
+
+impl Watched {
+    fn new() -> Self {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            thread::spawn(|| {
+                loop {
+                    thread::sleep(Duration::from_secs(1));
+                    let running = RUNNING.lock().unwrap();
+                    if let Some((.., name)) = running.iter().find(|(_, begun, _)| begun.elapsed() > PATIENCE) {
+                        eprintln!("{name} hangs");
+                        std::process::abort();
+                    }
+                }
+            });
+        });
+        RUNNING.lock().unwrap().push((thread::current().id(), Instant::now(), NAME.with_borrow(Clone::clone)));
+        Self
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let this = thread::current().id();
+        RUNNING.lock().unwrap().retain(|(thread, ..)| *thread != this);
+    }
+}
+
 /// Runs a script: its log, if all went as it must.
 pub fn run(script: &Script, sabotage: Sabotage) -> Result<String, Failure> {
     listen();
+    let _watched = Watched::new();
     QUIET.set(true);
     let ran = catch_unwind(AssertUnwindSafe(|| {
         Faults::heal();
@@ -111,6 +157,7 @@ pub fn shrink(script: &Script, failure: Failure, sabotage: Sabotage, patience: D
 
 /// Runs the script of a seed, and panics with a short script if it fails.
 pub fn run_seed(seed: u64) {
+    NAME.set(format!("seed {seed}, or a shorter script of its,"));
     let script = draw::script(seed);
     let Err(failure) = run(&script, Sabotage::None) else { return };
     let (short, failure) = shrink(&script, failure, Sabotage::None, Duration::from_secs(60));

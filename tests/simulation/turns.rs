@@ -5,24 +5,33 @@
 //! Its naive twin is put where the reader's token says that it stands, which is checked to skip nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use event_broker::{LagPolicy, RecvError, Start, Verdict};
 
 use crate::actor::{Actor, Got, INTERVAL, try_recv};
-use crate::host::{Faults, planned};
+use crate::host::Faults;
 use crate::script::{SLOTS, Way};
 use crate::support::history::Step as Seen;
+use crate::support::hooks::Told;
 use crate::support::matching::Judgement;
 use crate::support::naive::{self, NaiveBroker};
-use crate::support::op::{EventSpec, Rule};
-use crate::support::reader::{End, Outcome, Reader, Readiness, Stand, Window};
+use crate::support::op::Rule;
+use crate::support::reader::{End, Outcome, Reader, Readiness, Stand};
 use crate::world::{World, fail, place};
 
 /// A naive reader as it was before a read.
-struct Before(Reader, crate::support::hooks::Told);
+pub struct Before(Reader, Told);
 
 /// What a read must give; `None` where a stream is over.
 type Expected = Option<Outcome>;
+
+impl Before {
+    pub fn of(naive: &NaiveBroker, number: usize) -> Self {
+        Self(naive.readers[number].clone(), naive.told)
+    }
+}
 
 impl World<'_> {
     /// Gives a reader one turn. Whether it did anything that may be followed by more.
@@ -82,11 +91,11 @@ impl World<'_> {
     }
 
     fn before(&self, actor: &Actor) -> Before {
-        Before(self.naive.readers[actor.naive].clone(), self.naive.told)
+        Before::of(&self.naive, actor.naive)
     }
 
     /// Takes a naive read back, but not that access was asked for.
-    fn restore(&mut self, actor: &Actor, Before(reader, told): Before) {
+    pub fn restore(&mut self, actor: &Actor, Before(reader, told): Before) {
         let after = &mut self.naive.readers[actor.naive];
         // It may not have got to the end of what it must pass before it is told that the broker is closed.
         if !matches!(after.ended, None | Some(End::Closed)) {
@@ -98,7 +107,7 @@ impl World<'_> {
     }
 
     /// Asks the naive broker for something that may ask the authorizer, which may be about to panic: that is a denial.
-    fn ask<R>(&mut self, actor: &Actor, read: impl FnOnce(&mut NaiveBroker) -> R) -> R {
+    pub fn ask<R>(&mut self, actor: &Actor, read: impl FnOnce(&mut NaiveBroker) -> R) -> R {
         let asks = self.guarded() && self.naive.readers[actor.naive].must_ask;
         if !asks || Faults::with(|faults| faults.authorize.get()) == 0 {
             return read(&mut self.naive);
@@ -112,7 +121,7 @@ impl World<'_> {
     }
 
     /// Puts the naive reader where the real one stands. It has passed what it refused, and nothing that it must give.
-    fn follow(&mut self, actor: &mut Actor) {
+    pub fn follow(&mut self, actor: &mut Actor) {
         actor.forget();
         let Ok(token) = actor.token() else { unreachable!("no future has its subscription") };
         let at = place(token);
@@ -161,7 +170,7 @@ impl World<'_> {
     }
 
     /// A read that does not wait, whatever the way. Whether it gave anything after which more may come.
-    fn read_now(&mut self, actor: &mut Actor) -> bool {
+    pub fn read_now(&mut self, actor: &mut Actor) -> bool {
         self.compare(actor, false, |actor| actor.reads().map_or(Got::Nothing, try_recv))
     }
 
@@ -208,7 +217,7 @@ impl World<'_> {
                     self.follow(actor);
                 }
             }
-            _ => self.agree(actor, &got, expected.as_ref()),
+            _ => Self::agree(actor, &got, expected.as_ref()),
         }
         if let Got::Nothing = got
             && actor.reads_frames()
@@ -228,11 +237,9 @@ impl World<'_> {
         backlog || actor.refuses(self.guarded())
     }
 
-    fn agree(&self, actor: &Actor, got: &Got, expected: Option<&Outcome>) {
+    pub fn agree(actor: &Actor, got: &Got, expected: Option<&Outcome>) {
         let same = match (got, expected) {
-            (Got::Over, None) => true,
-            // A `try_frame` repeats its end.
-            (Got::Nothing, Some(Outcome::Empty)) => true,
+            (Got::Over, None) | (Got::Nothing, Some(Outcome::Empty)) => true,
             (
                 Got::Delivery { index, ids, batch_len, .. },
                 Some(Outcome::Delivery { index: at, ids: all, batch_len: len }),
@@ -246,7 +253,7 @@ impl World<'_> {
     }
 
     /// Notes what a read gave. Whether more may come of the reader at once.
-    fn took(&mut self, actor: &mut Actor, got: Got) -> bool {
+    pub fn took(&mut self, actor: &mut Actor, got: Got) -> bool {
         self.note(format!("{}: {got:?}", actor.trail.name));
         let now = self.now;
         match got {
@@ -257,12 +264,16 @@ impl World<'_> {
                 }
                 actor.trail.push(now, Seen::Delivery { index, events: ids });
                 actor.due = actor.due.map(|_| self.millis() + INTERVAL);
-                token.into_iter().for_each(|token| self.keep_token(token));
+                if let Some(token) = token {
+                    self.keep_token(token);
+                }
                 true
             }
             Got::Beat { token } => {
                 actor.due = Some(self.millis() + INTERVAL);
-                token.into_iter().for_each(|token| self.keep_token(token));
+                if let Some(token) = token {
+                    self.keep_token(token);
+                }
                 true
             }
             Got::Nothing => {
@@ -270,7 +281,7 @@ impl World<'_> {
                 actor.parked = matches!(
                     actor.way,
                     Way::Poll | Way::Inline | Way::Async | Way::Stream | Way::Window(_) | Way::FrameStream
-                ) || cfg!(not(feature = "json")) && actor.way == Way::Frames;
+                );
                 false
             }
             // A task that has given way runs on when it is its turn again; so does one that panicked.
@@ -312,8 +323,8 @@ impl World<'_> {
     fn readable(&mut self, actor: &mut Actor, take: usize) -> bool {
         let (before, number) = (self.before(actor), actor.naive);
         let expected = if actor.exact { self.ask(actor, |naive| naive.readiness(number)) } else { Readiness::Either };
-        let waker = std::task::Waker::from(std::sync::Arc::clone(&actor.flag));
-        let context = &mut std::task::Context::from_waker(&waker);
+        let waker = Waker::from(Arc::clone(&actor.flag));
+        let context = &mut Context::from_waker(&waker);
         let polled = actor.reads().expect("no future has it").poll_readable(context);
         match (polled.is_ready(), expected) {
             (true, Readiness::Ready | Readiness::Either) => self.window(actor, take),
@@ -331,157 +342,6 @@ impl World<'_> {
             }
             (ready, expected) => fail!("delivery", "{} is ready: {ready}, expected {expected:?}", actor.trail.name),
         }
-    }
-
-    /// Reads so many from one window, or all of it.
-    fn window(&mut self, actor: &mut Actor, take: usize) -> bool {
-        let number = actor.naive;
-        let expected = actor.exact.then(|| self.ask(actor, |naive| naive.open_window(number)));
-        let mut left = if take == 0 { usize::MAX } else { take };
-        let Some(reads) = actor.reads() else { unreachable!("no future has it") };
-        let mut given = Vec::new();
-        let mut panicked = None;
-        let end = match reads.drain() {
-            Err(error) => Some(error),
-            Ok(mut window) => {
-                let mut items = window.iter();
-                while left > 0 {
-                    left -= 1;
-                    let before = Before(self.naive.readers[number].clone(), self.naive.told);
-                    let wanted = expected.as_ref().map(|_| self.naive.next_in_window(number));
-                    let Some(item) = planned(|| items.next()) else {
-                        panicked = Some(before);
-                        break;
-                    };
-                    let got = item.map_or(Got::Nothing, |item| Got::of_ref(&item));
-                    let over = matches!(got, Got::Nothing);
-                    given.push((got, wanted));
-                    if over {
-                        if items.next().is_some() || window.iter().next().is_some() {
-                            fail!("window", "it goes on when it is over");
-                        }
-                        break;
-                    }
-                }
-                None
-            }
-        };
-        match (&end, &expected) {
-            (_, None) | (None, Some(Window::Open | Window::Either)) => {}
-            (Some(RecvError::Closed), Some(Window::Either)) if self.naive.closed => {
-                self.naive.read(number);
-            }
-            (Some(error), Some(Window::End(end))) if is(&ended(error), end) => {}
-            (actual, expected) => fail!("window", "{} gave {actual:?}, expected {expected:?}", actor.trail.name),
-        }
-        let (mut any, mut stopped) = (false, panicked.is_some());
-        for (got, wanted) in given {
-            if let Some(wanted) = &wanted {
-                self.agree(actor, &got, Some(wanted));
-            }
-            if let Got::Nothing = got {
-                stopped = true;
-                actor.trail.push(self.now, Seen::Empty { published: self.published_here() });
-            } else {
-                any |= self.took(actor, got);
-            }
-        }
-        if let Some(before) = panicked {
-            if actor.exact {
-                self.restore(actor, before);
-                self.follow(actor);
-            }
-            self.took(actor, Got::Panicked);
-        }
-        if let Some(error) = end {
-            return self.took(actor, Got::End(error));
-        }
-        any || !stopped
-    }
-
-    /// Publishes while a window is open. What it showed when it was opened is still read from it, evicted or not; it may
-    /// only end early, where its reader had not looked at what is evicted now.
-    pub fn drain_across(&mut self, slot: usize, take: usize, batches: usize, event: &EventSpec) {
-        let Some(mut actor) = self.slots[slot].take() else { return };
-        let number = actor.naive;
-        let reader = &self.naive.readers[number];
-        let settled = !reader.skipped && reader.ended.is_none() && !reader.reset && !reader.must_ask;
-        let plain = settled && !reader.token_deleted && !reader.cancelled && matches!(reader.stand, Stand::At(_));
-        let plain = plain && actor.exact && !actor.refuses(self.guarded()) && !self.naive.closed;
-        if !plain || actor.reads().is_none() || self.naive.readiness(number) != Readiness::Ready {
-            // What a reader refuses has been passed, or not, by where a window ends early.
-            if plain && actor.reads().is_some() {
-                self.read_now(&mut actor);
-                actor.parked = false;
-            }
-            self.slots[slot] = Some(actor);
-            for _ in 0..batches {
-                self.take_event(event);
-            }
-            return;
-        }
-        if let Window::End(end) = self.naive.open_window(number) {
-            let got = actor.reads().map(|reads| reads.drain().err());
-            match got.flatten() {
-                Some(error) if is(&ended(&error), &end) => self.took(&mut actor, Got::End(error)),
-                got => fail!("window", "{} gave {got:?}, expected {end:?}", actor.trail.name),
-            };
-        } else {
-            self.read_across(&mut actor, take, batches, event);
-        }
-        self.slots[slot] = Some(actor);
-        self.note_token(slot);
-    }
-
-    fn read_across(&mut self, actor: &mut Actor, take: usize, batches: usize, event: &EventSpec) {
-        let (number, end) = (actor.naive, self.naive.log.len());
-        let mut given = Vec::new();
-        let Some(reads) = actor.reads() else { unreachable!("it was looked at") };
-        let mut window = match reads.drain() {
-            Ok(window) => window,
-            Err(error) => fail!("window", "{error} instead of a window"),
-        };
-        let mut items = window.iter();
-        let mut early = false;
-        for taken in 0.. {
-            if taken == take {
-                for _ in 0..batches {
-                    self.take_event(event);
-                }
-            }
-            let Reader { stand, token, delivered, .. } = self.naive.readers[number];
-            let expected = self.naive.next_below(number, end);
-            let Some(item) = items.next() else {
-                early = matches!(stand, Stand::At(cursor) if cursor < self.naive.oldest);
-                if early {
-                    self.naive.untake(number, stand, token, delivered, &expected);
-                } else if expected != Outcome::Empty {
-                    fail!("window", "it ended before {expected:?}");
-                }
-                break;
-            };
-            given.push((Got::of_ref(&item), expected));
-        }
-        drop(window);
-        for (got, expected) in given {
-            self.agree(actor, &got, Some(&expected));
-            self.took(actor, got);
-        }
-        let lag = actor.handle.stats().lag;
-        if early && lag > 0 {
-            self.naive.stand_at(number, self.naive.log.len() - usize::try_from(lag).unwrap(), end);
-        }
-        actor.exact &= !early || lag > 0;
-        self.read_now(actor);
-        // It was read by another way than it waits by.
-        actor.parked = false;
-    }
-
-    fn take_event(&mut self, event: &EventSpec) {
-        let index = self.naive.latest.saturating_add(1);
-        let facts = self.naive.number(std::slice::from_ref(event));
-        let batch = facts.iter().map(|fact| crate::host::Payload::event(fact, None)).collect();
-        self.publish_batch(index, self.naive.epoch, batch, facts, None, false);
     }
 
     /// Drops a reader, and opens another after its token.
@@ -518,7 +378,7 @@ impl World<'_> {
 }
 
 /// An end as the naive broker says it.
-fn ended(error: &RecvError) -> End {
+pub fn ended(error: &RecvError) -> End {
     match error {
         RecvError::Reset => End::Reset,
         RecvError::Revoked(_) => End::Revoked,
@@ -539,7 +399,7 @@ fn ended(error: &RecvError) -> End {
 }
 
 /// Whether an end is the one expected. The lower bound of a lost range need not be tight.
-fn is(actual: &End, expected: &End) -> bool {
+pub fn is(actual: &End, expected: &End) -> bool {
     let mut actual = actual.clone();
     if let (End::Lagged { first: bound, .. }, End::Lagged { first, .. }) = (&mut actual, expected) {
         *bound = (*first).max(*bound);

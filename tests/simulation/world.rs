@@ -2,23 +2,19 @@
 //! How readers read is in `turns`; what comes of a run is in `run`.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use event_broker::{
-    Batch, BatchBuilder, Broker, DispatchGuard, Dispatcher, Epoch, Event, LagPolicy, Principal, PublishError,
-    PublishErrorKind, Request, SkipError, Start, SubscribeError, Term, Token, Verdict,
+    Batch, BatchBuilder, DispatchGuard, Epoch, Event, PublishError, PublishErrorKind, SkipError, Token,
 };
 
 use crate::actor::Actor;
-use crate::host::{Door, Faults, PatientClock, Payload, Timers, Watcher, planned};
+use crate::host::{Faults, Payload, Timers, planned};
+use crate::open::{Host, token};
 use crate::run::Sabotage;
 use crate::script::{Dispatch, Fault, PENS, SLOTS, Step};
-use crate::support::history::Published;
-use crate::support::hooks::{Hands, Rules};
-use crate::support::naive::{self, Fact, NaiveBroker, Place, Refusal, Unpublished, Unskipped};
-use crate::support::op::{Change, Config, EventSpec, Origin, RequestSpec, StartSpec};
-use crate::support::reader::{End, Outcome, Stand};
+use crate::support::naive::{self, Fact, NaiveBroker, Place, Unpublished, Unskipped};
+use crate::support::op::{Change, Config, EventSpec};
 use crate::trail::{Past, Trail};
 
 /// Panics with a failure of this kind, which shrinking keeps.
@@ -28,53 +24,6 @@ macro_rules! fail {
     };
 }
 pub(crate) use fail;
-
-/// The host of a run: what the broker is built from, and a dispatcher of it.
-pub struct Host {
-    pub broker: Broker<Payload>,
-    pub dispatcher: Dispatcher<Payload>,
-    pub rules: Rules,
-    hands: Hands,
-    clock: PatientClock,
-    watcher: Arc<Watcher>,
-}
-
-impl Host {
-    pub fn new(config: &Config) -> Self {
-        let hands = Hands::new();
-        let (clock, rules) = (PatientClock::new(hands.clone()), Rules::new(hands.clone()));
-        let watcher = Arc::new(Watcher::default());
-        let mut builder = Broker::<Payload>::builder()
-            .max_batches(config.max_batches)
-            .epoch(Epoch::from(1))
-            .clock(clock.clone())
-            .rising_indexes(config.rising);
-        if let Some(events) = config.max_events {
-            builder = builder.max_events(events);
-        }
-        if let Some(bytes) = config.max_bytes {
-            builder = builder.max_bytes(bytes).weigher(Payload::weigh);
-        }
-        builder = match config.origin {
-            Origin::Whole => builder,
-            Origin::Above(index) => builder.initial_index(index),
-            Origin::After(index, count) => builder.starts_after(token(1, index, count)),
-        };
-        if config.guarded {
-            builder = builder.authorizer(Door(rules.clone()));
-        }
-        if config.observed {
-            builder = builder.observer(Arc::clone(&watcher));
-        }
-        let broker = builder.build().unwrap();
-        Self { dispatcher: broker.dispatcher(), broker, rules, hands, clock, watcher }
-    }
-}
-
-/// A token as text has it.
-fn token(epoch: u64, index: u64, count: u32) -> Token {
-    format!("{epoch:016x}-{index}-{count}").parse().unwrap()
-}
 
 /// Where a token stands within its epoch.
 pub fn place(token: Token) -> Place {
@@ -89,9 +38,9 @@ type Pen = (BatchBuilder<Payload>, Vec<Fact>);
 pub struct World<'h> {
     pub host: &'h Host,
     pub naive: NaiveBroker,
-    guard: Option<DispatchGuard<'h, Payload>>,
+    pub guard: Option<DispatchGuard<'h, Payload>>,
     /// Whether readers may have been handed to the dispatcher and not been woken yet.
-    queued: bool,
+    pub queued: bool,
     pub timers: Timers,
     pub slots: [Option<Actor>; SLOTS],
     pens: [Option<Pen>; PENS],
@@ -102,11 +51,11 @@ pub struct World<'h> {
     /// The position that each epoch begins at.
     pub epochs: Vec<usize>,
     pub past: Past,
-    trails: Vec<Trail>,
-    opened: usize,
-    sabotage: Sabotage,
-    /// Failed publishes that an observer was not told of are none.
-    published: u64,
+    pub trails: Vec<Trail>,
+    pub opened: usize,
+    pub sabotage: Sabotage,
+    /// So many batches were published, those without events included.
+    pub published: u64,
 }
 
 impl<'h> World<'h> {
@@ -157,7 +106,7 @@ impl<'h> World<'h> {
         writeln!(self.log, "  {}", what.as_ref()).unwrap();
     }
 
-    fn index(&self, step: i64) -> u64 {
+    pub fn index(&self, step: i64) -> u64 {
         self.naive.latest.saturating_add_signed(step)
     }
 
@@ -319,7 +268,7 @@ impl<'h> World<'h> {
         self.past.note_change(self.now, change);
     }
 
-    fn tick(&mut self) {
+    pub fn tick(&mut self) {
         self.host.broker.tick();
         self.naive.tick();
     }
@@ -340,7 +289,7 @@ impl<'h> World<'h> {
         self.note(format!("{actual:?}"));
     }
 
-    fn dispatch(&mut self, what: Dispatch, bomb: bool) {
+    pub fn dispatch(&mut self, what: Dispatch, bomb: bool) {
         match what {
             Dispatch::Start => {
                 if self.guard.is_none() {
@@ -389,90 +338,6 @@ impl<'h> World<'h> {
         }
     }
 
-    fn subscribe(&mut self, slot: usize, way: crate::script::Way, spec: &RequestSpec) {
-        self.drop_reader(slot);
-        let (start, naive_start) = self.start(spec.start);
-        if let Some(actor) = self.open(slot, way, spec, start, naive_start) {
-            self.slots[slot] = Some(actor);
-            self.note_token(slot);
-        }
-    }
-
-    /// Opens a reader, as the naive broker does.
-    pub fn open(
-        &mut self,
-        slot: usize,
-        way: crate::script::Way,
-        spec: &RequestSpec,
-        start: Start,
-        naive_start: naive::Start,
-    ) -> Option<Actor> {
-        let fuse = Arc::new(AtomicU32::new(0));
-        let broker = &self.host.broker;
-        let opened = planned(|| request(spec, start, &fuse).and_then(|request| broker.subscribe(request)));
-        let Some(opened) = opened else {
-            self.note("the authorizer panicked");
-            return None;
-        };
-        let expected = self.naive.subscribe(spec.clone(), naive_start);
-        let (reads, (naive, verdict)) = match (opened, expected) {
-            (Ok(reads), Ok(naive)) => (reads, naive),
-            (Err(error), Err(refusal)) if unopened(&error) == refusal => {
-                self.note(format!("refused: {refusal:?}"));
-                return None;
-            }
-            (actual, expected) => fail!("subscribe", "{naive_start:?} gave {actual:?}, expected {expected:?}"),
-        };
-        let actual = match reads.verdict() {
-            Verdict::Whole => naive::Verdict::Whole,
-            Verdict::Lost { oldest } => naive::Verdict::Lost { oldest },
-            Verdict::Future { latest } => naive::Verdict::Future { latest },
-            Verdict::OtherEpoch { oldest } => naive::Verdict::OtherEpoch { oldest },
-            other => fail!("verdict", "unknown: {other:?}"),
-        };
-        if actual != verdict
-            || reads.oldest_is_whole() != (verdict == naive::Verdict::Whole || self.naive.oldest_is_whole())
-        {
-            fail!("verdict", "{naive_start:?} gave {actual:?}, expected {verdict:?}");
-        }
-        self.note(format!("reader {}: {verdict:?}", self.opened));
-        let name = format!("reader {} in slot {slot} by {way}", self.opened);
-        self.opened += 1;
-        let mut trail = Trail::new(name, self.epochs.len() - 1, spec.clone(), self.now);
-        let here = *self.epochs.last().unwrap();
-        match self.naive.readers[naive].stand {
-            Stand::At(at) => trail.begin((at - here, at - here), Place::before(0)),
-            Stand::Elastic(end) => trail.begin((self.naive.oldest - here, end - here), Place::before(0)),
-            Stand::Waiting(from) => trail.begin((self.published_here(), self.published_here()), from),
-        }
-        let mut actor = Actor::new(way, spec.clone(), reads, naive, fuse, trail);
-        actor.settle_in(&self.timers);
-        if self.sabotage == Sabotage::LostWakes {
-            actor.flag.deafen();
-        }
-        Some(actor)
-    }
-
-    fn start(&self, start: StartSpec) -> (Start, naive::Start) {
-        match start {
-            StartSpec::Oldest => (Start::Oldest, naive::Start::Oldest),
-            StartSpec::Latest => (Start::Latest, naive::Start::Latest),
-            StartSpec::Index(step) => (Start::Index(self.index(step)), naive::Start::Index(self.index(step))),
-            StartSpec::NearOldest(step) => {
-                let index = self.naive.oldest_index().unwrap_or(0).saturating_add_signed(step);
-                (Start::Index(index), naive::Start::Index(index))
-            }
-            StartSpec::Exactly(step) => (Start::Exactly(self.index(step)), naive::Start::Exactly(self.index(step))),
-            StartSpec::After(back) => {
-                let place = self.tokens.len().saturating_sub(1 + usize::from(back));
-                match self.tokens.get(place) {
-                    Some((real, naive)) => (Start::After(*real), naive::Start::After(*naive)),
-                    None => (Start::Oldest, naive::Start::Oldest),
-                }
-            }
-        }
-    }
-
     /// Keeps where a reader stands, for later starts.
     pub fn note_token(&mut self, slot: usize) {
         let Some(actor) = &self.slots[slot] else { return };
@@ -511,153 +376,6 @@ impl<'h> World<'h> {
     pub fn keep_trail(&mut self, trail: Trail) {
         self.trails.push(trail);
     }
-
-    /// What must hold after every step: nobody sleeps through anything, and the numbers are those of the naive broker.
-    fn settle(&mut self, ticked: bool) {
-        self.take_all_inline();
-        for slot in 0..SLOTS {
-            let Some(actor) = &self.slots[slot] else { continue };
-            if !actor.exact || actor.ended || self.queued || !actor.is_asleep() {
-                continue;
-            }
-            let (number, by_timer) =
-                (actor.naive, actor.reads_frames() && actor.way == crate::script::Way::FrameStream);
-            let overdue = by_timer && actor.due.is_some_and(|due| due <= self.millis());
-            let outcome = self.naive.peek(number);
-            let asleep = match &outcome {
-                Outcome::Empty => !overdue,
-                // That time passes wakes those alone who have a timer, unless the host says so.
-                Outcome::End(End::Expired) => !ticked && !by_timer,
-                _ => false,
-            };
-            if !asleep {
-                let reader = &self.slots[slot].as_ref().unwrap().trail.name;
-                fail!(
-                    "lost wake-up",
-                    "{reader} sleeps through {outcome:?} of {:?}",
-                    self.naive.readers[number].request
-                );
-            }
-        }
-        self.naive.woken.clear();
-        let (stats, totals) = (self.host.broker.stats(), self.naive.totals());
-        let actual = naive::Totals {
-            published_batches: stats.published_batches,
-            published_events: stats.published_events,
-            evicted_batches: stats.evicted_batches,
-            buffered_batches: stats.buffered_batches,
-            buffered_events: stats.buffered_events,
-            buffered_bytes: stats.buffered_bytes,
-            oldest_index: stats.oldest_index,
-            latest_index: stats.latest_index,
-            subscriptions: stats.subscriptions,
-        };
-        if actual != totals {
-            fail!("numbers", "{actual:?}, expected {totals:?}");
-        }
-        let observed = self.host.watcher.published.load(Ordering::Relaxed);
-        if self.naive.config.observed && observed != self.published {
-            fail!("observer", "was told of {observed} batches of {}", self.published);
-        }
-    }
-
-    /// Takes all faults away, and lets everybody run who can, until nobody can.
-    fn heal(&mut self) {
-        Faults::heal();
-        for actor in self.slots.iter().flatten() {
-            actor.fuse.store(0, Ordering::Relaxed);
-            actor.flag.arm(0);
-        }
-        self.dispatch(Dispatch::Step, false);
-        self.tick();
-        // A turn reads a batch at least, or examines a thousand events in vain.
-        let most = 100 + 4 * self.naive.reach().len();
-        for _ in 0..most {
-            let ran = (0..SLOTS).filter(|slot| self.turn(*slot, false)).count();
-            if ran == 0 {
-                return self.all_has_been_read();
-            }
-        }
-        let running: Vec<_> =
-            self.slots.iter().flatten().filter(|actor| !actor.ended).map(|actor| &actor.trail.name).collect();
-        fail!("no progress", "after {most} turns some of {running:?} still run");
-    }
-
-    /// Whoever sleeps has nothing to read. What the naive broker does not know exactly is asked of the reader itself.
-    fn all_has_been_read(&mut self) {
-        for slot in 0..SLOTS {
-            let Some(actor) = self.slots[slot].as_ref().filter(|actor| !actor.exact && actor.is_asleep()) else {
-                continue;
-            };
-            let (name, before) = (actor.trail.name.clone(), actor.trail.deliveries());
-            self.turn(slot, true);
-            if self.slots[slot].as_ref().is_some_and(|actor| actor.ended || actor.trail.deliveries() > before) {
-                fail!("lost wake-up", "{name} sleeps through something");
-            }
-        }
-    }
-
-    /// The end of every run: progress, then the end of the broker, of which everybody is told.
-    pub fn finish(&mut self) {
-        self.take(&Step::Heal);
-        self.take(&Step::Close);
-        self.take(&Step::Heal);
-        for slot in 0..SLOTS {
-            if let Some(actor) = self.slots[slot].as_ref().filter(|actor| !actor.ended) {
-                fail!("no end", "{} was not told that the broker is closed", actor.trail.name);
-            }
-            self.drop_reader(slot);
-        }
-        self.take(&Step::Dispatch { what: Dispatch::End, bomb: false });
-        let stats = self.host.broker.stats();
-        if (stats.subscriptions, stats.terms) != (0, 0) {
-            fail!("numbers", "everybody has left: {stats:?}");
-        }
-        self.validate();
-    }
-
-    fn validate(&self) {
-        let ends = self.epochs.iter().skip(1).copied().chain([self.naive.log.len()]);
-        let batches: Vec<_> = self.epochs.iter().zip(ends).map(|(from, to)| &self.naive.log[*from..to]).collect();
-        let ids = |facts: &[Fact]| facts.iter().map(|fact| fact.id).collect();
-        let published = |batches: &&[naive::Batch]| {
-            Published::new(batches.iter().map(|batch| (batch.place.index, ids(&batch.facts))).collect())
-        };
-        let epochs: Vec<_> = batches.iter().map(published).collect();
-        for trail in &self.trails {
-            trail.check(&self.past, &epochs, &batches);
-        }
-    }
-}
-
-/// A request as the broker takes it.
-fn request(spec: &RequestSpec, start: Start, fuse: &Arc<AtomicU32>) -> Result<Request<Payload>, SubscribeError> {
-    let mut request = Request::<Payload>::new()
-        .start(start)
-        .namespaces(spec.namespaces.iter().copied())
-        .principal(Principal::new(spec.principal))
-        .lag_policy(if spec.goes_on { LagPolicy::Continue } else { LagPolicy::Close });
-    for (topic, key) in &spec.terms {
-        request = request.term(Term::new(*topic, *key)?);
-    }
-    for number in 0..spec.filler {
-        request = request.term(Term::new("A", format!("nobody's {number}"))?);
-    }
-    for kind in &spec.types {
-        request = request.event_type(*kind);
-    }
-    if let Some(rest) = spec.refuses {
-        let fuse = Arc::clone(fuse);
-        request = request.filter(move |event| {
-            let left = fuse.load(Ordering::Relaxed);
-            if left > 0 {
-                fuse.store(left - 1, Ordering::Relaxed);
-                std::panic::panic_any(crate::host::Planned);
-            }
-            event.payload().id % 3 != rest
-        });
-    }
-    Ok(request)
 }
 
 fn refused(error: &PublishError<Payload>) -> Unpublished {
@@ -670,17 +388,5 @@ fn refused(error: &PublishError<Payload>) -> Unpublished {
         }
         PublishErrorKind::Closed => Unpublished::Closed,
         other => fail!("publish", "unknown refusal {other:?}"),
-    }
-}
-
-fn unopened(error: &SubscribeError) -> Refusal {
-    match error {
-        SubscribeError::Invalid(_) => Refusal::Invalid,
-        SubscribeError::Denied(_) => Refusal::Denied,
-        SubscribeError::Closed => Refusal::Closed,
-        SubscribeError::Lost { index, oldest } => Refusal::Lost { index: *index, oldest: *oldest },
-        SubscribeError::Absent { index, next } => Refusal::Absent { index: *index, next: *next },
-        SubscribeError::Future { index, latest } => Refusal::Future { index: *index, latest: *latest },
-        other => fail!("subscribe", "unknown refusal {other:?}"),
     }
 }

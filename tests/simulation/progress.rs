@@ -1,0 +1,129 @@
+//! What must hold after every step, and the progress that is demanded once the faults are gone.
+//! Nothing here reads for a reader but in its turn.
+
+use std::sync::atomic::Ordering;
+
+use crate::host::Faults;
+use crate::script::{Dispatch, SLOTS, Step, Way};
+use crate::support::history::Published;
+use crate::support::naive::{self, Fact};
+use crate::support::reader::{End, Outcome};
+use crate::world::{World, fail};
+
+impl World<'_> {
+    /// What must hold after every step: nobody sleeps through anything, and the numbers are those of the naive broker.
+    pub fn settle(&mut self, ticked: bool) {
+        self.take_all_inline();
+        for slot in 0..SLOTS {
+            let Some(actor) = &self.slots[slot] else { continue };
+            if !actor.exact || actor.ended || self.queued || !actor.is_asleep() {
+                continue;
+            }
+            let (number, by_timer) = (actor.naive, actor.way == Way::FrameStream);
+            let overdue = by_timer && actor.due.is_some_and(|due| due <= self.millis());
+            let outcome = self.naive.peek(number);
+            let asleep = match &outcome {
+                Outcome::Empty => !overdue,
+                // That time passes wakes those alone who have a timer, unless the host says so.
+                Outcome::End(End::Expired) => !ticked && !by_timer,
+                _ => false,
+            };
+            if !asleep {
+                let reader = &self.slots[slot].as_ref().unwrap().trail.name;
+                fail!(
+                    "lost wake-up",
+                    "{reader} sleeps through {outcome:?} of {:?}",
+                    self.naive.readers[number].request
+                );
+            }
+        }
+        self.naive.woken.clear();
+        let (stats, totals) = (self.host.broker.stats(), self.naive.totals());
+        let actual = naive::Totals {
+            published_batches: stats.published_batches,
+            published_events: stats.published_events,
+            evicted_batches: stats.evicted_batches,
+            buffered_batches: stats.buffered_batches,
+            buffered_events: stats.buffered_events,
+            buffered_bytes: stats.buffered_bytes,
+            oldest_index: stats.oldest_index,
+            latest_index: stats.latest_index,
+            subscriptions: stats.subscriptions,
+        };
+        if actual != totals {
+            fail!("numbers", "{actual:?}, expected {totals:?}");
+        }
+        let observed = self.host.watcher.published.load(Ordering::Relaxed);
+        if self.naive.config.observed && observed != self.published {
+            fail!("observer", "was told of {observed} batches of {}", self.published);
+        }
+    }
+
+    /// Takes all faults away, and lets everybody run who can, until nobody can.
+    pub fn heal(&mut self) {
+        Faults::heal();
+        for actor in self.slots.iter().flatten() {
+            actor.fuse.store(0, Ordering::Relaxed);
+            actor.flag.arm(0);
+        }
+        self.dispatch(Dispatch::Step, false);
+        self.tick();
+        // A turn reads a batch at least, or examines a thousand events in vain.
+        let most = 100 + 4 * self.naive.reach().len();
+        for _ in 0..most {
+            let ran = (0..SLOTS).filter(|slot| self.turn(*slot, false)).count();
+            if ran == 0 {
+                return self.all_has_been_read();
+            }
+        }
+        let running: Vec<_> =
+            self.slots.iter().flatten().filter(|actor| !actor.ended).map(|actor| &actor.trail.name).collect();
+        fail!("no progress", "after {most} turns some of {running:?} still run");
+    }
+
+    /// Whoever sleeps has nothing to read. What the naive broker does not know exactly is asked of the reader itself.
+    fn all_has_been_read(&mut self) {
+        for slot in 0..SLOTS {
+            let Some(actor) = self.slots[slot].as_ref().filter(|actor| !actor.exact && actor.is_asleep()) else {
+                continue;
+            };
+            let (name, before) = (actor.trail.name.clone(), actor.trail.deliveries());
+            self.turn(slot, true);
+            if self.slots[slot].as_ref().is_some_and(|actor| actor.ended || actor.trail.deliveries() > before) {
+                fail!("lost wake-up", "{name} sleeps through something");
+            }
+        }
+    }
+
+    /// The end of every run: progress, then the end of the broker, of which everybody is told.
+    pub fn finish(&mut self) {
+        self.take(&Step::Heal);
+        self.take(&Step::Close);
+        self.take(&Step::Heal);
+        for slot in 0..SLOTS {
+            if let Some(actor) = self.slots[slot].as_ref().filter(|actor| !actor.ended) {
+                fail!("no end", "{} was not told that the broker is closed", actor.trail.name);
+            }
+            self.drop_reader(slot);
+        }
+        self.take(&Step::Dispatch { what: Dispatch::End, bomb: false });
+        let stats = self.host.broker.stats();
+        if (stats.subscriptions, stats.terms) != (0, 0) {
+            fail!("numbers", "everybody has left: {stats:?}");
+        }
+        self.validate();
+    }
+
+    fn validate(&self) {
+        let ends = self.epochs.iter().skip(1).copied().chain([self.naive.log.len()]);
+        let batches: Vec<_> = self.epochs.iter().zip(ends).map(|(from, to)| &self.naive.log[*from..to]).collect();
+        let ids = |facts: &[Fact]| facts.iter().map(|fact| fact.id).collect();
+        let published = |batches: &&[naive::Batch]| {
+            Published::new(batches.iter().map(|batch| (batch.place.index, ids(&batch.facts))).collect())
+        };
+        let epochs: Vec<_> = batches.iter().map(published).collect();
+        for trail in &self.trails {
+            trail.check(&self.past, &epochs, &batches);
+        }
+    }
+}
