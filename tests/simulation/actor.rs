@@ -156,6 +156,10 @@ pub struct Actor {
     pub flag: Arc<Flag>,
     /// Whether it waits, unless its flag says otherwise.
     pub parked: bool,
+    /// Whether a waker that it has left may still be there.
+    pub leaves_waker: bool,
+    /// Whether its last poll found something and left no waker: until it waits again, nothing wakes it.
+    pub busy: bool,
     pub bell: Option<Receiver<()>>,
     /// How often its predicate panics.
     pub fuse: Arc<AtomicU32>,
@@ -178,7 +182,24 @@ impl Actor {
         let bell = matches!(way, Way::Bell | Way::BellWindow(_)).then(|| reads.doorbell());
         let (exact, parked, ended) = (true, false, false);
         let (flag, hold) = (Arc::default(), Hold::Idle(reads));
-        Self { way, request, verdict, hold, handle, naive, exact, flag, parked, bell, fuse, ended, due: None, trail }
+        Self {
+            way,
+            request,
+            verdict,
+            hold,
+            handle,
+            naive,
+            exact,
+            flag,
+            parked,
+            leaves_waker: false,
+            busy: false,
+            bell,
+            fuse,
+            ended,
+            due: None,
+            trail,
+        }
     }
 
     /// Takes the form that its way of reading needs.

@@ -307,8 +307,11 @@ fn step(dice: &mut Dice, mood: &mut Mood, at: usize) -> Step {
         88 => Step::Forget { slot },
         89 => Step::Drop { slot },
         90 => Step::Cancel { slot },
-        91..93 => Step::Across { slot, take: dice.below(5), batches: 1 + dice.below(10), event: dice.event() },
-        93 | 94 => Step::Advance { millis: 10 * dice.number(8) },
+        91..94 => {
+            let most = dice.pick(&[10, 10, 40]);
+            Step::Across { slot, take: dice.below(5), batches: 1 + dice.below(most), event: dice.event() }
+        }
+        94 => Step::Advance { millis: 10 * dice.number(8) },
         95 => Step::Tick,
         96 if dice.one_in(3) => Step::Reset { step: dice.between(-10, 8), bomb: mood.faults && dice.one_in(4) },
         97 => Step::Skip {

@@ -16,6 +16,9 @@ impl World<'_> {
         self.take_all_inline();
         for slot in 0..SLOTS {
             let Some(actor) = &self.slots[slot] else { continue };
+            if actor.busy && actor.flag.is_set() {
+                fail!("needless wake-up", "{} does not wait and was woken", actor.trail.name);
+            }
             if !actor.exact || actor.ended || self.queued || !actor.is_asleep() {
                 continue;
             }

@@ -40,7 +40,8 @@ impl World<'_> {
         self.begin_turn();
         let runs = !actor.ended && (spurious || !actor.is_asleep());
         let goes_on = runs && {
-            actor.flag.take();
+            // A wake-up takes the waker that a poll has left; a poll that nobody called for finds it there.
+            actor.leaves_waker &= !(actor.flag.take() && actor.parked);
             actor.parked = false;
             match actor.way {
                 Way::Window(take) => self.readable(&mut actor, take),
@@ -61,6 +62,11 @@ impl World<'_> {
                 _ => self.one(&mut actor),
             }
         };
+        if runs {
+            let polls = matches!(actor.way, Way::Poll | Way::Async | Way::Stream | Way::Window(_));
+            actor.leaves_waker |= actor.parked || !goes_on;
+            actor.busy = polls && !actor.leaves_waker && !actor.ended && !actor.flag.is_set();
+        }
         self.slots[slot] = Some(actor);
         if runs {
             self.note_token(slot);
