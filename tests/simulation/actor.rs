@@ -282,7 +282,9 @@ impl Actor {
             unreachable!("a future that is cancelled is ready")
         };
         self.hold = Hold::Idle(reads);
-        self.parked = false;
+        // It takes its waker with it.
+        (self.parked, self.leaves_waker) = (false, false);
+        self.busy = !self.flag.is_set();
     }
 
     pub fn into_reads(mut self) -> Reads {
