@@ -143,6 +143,7 @@ impl event_broker::Timer for Beats {
 /// How long a stream of frames is silent, in milliseconds of the simulated clock.
 pub const INTERVAL: u64 = 40;
 
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that the scheduler knows of it")]
 pub struct Actor {
     pub way: Way,
     pub request: RequestSpec,
