@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::few::Few;
 use crate::name::{EventType, Key, Topic};
 use crate::request::{InvalidRequest, Request, Scope, Term};
+use crate::steps::{Step, count};
 
 /// The terms, scope and types of one subscription. Shared with the nodes that its terms are.
 #[derive(Debug)]
@@ -64,10 +65,11 @@ impl Filter {
     }
 
     pub(crate) fn matches_term<P>(&self, event: &Event<P>) -> bool {
-        match &self.many {
-            Some(many) => many.matches(event),
-            None => self.terms.is_empty() || self.terms.iter().any(|term| term.matches(event)),
+        if let Some(many) = &self.many {
+            return many.matches(event);
         }
+        count(Step::Find, self.terms.len());
+        self.terms.is_empty() || self.terms.iter().any(|term| term.matches(event))
     }
 
     /// Whether the event's type was asked for. Types are no part of what a reader can lose.
@@ -130,6 +132,7 @@ impl ManyTerms {
     }
 
     fn matches<P>(&self, event: &Event<P>) -> bool {
+        count(Step::Find, 2 + event.filter_keys().len());
         let of_topic = self.of_topic.get(event.topic());
         if self.of_any_topic.all || of_topic.is_some_and(|keys| keys.all) {
             return true;

@@ -41,6 +41,7 @@ impl Registry {
 
     /// In the order in which they were opened.
     pub(crate) fn stations(&self) -> impl Iterator<Item = &Station> {
+        count(Step::Find, self.stations.len());
         self.stations.values()
     }
 
@@ -49,6 +50,7 @@ impl Registry {
         let before = into.len();
         let later = self.stations.range((Bound::Excluded(after), Bound::Unbounded));
         into.extend(later.take(most).map(|(_, station)| station.clone()));
+        count(Step::Find, into.len() - before);
         into.get(before..)?.last().map(|station| station.owner.id)
     }
 
@@ -60,6 +62,7 @@ impl Registry {
             self.by_basis.entry(basis).or_default().insert(id, station.clone());
         }
         if let Some(expiry) = grant.expiry() {
+            count(Step::Find, 1);
             self.expiries.insert((expiry, id), (station.clone(), station.owner.gate.state().changes()));
         }
     }
@@ -77,6 +80,7 @@ impl Registry {
             }
         }
         if let Some(expiry) = grant.expiry() {
+            count(Step::Find, 1);
             self.expiries.remove(&(expiry, id));
         }
     }
@@ -134,12 +138,14 @@ impl Pending {
     }
 
     pub(crate) fn enter(&mut self, place: Place, station: Station) {
+        count(Step::Find, 1);
         self.0.insert((place, station.owner.id), station);
     }
 
     /// Takes one out, if it still waits for its place.
     pub(crate) fn exit(&mut self, station: &Station) -> Option<Station> {
         let begin = station.owner.begin.as_ref()?;
+        count(Step::Find, 1);
         self.0.remove(&(begin.place, station.owner.id))
     }
 

@@ -8,6 +8,7 @@ use crate::filter::Filter;
 use crate::gate::Gate;
 use crate::interest;
 use crate::position::Position;
+use crate::steps::{Step, count};
 use crate::sync::{AtomicU64, Ordering, Slot};
 use crate::token::{Epoch, Place};
 use crate::wait::{Seat, WaitList};
@@ -75,6 +76,7 @@ impl Shared {
     /// Whether something from `cursor` to `oldest`, which is gone, was asked for, or may have been: a node that was hit
     /// since does not say how often.
     pub(crate) fn has_lost(&self, cursor: Position, oldest: Position) -> bool {
+        count(Step::Poll, self.nodes.len());
         let lost = |node: &Arc<Node>| node.chain.last() > cursor || node.has_evicted(cursor, oldest);
         self.nodes.is_empty() || self.nodes.iter().any(lost)
     }

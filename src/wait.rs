@@ -329,6 +329,7 @@ impl<X> WaitList<X> {
     /// Enrols a seat that knows this list as number `list`, unless it is enrolled. [`look_again`] must follow.
     #[expect(clippy::significant_drop_tightening, reason = "mark, place and flag change together")]
     pub(crate) fn enrol(&self, seat: &Arc<Seat<X>>, list: usize) {
+        count(Step::Wake, 1);
         let Some(mark) = seat.marks.get(list) else { return };
         if mark.get().is_some() {
             return;
@@ -377,6 +378,7 @@ impl<X> WaitList<X> {
 
     /// Takes one seat out, if it is here.
     pub(crate) fn leave(&self, seat: &Arc<Seat<X>>, list: usize) {
+        count(Step::Wake, 1);
         let Some(mark) = seat.marks.get(list) else { return };
         let mut enrolled = self.enrolled.lock();
         let Some(place) = mark.get() else { return };

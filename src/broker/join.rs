@@ -12,6 +12,7 @@ use crate::filter::Filter;
 use crate::interest::{NodeTerm, by_id, is_wide, node_terms, same_scope};
 use crate::position::Position;
 use crate::shared::{Lists, Node};
+use crate::steps::{Step, count};
 use crate::wait::Mark;
 
 /// So many terms are joined, nodes left, or namespaces entered, before others get a turn at the lock: some microseconds.
@@ -53,6 +54,7 @@ pub(super) struct Nodes {
 
 impl Nodes {
     fn new(mut nodes: Vec<Arc<Node>>) -> Self {
+        count(Step::Join, nodes.len());
         nodes.sort_unstable_by(|a, b| by_id(a, b));
         Self {
             marks: Mark::for_lists(nodes.len().max(1)),

@@ -15,6 +15,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use crate::access::{AccessChange, Basis, Grant, Principal};
+use crate::steps::{Step, count};
 use crate::sync::{ThreadId, thread_id};
 
 /// So many bases are noted one by one: some 64 KiB, however long a question takes.
@@ -100,6 +101,7 @@ impl Questions {
             }
         }
         if self.open.is_empty() {
+            count(Step::Move, self.bases.len());
             (self.bases, self.everyone, self.unnoted) = (HashMap::new(), Latest::default(), 0);
         }
     }

@@ -28,7 +28,10 @@ impl Bits {
                     word.bits |= bit;
                 }
             }
-            Err(place) => self.0.insert(place, Word { at, bits: bit }),
+            Err(place) => {
+                count(Step::Move, self.0.len() - place);
+                self.0.insert(place, Word { at, bits: bit });
+            }
         }
     }
 
@@ -37,6 +40,7 @@ impl Bits {
         if let Some(word) = self.0.get_mut(place) {
             word.bits &= !(1 << (number % 64));
             if word.bits == 0 {
+                count(Step::Move, self.0.len() - place);
                 self.0.remove(place);
                 if self.0.len() * 4 < self.0.capacity() {
                     self.0.shrink_to(self.0.len() * 2);
@@ -52,6 +56,7 @@ impl Bits {
     /// The smallest number that is not in the set.
     pub(super) fn first_absent(&self) -> u32 {
         let full = self.0.iter().zip(0..).take_while(|(word, at)| word.at == *at && word.bits == u64::MAX).count();
+        count(Step::Find, full + 1);
         let in_word = self.0.get(full).filter(|word| usize::try_from(word.at) == Ok(full));
         let bit = in_word.map_or(0, |word| word.bits.trailing_ones());
         u32::try_from(full).map_or(u32::MAX, |full| full.saturating_mul(64).saturating_add(bit))

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use super::node::NodeId;
 use crate::position::Position;
+use crate::steps::{Step, count};
 
 /// A chain of so many runs more has a checkpoint more. Fewer would cost a publish more, and more a reader, who walks up
 /// to so many runs beside its jumps.
@@ -41,6 +42,7 @@ impl Jumps {
     /// Adds a checkpoint that begins at `position`, and returns where it leads.
     #[cold]
     pub(super) fn add(&mut self, node: NodeId, position: Position) -> Jump {
+        count(Step::Find, 1);
         self.0.entry(node).or_default().push(position)
     }
 

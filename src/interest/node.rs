@@ -12,6 +12,7 @@ use super::names::Names;
 use super::terms::KeyHasher;
 use crate::name::Key;
 use crate::position::Position;
+use crate::steps::{Step, count};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The name of a node. Never reused.
@@ -501,6 +502,7 @@ impl Links {
     pub(crate) fn matched_any<'a, L>(&'a self, nodes: &[Arc<Node<L>>]) -> impl Iterator<Item = Hits<'a>> {
         // Whichever side is shorter is gone through, the other is searched.
         let by_node = nodes.len() <= self.as_slice().len();
+        count(Step::Find, nodes.len().min(self.as_slice().len()));
         let from_nodes = nodes.iter().filter(move |_| by_node).filter_map(|node| self.matched(node));
         let from_links = self.as_slice().iter().filter(move |_| !by_node).filter_map(move |link| {
             nodes.binary_search_by(|node| node.id.cmp(&link.node)).ok().map(|_| self.hits(link))

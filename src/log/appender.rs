@@ -224,6 +224,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         }
         let batches = self.end.since(self.oldest).min(self.retention.excess(self.end.since(self.oldest) + 1));
         self.oldest = Position(self.oldest.0 + batches);
+        count(Step::Evict, usize::try_from(batches).unwrap_or(usize::MAX));
         self.front.batches += batches;
         self.indexes.evict(batches);
         batches
@@ -315,6 +316,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         if log.bytes.are_bounded() {
             self.give_up(log, |_, _, _| true);
         }
+        count(Step::Evict, usize::try_from(self.end.since(self.oldest)).unwrap_or(usize::MAX));
         self.oldest = self.end;
         self.indexes.clear();
         self.held = Cost::default();
@@ -482,6 +484,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
             return Cost { batches: self.oldest.since(first.base()), ..Cost::default() };
         }
         let evicted = first.slots(Run { start: first.base(), end: self.oldest });
+        count(Step::Move, evicted.len());
         evicted.iter().filter_map(Slot::get).fold(Cost::default(), |sum, value| sum.add(value.cost()))
     }
 
@@ -490,6 +493,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
     ///
     /// What is dropped here holds segments that are held by the appender as well, so no payload is dropped.
     fn replace_directory(&self, log: &Log<T>) {
+        count(Step::Move, self.segments.len());
         let mut current = log.directory.lock();
         if let Some(directory) = Arc::get_mut(&mut *current) {
             directory.update(&self.segments);

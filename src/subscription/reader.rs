@@ -484,5 +484,6 @@ impl Reader {
 
 /// Whether any evicted position from this one on, which the reader had not scanned, matched one of its nodes.
 fn has_evicted(station: &Station, start: Position, oldest: Position) -> bool {
+    count(Step::Poll, station.owner.nodes.len());
     station.owner.nodes.iter().any(|node| node.has_evicted(start, oldest))
 }
