@@ -2,6 +2,7 @@
 //! What they are in absolute numbers is no matter of this file, but for bounds that hold at any size.
 
 mod access;
+mod beyond;
 mod chains;
 pub mod opening;
 mod publishing;

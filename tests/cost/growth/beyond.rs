@@ -1,0 +1,144 @@
+//! What costs grow by that no line of the design allows, each at three sizes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+
+use event_broker::steps::Step;
+use event_broker::{AccessRequest, Authorizer, Broker, Denial, Event, Grant, Request, Start, Term, TryRecvError};
+
+use super::publishing::wide;
+use super::{Growth, assert_growth, assert_growth_with, broker, event, key, keys, publish, read_all, steps_of};
+
+/// Where a reader stands is looked up under the lock: by the terms of an overtaken reader, which may be many.
+#[test]
+fn the_token_of_an_overtaken_reader_is_a_short_hold() {
+    assert_growth("a token", Growth::Flat, 250, |terms| {
+        let broker = broker(10);
+        let reader = broker.subscribe(keys(0..terms).start(Start::Latest)).unwrap();
+        (0..30).for_each(|_| publish(&broker, [event("A", "other")]));
+        let (_, steps) = steps_of(|| reader.handle().token());
+        steps.longest_hold
+    });
+}
+
+struct Broad(usize);
+
+impl Authorizer<()> for Broad {
+    fn authorize(&self, _: &AccessRequest<'_>) -> Result<Grant, Denial> {
+        Ok((0..self.0).fold(Grant::all(), |grant, policy| grant.resting_on_policy(policy.to_string())))
+    }
+}
+
+#[test]
+fn a_grant_that_rests_on_much_is_noted_in_short_holds() {
+    assert_growth("a grant", Growth::Flat, 64, |policies| {
+        let broker = Broker::builder().authorizer(Broad(policies)).build().unwrap();
+        let (reader, opening) = steps_of(|| broker.subscribe(Request::<()>::new()).unwrap());
+        let ((), leaving) = steps_of(|| drop(reader));
+        opening.longest_hold.max(leaving.longest_hold)
+    });
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A task gives way in the middle of a batch, and goes on there: each event is judged once.
+#[test]
+fn a_long_batch_is_judged_by_a_task_in_as_many_steps_as_it_has_events() {
+    for older in [false, true] {
+        assert_growth(&format!("a batch, older: {older}"), Growth::Linear, 4_000, |events| {
+            let broker = broker(10);
+            let request = Request::new().term(Term::topic("A").unwrap()).filter(|_: &Event<()>| false);
+            let batch: Vec<_> = (0..events).map(|_| event("A", "k")).collect();
+            let before = older.then(|| publish(&broker, batch.clone()));
+            let mut reader = broker.subscribe(request).unwrap();
+            before.unwrap_or_else(|| publish(&broker, batch));
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let ((), steps) = steps_of(|| {
+                // It wakes itself as long as it has not come to the end.
+                woken.0.store(true, Ordering::Relaxed);
+                while woken.0.swap(false, Ordering::Relaxed) {
+                    assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+                }
+            });
+            steps.all()
+        });
+    }
+}
+
+/// Whose numbers lie far apart: those between have left.
+#[test]
+fn wide_scopes_that_others_have_left_between_cost_a_sixty_fourth_too() {
+    assert_growth_with("sparse scopes", Growth::Flat, 2.0, 1, |stay| {
+        let broker = broker(10);
+        let scope = |side: &'static str, number: usize| {
+            (0..520).map(move |n| if n == 0 { format!("{side}{number}") } else { format!("{side}-{n}") })
+        };
+        let mut open = Vec::new();
+        for number in 0..stay {
+            for place in 0..64 {
+                let request = match place {
+                    0 => wide(&["A", "B"], scope("one", number)),
+                    1 => wide(&["C", "D"], scope("two", number)),
+                    _ => wide(&["E", "F"], (0..520).map(|n| format!("{}", n + number * 64 + place))),
+                };
+                open.push((place, broker.subscribe(request).unwrap()));
+            }
+        }
+        open.retain(|(place, _)| *place < 2);
+        let event = event("A", "k").with_namespace("two-7");
+        let ((), steps) = steps_of(|| publish(&broker, [event]));
+        assert_eq!(steps.of(Step::Hit), 0);
+        drop(open);
+        steps.all()
+    });
+}
+
+/// What of a batch is for a reader was found when it was linked. How many terms the batch hit for others is no matter.
+#[test]
+fn reading_a_batch_costs_the_terms_that_it_hit_of_the_reader() {
+    assert_growth("a read beside other terms", Growth::Flat, 64, |terms| {
+        let broker = broker(10);
+        let mut reader = broker.subscribe(keys(0..terms)).unwrap();
+        publish(&broker, [event("A", "k1")]);
+        assert_eq!(read_all(&mut reader), 1);
+        let names =
+            |number: usize| (0..1_030).map(move |n| if n == 0 { format!("own{number}") } else { format!("n{n}") });
+        let others: Vec<_> = (0..terms.min(256)).map(|n| broker.subscribe(wide(&["A"], names(n))).unwrap()).collect();
+        publish(&broker, [event("A", "k7").with_namespace("default"), event("A", "x").with_namespace("n7")]);
+        let (read, steps) = steps_of(|| reader.try_recv());
+        assert_eq!(read.unwrap().len(), 1);
+        drop(others);
+        steps.all()
+    });
+}
+
+/// Over a backlog that is older than it and that goes while it reads.
+#[test]
+fn reading_an_old_backlog_while_it_goes_costs_what_is_read() {
+    assert_growth("a read of an old backlog", Growth::Flat, 64, |terms| {
+        let broker = broker(100);
+        for _ in 0..50 {
+            publish(&broker, [event("A", "k0")]);
+            publish(&broker, [event("A", "other")]);
+        }
+        let mut reader = broker.subscribe(keys(0..terms).term(key(0))).unwrap();
+        let mut steps = 0;
+        for _ in 0..20 {
+            let (read, took) = steps_of(|| reader.try_recv());
+            assert!(read.is_ok() || matches!(read, Err(TryRecvError::Empty)), "{read:?}");
+            steps += took.all();
+            publish(&broker, [event("A", "other")]);
+            publish(&broker, [event("A", "other")]);
+        }
+        steps
+    });
+}
