@@ -2,8 +2,8 @@
 //! Built under the private cfg `broker_steps` alone; without it there is nothing here.
 //!
 //! Files: `growth` measures one operation at three sizes and says how its steps may grow, `oracle` puts scripts of
-//! operations through a broker and charges each what it may cost, `charges` says what that is, `model` knows what the
-//! charges depend on, and `script` draws the operations.
+//! operations through a broker and charges each what it may cost, `model` knows what that depends on, and `script` draws
+//! the operations.
 #![cfg(broker_steps)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 

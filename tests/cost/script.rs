@@ -86,6 +86,8 @@ pub enum Op {
     Burst(usize, Vec<EventSpec>),
     Open(RequestSpec),
     Read(usize),
+    /// Reads one by one until nothing is left.
+    CatchUp(usize),
     Drain(usize, usize),
     Poll(usize),
     Leave(usize),
@@ -188,7 +190,8 @@ fn request(random: &mut Random, config: &Config) -> RequestSpec {
 }
 
 pub fn op(random: &mut Random, config: &Config) -> Op {
-    let reader = random.below(1 << 20);
+    // One of them reads and comes back more often than the others.
+    let reader = if random.one_in(2) { 0 } else { random.below(1 << 20) };
     match random.below(100) {
         0..22 => {
             let count = if random.one_in(4) { random.below(65) } else { random.below(3) };
@@ -200,10 +203,11 @@ pub fn op(random: &mut Random, config: &Config) -> Op {
             Op::Burst(batches, events(random, config, count))
         }
         25..43 => Op::Open(request(random, config)),
-        43..58 => Op::Read(reader),
+        43..55 => Op::Read(reader),
+        55..58 => Op::CatchUp(reader),
         58..66 => Op::Drain(reader, random.pick(&[1, 7, 300])),
         66..76 => Op::Poll(reader),
-        76..84 => Op::Leave(reader),
+        76..84 => Op::Leave(random.below(1 << 20)),
         84 => Op::LeaveAllBut(reader),
         85..87 => Op::Policy(random.below(POLICIES)),
         87..89 => Op::Token(random.below(PRINCIPALS)),

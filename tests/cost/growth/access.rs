@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::opening::LONGEST_HOLD;
+use super::opening::AT_ONCE;
 use super::{Growth, assert_growth, steps_of, without_moves};
 
 /// Grants that rest on the policy of the principal's name, and events of policies that change them.
@@ -126,7 +126,7 @@ fn a_tick_costs_what_has_run_out() {
         let open = open(&broker, readers, "p");
         hands.store(seconds, Ordering::Relaxed);
         let ((), steps) = steps_of(|| broker.tick());
-        assert!(steps.longest_hold <= LONGEST_HOLD, "{}", steps.longest_hold);
+        assert!(steps.longest_hold <= AT_ONCE, "{} steps in one hold", steps.longest_hold);
         drop(open);
         without_moves(steps)
     };

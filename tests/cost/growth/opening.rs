@@ -11,6 +11,9 @@ use super::{Growth, assert_growth, assert_growth_with, broker, key, keys, steps_
 /// seen was 3,262, beside 90,000 terms of as many topics and keys.
 pub const LONGEST_HOLD: u64 = 5_000;
 
+/// So many subscriptions, and some looks, are ended or listed before others get a turn at the lock.
+pub const AT_ONCE: u64 = 300;
+
 #[track_caller]
 fn assert_short(what: &str, steps: &Steps) {
     assert!(steps.longest_hold <= LONGEST_HOLD, "{what} held the lock for {} steps", steps.longest_hold);
@@ -125,6 +128,18 @@ fn after_a_burst_each_operation_costs_who_is_left() {
         let (_, steps) = steps_of(|| (0..8).map(|number| of_every_kind(&broker, number)).collect::<Vec<_>>());
         drop(stays);
         without_moves(steps)
+    });
+}
+
+#[test]
+fn subscriptions_are_listed_in_short_holds() {
+    assert_growth("a list", Growth::Linear, 250, |readers| {
+        let broker = broker(100);
+        let open: Vec<_> = (0..readers).map(|reader| broker.subscribe(keys(reader..reader + 1)).unwrap()).collect();
+        let (listed, steps) = steps_of(|| broker.subscriptions());
+        assert_eq!(listed.len(), open.len());
+        assert!(steps.longest_hold <= AT_ONCE, "{} steps in one hold", steps.longest_hold);
+        steps.all()
     });
 }
 
