@@ -122,6 +122,16 @@ impl<P> Events<'_, P> {
         std::iter::from_fn(move || self.next_ordinal())
     }
 
+    /// Passes over so many events, at once.
+    pub(crate) fn skip_first(&mut self, count: usize) {
+        let Some(last) = count.checked_sub(1) else { return };
+        match &mut self.which {
+            Which::All(range) => _ = range.nth(last),
+            Which::Bits(_) => (0..count).for_each(|_| _ = self.next_ordinal()),
+            Which::Ordinals(ordinals) => _ = ordinals.nth(last),
+        }
+    }
+
     /// The next event with its place in the batch.
     pub(crate) fn next_with_ordinal(&mut self) -> Option<(u32, usize)> {
         let ordinal = self.next_ordinal()?;

@@ -22,6 +22,9 @@ use crate::wait::Seat;
 /// changes each time.
 pub(crate) const MOST_QUESTIONS: u32 = 16;
 
+/// So often is it looked for whether a reader has lost something, while batches are evicted.
+const MOST_LOOKS: u32 = 8;
+
 /// Where a subscription begins, as far as is known when it opens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Begins {
@@ -266,8 +269,19 @@ impl<P> Core<P> {
     }
 
     /// Where a reader stands whose cursor this is. `None` if it has lost something, or reads another history.
+    ///
+    /// Whether it has lost something is found before the lock is taken, since that is to be asked of each of its nodes. If
+    /// batches are evicted faster than that, it may have.
     pub(crate) fn place_at(&self, station: &Station, cursor: Position) -> Option<Standpoint> {
-        self.state.step().place_at(station, cursor)
+        for _ in 0..MOST_LOOKS {
+            let oldest = self.log.oldest();
+            let lost = cursor < oldest && station.owner.has_lost(cursor, oldest);
+            let state = self.state.step();
+            if state.appender.oldest() == oldest || cursor >= state.appender.oldest() {
+                return state.place_at(station, cursor, lost);
+            }
+        }
+        self.state.step().place_at(station, cursor, true)
     }
 
     /// The oldest position, the place of what lies there or comes next, and the place behind the last batch before it.
@@ -353,7 +367,8 @@ struct Beginning {
 }
 
 impl<P> State<P> {
-    fn place_at(&self, station: &Station, mut cursor: Position) -> Option<Standpoint> {
+    /// `lost` says whether something from the cursor on is gone that was asked for, or may have been.
+    fn place_at(&self, station: &Station, mut cursor: Position, lost: bool) -> Option<Standpoint> {
         let gate = station.owner.gate.state();
         if gate.is(Ending::Reset) || gate.is_skipped() {
             return None;
@@ -361,7 +376,7 @@ impl<P> State<P> {
         let (oldest, end) = (self.appender.oldest(), self.appender.end());
         // What a skip led over, a reader that had left before was not told of; one that came after it stands behind it.
         let skipped = gate.has_left() && self.skipped_at.is_some_and(|skipped| cursor <= skipped);
-        if skipped || cursor < oldest && (gate.has_left() || station.owner.has_lost(cursor, oldest)) {
+        if skipped || cursor < oldest && (gate.has_left() || lost) {
             return None;
         }
         cursor = cursor.max(oldest);

@@ -1,11 +1,13 @@
 //! A sparse set of small numbers, which is intersected in words of 64.
 //! What the numbers stand for is not known here.
 
+use smallvec::SmallVec;
+
 use crate::steps::{Step, count};
 
 /// A set of numbers: the words that are not zero, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bits(Vec<Word>);
+pub(super) struct Bits(SmallVec<[Word; 1]>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Word {
@@ -43,7 +45,7 @@ impl Bits {
                 count(Step::Move, self.0.len() - place);
                 self.0.remove(place);
                 if self.0.len() * 4 < self.0.capacity() {
-                    self.0.shrink_to(self.0.len() * 2);
+                    self.0.shrink_to_fit();
                 }
             }
         }

@@ -5,8 +5,8 @@
 //! that it lies in notes the scope's number. A term has a node for each scope that it was asked for in. An event
 //! intersects the scopes of its namespace with those of its term, 64 at a time, and hits the nodes of what is in both.
 //!
-//! So a subscription costs its terms and its namespaces, not their product, and an event what it hits, and a sixty-fourth
-//! of the smaller of two sets of scopes.
+//! So a subscription costs its terms and its namespaces, not their product, and an event what it hits, and the words of the
+//! smaller of two sets of scopes: a sixty-fourth of it, or more if others have left between them.
 //!
 //! Invariants:
 //! - a node of a scope is joined when all namespaces of the scope have been entered, so its chain misses nothing;

@@ -34,7 +34,9 @@ pub(super) struct Judging {
     changes: u64,
     /// How often it was begun, because access changed.
     begins: u32,
-    /// How many of those selected.
+    /// What of it matches terms and scope, between two turns.
+    selection: Option<Chosen>,
+    /// How many of those.
     judged: usize,
     kept: Vec<u32>,
 }
@@ -224,7 +226,12 @@ impl<P> Subscription<P> {
         let directory = stash.unwrap_or_else(|| self.core.log.directory());
         let segment = directory.segment(position).filter(|_| self.core.log.oldest() <= position);
         let found = segment.and_then(|segment| segment.get(position)).map(|record| {
-            let selection = self.sieve.select(record, nodes, self.reader.matching()).map(Selected::into_owned);
+            // It takes as long as the batch is long, and a large one is judged in turns.
+            let begun = self.judging.as_mut().filter(|judging| judging.position == position);
+            let selection = match begun.and_then(|begun| begun.selection.take()) {
+                Some(selection) => Some(selection),
+                None => self.sieve.select(record, nodes, self.reader.matching()).map(Selected::into_owned),
+            };
             (Arc::clone(record), selection)
         });
         // Whoever reads all there is will come back here, and so will who has more to read.
@@ -244,26 +251,27 @@ impl<P> Subscription<P> {
     fn judge(&mut self, position: Position, batch: &Published<P>, selection: Chosen, turn: &mut Turn) -> Judged {
         let Self { sieve, core, seen, judging, .. } = self;
         let authorizer = core.hooks.authorizer.as_deref();
-        let selection = selection.map(|ordinals| Cow::Owned(ordinals.into_vec()));
         if batch.events.len() <= AT_ONCE {
+            let selection = selection.map(|ordinals| Cow::Owned(ordinals.into_vec()));
             return Judged::All(sieve.refine(authorizer, &batch.events, selection).map(Selected::into_owned));
         }
         let changes = seen.changes();
         let mut begun = judging.take().filter(|judging| judging.position == position).unwrap_or_default();
         if begun.changes != changes || begun.judged == 0 {
             let begins = begun.begins + 1;
-            *begun = Judging { position, changes, begins, judged: 0, kept: Vec::new() };
+            *begun = Judging { position, changes, begins, selection: None, judged: 0, kept: Vec::new() };
         }
         let in_turns = begun.begins <= MOST_BEGINS;
         let mut events = selection.events(&batch.events);
         count(Step::Scan, begun.judged);
-        (0..begun.judged).for_each(|_| _ = events.next_with_ordinal());
+        events.skip_first(begun.judged);
         while let Some((ordinal, place)) = events.next_with_ordinal() {
             begun.judged += 1;
             if batch.events.get(place).is_some_and(|event| sieve.delivers(authorizer, event)) {
                 begun.kept.push(ordinal);
             }
             if begun.judged.is_multiple_of(AT_ONCE) && turn.refuse(AT_ONCE, true) && in_turns {
+                begun.selection = Some(selection);
                 *judging = Some(begun);
                 return Judged::Some;
             }

@@ -2,8 +2,8 @@
 //! What they are in absolute numbers is no matter of this file, but for bounds that hold at any size.
 
 mod access;
-mod beyond;
 mod chains;
+mod limits;
 pub mod opening;
 mod publishing;
 

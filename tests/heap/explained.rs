@@ -8,6 +8,7 @@
 //!           + SUBSCRIPTION × subscriptions + BASIS × things that grants rest on + NAME × namespaces in grants
 //!           + BELL × doorbells
 //!           + TERM × distinct terms + JOIN × terms joined by each subscription + NAME × names in requests
+//!           + ENTERED × namespaces of wide scopes
 //! ```
 //!
 //! with batches, events, subscriptions and terms from [`BrokerStats`]. Live heap is at most 1.25 times that.
@@ -42,6 +43,8 @@ pub(crate) const BELL: usize = 768;
 pub(crate) const TERM: usize = 448;
 /// One term that one subscription joined: the term, the node's handle, mark, enrolment and walk.
 pub(crate) const JOIN: usize = 128;
+/// A namespace of a wide scope: its number, what finds it by name and by number, and the scopes that it lies in.
+pub(crate) const ENTERED: usize = 288;
 /// A name in a request or a grant.
 pub(crate) const NAME: usize = 24;
 
@@ -62,6 +65,8 @@ pub(crate) struct Counts {
     pub(crate) joins: usize,
     /// Names in requests and grants.
     pub(crate) names: usize,
+    /// Namespaces of wide scopes.
+    pub(crate) entered: usize,
 }
 
 /// The formula.
@@ -78,7 +83,8 @@ pub(crate) fn explained(stats: &BrokerStats, counts: &Counts) -> usize {
         + BELL * counts.bells
         + TERM * number(stats.terms)
         + JOIN * counts.joins
-        + NAME * counts.names;
+        + NAME * counts.names
+        + ENTERED * counts.entered;
     FIXED + buffer + buffer / 8 + readers
 }
 

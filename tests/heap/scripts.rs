@@ -37,7 +37,7 @@ const KEYS: u64 = 40;
 enum Side {
     All,
     One(String),
-    /// A scope of more than 4,096 pairs of term and namespace: distinct by its names.
+    /// A scope of more than 1,024 pairs of term and namespace: distinct by its names.
     Wide(Arc<BTreeSet<String>>),
 }
 
@@ -101,7 +101,7 @@ impl Asked {
         let names = if self.namespaces.is_empty() { &default[..] } else { &self.namespaces };
         let sides = if names.iter().any(|name| name == "*") {
             vec![Side::All]
-        } else if terms.len() * names.len() > 4_096 {
+        } else if terms.len() * names.len() > 1_024 {
             vec![Side::Wide(Arc::new(names.iter().cloned().collect()))]
         } else {
             names.iter().cloned().map(Side::One).collect()
@@ -469,6 +469,11 @@ impl Script {
         for held in self.slots.iter().flatten() {
             counts.joins += held.subjects.len();
             counts.names += held.names;
+            let wide = held.subjects.iter().find_map(|subject| match &subject.side {
+                Side::Wide(names) => Some(names.len()),
+                _ => None,
+            });
+            counts.entered += wide.unwrap_or_default();
             counts.texts += held.texts;
             counts.bells += usize::from(held.has_bell);
             counts.bases += if self.setup.has_rules { BASES } else { 1 };

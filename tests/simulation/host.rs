@@ -73,6 +73,9 @@ impl Faults {
     }
 }
 
+/// What one of a script's weights weighs: more than all links of a buffer, which the naive broker does not have.
+pub const UNIT: u64 = 1 << 40;
+
 /// The payload of every event: its number in the run. It owns no heap.
 #[derive(Debug)]
 pub struct Payload {
@@ -86,6 +89,7 @@ impl Payload {
         fact.spec.event(fact.id, change).map(|Load { id, weight, change }| Self { id, weight, change })
     }
 
+    /// By the script's word; a broker multiplies it by [`UNIT`].
     pub fn weigh(event: &Event<Self>) -> u64 {
         Faults::fire(|faults| &faults.weigher);
         event.payload().weight

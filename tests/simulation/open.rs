@@ -9,7 +9,7 @@ use event_broker::{
 };
 
 use crate::actor::Actor;
-use crate::host::{Door, PatientClock, Payload, Planned, Watcher, planned};
+use crate::host::{Door, PatientClock, Payload, Planned, UNIT, Watcher, planned};
 use crate::run::Sabotage;
 use crate::script::Way;
 use crate::support::hooks::{Hands, Rules};
@@ -43,7 +43,7 @@ impl Host {
             builder = builder.max_events(events);
         }
         if let Some(bytes) = config.max_bytes {
-            builder = builder.max_bytes(bytes).weigher(Payload::weigh);
+            builder = builder.max_bytes(bytes * UNIT + (UNIT - 1)).weigher(|event| Payload::weigh(event) * UNIT);
         }
         builder = match config.origin {
             Origin::Whole => builder,

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::host::Faults;
+use crate::host::{Faults, UNIT};
 use crate::script::{Dispatch, SLOTS, Step, Way};
 use crate::support::history::Published;
 use crate::support::naive::{self, Fact};
@@ -48,7 +48,7 @@ impl World<'_> {
             evicted_batches: stats.evicted_batches,
             buffered_batches: stats.buffered_batches,
             buffered_events: stats.buffered_events,
-            buffered_bytes: stats.buffered_bytes,
+            buffered_bytes: stats.buffered_bytes / UNIT,
             oldest_index: stats.oldest_index,
             latest_index: stats.latest_index,
             subscriptions: stats.subscriptions,
