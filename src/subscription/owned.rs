@@ -15,7 +15,6 @@ use crate::log::Segment;
 use crate::position::Position;
 use crate::record::{Published, Record};
 use crate::shared::Tally;
-use crate::steps::{Step, count};
 
 /// The events of a batch that are delivered, held by the delivery.
 type Chosen = Selection<Box<[u32]>>;
@@ -263,7 +262,6 @@ impl<P> Subscription<P> {
         }
         let in_turns = begun.begins <= MOST_BEGINS;
         let mut events = selection.events(&batch.events);
-        count(Step::Scan, begun.judged);
         events.skip_first(begun.judged);
         while let Some((ordinal, place)) = events.next_with_ordinal() {
             begun.judged += 1;
