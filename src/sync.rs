@@ -3,6 +3,8 @@
 
 #[cfg(not(all(broker_loom, test)))]
 mod real {
+    use std::sync::{PoisonError, TryLockError};
+
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use std::thread::{Thread, ThreadId, current, park, park_timeout, sleep, yield_now};
@@ -12,9 +14,32 @@ mod real {
     /// Whether whoever does not publish may be made to sleep, so that publishers find the lock free.
     pub(crate) const PACED: bool = true;
 
-    /// Unlocks, and hands the lock to a thread that sleeps for it, if one does.
-    pub(crate) fn unlock_to_waiter<T>(guard: MutexGuard<'_, T>) {
-        MutexGuard::unlock_fair(guard);
+    /// A mutex whose waiters sleep, after a moment of spinning. Those of [`Mutex`] give way to other threads first, and
+    /// then a thread that has just preempted the holder may not run again for some milliseconds.
+    #[derive(Debug)]
+    pub(crate) struct SleepMutex<T>(std::sync::Mutex<T>);
+
+    /// A [`SleepMutex`] that is locked.
+    pub(crate) type SleepGuard<'a, T> = std::sync::MutexGuard<'a, T>;
+
+    impl<T> SleepMutex<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(std::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> SleepGuard<'_, T> {
+            // No foreign code runs under the lock: what a panic leaves is whole.
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        #[inline]
+        pub(crate) fn try_lock(&self) -> Option<SleepGuard<'_, T>> {
+            match self.0.try_lock() {
+                Ok(guard) => Some(guard),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            }
+        }
     }
 
     /// The name of this thread.
@@ -122,10 +147,9 @@ mod real {
         }
     }
 
-    /// A model tries every order anyway.
-    pub(crate) fn unlock_to_waiter<T>(guard: MutexGuard<'_, T>) {
-        drop(guard);
-    }
+    /// A model has one kind of mutex.
+    pub(crate) type SleepMutex<T> = Mutex<T>;
+    pub(crate) type SleepGuard<'a, T> = MutexGuard<'a, T>;
 
     /// A thread, as whoever unparks it has it.
     ///

@@ -4,7 +4,7 @@
 //! Subscribers, readers that ask for access, and whoever wants to know something take turns at a lock of their own, and
 //! only who has the turn competes with a publisher. Three things keep a publisher from waiting long:
 //! - a step is short: what takes as long as a request is long is done outside the lock, or in several steps;
-//! - a step ends by handing the lock over to a publisher that sleeps for it, instead of leaving it to whoever is quick;
+//! - while a publisher sleeps for the lock, the next step waits for it to have its turn;
 //! - once a publisher has had to wait, steps are paced for a while: together they hold the lock for a [`SHARE`]th of the
 //!   time at most. Otherwise a storm of subscribers holds it nearly always, and on a busy machine one of them is
 //!   preempted with it for milliseconds.
@@ -13,7 +13,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 use crate::steps::Hold;
-use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering, PACED, sleep, unlock_to_waiter};
+use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering, PACED, SleepGuard, SleepMutex, sleep};
 
 /// While steps are paced they hold the lock for one part in so many of the time: fewer than one publish in ten finds it
 /// held.
@@ -31,16 +31,24 @@ const SAVED: Duration = Duration::from_millis(5);
 /// A sleep that is shorter takes longer than it should.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(100);
 
+/// How long a step sleeps for a publisher to be woken, and how often before it goes on anyway: publishers that contend with
+/// each other all the time may not keep it out for good.
+const GIVES_WAY: (Duration, u32) = (Duration::from_micros(20), 8);
+
 /// What is changed under the lock.
 pub(super) struct Locked<S> {
-    state: Mutex<S>,
+    state: SleepMutex<S>,
     /// Whose turn it is among those who do not publish. Taken before the state, never after it.
     turn: Mutex<Pace>,
     paced: PacedSteps,
+    waiting: Waiting,
 }
 
 /// How many steps are still to be paced. Relaxed: nothing else is known by it.
 struct PacedSteps(AtomicU32);
+
+/// How many publishers wait for the lock. Relaxed: a step that does not see one has no advantage over it but once.
+struct Waiting(AtomicU32);
 
 /// How far paced steps are ahead of their share of the time.
 struct Pace {
@@ -50,7 +58,7 @@ struct Pace {
 
 /// A step of somebody who does not publish.
 pub(super) struct Step<'a, S> {
-    state: Option<MutexGuard<'a, S>>,
+    state: Option<SleepGuard<'a, S>>,
     /// When it began, if it is paced.
     begun: Option<Instant>,
     turn: MutexGuard<'a, Pace>,
@@ -59,12 +67,17 @@ pub(super) struct Step<'a, S> {
 
 impl<S> Locked<S> {
     pub(super) fn new(state: S) -> Self {
-        Self { state: Mutex::new(state), turn: Mutex::new(Pace { even: None }), paced: PacedSteps(AtomicU32::new(0)) }
+        Self {
+            state: SleepMutex::new(state),
+            turn: Mutex::new(Pace { even: None }),
+            paced: PacedSteps(AtomicU32::new(0)),
+            waiting: Waiting(AtomicU32::new(0)),
+        }
     }
 
     /// For publishing, and for what the host does to all readers at once.
     #[inline]
-    pub(super) fn publish(&self) -> MutexGuard<'_, S> {
+    pub(super) fn publish(&self) -> SleepGuard<'_, S> {
         match self.state.try_lock() {
             Some(state) => state,
             None => self.wait_to_publish(),
@@ -72,9 +85,12 @@ impl<S> Locked<S> {
     }
 
     #[cold]
-    fn wait_to_publish(&self) -> MutexGuard<'_, S> {
+    fn wait_to_publish(&self) -> SleepGuard<'_, S> {
         self.paced.0.store(PACED_STEPS, Ordering::Relaxed);
-        self.state.lock()
+        self.waiting.0.fetch_add(1, Ordering::Relaxed);
+        let state = self.state.lock();
+        self.waiting.0.fetch_sub(1, Ordering::Relaxed);
+        state
     }
 
     /// For everybody else, and for a step that is short.
@@ -85,6 +101,13 @@ impl<S> Locked<S> {
             // A publisher may set it again meanwhile, and then it is set as high as it was.
             self.paced.0.store(paced - 1, Ordering::Relaxed);
             turn.wait();
+            let (time, times) = GIVES_WAY;
+            for _ in 0..times {
+                if self.waiting.0.load(Ordering::Relaxed) == 0 {
+                    break;
+                }
+                sleep(time);
+            }
         }
         let state = Some(self.state.lock());
         Step { state, begun: (paced > 0).then(Instant::now), turn, _hold: Hold::begin() }
@@ -126,9 +149,7 @@ impl<S> DerefMut for Step<'_, S> {
 
 impl<S> Drop for Step<'_, S> {
     fn drop(&mut self) {
-        if let Some(state) = self.state.take() {
-            unlock_to_waiter(state);
-        }
+        self.state = None;
         if let Some(begun) = self.begun {
             let now = Instant::now();
             self.turn.note(now.saturating_duration_since(begun), now);
