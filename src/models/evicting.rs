@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Payload, broker, check, event, everything, keys, spawn};
-use crate::{LagPolicy, Lagged, Request, Start, Subscription, TryRecvError};
+use crate::{Broker, LagPolicy, Lagged, Request, Start, Subscription, TryRecvError};
 
 /// What one reader was given, and what it was told as lost.
 #[derive(Default)]
@@ -168,6 +168,55 @@ fn a_second_window_against_evict() {
         publisher.join().unwrap();
         seen.read(&mut reader, usize::MAX);
         seen.is_all_of(&[1, 2, 3, 4, 5]);
+    });
+}
+
+/// A reader whose backlog is older than it, and of which a batch was evicted before and another just now: the note of the
+/// second does not hide the first.
+#[test]
+fn a_scan_against_two_evictions() {
+    check(|| {
+        let broker = broker(2);
+        broker.publish(1, [event("a", 1)]).unwrap();
+        broker.publish(2, [event("a", 2)]).unwrap();
+        let mut reader = broker.subscribe(lagging(keys(&["a"])).start(Start::Index(1))).unwrap();
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || (3..=4).for_each(|n| broker.publish(n, [event("b", n)]).unwrap())
+        });
+        let mut seen = Seen::default();
+        seen.read(&mut reader, 2);
+        publisher.join().unwrap();
+        seen.read(&mut reader, usize::MAX);
+        seen.is_all_of(&[1, 2]);
+    });
+}
+
+/// The same, if one publish evicts two of them: until both are out of reach neither is lost, and a loss that is told has
+/// something in it that was asked for.
+#[test]
+fn a_scan_against_two_evicted_at_once() {
+    check(|| {
+        let broker = Broker::builder().max_batches(8).max_events(3).build().unwrap();
+        for (n, key) in [(1, "b"), (2, "a"), (3, "a")] {
+            broker.publish(n, [event(key, n)]).unwrap();
+        }
+        let mut reader = broker.subscribe(lagging(keys(&["a"])).start(Start::Index(1))).unwrap();
+        let publisher = spawn({
+            let broker = broker.clone();
+            move || {
+                broker.publish(4, [event("b", 4)]).unwrap();
+                broker.publish(5, [event("b", 5), event("b", 5)]).unwrap();
+            }
+        });
+        let mut seen = Seen::default();
+        seen.read(&mut reader, 2);
+        publisher.join().unwrap();
+        seen.read(&mut reader, usize::MAX);
+        seen.is_all_of(&[2, 3]);
+        for lag in &seen.lost {
+            assert!((2..=3).any(|index| (lag.from..lag.resumes_at).contains(&index)), "{lag:?}");
+        }
     });
 }
 

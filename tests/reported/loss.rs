@@ -618,3 +618,16 @@ fn a_handle_knows_where_its_reader_stands() {
     broker.reset(50, Epoch::random());
     assert_ne!(handle.token().epoch(), broker.epoch());
 }
+
+/// Whoever begins with what comes next stands behind a batch without events, too: its token says so before anything was
+/// read. [3, 8, 10]
+#[test]
+fn the_latest_start_stands_behind_a_batch_without_events() {
+    let broker = epoch_7().build().expect("defaults");
+    publish_all(&broker, [5]);
+    broker.publish(9, []).expect("rising");
+    let reader = broker.subscribe(Request::new().start(Start::Latest)).expect("open");
+    assert_eq!(reader.token(), token("0000000000000007-9-0"));
+    assert_eq!(reader.handle().token(), reader.token());
+    drop(reader);
+}

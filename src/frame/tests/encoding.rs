@@ -178,6 +178,14 @@ fn line_breaks_of_raw_payloads_become_spaces_and_those_in_strings_stay_escaped()
     );
 }
 
+/// A carriage return alone is white space of JSON, and a line break to many readers of lines.
+#[test]
+fn a_carriage_return_alone_becomes_a_space() {
+    let raw: Box<RawValue> = serde_json::from_str("[1,\r2]").unwrap();
+    let frame = FrameCache::new().whole(7, &[event("a", raw)], None, &Free).unwrap();
+    assert!(frame.as_str().ends_with("\"Payload\":[1, 2]}]}\n"), "{frame:?}");
+}
+
 #[test]
 fn a_frame_is_the_serialized_batch_with_a_newline() {
     let batch = crate::event::Batch::new(9, vec![event("ü", 1), event("", 2).with_filter_keys(["x", "y"])]);
