@@ -212,7 +212,7 @@ mod tests {
 
     fn taken(seat: &Arc<Seat<()>>) -> Taken<()> {
         let mut taken = Taken::default();
-        taken.push(Arc::clone(seat));
+        taken.push(seat);
         taken
     }
 

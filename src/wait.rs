@@ -372,7 +372,7 @@ impl<X> WaitList<X> {
             if let Some(news) = &seat.news {
                 news.lock().push_back(list);
             }
-            taken.push(seat);
+            taken.push(&seat);
         }
     }
 
@@ -405,9 +405,9 @@ impl<X> Taken<X> {
 
     /// Adds a seat that is woken for a reason of its own, unless it will be woken anyway. What it is woken for must be
     /// there to be found.
-    pub(crate) fn push(&mut self, seat: Arc<Seat<X>>) {
+    pub(crate) fn push(&mut self, seat: &Arc<Seat<X>>) {
         if seat.queued.set() {
-            self.seats.push(seat);
+            self.seats.push(Arc::clone(seat));
         }
     }
 

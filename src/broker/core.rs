@@ -12,9 +12,8 @@
 //! once a window. Access checks and the drop of a subscription take the first, and so does a reader that encodes more
 //! than a bound in bytes allows.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 
 use ahash::RandomState;
 
@@ -38,7 +37,7 @@ use crate::shared::{Lists, Shared, Station};
 use crate::stats::BrokerStats;
 use crate::sync::Mutex;
 use crate::token::{Epoch, Place, Token};
-use crate::wait::{Taken, WaitList};
+use crate::wait::WaitList;
 
 pub(crate) type Weigher<P> = Box<dyn Fn(&Event<P>) -> u64 + Send + Sync>;
 
@@ -170,22 +169,16 @@ pub(super) struct Counters {
 }
 
 impl<P> State<P> {
-    /// Passes changes through the gates that they concern. The caller wakes `taken`, and until it gives the lock up
-    /// makes nothing visible that came with a change before this.
-    pub(super) fn fence(&mut self, changes: &[AccessChange], taken: &mut Taken<Shared>) {
-        let mut woken = HashSet::new();
+    /// Passes changes through the gates that they concern, and shows those that are to be woken to `wake`: once for each
+    /// change. Until the caller gives the lock up it makes nothing visible that came with a change before this.
+    pub(super) fn fence(&mut self, changes: &[AccessChange], mut wake: impl FnMut(&Station)) {
         for change in changes {
             self.questions.note(change);
             // What the authorizer changes of the token that it is asked about wakes nobody, though access is asked for again
             // at the next read: two readers of one token, for which it is noted each time that it was used, would wake
             // each other for ever.
             let quiet = self.questions.are_about(change);
-            self.registry.fence(change, quiet, |station| {
-                // Once, whatever number of changes concern it.
-                if changes.len() == 1 || woken.insert(station.owner.id) {
-                    taken.push(Arc::clone(station));
-                }
-            });
+            self.registry.fence(change, quiet, &mut wake);
         }
     }
 

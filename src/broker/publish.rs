@@ -79,7 +79,9 @@ impl<P> Core<P> {
             }
         };
         if !changes.is_empty() {
-            state.fence(&changes, after.taken());
+            let taken = after.taken();
+            // Once, whatever number of changes concern it: a seat is queued once.
+            state.fence(&changes, |station| taken.push(station));
         }
         self.append(&mut state, place, events, weight, &mut after);
         drop(state);
@@ -164,7 +166,7 @@ impl<P> Core<P> {
             // Whoever waits for this place or a lower one begins here.
             while let Some(station) = pending.reach(*next_place) {
                 station.owner.begin_at(position);
-                after.taken().push(station);
+                after.taken().push(&station);
             }
         }
         if state.named_readers > 0 {
@@ -215,9 +217,12 @@ impl<P> Core<P> {
     }
 
     pub(super) fn access_changed(&self, change: AccessChange) {
-        let mut taken = Taken::default();
-        self.state.publish().fence(&[change], &mut taken);
-        taken.wake();
+        // Not by a dispatcher, which may be stuck: who announces a change is not in a hurry as a publisher is.
+        let mut stations: Vec<Station> = Vec::new();
+        self.state.publish().fence(&[change], |station| stations.push(Arc::clone(station)));
+        for station in stations {
+            station.wake();
+        }
     }
 
     pub(super) fn tick(&self) {

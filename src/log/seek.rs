@@ -29,7 +29,7 @@ impl Indexes {
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.0 = VecDeque::new();
     }
 
     /// The first position whose place is at least `from`, or the end, if the first index is that at `oldest`. Which

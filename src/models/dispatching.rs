@@ -111,14 +111,14 @@ fn seat_that_is_queued_already() {
         let made = Arc::new(AtomicUsize::new(0));
         let mut first = Taken::default();
         made.store(1, Ordering::SeqCst);
-        first.push(Arc::clone(&seat));
+        first.push(&seat);
         let waking = spawn(move || first.wake());
         let publishing = spawn({
             let (seat, made) = (Arc::clone(&seat), Arc::clone(&made));
             move || {
                 made.store(2, Ordering::Release);
                 let mut second = Taken::default();
-                second.push(seat);
+                second.push(&seat);
                 second.wake();
             }
         });
