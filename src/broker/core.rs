@@ -252,21 +252,21 @@ impl<P> Core<P> {
     }
 
     pub(super) fn epoch(&self) -> Epoch {
-        self.state.step().epoch
+        self.state.publish().epoch
     }
 
     pub(super) fn token(&self) -> Token {
-        let state = self.state.step();
+        let state = self.state.publish();
         Token::new(state.epoch, state.next_place)
     }
 
     pub(super) fn has_interest(&self, event: &Event<()>) -> bool {
-        let state = self.state.step();
+        let state = self.state.publish();
         state.readers_of_all > 0 || state.interest.is_hit_by(event)
     }
 
     pub(super) fn stats(&self) -> BrokerStats {
-        let state = self.state.step();
+        let state = self.state.publish();
         let (buffered_batches, buffered_events) = state.appender.held();
         BrokerStats {
             published_batches: state.counters.batches,

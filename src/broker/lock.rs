@@ -1,7 +1,7 @@
 //! The broker's lock, and who goes first: a publisher waits for one step of somebody else at most, however many there are.
 //! What is locked, and what a step does, is not known here.
 //!
-//! Subscribers, readers that ask for access, and whoever wants to know something take turns at a lock of their own, and
+//! Subscribers and readers that ask for access, or where they stand, take turns at a lock of their own, and
 //! only who has the turn competes with a publisher. Three things keep a publisher from waiting long:
 //! - a step is short: what takes as long as a request is long is done outside the lock, or in several steps;
 //! - while a publisher sleeps for the lock, the next step waits for it to have its turn;
@@ -75,7 +75,7 @@ impl<S> Locked<S> {
         }
     }
 
-    /// For publishing, and for what the host does to all readers at once.
+    /// For publishing, for what the host does to all readers at once, and for what it asks on its way to a publish.
     #[inline]
     pub(super) fn publish(&self) -> SleepGuard<'_, S> {
         match self.state.try_lock() {
