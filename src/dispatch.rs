@@ -24,6 +24,8 @@ pub(crate) struct Dispatch<X, G> {
 }
 
 struct Queue<X, G> {
+    /// How many seats there are in `taken`.
+    seats: u64,
     /// Mostly one of each: in place, because memory that is allocated by one thread and freed by another is dear.
     taken: SmallVec<[Taken<X>; 1]>,
     garbage: SmallVec<[G; 1]>,
@@ -31,6 +33,23 @@ struct Queue<X, G> {
     asleep: Vec<Thread>,
     running: u64,
 }
+
+impl<X, G> Queue<X, G> {
+    fn take(&mut self) -> (SmallVec<[Taken<X>; 1]>, SmallVec<[G; 1]>) {
+        self.seats = 0;
+        (mem::take(&mut self.taken), mem::take(&mut self.garbage))
+    }
+
+    /// Whether the dispatchers are stuck, or too slow by far, if there are so many readers: a reader can be queued once for
+    /// a list and once by itself, but those that have left are queued as well.
+    fn is_overdue(&self, readers: u64) -> bool {
+        self.taken.len() >= OVERDUE || self.seats > readers.saturating_mul(2).saturating_add(OVERDUE as u64)
+    }
+}
+
+/// So many publishes that wake somebody are queued, and so many readers that have left, before a publisher wakes by itself
+/// what the dispatchers do not come to: it bounds what is queued.
+const OVERDUE: usize = 256;
 
 /// A copy of [`Queue::running`] for publishers. Only that of the queue is believed.
 struct Running(AtomicU64);
@@ -40,7 +59,8 @@ struct Lent(AtomicU64);
 
 impl<X, G> Dispatch<X, G> {
     pub(crate) fn new() -> Self {
-        let queue = Queue { taken: SmallVec::new(), garbage: SmallVec::new(), asleep: Vec::new(), running: 0 };
+        let queue =
+            Queue { seats: 0, taken: SmallVec::new(), garbage: SmallVec::new(), asleep: Vec::new(), running: 0 };
         Self { queue: Mutex::new(queue), running: Running(AtomicU64::new(0)), lent: Lent(AtomicU64::new(0)) }
     }
 
@@ -50,12 +70,13 @@ impl<X, G> Dispatch<X, G> {
         self.lent.0.load(Ordering::Relaxed)
     }
 
-    /// Hands the seats to a dispatcher, in O(lists), or wakes them here if none runs; then the garbage comes back.
-    /// Never call it under a lock.
+    /// Hands the seats to a dispatcher, in O(lists), or wakes them here if none runs; then the garbage comes back. So it does
+    /// with all that is queued if the dispatchers are overdue, by the number of readers that there are. Never call it under
+    /// a lock.
     ///
     /// What is dropped was written long ago, and with many readers it is in no cache: dropping it would cost the
     /// publisher more than handing over ten thousand of them.
-    pub(crate) fn wake(&self, taken: Taken<X>, garbage: Option<G>) -> Option<G> {
+    pub(crate) fn wake(&self, taken: Taken<X>, garbage: Option<G>, readers: u64) -> Option<G> {
         // Relaxed: waking here is always right, and the queue's lock decides the rest.
         if taken.is_empty() || self.running.0.load(Ordering::Relaxed) == 0 {
             taken.wake();
@@ -67,7 +88,15 @@ impl<X, G> Dispatch<X, G> {
             taken.wake();
             return garbage;
         }
+        queue.seats += taken.len();
         queue.taken.push(taken);
+        if queue.is_overdue(readers) {
+            queue.seats = 0;
+            let overdue = mem::take(&mut queue.taken);
+            drop(queue);
+            overdue.into_iter().for_each(Taken::wake);
+            return garbage;
+        }
         if let Some(garbage) = garbage {
             queue.garbage.push(garbage);
             self.lent.0.fetch_add(1, Ordering::Relaxed);
@@ -108,7 +137,7 @@ impl<X, G> Dispatch<X, G> {
         loop {
             let mut queue = self.queue.lock();
             if !queue.taken.is_empty() {
-                let (taken, garbage) = (mem::take(&mut queue.taken), mem::take(&mut queue.garbage));
+                let (taken, garbage) = queue.take();
                 drop(queue);
                 self.work(taken, garbage);
                 lingered = 0;
@@ -144,7 +173,7 @@ impl<X, G> Run<'_, X, G> {
     /// Wakes what has been handed over so far, drops what came with it, and returns the number of seats.
     pub(crate) fn wake_queued(&self) -> u64 {
         let mut queue = self.dispatch.queue.lock();
-        let (taken, garbage) = (mem::take(&mut queue.taken), mem::take(&mut queue.garbage));
+        let (taken, garbage) = queue.take();
         drop(queue);
         let seats = taken.iter().map(Taken::len).sum();
         let dispatch = self.dispatch;
@@ -159,7 +188,7 @@ impl<X, G> Drop for Run<'_, X, G> {
         queue.running -= 1;
         self.dispatch.running.0.store(queue.running, Ordering::Relaxed);
         // Whoever runs on looks at the queue as well; that it is woken here costs nothing.
-        let (taken, garbage) = (mem::take(&mut queue.taken), mem::take(&mut queue.garbage));
+        let (taken, garbage) = queue.take();
         // This one may stand among them, after a wake-up that nobody meant: it would be woken in another's place.
         let asleep = mem::take(&mut queue.asleep);
         drop(queue);
@@ -236,17 +265,35 @@ mod tests {
             while dispatch.running.0.load(Ordering::Relaxed) == 0 {
                 std::thread::yield_now();
             }
-            assert!(dispatch.wake(taken(&blocked), None).is_none());
+            assert!(dispatch.wake(taken(&blocked), None, 4).is_none());
             is_called.recv().expect("it is woken");
             // While it is stuck, three more are handed over together.
             for panics in [false, true, false] {
                 let garbage = Some(Dropped(Arc::clone(&dropped), panics));
-                assert!(dispatch.wake(taken(&seat()), garbage).is_none(), "it runs");
+                assert!(dispatch.wake(taken(&seat()), garbage, 4).is_none(), "it runs");
             }
             let_go.send(()).expect("it waits");
             assert!(running.join().expect("it was caught").is_err(), "the panic goes on");
         });
         assert_eq!((dropped.load(Ordering::SeqCst), dispatch.lent()), (3, 0));
+    }
+
+    /// Behind a dispatcher that is stuck no more is queued than a bound, whoever comes and goes: the publisher wakes then.
+    #[test]
+    fn a_stuck_dispatcher_is_helped_out() {
+        let dispatch = Dispatch::<(), ()>::new();
+        let run = dispatch.start();
+        for _ in 0..10 * OVERDUE + 3 {
+            let seat = seat();
+            assert!(dispatch.wake(taken(&seat), None, 1).is_none());
+            let queued = {
+                let queue = dispatch.queue.lock();
+                (queue.taken.len(), queue.seats)
+            };
+            assert!(queued.0 < OVERDUE && queued.1 <= OVERDUE as u64 + 2, "{queued:?}");
+        }
+        assert!(run.wake_queued() > 0, "what is left is the dispatcher's");
+        assert_eq!(run.wake_queued(), 0);
     }
 
     /// A dispatcher that ends after a wake-up that nobody meant is not listed any more: another would sleep on in its

@@ -67,6 +67,16 @@ impl<P> Events<P> {
         Self(events)
     }
 
+    /// Gives back the room for more events, which nobody adds: all of it where bytes are bounded, and else what is more
+    /// than the events take themselves, which is what a list that grew has at most.
+    #[inline]
+    pub(crate) fn tighten(&mut self, exactly: bool) {
+        let spare = self.0.capacity() - self.0.len();
+        if spare > if exactly { 0 } else { self.0.len().max(4) } {
+            self.0.shrink_to_fit();
+        }
+    }
+
     /// Stamps each with the index of the commit.
     #[inline]
     pub(crate) fn stamp(&mut self, index: u64) {

@@ -358,7 +358,11 @@ impl<X> WaitList<X> {
     /// Takes all seats, in O(1): their marks are cleared when they are woken.
     pub(crate) fn take(&self, taken: &mut Taken<X>) {
         count(Step::Wake, 1);
-        taken.lists.push(self.take_all());
+        let all = self.take_all();
+        // Whoever was here may have left.
+        if all.len() > 0 {
+            taken.lists.push(all);
+        }
     }
 
     /// Takes all seats and names the hit to each, so that its next read looks here. In O(seats).

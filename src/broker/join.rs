@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::core::{Core, State};
 use crate::few::Few;
 use crate::filter::Filter;
-use crate::interest::{NodeTerm, by_id, is_wide, node_terms, same_scope};
+use crate::interest::{NodeTerm, by_id, is_wide, node_terms};
 use crate::position::Position;
 use crate::shared::{Lists, Node};
 use crate::steps::{Step, count};
@@ -40,7 +40,14 @@ impl<P> Core<P> {
 
     /// Takes out a wide scope that nobody uses any more, some of its namespaces at a time.
     fn exit_scope(&self, scope: u32) {
-        while !self.state.step().interest.exit_scope(scope, CHUNK) {}
+        let gone = loop {
+            let gone = self.state.step().interest.exit_scope(scope, CHUNK);
+            if gone.is_some() {
+                break gone;
+            }
+        };
+        // Outside the lock: it is as long as the request was.
+        drop(gone);
     }
 }
 
@@ -92,11 +99,16 @@ impl<'a, P> Joined<'a, P> {
     }
 
     /// Uses the scope of a filter, and enters what of it nobody has yet.
-    fn enter_scope(&mut self, filter: &Arc<Filter>) {
+    fn enter_scope(&mut self, filter: &Filter) {
         let hash = self.core.hasher.hash_one(filter.scope().named());
         let alike = self.core.state.step().interest.scopes_like(hash);
-        let known = alike.iter().find(|(_, other)| same_scope(filter, other));
-        let scope = self.core.state.step().interest.use_scope(known, filter, hash);
+        // Compared and copied outside the lock. What is kept is the scope alone: its first user may have asked for much else.
+        let known = alike.into_iter().find(|(_, scope)| **scope == *filter.scope());
+        let (known, scope) = match known {
+            Some((number, scope)) => (Some(number), scope),
+            None => (None, Arc::new(filter.scope().clone())),
+        };
+        let scope = self.core.state.step().interest.use_scope(known, &scope, hash);
         self.scope = Some(scope);
         while !self.core.state.step().interest.enter_scope(scope, CHUNK) {}
     }

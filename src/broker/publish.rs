@@ -30,6 +30,8 @@ pub(super) const AT_ONCE: usize = 256;
 /// What is left to do when the lock is gone, in this order: wake, tell, drop.
 struct After<P> {
     taken: Option<Taken<Shared>>,
+    /// How many subscriptions there are.
+    readers: u64,
     evicted: u64,
     evicted_through: u64,
     garbage: Garbage<Record<P>>,
@@ -47,7 +49,7 @@ impl<P> After<P> {
 
 impl<P> Default for After<P> {
     fn default() -> Self {
-        Self { taken: None, evicted: 0, evicted_through: 0, garbage: Garbage::default(), lends: false }
+        Self { taken: None, readers: 0, evicted: 0, evicted_through: 0, garbage: Garbage::default(), lends: false }
     }
 }
 
@@ -65,6 +67,7 @@ impl<P> Core<P> {
         if count == 0 {
             return self.advance(index, epoch).map_err(|kind| PublishError { kind, events: events.into_inner() });
         }
+        events.tighten(self.hooks.weigher.is_some());
         let changes = self.changes(&events);
         let weigh_all = |weigh: &Weigher<P>| events.iter().fold(0_u64, |sum, event| sum.saturating_add(weigh(event)));
         let weight = self.hooks.weigher.as_ref().map_or(0, weigh_all).min(HEAVIEST);
@@ -88,7 +91,7 @@ impl<P> Core<P> {
 
         if let Some(taken) = after.taken.take() {
             let garbage = if after.lends { after.garbage.take_one() } else { None };
-            let back = self.dispatch.wake(taken, garbage);
+            let back = self.dispatch.wake(taken, garbage, after.readers);
             if let Some(back) = back {
                 after.garbage.add(back);
             }
@@ -190,6 +193,7 @@ impl<P> Core<P> {
         hit.nodes().iter().for_each(|node| take(&node.lists.parked));
         counters.batches += 1;
         if let Some(taken) = &after.taken {
+            after.readers = state.registry.len() as u64;
             counters.wakeups += taken.len();
         }
     }

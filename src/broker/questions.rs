@@ -37,6 +37,9 @@ pub(super) struct Questions {
     bases: HashMap<Basis, Latest>,
     /// The last change that was not noted by its basis.
     unnoted: Change,
+    /// When tokens that questions are open about were deleted last. As many as there are questions: they are noted whatever
+    /// else changes.
+    deleted: HashMap<Arc<str>, Change>,
 }
 
 /// When one basis changed last.
@@ -103,6 +106,7 @@ impl Questions {
         if self.open.is_empty() {
             count(Step::Move, self.bases.len());
             (self.bases, self.everyone, self.unnoted) = (HashMap::new(), Latest::default(), 0);
+            self.deleted = HashMap::new();
         }
     }
 
@@ -135,6 +139,12 @@ impl Questions {
             self.unnoted = self.changes - 1;
         }
         let deleted = matches!(change, AccessChange::TokenDeleted(_));
+        if let AccessChange::TokenDeleted(id) = change {
+            let mut asked = self.open.values().flatten();
+            if asked.any(|principal| principal.as_deref().unwrap_or(Principal::ANONYMOUS) == &**id) {
+                self.deleted.insert(Arc::clone(id), self.changes);
+            }
+        }
         self.bases.entry(basis).or_default().note(self.changes, thread_id(), deleted);
     }
 
@@ -142,6 +152,10 @@ impl Questions {
     pub(super) fn standing(&self, asked: Asked, grant: &Grant, principal: &Principal) -> Standing {
         let mut stale = self.unnoted > asked.changes || self.everyone.is_after(asked);
         if self.changes > asked.changes {
+            let deleted = self.deleted.get(principal.id());
+            if deleted.is_some_and(|deleted| *deleted > asked.changes) {
+                return Standing::Deleted;
+            }
             for latest in grant.basis(principal).filter_map(|basis| self.bases.get(&basis)) {
                 if latest.deleted > asked.changes {
                     return Standing::Deleted;
@@ -192,6 +206,10 @@ mod tests {
         let many = |count: usize| (0..count).map(|number| token(&number.to_string())).collect::<Vec<_>>();
         assert_eq!(standing(&many(MOST - 1)), Standing::Stands);
         assert_eq!(standing(&many(MOST + 1)), Standing::Stale);
+        // The deletion of the token that is asked about is not among what is forgotten.
+        let deleted = [AccessChange::TokenDeleted("own".into())];
+        assert_eq!(standing(&[&deleted[..], &many(MOST + 1)].concat()), Standing::Deleted);
+        assert_eq!(standing(&[many(MOST + 1), deleted.into()].concat()), Standing::Deleted);
     }
 
     #[test]

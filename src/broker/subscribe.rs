@@ -270,8 +270,8 @@ impl<P> Core<P> {
 
     /// Where a reader stands whose cursor this is. `None` if it has lost something, or reads another history.
     ///
-    /// Whether it has lost something is found before the lock is taken, since that is to be asked of each of its nodes. If
-    /// batches are evicted faster than that, it may have.
+    /// Whether it has lost something is found before the lock is taken, since that is to be asked of each of its nodes;
+    /// under it only if batches are evicted faster than that, time after time.
     pub(crate) fn place_at(&self, station: &Station, cursor: Position) -> Option<Standpoint> {
         for _ in 0..MOST_LOOKS {
             let oldest = self.log.oldest();
@@ -281,7 +281,10 @@ impl<P> Core<P> {
                 return state.place_at(station, cursor, lost);
             }
         }
-        self.state.step().place_at(station, cursor, true)
+        let state = self.state.step();
+        let oldest = state.appender.oldest();
+        let lost = cursor < oldest && station.owner.has_lost(cursor, oldest);
+        state.place_at(station, cursor, lost)
     }
 
     /// The oldest position, the place of what lies there or comes next, and the place behind the last batch before it.

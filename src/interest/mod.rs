@@ -34,4 +34,3 @@ pub(crate) use node::{Hits, Links, Node, by_id};
 pub(crate) use table::Interest;
 pub(crate) use terms::{KeyHasher, NodeTerm, is_wide, node_terms};
 pub(crate) use walk::{Collected, LastRun, Linked, Matching, Stretch, collect, last_run};
-pub(crate) use wide::same_scope;

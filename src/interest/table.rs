@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::filter::Filter;
 use crate::name::Key;
 use crate::position::Position;
+use crate::request::Scope;
 use crate::steps::{Step, count};
 
 /// All nodes there are.
@@ -318,16 +319,16 @@ impl<L: Default> Interest<L> {
         }
     }
 
-    /// The wide scopes in use whose names may be those of a filter, by a hash of them, with one that has each.
-    pub(crate) fn scopes_like(&self, hash: u64) -> Vec<(u32, Arc<Filter>)> {
-        self.wide.candidates(hash).map(|(number, filter)| (number, Arc::clone(filter))).collect()
+    /// The wide scopes in use whose names have this hash.
+    pub(crate) fn scopes_like(&self, hash: u64) -> Vec<(u32, Arc<Scope>)> {
+        self.wide.candidates(hash).map(|(number, scope)| (number, Arc::clone(scope))).collect()
     }
 
-    /// A use of a wide scope: that of this number, if it is still that of this filter, or a new one.
-    pub(crate) fn use_scope(&mut self, known: Option<&(u32, Arc<Filter>)>, filter: &Arc<Filter>, hash: u64) -> u32 {
+    /// A use of a wide scope: that of the number known, if it still has that, or a new one.
+    pub(crate) fn use_scope(&mut self, known: Option<u32>, scope: &Arc<Scope>, hash: u64) -> u32 {
         match known {
-            Some((number, other)) if self.wide.share(*number, other) => *number,
-            _ => self.wide.add(filter, hash),
+            Some(number) if self.wide.share(number, scope) => number,
+            _ => self.wide.add(scope, hash),
         }
     }
 
@@ -341,8 +342,8 @@ impl<L: Default> Interest<L> {
         self.wide.release(scope).then_some(scope)
     }
 
-    /// Takes out up to so many namespaces of a wide scope that nobody uses. Whether it is gone.
-    pub(crate) fn exit_scope(&mut self, scope: u32, most: usize) -> bool {
+    /// Takes out up to so many namespaces of a wide scope that nobody uses. When it is gone it is returned.
+    pub(crate) fn exit_scope(&mut self, scope: u32, most: usize) -> Option<Arc<Scope>> {
         self.wide.exit(scope, most, &mut self.namespaces)
     }
 

@@ -21,8 +21,7 @@ use smallvec::SmallVec;
 use super::bits::Bits;
 use super::names::Names;
 use super::node::{Node, Side, Subject};
-use crate::filter::Filter;
-use crate::name::Namespace;
+use crate::request::Scope;
 use crate::steps::{Step, count};
 
 /// All wide scopes, and the nodes of their terms.
@@ -42,8 +41,7 @@ pub(super) struct Wide<L> {
 /// One scope.
 #[derive(Debug)]
 struct Entered {
-    /// One that has it.
-    filter: Arc<Filter>,
+    scope: Arc<Scope>,
     hash: u64,
     /// How many nodes and subscriptions under way use it.
     uses: u32,
@@ -83,14 +81,15 @@ impl<L> Wide<L> {
     }
 
     /// The scopes in use whose names have this hash.
-    pub(super) fn candidates(&self, hash: u64) -> impl Iterator<Item = (u32, &Arc<Filter>)> {
+    pub(super) fn candidates(&self, hash: u64) -> impl Iterator<Item = (u32, &Arc<Scope>)> {
         let numbers = self.by_hash.get(&hash).into_iter().flatten();
-        numbers.filter_map(|number| Some((*number, &self.scopes.get(number)?.filter)))
+        numbers.filter_map(|number| Some((*number, &self.scopes.get(number)?.scope)))
     }
 
-    /// Notes a use of a scope, if it is still that of this filter.
-    pub(super) fn share(&mut self, number: u32, filter: &Arc<Filter>) -> bool {
-        let scope = self.scopes.get_mut(&number).filter(|scope| scope.uses > 0 && Arc::ptr_eq(&scope.filter, filter));
+    /// Notes a use of a scope, if this is still its number, and somebody uses it.
+    pub(super) fn share(&mut self, number: u32, scope: &Arc<Scope>) -> bool {
+        let scope =
+            self.scopes.get_mut(&number).filter(|entered| entered.uses > 0 && Arc::ptr_eq(&entered.scope, scope));
         scope.is_some_and(|scope| {
             scope.uses += 1;
             true
@@ -104,11 +103,11 @@ impl<L> Wide<L> {
         }
     }
 
-    /// Adds the scope of a filter, with one use and no namespaces.
-    pub(super) fn add(&mut self, filter: &Arc<Filter>, hash: u64) -> u32 {
+    /// Adds a scope, with one use and no namespaces.
+    pub(super) fn add(&mut self, scope: &Arc<Scope>, hash: u64) -> u32 {
         let number = self.numbers.first_absent();
         self.numbers.insert(number);
-        self.scopes.insert(number, Entered { filter: Arc::clone(filter), hash, uses: 1, namespaces: 0 });
+        self.scopes.insert(number, Entered { scope: Arc::clone(scope), hash, uses: 1, namespaces: 0 });
         self.by_hash.entry(hash).or_default().push(number);
         number
     }
@@ -116,7 +115,7 @@ impl<L> Wide<L> {
     /// Enters up to so many more namespaces of a scope. Whether all are.
     pub(super) fn enter(&mut self, number: u32, most: usize, names: &mut Names) -> bool {
         let Some(scope) = self.scopes.get_mut(&number) else { return true };
-        let all = scope.filter.scope().named().unwrap_or_default();
+        let all = scope.scope.named().unwrap_or_default();
         let left = all.get(scope.namespaces..).unwrap_or_default();
         for namespace in left.iter().take(most) {
             count(Step::Join, 1);
@@ -143,10 +142,11 @@ impl<L> Wide<L> {
         true
     }
 
-    /// Takes out up to so many namespaces of a scope that nobody uses. Whether it is gone.
-    pub(super) fn exit(&mut self, number: u32, most: usize, names: &mut Names) -> bool {
-        let Some(scope) = self.scopes.get_mut(&number) else { return true };
-        let all = scope.filter.scope().named().unwrap_or_default();
+    /// Takes out up to so many namespaces of a scope that nobody uses. When it is gone it is returned, to be dropped where
+    /// there is time for it.
+    pub(super) fn exit(&mut self, number: u32, most: usize, names: &mut Names) -> Option<Arc<Scope>> {
+        let scope = self.scopes.get_mut(&number)?;
+        let all = scope.scope.named().unwrap_or_default();
         let entered = all.get(..scope.namespaces).unwrap_or_default();
         let left = entered.len().saturating_sub(most);
         for namespace in entered.get(left..).unwrap_or_default() {
@@ -161,11 +161,11 @@ impl<L> Wide<L> {
             names.exit(name);
         }
         scope.namespaces = left;
-        if left == 0 {
-            self.scopes.remove(&number);
-            self.numbers.remove(number);
+        if left > 0 {
+            return None;
         }
-        left == 0
+        self.numbers.remove(number);
+        self.scopes.remove(&number).map(|entered| entered.scope)
     }
 
     /// The node of exactly this subject, whose term has this hash.
@@ -227,10 +227,4 @@ impl<L> Wide<L> {
             });
         }
     }
-}
-
-/// Whether two filters have the same scope, which takes as long as the scope is: not to be called under the lock.
-pub(crate) fn same_scope(one: &Filter, other: &Filter) -> bool {
-    let names = |filter: &Filter| filter.scope().named().map(<[Namespace]>::len);
-    names(one) == names(other) && one.scope() == other.scope()
 }

@@ -93,7 +93,7 @@ fn dispatcher_that_is_lent_garbage() {
             }
         });
         let (weak, woken) = (Arc::downgrade(&dispatch), Arc::clone(&woken));
-        let back = dispatch.wake(taken, Some(Garbage { dispatch: weak, woken, dropped: Arc::clone(&dropped) }));
+        let back = dispatch.wake(taken, Some(Garbage { dispatch: weak, woken, dropped: Arc::clone(&dropped) }), 1);
         stopper.join().unwrap();
         running.join().unwrap();
         let lent = back.is_none();

@@ -2,8 +2,8 @@
 //! Nothing here waits.
 
 use std::borrow::Cow;
-use std::ptr;
 use std::sync::{Arc, Weak};
+use std::{mem, ptr};
 
 use super::reader::{Located, Stash};
 use super::turn::Turn;
@@ -38,6 +38,8 @@ pub(super) struct Judging {
     /// How many of those.
     judged: usize,
     kept: Vec<u32>,
+    /// What the predicate said of each of those, also before access changed: it is asked once, and the others anew.
+    said: Vec<Option<bool>>,
 }
 
 /// What became of a batch that was judged.
@@ -246,7 +248,7 @@ impl<P> Subscription<P> {
     /// What is left of a selection after types, grant, hook and predicate.
     ///
     /// A large batch is judged in as many turns as it takes. If access changes in between, it is judged anew, some times at
-    /// most: what was judged under the old grant says nothing of the new one.
+    /// most: what was judged under the old grant says nothing of the new one. What the predicate said holds.
     fn judge(&mut self, position: Position, batch: &Published<P>, selection: Chosen, turn: &mut Turn) -> Judged {
         let Self { sieve, core, seen, judging, .. } = self;
         let authorizer = core.hooks.authorizer.as_deref();
@@ -258,14 +260,21 @@ impl<P> Subscription<P> {
         let mut begun = judging.take().filter(|judging| judging.position == position).unwrap_or_default();
         if begun.changes != changes || begun.judged == 0 {
             let begins = begun.begins + 1;
-            *begun = Judging { position, changes, begins, selection: None, judged: 0, kept: Vec::new() };
+            let said = mem::take(&mut begun.said);
+            *begun = Judging { position, changes, begins, said, ..Judging::default() };
         }
         let in_turns = begun.begins <= MOST_BEGINS;
         let mut events = selection.events(&batch.events);
         events.skip_first(begun.judged);
         while let Some((ordinal, place)) = events.next_with_ordinal() {
+            if begun.said.len() == begun.judged {
+                begun.said.push(None);
+            }
+            let said = begun.said.get_mut(begun.judged);
             begun.judged += 1;
-            if batch.events.get(place).is_some_and(|event| sieve.delivers(authorizer, event)) {
+            if let (Some(event), Some(said)) = (batch.events.get(place), said)
+                && sieve.delivers_with(authorizer, event, said)
+            {
                 begun.kept.push(ordinal);
             }
             if begun.judged.is_multiple_of(AT_ONCE) && turn.refuse(AT_ONCE, true) && in_turns {

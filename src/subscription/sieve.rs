@@ -153,11 +153,27 @@ impl<P> Sieve<P> {
 
     /// Whether an event is delivered that matches terms and scope.
     pub(super) fn delivers(&mut self, authorizer: Option<&dyn Authorizer<P>>, event: &Event<P>) -> bool {
-        self.judge(authorizer, event) == Explanation::Delivered
+        self.delivers_with(authorizer, event, &mut None)
+    }
+
+    /// The same, if the predicate may have been asked before: it is asked once for each event. `said` is what it said, and
+    /// is set if it is asked now.
+    pub(super) fn delivers_with(
+        &mut self,
+        authorizer: Option<&dyn Authorizer<P>>,
+        event: &Event<P>,
+        said: &mut Option<bool>,
+    ) -> bool {
+        self.judge(authorizer, event, said) == Explanation::Delivered
     }
 
     /// What becomes of an event that matches terms and scope. Each judge is asked only if all before agree.
-    fn judge(&mut self, authorizer: Option<&dyn Authorizer<P>>, event: &Event<P>) -> Explanation {
+    fn judge(
+        &mut self,
+        authorizer: Option<&dyn Authorizer<P>>,
+        event: &Event<P>,
+        said: &mut Option<bool>,
+    ) -> Explanation {
         count(Step::Scan, 1);
         if !self.filter.matches_type(event) {
             return Explanation::OtherType;
@@ -174,7 +190,7 @@ impl<P> Sieve<P> {
                 return Explanation::NotPermitted;
             }
         }
-        if predicate.as_mut().is_some_and(|predicate| !predicate(event)) {
+        if predicate.as_mut().is_some_and(|predicate| !*said.get_or_insert_with(|| predicate(event))) {
             return Explanation::Refused;
         }
         Explanation::Delivered
@@ -186,7 +202,7 @@ impl<P> Sieve<P> {
         } else if !self.filter.scope().admits(event.namespace()) {
             Explanation::OutOfScope
         } else {
-            self.judge(authorizer, event)
+            self.judge(authorizer, event, &mut None)
         }
     }
 }

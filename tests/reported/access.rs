@@ -13,7 +13,8 @@ use event_broker::{
 };
 
 use crate::common::{
-    Hands, Rules, Wakes, asks, assert_empty, assert_revoked, error_now, in_time, indexes_now, publish_all, who,
+    Hands, Rules, Wakes, asks, assert_empty, assert_revoked, error_now, in_time, indexes_now, publish_all, ruled_by,
+    who,
 };
 
 /// While it is asked, somebody's access changes: by itself, or on another thread, each time.
@@ -230,6 +231,43 @@ fn a_large_batch_is_judged_although_access_changes_in_each_turn() {
         polls += 1;
         readers.retain_mut(|reader| reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
         assert!(polls < 100, "nothing is delivered");
+    }
+}
+
+/// If access changes in the middle of a large batch, the new grant holds for all of it, and the predicate, which may
+/// remember what it has seen, is still asked once for each event. [13, 15, 17, 20]
+#[test]
+fn a_large_batch_is_judged_once_by_its_predicate_and_wholly_by_the_new_grant() {
+    const EVENTS: u64 = 3_000;
+    for narrowed in [false, true] {
+        let grant = Arc::new(Mutex::new(Grant::all()));
+        let rules = Rules::new({
+            let grant = Arc::clone(&grant);
+            move |_| Ok(grant.lock().expect("no panic").clone())
+        });
+        let broker = ruled_by(&rules);
+        let mut seen = std::collections::HashSet::new();
+        let request = Request::new().namespace("*").filter(move |event| seen.insert(*event.payload()));
+        let mut reader = broker.subscribe(request).expect("allowed");
+        let event = |number: u64| {
+            let namespace = if number % 2 == 0 { "default" } else { "prod" };
+            event_broker::Event::new("Job", "JobRegistered", "web", number).with_namespace(namespace)
+        };
+        broker.publish(1, (0..EVENTS).map(event).collect::<Vec<_>>()).expect("rising");
+        let (_, waker) = Wakes::new();
+        let mut poll = || reader.poll_recv(&mut Context::from_waker(&waker));
+        assert!(poll().is_pending(), "a turn does not suffice");
+        if narrowed {
+            *grant.lock().expect("no panic") = Grant::namespaces(["default"]);
+        }
+        broker.access_changed(AccessChange::Everyone);
+        let delivery = loop {
+            if let std::task::Poll::Ready(delivery) = poll() {
+                break delivery.expect("a delivery");
+            }
+        };
+        let payloads: Vec<u64> = delivery.events().map(|event| *event.payload()).collect();
+        assert!(payloads.iter().copied().eq((0..EVENTS).step_by(if narrowed { 2 } else { 1 })), "{}", payloads.len());
     }
 }
 

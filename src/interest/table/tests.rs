@@ -4,7 +4,7 @@
 use super::*;
 use crate::filter::Filter;
 use crate::interest::node_terms;
-use crate::request::{Request, Term};
+use crate::request::{Request, Scope, Term};
 
 /// The nodes of one key in many namespaces share a hash. Each is found until it is left, in whatever order.
 #[test]
@@ -67,8 +67,9 @@ fn wide_scopes_hit_what_they_match() {
         assert_eq!(wide, step % 7 != 6);
         let scope = wide.then(|| {
             let alike = interest.scopes_like(hash);
-            let known = alike.iter().find(|(_, other)| crate::interest::same_scope(other, &filter));
-            let scope = interest.use_scope(known, &filter, hash);
+            let known = alike.into_iter().find(|(_, other)| **other == *filter.scope());
+            let scope = known.as_ref().map_or_else(|| scope_of(&filter), |(_, scope)| Arc::clone(scope));
+            let scope = interest.use_scope(known.map(|(number, _)| number), &scope, hash);
             while !interest.enter_scope(scope, 7) {}
             scope
         });
@@ -82,10 +83,10 @@ fn wide_scopes_hit_what_they_match() {
         }
         // One that is given up before it is whole.
         let filter = Arc::new(Filter::new(&mut tests_request(step)).expect("a request"));
-        let scope = interest.use_scope(None, &filter, 9);
+        let scope = interest.use_scope(None, &scope_of(&filter), 9);
         interest.enter_scope(scope, 5);
         let unused = interest.release_scope(scope).expect("nobody else has it");
-        while !interest.exit_scope(unused, 2) {}
+        while interest.exit_scope(unused, 2).is_none() {}
         for (topic, namespace, key) in
             [("T0", "n0", "k0"), ("T1", "n7", "k5"), ("T2", "", "k1"), ("T9", "n3", "k8"), ("T0", "other", "k3")]
         {
@@ -116,11 +117,13 @@ fn a_scope_on_its_way_out_keeps_its_number() {
         Arc::new(Filter::new(&mut request).expect("a request"))
     };
     let (gone, comes) = (filter(0), filter(100));
-    let scope = interest.use_scope(None, &gone, 1);
+    let interest_scope = scope_of(&gone);
+    let scope = interest.use_scope(None, &interest_scope, 1);
     assert!(interest.enter_scope(scope, 100));
     assert_eq!(interest.release_scope(scope), Some(scope));
-    assert!(!interest.exit_scope(scope, 5));
-    let other = interest.use_scope(None, &comes, 2);
+    assert!(interest.exit_scope(scope, 5).is_none());
+    assert!(!interest.wide.share(scope, &interest_scope), "nobody uses it any more");
+    let other = interest.use_scope(None, &scope_of(&comes), 2);
     assert!(interest.enter_scope(other, 100));
     let (mut terms, mut nodes) = (node_terms(&comes, interest.key_hasher()).collect::<Vec<_>>(), Vec::new());
     interest.join(&comes, &mut terms, Some(other), Position::ZERO, &mut nodes);
@@ -130,14 +133,18 @@ fn a_scope_on_its_way_out_keeps_its_number() {
         interest.look_up(&event, |_| hits += 1);
         assert_eq!(hits, expected, "{namespace}");
     }
-    assert!(interest.exit_scope(scope, 100));
+    assert!(interest.exit_scope(scope, 100).is_some());
+}
+
+fn scope_of(filter: &Filter) -> Arc<Scope> {
+    Arc::new(filter.scope().clone())
 }
 
 fn leave(interest: &mut Interest<()>, nodes: &[Arc<Node<()>>]) {
     for node in nodes {
         let key_hash = node.key_hash(interest.key_hasher());
         if let Some(scope) = interest.leave(node, key_hash) {
-            while !interest.exit_scope(scope, 7) {}
+            while interest.exit_scope(scope, 7).is_none() {}
         }
     }
 }
