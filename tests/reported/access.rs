@@ -250,7 +250,7 @@ fn a_large_batch_is_judged_once_by_its_predicate_and_wholly_by_the_new_grant() {
         let request = Request::new().namespace("*").filter(move |event| seen.insert(*event.payload()));
         let mut reader = broker.subscribe(request).expect("allowed");
         let event = |number: u64| {
-            let namespace = if number % 2 == 0 { "default" } else { "prod" };
+            let namespace = if number.is_multiple_of(2) { "default" } else { "prod" };
             event_broker::Event::new("Job", "JobRegistered", "web", number).with_namespace(namespace)
         };
         broker.publish(1, (0..EVENTS).map(event).collect::<Vec<_>>()).expect("rising");
