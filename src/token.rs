@@ -260,4 +260,30 @@ mod tests {
             assert_eq!(text.parse::<Token>().unwrap_err().part(), part, "{text}");
         }
     }
+
+    #[test]
+    fn places_follow_each_other_within_an_index_and_behind_it() {
+        let third = Place { index: 7, count: 2 };
+        assert_eq!(third.next(), Place { index: 7, count: 3 });
+        assert_eq!([Place::before(0), Place::before(7), third].map(Place::last_index), [0, 6, 7]);
+        assert_eq!([Place::before(7), third].map(Place::in_rising_history), [Place::before(7), Place::before(8)]);
+        // The last index there is has a place behind all of its batches, too.
+        let end = Place { index: u64::MAX, count: u32::MAX };
+        assert_eq!([7, u64::MAX].map(Place::after_all_of), [Place::before(8), end]);
+        assert_eq!([end, Place { count: u32::MAX - 1, ..end }].map(Place::is_last), [true, false]);
+    }
+
+    #[test]
+    fn an_epoch_is_its_number() {
+        assert_eq!(Epoch::from(0xfe).get(), 0xfe);
+        let refused = "7".parse::<Epoch>().expect_err("too short");
+        assert_eq!(refused.to_string(), "malformed epoch of a resume token, expected 16 lower-case hexadecimal digits");
+    }
+
+    /// What epochs of processes differ by that are copies of each other.
+    #[cfg(unix)]
+    #[test]
+    fn the_system_gives_other_bytes_each_time() {
+        assert_ne!(system_random(), system_random());
+    }
 }

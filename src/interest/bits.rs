@@ -128,6 +128,23 @@ mod tests {
             assert_eq!((common(&one, &bits), common(&all, &one)), (vec![*number], vec![*number]));
         }
         (0..700).for_each(|number| all.remove(number));
+        assert!(all.is_empty());
         assert_eq!((all, common(&bits, &Bits::default())), (Bits::default(), vec![]));
+    }
+
+    /// Memory goes back while a large set shrinks, and seldom: each time all that is left is copied.
+    #[test]
+    fn memory_goes_back_in_few_steps() {
+        let numbers = || (0..1_000).map(|word| word * 64);
+        let mut bits = Bits::default();
+        numbers().for_each(|number| bits.insert(number));
+        let (mut capacity, mut changes) = (bits.0.capacity(), 0);
+        for number in numbers() {
+            bits.remove(number);
+            assert!(bits.0.capacity() <= 4 * bits.0.len().max(1), "{} of {}", bits.0.len(), bits.0.capacity());
+            changes += u32::from(bits.0.capacity() != capacity);
+            capacity = bits.0.capacity();
+        }
+        assert!(changes <= 6, "{changes}");
     }
 }

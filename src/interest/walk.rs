@@ -301,6 +301,8 @@ mod tests {
     #[test]
     fn a_match_that_was_evicted_stands_for_those_before_it() {
         assert_eq!(collected(&[1, 4, 6, 9], 7, 0, 16), [(6, 7), (9, 10)]);
+        // Of a match at the oldest the link is still there.
+        assert_eq!(collected(&[1, 4, 7], 7, 0, 16), [(4, 5), (7, 8)]);
     }
 
     /// The end was loaded long ago: by now batches beyond it are evicted, and the chain is cut there.
@@ -379,8 +381,11 @@ mod tests {
                     // Of each run there may be a part that matched whole.
                     let most = 2 * (2 * part + 2 * nodes.len() * SPACING as usize);
                     assert!(stretches.len() <= most, "{} stretches of {}", stretches.len(), rates.len());
-                    for Stretch { run, .. } in stretches {
+                    for Stretch { run, matching } in stretches {
                         assert!(run.start >= next && run.end <= through, "{run:?} in {next:?}..{through:?}");
+                        let in_part = |position: u64| position.is_multiple_of(3);
+                        let whole = !(run.start.0..run.end.0).any(in_part);
+                        assert!(whole || matching != Matching::Whole, "{run:?}");
                         found.extend(run.start.0..run.end.0);
                     }
                     next = through;
@@ -389,6 +394,59 @@ mod tests {
                 assert_eq!(found, expected, "{rates:?} from {from}");
                 let runs = expected.len();
                 assert!(parts <= 2 + runs / 64, "{parts} parts of {runs} matches");
+            }
+        }
+    }
+
+    #[test]
+    fn runs_that_meet_are_one_and_know_no_more_than_both() {
+        use Matching::{Linked, Whole};
+
+        let compacted = |stretches: &[(u64, u64, Matching)]| {
+            let stretch = |(start, end, matching): &(u64, u64, Matching)| {
+                let run = Run { start: Position(*start), end: Position(*end) };
+                Stretch { run, matching: *matching }
+            };
+            let mut collected =
+                Collected { stretches: stretches.iter().map(stretch).collect(), through: Position(100) };
+            collected.compact();
+            let compact = collected.stretches.into_iter();
+            compact.map(|Stretch { run, matching }| (run.start.0, run.end.0, matching)).collect::<Vec<_>>()
+        };
+        assert_eq!(compacted(&[(3, 5, Whole), (1, 3, Whole)]), [(1, 5, Whole)]);
+        assert_eq!(compacted(&[(3, 5, Linked), (1, 3, Whole)]), [(1, 3, Whole), (3, 5, Linked)]);
+        assert_eq!(compacted(&[(4, 5, Whole), (1, 3, Whole)]), [(1, 3, Whole), (4, 5, Whole)]);
+        // Which node's events they are, only the links tell.
+        assert_eq!(compacted(&[(1, 4, Whole), (3, 5, Whole)]), [(1, 5, Linked)]);
+        assert_eq!(compacted(&[(1, 9, Whole), (3, 5, Linked), (9, 10, Linked)]), [(1, 10, Linked)]);
+    }
+
+    /// Parts cost a second walk each: what a reader is not far behind with is made in one.
+    #[test]
+    fn up_to_twice_a_part_is_collected_at_once() {
+        for (runs, at_once) in [(2 * PART as u64, true), (2 * PART as u64 + 1, false)] {
+            let Long { nodes, directory, .. } = long(3 * runs, &[0]);
+            let lasts = nodes.iter().map(|node| (node, node.chain.last()));
+            let end = Position(3 * runs);
+            let collected = collect(lasts, &directory, Position::ZERO, Position::ZERO, end);
+            assert_eq!(collected.through == end, at_once, "{runs}");
+        }
+    }
+
+    /// What lies far beyond a part is not walked through for it.
+    #[test]
+    fn a_part_is_walked_from_near_its_end() {
+        // Runs of two, and of any length.
+        for (rate, most) in [(0, 2 * 2 * SPACING as usize), (2, usize::MAX)] {
+            let Long { nodes, matched, directory } = long(600, &[rate]);
+            let walk = Walk { directory: &directory, oldest: Position::ZERO, from: Position::ZERO };
+            let node = nodes.first().expect("one");
+            let chain = Chain { node: &**node, last: node.chain.last() };
+            for through in 1..=600 {
+                let near = walk.near(&chain, Position(through));
+                assert!(near >= chain.last.min(Position(through)), "{near:?} of {through}");
+                let beyond = matched.iter().flatten().filter(|at| (through..near.0).contains(at)).count();
+                assert!(beyond <= most, "{beyond} beyond {through}");
             }
         }
     }

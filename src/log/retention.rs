@@ -150,4 +150,21 @@ mod tests {
         assert!(retention.lets_stay(Cost { batches: 1, events: 2, bytes: 10 }));
         assert!(!retention.lets_stay(Cost { batches: 1, events: 3, bytes: 10 }));
     }
+
+    /// Where nothing but the number of batches is bounded, nothing else is counted, and others may have some to drop.
+    #[test]
+    fn what_is_not_bounded_is_not_weighed() {
+        let cost = Cost { batches: 1, events: 3, bytes: 40 };
+        let counted = Retention::new(640, None, None);
+        assert!(!counted.weighs());
+        assert_eq!(counted.weigh(cost), Cost { batches: 1, ..Cost::default() });
+        assert_eq!([639, 640, 643].map(|batches| counted.excess(batches)), [0, 0, 3]);
+        // An eighth of 640 may stay, and an eighth of that is lent.
+        assert_eq!([0, 79, 80, 81].map(|evicted| counted.lets_stay_of(evicted)), [80, 1, 0, 0]);
+        assert_eq!(counted.lends(), 10);
+        for weighed in [Retention::new(640, Some(9), None), Retention::new(640, None, Some(9))] {
+            assert!(weighed.weighs());
+            assert_eq!((weighed.weigh(cost), weighed.lends()), (cost, 0));
+        }
+    }
 }
