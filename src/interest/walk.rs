@@ -436,13 +436,14 @@ mod tests {
     /// What lies far beyond a part is not walked through for it.
     #[test]
     fn a_part_is_walked_from_near_its_end() {
-        // Runs of two, and of any length.
-        for (rate, most) in [(0, 2 * 2 * SPACING as usize), (2, usize::MAX)] {
-            let Long { nodes, matched, directory } = long(600, &[rate]);
+        // Runs of two, and of any length, some of which a part ends within.
+        let any_length = (200..600).step_by(20).map(|slots| (slots, 2, usize::MAX));
+        for (slots, rate, most) in std::iter::once((600, 0, 2 * 2 * SPACING as usize)).chain(any_length) {
+            let Long { nodes, matched, directory } = long(slots, &[rate]);
             let walk = Walk { directory: &directory, oldest: Position::ZERO, from: Position::ZERO };
             let node = nodes.first().expect("one");
             let chain = Chain { node: &**node, last: node.chain.last() };
-            for through in 1..=600 {
+            for through in 1..=slots {
                 let near = walk.near(&chain, Position(through));
                 assert!(near >= chain.last.min(Position(through)), "{near:?} of {through}");
                 let beyond = matched.iter().flatten().filter(|at| (through..near.0).contains(at)).count();

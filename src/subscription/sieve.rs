@@ -237,3 +237,55 @@ fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option
     union.dedup();
     Selected::of(len, union.into_iter())
 }
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::request::{Request, Term};
+
+    /// Nobody is asked about events that nothing can refuse, and what the clock can end is not plain.
+    #[test]
+    fn whether_anything_can_refuse_is_known_before() {
+        let everything = || Request::<()>::new().namespace("*");
+        let expiry = Instant::now() + Duration::from_secs(60);
+        let cases = [
+            (everything(), None, false, true),
+            (everything(), Some(Grant::all().without_event_checks()), false, true),
+            (everything(), Some(Grant::all().without_event_checks().expires_at(expiry)), false, false),
+            (everything(), Some(Grant::all()), true, false),
+            (everything(), Some(Grant::namespaces(["prod"]).without_event_checks()), true, false),
+            (everything().event_type("JobRegistered"), None, true, false),
+            (everything().filter(|_| true), None, true, false),
+        ];
+        for (number, (mut request, grant, fine, plain)) in cases.into_iter().enumerate() {
+            let filter = Arc::new(Filter::new(&mut request).expect("a request"));
+            let sieve = Sieve::new(filter, Principal::anonymous(), grant, request.predicate.take());
+            assert_eq!((sieve.is_fine(), sieve.is_plain()), (fine, plain), "case {number}");
+        }
+    }
+
+    #[test]
+    fn an_explanation_names_the_first_that_refuses() {
+        let mut request = Request::<()>::new()
+            .term(Term::topic("Job").expect("a topic"))
+            .namespaces(["prod", "dev"])
+            .event_type("JobRegistered")
+            .filter(|event| event.key() == "web");
+        let filter = Arc::new(Filter::new(&mut request).expect("a request"));
+        let grant = Some(Grant::namespaces(["prod"]));
+        let mut sieve = Sieve::new(filter, Principal::anonymous(), grant, request.predicate.take());
+        for (topic, namespace, event_type, key, expected) in [
+            ("Node", "test", "other", "db", Explanation::NoTerm),
+            ("Job", "test", "other", "db", Explanation::OutOfScope),
+            ("Job", "dev", "other", "db", Explanation::OtherType),
+            ("Job", "dev", "JobRegistered", "db", Explanation::NotGranted),
+            ("Job", "prod", "JobRegistered", "db", Explanation::Refused),
+            ("Job", "prod", "JobRegistered", "web", Explanation::Delivered),
+        ] {
+            let event = Event::new(topic, event_type, key, ()).with_namespace(namespace);
+            assert_eq!(sieve.explain(None, &event), expected);
+        }
+    }
+}
