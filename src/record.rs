@@ -152,3 +152,28 @@ impl<P> Linked for Record<P> {
         &self.links
     }
 }
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+
+    /// Room for more events is memory that no bound sees. What a list that grew has is left alone where bytes are not bounded.
+    #[test]
+    fn room_for_more_events_is_given_back() {
+        for (len, capacity, exactly, gives_back) in [
+            (1, 4, false, false),
+            (1, 4_096, false, true),
+            (5, 8, false, false),
+            (5, 8, true, true),
+            (8, 8, true, false),
+        ] {
+            let mut list = Vec::with_capacity(capacity);
+            list.extend((0..len).map(|n| Event::new("Job", "t", "web", n)));
+            let before = list.capacity();
+            let mut events = Events::new(list);
+            events.tighten(exactly);
+            let after = events.into_inner().capacity();
+            assert_eq!(after < before, gives_back, "{len} of {capacity}, {exactly}: {after}");
+        }
+    }
+}
