@@ -18,7 +18,6 @@ use std::sync::Weak;
 use ahash::RandomState;
 
 use super::lock::Locked;
-use super::publish::AT_ONCE;
 use super::questions::Questions;
 use crate::access::{AccessChange, Authorizer};
 use crate::clock::Clock;
@@ -38,6 +37,9 @@ use crate::stats::BrokerStats;
 use crate::sync::Mutex;
 use crate::token::{Epoch, Place, Token};
 use crate::wait::WaitList;
+
+/// So many subscriptions are ended, or listed, before others get a turn at the lock.
+pub(super) const AT_ONCE: usize = 256;
 
 pub(crate) type Weigher<P> = Box<dyn Fn(&Event<P>) -> u64 + Send + Sync>;
 

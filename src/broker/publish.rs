@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::core::{Core, Floor, Origin, State, Weigher};
+use super::core::{AT_ONCE, Core, Floor, Origin, State, Weigher};
 use crate::access::AccessChange;
 use crate::error::{PublishError, PublishErrorKind, SkipError};
 use crate::event::Event;
@@ -23,9 +23,6 @@ use crate::record::{Events, Published, Record};
 use crate::shared::{Node, Shared, Station};
 use crate::token::{Epoch, Place, Token};
 use crate::wait::{Taken, WaitList, look_again};
-
-/// So many subscriptions are ended, or listed, before others get a turn at the lock.
-pub(super) const AT_ONCE: usize = 256;
 
 /// What is left to do when the lock is gone, in this order: wake, tell, drop.
 struct After<P> {

@@ -47,7 +47,8 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
-    use crate::interest::node::{NodeId, Side};
+    use crate::interest::jumps::NodeId;
+    use crate::interest::node::Side;
     use crate::position::Position;
 
     #[test]

@@ -34,7 +34,7 @@ impl Hasher for Prehashed {
 
 type Shard<V> = HashMap<u64, V, BuildHasherDefault<Prehashed>>;
 
-/// So many entries a shard has on average before the table takes another one: splitting it takes some 10 µs.
+/// So many entries a shard has on average before the table takes another one: as many are gone through to split one.
 const FULL: usize = 512;
 
 /// So few before it gives one up.

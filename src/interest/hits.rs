@@ -3,7 +3,8 @@
 
 use smallvec::SmallVec;
 
-use super::node::{Link, Links, Node, NodeId};
+use super::jumps::NodeId;
+use super::node::{Link, Links, Node};
 use super::table::Interest;
 use crate::event::Event;
 use crate::position::Position;

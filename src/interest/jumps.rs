@@ -10,14 +10,18 @@
 //! lead: a logarithm of what was ever in it.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
-use super::node::NodeId;
 use crate::position::Position;
 use crate::steps::{Step, count};
 
 /// A chain of so many runs more has a checkpoint more. Fewer would cost a publish more, and more a reader, who walks up
 /// to so many runs beside its jumps.
 pub(super) const SPACING: u32 = 16;
+
+/// The name of a node, whose chain this is. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NodeId(pub(super) NonZeroU64);
 
 /// Where a checkpoint leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

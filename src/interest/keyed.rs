@@ -141,7 +141,7 @@ impl<L> Several<L> {
 mod tests {
     use std::num::NonZeroU64;
 
-    use super::super::node::NodeId;
+    use super::super::jumps::NodeId;
     use super::*;
     use crate::position::Position;
 

@@ -21,6 +21,7 @@ mod hashed;
 mod hits;
 mod jumps;
 mod keyed;
+mod keys;
 mod names;
 mod node;
 mod shapes;
@@ -30,7 +31,8 @@ mod walk;
 mod wide;
 
 pub(crate) use hits::Hit;
+pub(crate) use keys::KeyHasher;
 pub(crate) use node::{Hits, Links, Node, by_id};
 pub(crate) use table::Interest;
-pub(crate) use terms::{KeyHasher, NodeTerm, is_wide, node_terms};
+pub(crate) use terms::{NodeTerm, is_wide, node_terms};
 pub(crate) use walk::{Collected, LastRun, Linked, Matching, Stretch, collect, last_run};

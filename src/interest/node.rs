@@ -7,17 +7,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::jumps::{Jump, SPACING};
+use super::jumps::{Jump, NodeId, SPACING};
+use super::keys::KeyHasher;
 use super::names::Names;
-use super::terms::KeyHasher;
 use crate::name::Key;
 use crate::position::Position;
 use crate::steps::{Step, count};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
-
-/// The name of a node. Never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NodeId(pub(super) NonZeroU64);
 
 /// A position that may not exist yet: one past it, or 0.
 #[derive(Debug)]

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::bucket::Bucket;
 use super::hashed::Table;
-use super::jumps::Jumps;
+use super::jumps::{Jumps, NodeId};
 use super::keyed::Keyed;
+use super::keys::KeyHasher;
 use super::names::Names;
-use super::node::{Node, NodeId, Side, Subject};
+use super::node::{Node, Side, Subject};
 use super::shapes::Shapes;
-use super::terms::{KeyHasher, Namespaces, NodeTerm};
+use super::terms::{Namespaces, NodeTerm};
 use super::wide::Wide;
 use crate::event::Event;
 use crate::filter::Filter;

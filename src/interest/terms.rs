@@ -1,15 +1,14 @@
 //! The nodes that a filter's subscription asks for.
 //! Whether they are there is the table's business.
 
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use ahash::RandomState;
 use smallvec::SmallVec;
 
+use super::keys::KeyHasher;
 use super::node::Node;
 use crate::filter::Filter;
-use crate::name::{Key, Namespace};
+use crate::name::Namespace;
 use crate::request::{Scope, Term};
 
 /// A request that would be more nodes than this joins one node a term instead, of a [scope](super::wide) that is entered
@@ -97,27 +96,4 @@ pub(crate) fn node_terms<'f, L: Default>(
             NodeTerm { term, namespaces, key_hash, prepared }
         })
     })
-}
-
-/// Hashes the keys of a table, also where the table is not at hand. Keys come from strangers: it is seeded.
-#[derive(Clone, Debug)]
-pub(crate) struct KeyHasher(RandomState);
-
-impl KeyHasher {
-    pub(super) fn new() -> Self {
-        Self(RandomState::new())
-    }
-
-    /// Two numbers that follow from the seed alone.
-    pub(super) fn seeds(&self) -> [u64; 2] {
-        [0_u8, 1].map(|part| self.0.hash_one(part))
-    }
-
-    #[inline]
-    pub(crate) fn hash(&self, key: &Key) -> u64 {
-        // Without the end mark of a text's own hash: nothing else is hashed along with it.
-        let mut hasher = self.0.build_hasher();
-        hasher.write(key.as_str().as_bytes());
-        hasher.finish()
-    }
 }

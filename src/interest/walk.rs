@@ -19,7 +19,7 @@ pub(crate) trait Linked {
 }
 
 /// A walk that finds more than twice so many runs, or twice as many as it follows chains, is made in parts of about so
-/// many. It bounds a reader's memory (12 KiB at most, if it has few nodes), and only a reader hundreds of batches behind ever walks in parts.
+/// many. It bounds a reader's memory (24 KiB at most, if it has eight nodes: `parts_of_long_chains_are_all_that_matched`), and only a reader hundreds of batches behind ever walks in parts.
 const PART: usize = 128;
 
 /// What is known of the events of a run of batches.
