@@ -2,6 +2,7 @@
 //! short steps.
 //! Where a subscription begins, and whether it may, is not decided here.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -41,8 +42,8 @@ impl<P> Core<P> {
     /// Takes out a wide scope that nobody uses any more, some of its namespaces at a time.
     fn exit_scope(&self, scope: u32) {
         let gone = loop {
-            let gone = self.state.step().interest.exit_scope(scope, CHUNK);
-            if gone.is_some() {
+            let step = self.state.step().interest.exit_scope(scope, CHUNK);
+            if let ControlFlow::Break(gone) = step {
                 break gone;
             }
         };

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroU64;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::bucket::Bucket;
@@ -344,7 +345,7 @@ impl<L: Default> Interest<L> {
     }
 
     /// Takes out up to so many namespaces of a wide scope that nobody uses. When it is gone it is returned.
-    pub(crate) fn exit_scope(&mut self, scope: u32, most: usize) -> Option<Arc<Scope>> {
+    pub(crate) fn exit_scope(&mut self, scope: u32, most: usize) -> ControlFlow<Option<Arc<Scope>>> {
         self.wide.exit(scope, most, &mut self.namespaces)
     }
 

@@ -14,6 +14,7 @@
 //!   out again, which is done step by step.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -144,8 +145,8 @@ impl<L> Wide<L> {
 
     /// Takes out up to so many namespaces of a scope that nobody uses. When it is gone it is returned, to be dropped where
     /// there is time for it.
-    pub(super) fn exit(&mut self, number: u32, most: usize, names: &mut Names) -> Option<Arc<Scope>> {
-        let scope = self.scopes.get_mut(&number)?;
+    pub(super) fn exit(&mut self, number: u32, most: usize, names: &mut Names) -> ControlFlow<Option<Arc<Scope>>> {
+        let Some(scope) = self.scopes.get_mut(&number) else { return ControlFlow::Break(None) };
         let all = scope.scope.named().unwrap_or_default();
         let entered = all.get(..scope.namespaces).unwrap_or_default();
         let left = entered.len().saturating_sub(most);
@@ -162,10 +163,10 @@ impl<L> Wide<L> {
         }
         scope.namespaces = left;
         if left > 0 {
-            return None;
+            return ControlFlow::Continue(());
         }
         self.numbers.remove(number);
-        self.scopes.remove(&number).map(|entered| entered.scope)
+        ControlFlow::Break(self.scopes.remove(&number).map(|entered| entered.scope))
     }
 
     /// The node of exactly this subject, whose term has this hash.

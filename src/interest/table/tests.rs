@@ -86,7 +86,7 @@ fn wide_scopes_hit_what_they_match() {
         let scope = interest.use_scope(None, &scope_of(&filter), 9);
         interest.enter_scope(scope, 5);
         let unused = interest.release_scope(scope).expect("nobody else has it");
-        while interest.exit_scope(unused, 2).is_none() {}
+        while interest.exit_scope(unused, 2).is_continue() {}
         for (topic, namespace, key) in
             [("T0", "n0", "k0"), ("T1", "n7", "k5"), ("T2", "", "k1"), ("T9", "n3", "k8"), ("T0", "other", "k3")]
         {
@@ -121,7 +121,7 @@ fn a_scope_on_its_way_out_keeps_its_number() {
     let scope = interest.use_scope(None, &interest_scope, 1);
     assert!(interest.enter_scope(scope, 100));
     assert_eq!(interest.release_scope(scope), Some(scope));
-    assert!(interest.exit_scope(scope, 5).is_none());
+    assert!(interest.exit_scope(scope, 5).is_continue());
     assert!(!interest.wide.share(scope, &interest_scope), "nobody uses it any more");
     let other = interest.use_scope(None, &scope_of(&comes), 2);
     assert!(interest.enter_scope(other, 100));
@@ -133,7 +133,7 @@ fn a_scope_on_its_way_out_keeps_its_number() {
         interest.look_up(&event, |_| hits += 1);
         assert_eq!(hits, expected, "{namespace}");
     }
-    assert!(interest.exit_scope(scope, 100).is_some());
+    assert!(interest.exit_scope(scope, 100).is_break());
 }
 
 fn scope_of(filter: &Filter) -> Arc<Scope> {
@@ -144,7 +144,7 @@ fn leave(interest: &mut Interest<()>, nodes: &[Arc<Node<()>>]) {
     for node in nodes {
         let key_hash = node.key_hash(interest.key_hasher());
         if let Some(scope) = interest.leave(node, key_hash) {
-            while interest.exit_scope(scope, 7).is_none() {}
+            while interest.exit_scope(scope, 7).is_continue() {}
         }
     }
 }
