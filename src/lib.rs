@@ -242,67 +242,53 @@
 
 mod access;
 mod broker;
-mod clock;
-mod delivery;
-mod dispatch;
-mod error;
-mod event;
-mod few;
-mod filter;
+mod core;
 #[cfg(feature = "json")]
 mod frame;
 #[cfg(feature = "json")]
 mod frames;
-mod gate;
 mod interest;
 mod log;
 #[cfg(all(test, broker_loom))]
 mod models;
-mod name;
 pub mod nomad;
-mod observer;
 mod panics;
-mod position;
-mod record;
-mod registry;
-mod request;
-mod shared;
-mod stats;
 #[cfg(broker_steps)]
 #[doc(hidden)]
 pub mod steps;
 #[cfg(not(broker_steps))]
 mod steps;
-#[cfg(feature = "stream")]
-mod stream;
 mod subscription;
 mod sync;
-mod token;
+mod types;
 mod wait;
 
-pub use access::{AccessChange, AccessRequest, Authorizer, Denial, Grant, Principal};
+pub use access::{AccessChange, AccessRequest, Authorizer, Grant};
 pub use broker::{Broker, Builder, DispatchGuard, Dispatcher, WeakBroker};
-pub use clock::{Clock, SystemClock};
-pub use delivery::{Delivery, DeliveryRef, Events};
-pub use error::{
-    BuildError, BuildErrorKind, Lagged, PublishError, PublishErrorKind, RecvError, RecvTimeoutError, SkipError,
-    SubscribeError, TryRecvError,
-};
-pub use event::{Batch, BatchBuilder, Event};
 #[cfg(feature = "json")]
 pub use frame::{DecodeError, DecodeErrorKind, Decoder, EncodeError, Frame, FrameReader, Incoming, ReadError};
 #[cfg(feature = "json")]
 pub use frames::{FrameError, FrameOptions, Frames, HeartbeatError, WriteError};
 #[cfg(all(feature = "json", feature = "stream"))]
 pub use frames::{FrameStream, Timer};
-pub use name::{EventType, Key, Namespace, Topic};
-pub use observer::Observer;
-pub use request::{InvalidRequest, LagPolicy, Named, Request, Scope, Start, Term};
-pub use stats::{BrokerStats, SubscriptionId, SubscriptionStats};
 pub use subscription::{
-    Drain, DrainIter, Explanation, Iter, Readable, Recv, Subscription, SubscriptionHandle, Verdict,
+    Delivery, DeliveryRef, Drain, DrainIter, Events, Explanation, Iter, Readable, Recv, Subscription,
+    SubscriptionHandle,
 };
-pub use token::{Epoch, ParseTokenError, Token};
+pub use types::clock::{Clock, SystemClock};
+pub use types::error::{
+    BuildError, BuildErrorKind, Denial, Lagged, PublishError, PublishErrorKind, RecvError, RecvTimeoutError, SkipError,
+    SubscribeError, TryRecvError,
+};
+pub use types::event::{Batch, BatchBuilder, Event};
+pub use types::name::{EventType, Key, Namespace, Topic};
+pub use types::observer::Observer;
+pub use types::principal::Principal;
+pub use types::request::{LagPolicy, Request};
+pub use types::start::{Start, Verdict};
+pub use types::stats::{BrokerStats, SubscriptionId, SubscriptionStats};
+pub use types::term::{InvalidRequest, Named, Scope, Term};
+pub use types::token::{Epoch, ParseTokenError, Token};
 
 /// The README's example is a test.
 #[cfg(doctest)]

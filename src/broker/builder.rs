@@ -9,24 +9,22 @@ use ahash::RandomState;
 #[cfg(feature = "json")]
 use serde::Serialize;
 
-use super::core::{Core, Counters, Hooks, Origin, State, Weigher};
-use super::lock::Locked;
-use super::questions::Questions;
-use super::{Broker, Owner};
+use super::handle::{Broker, Owner};
 use crate::access::Authorizer;
-use crate::clock::{Clock, SystemClock};
-use crate::dispatch::Dispatch;
-use crate::error::{BuildError, BuildErrorKind};
-use crate::event::Event;
+use crate::core::{Core, Counters, Hooks, Locked, Origin, Questions, State, Weigher};
+use crate::core::{Pending, Registry};
 #[cfg(feature = "json")]
 use crate::frame::encoded_len;
 use crate::interest::Interest;
 use crate::log::{Appender, HEAVIEST, Log, Retention};
-use crate::name::Key;
-use crate::observer::Observer;
-use crate::registry::{Pending, Registry};
 use crate::sync::Mutex;
-use crate::token::{Epoch, Token};
+use crate::types::clock::{Clock, SystemClock};
+use crate::types::error::{BuildError, BuildErrorKind};
+use crate::types::event::Event;
+use crate::types::name::Key;
+use crate::types::observer::Observer;
+use crate::types::token::{Epoch, Token};
+use crate::wait::Dispatch;
 use crate::wait::WaitList;
 
 /// How many batches a broker keeps if nothing is said: as many as servers of the HTTP API do.
@@ -359,4 +357,25 @@ fn weigh<P>(event: &Event<P>) -> u64 {
         + event.key().as_str().len()
         + event.namespace().as_str().len();
     (size_of::<Event<P>>() + names + keys) as u64
+}
+impl<P> Broker<P> {
+    /// Configures a broker.
+    pub fn builder() -> Builder<P> {
+        Builder::new()
+    }
+
+    /// A broker with every default: 100 batches, everything allowed, no history missing.
+    #[expect(clippy::missing_panics_doc, reason = "the defaults are valid")]
+    pub fn new() -> Self
+    where
+        P: 'static,
+    {
+        Self::builder().build().expect("the defaults are valid")
+    }
+}
+
+impl<P: 'static> Default for Broker<P> {
+    fn default() -> Self {
+        Self::new()
+    }
 }

@@ -4,11 +4,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::core::Core;
-use crate::dispatch::Run;
-use crate::record::Record;
-use crate::shared::Shared;
+use crate::core::Core;
+use crate::core::Record;
+use crate::core::Shared;
 use crate::sync::{AtomicBool, Ordering};
+use crate::wait::Run;
 
 /// Wakes waiting readers on a thread of the host's own, so that [`publish`](crate::Broker::publish) takes the same
 /// time however many there are.

@@ -5,11 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use crate::event::Batch;
-use crate::frame::encode::{EncodeError, FrameCache, Free};
-use crate::token::Token;
+use crate::types::token::Token;
 
 /// One line of JSON with its newline: what one write puts on the wire.
 ///
@@ -94,25 +90,6 @@ impl Frame {
                 Content::Progress(Arc::new(line.into_boxed_str()))
             }
         })
-    }
-
-    /// The frame of a batch that no broker carries, such as one to record. The events keep the index they carry; a batch
-    /// without events is [progress](Self::progress).
-    ///
-    /// Numbers in payloads that JSON does not have, NaN and the infinities, become `null`.
-    ///
-    /// # Errors
-    ///
-    /// If the payload of an event refuses to be JSON; the error names the event.
-    ///
-    /// # Panics
-    ///
-    /// If the payload's `Serialize` does.
-    pub fn encode<P: Serialize>(batch: &Batch<P>) -> Result<Self, EncodeError> {
-        if batch.events().is_empty() {
-            return Ok(Self::progress(batch.index()));
-        }
-        FrameCache::new().whole(batch.index(), batch.events(), None, &Free)
     }
 
     /// The frame of a batch; `line` ends with its newline and holds no other.
@@ -230,8 +207,8 @@ impl fmt::Display for Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
-    use crate::token::{Epoch, Place};
+    use crate::types::event::{Batch, Event};
+    use crate::types::token::{Epoch, Place};
 
     fn token() -> Token {
         Token::new(Epoch::from(0xab), Place { index: 7, count: 1 })

@@ -1,7 +1,6 @@
 //! Bytes to lines, however they were split, and the error of a line that is no frame.
 //! What a line means is decided elsewhere, and nothing here reads from anywhere.
 
-use std::error::Error;
 use std::fmt;
 use std::io::BufRead;
 use std::marker::PhantomData;
@@ -9,7 +8,8 @@ use std::mem;
 
 use serde::de::DeserializeOwned;
 
-use crate::frame::line::{self, At, Fault, Incoming};
+use super::error::{DecodeError, DecodeErrorKind, Fault};
+use super::line::{self, At, Incoming};
 
 /// Reads frames out of bytes that come in any split.
 ///
@@ -205,113 +205,3 @@ impl<P> fmt::Debug for Decoder<P> {
             .finish_non_exhaustive()
     }
 }
-
-/// A line that is no frame. The lines after it can still be decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DecodeError {
-    /// The number of the line, counted from 1; blank lines count.
-    pub line: u64,
-    /// The byte of the line at which decoding stopped, counted from 1, if there is such a place.
-    pub column: Option<usize>,
-    /// What was wrong.
-    pub kind: DecodeErrorKind,
-}
-
-/// What was wrong with a line.
-///
-/// Messages are those of the JSON decoder or of the payload's `Deserialize`, and may quote a part of the line.
-///
-/// ```
-/// use event_broker::Decoder;
-///
-/// let errors = [
-///     "[]",
-///     r#"{"Index":"7"}"#,
-///     r#"{"Topic":"Job","Type":"JobRegistered","Key":"web","Index":7}"#,
-///     r#"{"Index":7,"Events":[{"Topic":"Job","Type":"JobRegistered"}]}"#,
-///     r#"{"Index":7,"Events":[{"Topic":"Job","Type":"JobRegistered","Key":"web","Payload":-1}]}"#,
-/// ]
-/// .map(|line| {
-///     let mut decoder = Decoder::<u32>::new();
-///     decoder.decode(&mut line.as_bytes());
-///     decoder.finish().unwrap().unwrap_err().to_string()
-/// });
-/// assert_eq!(errors, [
-///     "line 1: not an object, expected {} or an object with Index",
-///     "line 1, column 12: field Index: invalid type: string \"7\", expected u64",
-///     r#"line 1: an event by itself, expected a frame with Events: {"Index":…,"Events":[…]}, the event among them"#,
-///     "line 1, column 59: event 0 of Events: missing field `Key`",
-///     "line 1, column 83: payload of event 0 of Events: invalid value: integer `-1`, expected u32",
-/// ]);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DecodeErrorKind {
-    /// The line is longer than the limit. Its rest is passed over.
-    TooLong {
-        /// How many bytes a line may have.
-        limit: usize,
-    },
-    /// The line is not UTF-8, from the column on.
-    NotUtf8,
-    /// The line is not JSON, or breaks off.
-    Malformed {
-        /// What was found or expected.
-        message: String,
-    },
-    /// The line is JSON, but not an object.
-    NotAnObject,
-    /// The line is an object with members of an event, and without `Events`: an event that is in no frame.
-    BareEvent,
-    /// A field of the frame is missing, repeated or of a wrong type.
-    Field {
-        /// `Index`, `Events` or `Token`; the last can only be repeated.
-        name: &'static str,
-        /// What was found and what was expected.
-        message: String,
-    },
-    /// A member of `Events` is not an event.
-    Event {
-        /// Its place in `Events`, counted from 0.
-        ordinal: usize,
-        /// What was found and what was expected.
-        message: String,
-    },
-    /// The payload of an event is not a `P`. One that is absent is read as null.
-    Payload {
-        /// The event's place in `Events`, counted from 0.
-        ordinal: usize,
-        /// What was found and what was expected.
-        message: String,
-    },
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, kind } = self;
-        match column {
-            Some(column) => write!(f, "line {line}, column {column}: {kind}"),
-            None => write!(f, "line {line}: {kind}"),
-        }
-    }
-}
-
-impl fmt::Display for DecodeErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong { limit } => write!(f, "too long, expected at most {limit} bytes"),
-            Self::NotUtf8 => f.write_str("not UTF-8, expected JSON in UTF-8"),
-            Self::Malformed { message } => write!(f, "malformed JSON: {message}"),
-            Self::NotAnObject => f.write_str("not an object, expected {} or an object with Index"),
-            Self::BareEvent => f.write_str(
-                "an event by itself, expected a frame with Events: {\"Index\":…,\"Events\":[…]}, the event among them",
-            ),
-            Self::Field { name, message } => write!(f, "field {name}: {message}"),
-            Self::Event { ordinal, message } => write!(f, "event {ordinal} of Events: {message}"),
-            Self::Payload { ordinal, message } => write!(f, "payload of event {ordinal} of Events: {message}"),
-        }
-    }
-}
-
-impl Error for DecodeError {}

@@ -11,9 +11,10 @@ use serde::de::{
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::event::{Batch, BatchField, Event, once};
-use crate::frame::decode::DecodeErrorKind;
-use crate::token::Token;
+use super::error::{DecodeErrorKind, Fault};
+use crate::types::event::{Batch, Event};
+use crate::types::form::{BatchField, once};
+use crate::types::token::Token;
 
 /// What a frame says.
 ///
@@ -77,12 +78,6 @@ impl<P> Incoming<P> {
             Self::Batch { token, .. } => *token,
         }
     }
-}
-
-/// What is wrong with a line, and at which of its bytes, counted from 1.
-pub(super) struct Fault {
-    pub(super) column: Option<usize>,
-    pub(super) kind: DecodeErrorKind,
 }
 
 /// Where in its stream a line stands.

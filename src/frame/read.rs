@@ -8,8 +8,9 @@ use std::iter::FusedIterator;
 
 use serde::de::DeserializeOwned;
 
-use crate::frame::decode::{DecodeError, Decoder};
-use crate::frame::line::Incoming;
+use super::decode::Decoder;
+use super::error::DecodeError;
+use super::line::Incoming;
 
 /// The frames of a reader, one after another, until it ends.
 ///

@@ -6,10 +6,22 @@ mod decoding;
 mod encoding;
 mod properties;
 
-use crate::event::Event;
-use crate::frame::{DecodeError, Decoder, Incoming};
-use crate::token::{Epoch, Place, Token};
+use crate::frame::{Account, DecodeError, Decoder, Incoming};
+use crate::types::event::Event;
+use crate::types::token::{Epoch, Place, Token};
 use serde::de::DeserializeOwned;
+
+/// An account that refuses nothing.
+#[derive(Debug)]
+struct Free;
+
+impl Account for Free {
+    fn charge(&self, _: u64) -> bool {
+        true
+    }
+
+    fn refund(&self, _: u64) {}
+}
 
 fn event<P>(key: &str, payload: P) -> Event<P> {
     let mut event = Event::new("Job", "JobRegistered", key, payload);

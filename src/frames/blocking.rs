@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::delivery::Delivery;
-use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::frame::Frame;
 use crate::frames::error::{FrameError, WriteError};
 use crate::frames::options::FrameOptions;
+use crate::subscription::Delivery;
 use crate::subscription::Subscription;
+use crate::types::error::{RecvError, RecvTimeoutError, TryRecvError};
 
 impl<P> Subscription<P> {
     /// Reads on as frames, on a thread of the reader's own.

@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use crate::delivery::{Delivery, DeliveryRef, Selection};
 use crate::frame::{EncodeError, Frame};
-use crate::token::Token;
+use crate::subscription::{Delivery, DeliveryRef, Selection};
+use crate::types::token::Token;
 
 macro_rules! frame {
     ($name:ident $(<$life:lifetime>)?) => {

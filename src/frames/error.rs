@@ -6,8 +6,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::error::RecvError;
 use crate::frame::EncodeError;
+use crate::types::error::RecvError;
 
 /// Why a stream of frames gave no frame. It never appears in the stream itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

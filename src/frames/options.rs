@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::delivery::Delivery;
 use crate::frame::{EncodeError, Frame};
 use crate::frames::error::HeartbeatError;
+use crate::subscription::Delivery;
 use crate::subscription::Subscription;
 use serde::Serialize;
 

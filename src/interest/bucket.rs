@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::interest::jumps::NodeId;
     use crate::interest::node::Side;
-    use crate::position::Position;
+    use crate::types::position::Position;
 
     #[test]
     fn nodes_come_and_go_in_any_order() {

@@ -6,9 +6,9 @@ use smallvec::SmallVec;
 use super::jumps::NodeId;
 use super::node::{Link, Links, Node};
 use super::table::Interest;
-use crate::event::Event;
-use crate::position::Position;
 use crate::steps::{Step, count};
+use crate::types::event::Event;
+use crate::types::position::Position;
 
 /// The nodes that a batch hits, each once.
 #[derive(Debug)]

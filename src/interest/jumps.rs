@@ -12,8 +12,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use crate::position::Position;
 use crate::steps::{Step, count};
+use crate::types::position::Position;
 
 /// A chain of so many runs more has a checkpoint more. Fewer would cost a publish more, and more a reader, who walks up
 /// to so many runs beside its jumps.

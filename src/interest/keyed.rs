@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::bucket::Bucket;
 use super::node::{Node, Side, Subject};
-use crate::name::Key;
+use crate::types::name::Key;
 
 /// The nodes of one key and topic, and, by accident, of others that hash alike. Nearly always one.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ mod tests {
 
     use super::super::jumps::NodeId;
     use super::*;
-    use crate::position::Position;
+    use crate::types::position::Position;
 
     /// Hashes that collide are no reason to mix terms up: nodes of other keys, topics and namespaces that lie together
     /// are hit, found and taken out each by itself, in whatever order they came.

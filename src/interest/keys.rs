@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use ahash::RandomState;
 
-use crate::name::Key;
+use crate::types::name::Key;
 
 /// Hashes the keys of a table, also where the table is not at hand. Keys come from strangers: it is seeded.
 #[derive(Clone, Debug)]

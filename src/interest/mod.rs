@@ -17,6 +17,7 @@
 
 mod bits;
 mod bucket;
+mod filter;
 mod hashed;
 mod hits;
 mod jumps;
@@ -30,6 +31,7 @@ mod terms;
 mod walk;
 mod wide;
 
+pub(crate) use filter::Filter;
 pub(crate) use hits::Hit;
 pub(crate) use keys::KeyHasher;
 pub(crate) use node::{Hits, Links, Node, by_id};

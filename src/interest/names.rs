@@ -165,7 +165,7 @@ fn place(name: &str) -> usize {
 #[cfg(all(test, not(broker_loom)))]
 mod tests {
     use super::*;
-    use crate::name::Topic;
+    use crate::types::name::Topic;
 
     #[test]
     fn a_name_keeps_its_number_while_it_is_in_use() {

@@ -10,10 +10,10 @@ use smallvec::SmallVec;
 use super::jumps::{Jump, NodeId, SPACING};
 use super::keys::KeyHasher;
 use super::names::Names;
-use crate::name::Key;
-use crate::position::Position;
 use crate::steps::{Step, count};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::types::name::Key;
+use crate::types::position::Position;
 
 /// A position that may not exist yet: one past it, or 0.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::bucket::Bucket;
+use super::filter::Filter;
 use super::hashed::Table;
 use super::jumps::{Jumps, NodeId};
 use super::keyed::Keyed;
@@ -16,12 +17,11 @@ use super::node::{Node, Side, Subject};
 use super::shapes::Shapes;
 use super::terms::{Namespaces, NodeTerm};
 use super::wide::Wide;
-use crate::event::Event;
-use crate::filter::Filter;
-use crate::name::Key;
-use crate::position::Position;
-use crate::request::Scope;
 use crate::steps::{Step, count};
+use crate::types::event::Event;
+use crate::types::name::Key;
+use crate::types::position::Position;
+use crate::types::term::Scope;
 
 /// All nodes there are.
 #[derive(Debug)]

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::filter::Filter;
 use super::keys::KeyHasher;
 use super::node::Node;
-use crate::filter::Filter;
-use crate::name::Namespace;
-use crate::request::{Scope, Term};
+use crate::types::name::Namespace;
+use crate::types::term::{Scope, Term};
 
 /// A request that would be more nodes than this joins one node a term instead, of a [scope](super::wide) that is entered
 /// once. That costs an event a node for each distinct scope of this kind, where nodes of namespaces are shared.

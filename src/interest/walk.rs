@@ -10,8 +10,8 @@ use smallvec::SmallVec;
 use super::jumps::{Jump, SPACING};
 use super::node::{Links, Node};
 use crate::log::Directory;
-use crate::position::{Position, Run};
 use crate::steps::{Step, count};
+use crate::types::position::{Position, Run};
 
 /// A slot that carries links.
 pub(crate) trait Linked {
@@ -251,11 +251,12 @@ impl<T: Linked> Walk<'_, T> {
 #[cfg(all(test, not(broker_loom)))]
 mod tests {
     use super::*;
-    use crate::event::Event;
-    use crate::filter::Filter;
+    use crate::interest::Filter;
     use crate::interest::{Hit, Interest, node_terms};
     use crate::log::Segment;
-    use crate::request::{Request, Term};
+    use crate::types::event::Event;
+    use crate::types::request::Request;
+    use crate::types::term::Term;
 
     struct Slot(Links);
 

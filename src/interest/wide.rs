@@ -22,8 +22,8 @@ use smallvec::SmallVec;
 use super::bits::Bits;
 use super::names::Names;
 use super::node::{Node, Side, Subject};
-use crate::request::Scope;
 use crate::steps::{Step, count};
+use crate::types::term::Scope;
 
 /// All wide scopes, and the nodes of their terms.
 #[derive(Debug)]

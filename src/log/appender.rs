@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::Log;
 use super::directory::Directory;
 use super::frontier::End;
 use super::retention::{Cost, Retention};
 use super::seek::{Indexes, Placed};
 use super::segment::Segment;
+use super::shared::Log;
 use crate::panics::Panics;
-use crate::position::{Position, Run};
 use crate::steps::{Step, count};
 use crate::sync::Slot;
-use crate::token::Place;
+use crate::types::position::{Position, Run};
+use crate::types::token::Place;
 
 /// A batch as the log counts it.
 pub(crate) trait Weighed {

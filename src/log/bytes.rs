@@ -1,7 +1,7 @@
 //! Bytes that readers may add to: the total of the buffer, and what is cached beside one batch.
 //! When a batch is evicted is not decided here.
 //!
-//! A reader that is about to cache something [charges](Log::charge) it to the total, and then to the batch. The writer
+//! A reader that is about to cache something [charges](TotalBytes::charge) it to the total, and then to the batch. The writer
 //! that evicts a batch [closes](CachedBytes::close) its account, and subtracts what it found there from the total.
 //!
 //! Invariants:
@@ -11,8 +11,6 @@
 //! - whoever raises the total above the bound evicts until it fits: a reader after its charge, the publisher before
 //!   it writes, having added the batch first.
 
-#[cfg(any(feature = "json", test))]
-use super::Log;
 use crate::sync::{AtomicU64, Ordering};
 
 /// The most that one batch counts for, and the highest bound that is told from none: sums of a few do not overflow.
@@ -113,18 +111,18 @@ pub(crate) enum Charge {
 }
 
 #[cfg(any(feature = "json", test))]
-impl<T> Log<T> {
-    /// Charges bytes that are about to be cached beside a batch of this log.
-    pub(crate) fn charge(&self, account: &CachedBytes, bytes: u64) -> Charge {
+impl TotalBytes {
+    /// Charges bytes that are about to be cached beside a batch.
+    pub(super) fn charge(&self, account: &CachedBytes, bytes: u64) -> Charge {
         // Most that is evicted was so long ago, and then the total need not move back and forth.
         if account.is_closed() {
             return Charge::Closed;
         }
-        let total = self.bytes.add(bytes);
+        let total = self.add(bytes);
         if !account.charge(bytes) {
-            self.bytes.sub(bytes);
+            self.sub(bytes);
             Charge::Closed
-        } else if total > self.bytes.bound {
+        } else if total > self.bound {
             Charge::Exceeds
         } else {
             Charge::Fits
@@ -132,10 +130,10 @@ impl<T> Log<T> {
     }
 
     /// Takes a charge back of what was not cached after all.
-    pub(crate) fn refund(&self, account: &CachedBytes, bytes: u64) {
+    pub(super) fn refund(&self, account: &CachedBytes, bytes: u64) {
         // What a closed account held was subtracted by whoever closed it.
         if account.refund(bytes) {
-            self.bytes.sub(bytes);
+            self.sub(bytes);
         }
     }
 }
@@ -146,17 +144,17 @@ mod tests {
 
     #[test]
     fn a_closed_account_does_not_change() {
-        let log = Log::<u64>::new(0, 0, false, Some(10));
+        let total = TotalBytes::new(Some(10));
         let account = CachedBytes::new();
-        assert_eq!(log.charge(&account, 7), Charge::Fits);
-        assert_eq!(log.charge(&account, 4), Charge::Exceeds);
-        log.refund(&account, 4);
-        assert_eq!((account.get(), log.bytes.get()), (7, 7));
+        assert_eq!(total.charge(&account, 7), Charge::Fits);
+        assert_eq!(total.charge(&account, 4), Charge::Exceeds);
+        total.refund(&account, 4);
+        assert_eq!((account.get(), total.get()), (7, 7));
         assert_eq!(account.close(), 7);
-        log.bytes.sub(7);
-        assert_eq!(log.charge(&account, 1), Charge::Closed);
-        log.refund(&account, 7);
-        assert_eq!((account.get(), log.bytes.get()), (7, 0));
+        total.sub(7);
+        assert_eq!(total.charge(&account, 1), Charge::Closed);
+        total.refund(&account, 7);
+        assert_eq!((account.get(), total.get()), (7, 0));
         assert!(!account.charge(1), "also if it was closed after it was looked at");
     }
 }

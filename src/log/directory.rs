@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::segment::Segment;
-use crate::position::{Position, Run};
 use crate::sync::Slot;
+use crate::types::position::{Position, Run};
 
 /// Live segments by base, oldest first.
 ///

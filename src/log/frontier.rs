@@ -1,8 +1,8 @@
 //! The three numbers that readers poll: the end, the oldest, and the latest index.
 //! All orderings of the log but the slots' own live here.
 
-use crate::position::Position;
 use crate::sync::{AtomicU64, Ordering, store_and_fence};
+use crate::types::position::Position;
 
 /// One past the newest position, and whether anything can still follow it.
 ///

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-use crate::position::Position;
-use crate::token::Place;
+use crate::types::position::Position;
+use crate::types::token::Place;
 
 /// A value that lies at a place of the history; places rise with positions.
 pub(crate) trait Placed {

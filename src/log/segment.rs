@@ -4,8 +4,8 @@
 use std::sync::{Arc, Weak};
 
 use crate::panics::Panics;
-use crate::position::{Position, Run};
 use crate::sync::Slot;
+use crate::types::position::{Position, Run};
 
 /// Slots for consecutive positions, from `base` on.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::bytes::{CachedBytes, Charge};
 use super::{Appender, Cost, Directory, Garbage, Log, Placed, Retention, Weighed};
-use crate::position::{Position, Run};
 use crate::sync::Slot;
-use crate::token::Place;
+use crate::types::position::{Position, Run};
+use crate::types::token::Place;
 
 /// A batch of one event.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{Count, broker, check, event, everything, keys, spawn};
-use crate::dispatch::Dispatch;
+use crate::wait::Dispatch;
 use crate::wait::{Mark, Seat, Signal, Taken, WaitList};
 
 /// A dispatcher that is handed a wake-up, or is ending just then, loses none.

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::access::{AccessChange, AccessRequest, Authorizer, Denial, Grant, Principal};
-use crate::event::Event;
-use crate::name::Key;
+use crate::access::{AccessChange, AccessRequest, Authorizer, Grant};
 use crate::nomad::rights::{self, Capabilities};
 use crate::nomad::{event_type, topic};
+use crate::types::error::Denial;
+use crate::types::event::Event;
+use crate::types::name::Key;
+use crate::types::principal::Principal;
 
 /// Looks up what a principal may do. The server's token store is one; so is a closure.
 ///
@@ -217,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::nomad::rights::Rights;
-    use crate::request::{Scope, Term};
+    use crate::types::term::{Scope, Term};
 
     fn changes_of(topic: &str, event_type: &str) -> Vec<AccessChange> {
         let event = Event::new(topic, event_type, "key", ()).with_filter_keys(["f1", "f2"]);

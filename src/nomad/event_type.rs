@@ -1,7 +1,7 @@
 //! The event types of the HTTP API whose event stream [`nomad`](super) describes.
 //! Which topic carries which type is the publisher's business, and an unknown type is no error anywhere.
 
-use crate::name::EventType;
+use crate::types::name::EventType;
 
 macro_rules! event_types {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {

@@ -1,7 +1,7 @@
 //! The topics of the HTTP API whose event stream [`nomad`](super) describes, and the one member each payload holds.
 //! Which right a topic needs is not said here, and an unknown topic is no error anywhere.
 
-use crate::name::Topic;
+use crate::types::name::Topic;
 
 macro_rules! topics {
     ($($(#[$doc:meta])* $name:ident = $text:literal holds $member:literal;)*) => {

@@ -4,15 +4,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::access::Principal;
-use crate::broker::Core;
-use crate::gate::Ending;
-use crate::position::Position;
-use crate::request::{Scope, Term};
-use crate::shared::Station;
-use crate::stats::{SubscriptionId, SubscriptionStats};
+use crate::access::Ending;
+use crate::core::Core;
+use crate::core::Station;
 use crate::steps::{Step, count};
-use crate::token::Token;
+use crate::types::position::Position;
+use crate::types::principal::Principal;
+use crate::types::stats::{SubscriptionId, SubscriptionStats};
+use crate::types::term::{Scope, Term};
+use crate::types::token::Token;
 
 /// A handle of a subscription, for whoever does not read from it.
 ///

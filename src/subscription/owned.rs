@@ -5,42 +5,23 @@ use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::{mem, ptr};
 
-use super::reader::{Located, Stash};
+use super::cursor::{Located, Stash};
+use super::delivery::{Delivery, Selected};
+use super::refinement::{Chosen, Judging};
+use super::state::{Stand, Subscription};
 use super::turn::Turn;
-use super::{Stand, Subscription};
-use crate::delivery::{Delivery, Selected, Selection};
-use crate::error::RecvError;
+use crate::core::Tally;
+use crate::core::{Published, Record};
 use crate::interest::Matching;
 use crate::log::Segment;
-use crate::position::Position;
-use crate::record::{Published, Record};
-use crate::shared::Tally;
-
-/// The events of a batch that are delivered, held by the delivery.
-type Chosen = Selection<Box<[u32]>>;
+use crate::types::error::RecvError;
+use crate::types::position::Position;
 
 /// So many events of a batch are judged before a turn may be over.
 const AT_ONCE: usize = 256;
 
 /// So often is a batch begun to be judged in turns. If access changes as often before it is done, it is judged in one.
 const MOST_BEGINS: u32 = 3;
-
-/// How far the events of one batch have been judged.
-#[derive(Debug, Default)]
-pub(super) struct Judging {
-    position: Position,
-    /// The changes of access that the grant is newer than.
-    changes: u64,
-    /// How often it was begun, because access changed.
-    begins: u32,
-    /// What of it matches terms and scope, between two turns.
-    selection: Option<Chosen>,
-    /// How many of those.
-    judged: usize,
-    kept: Vec<u32>,
-    /// What the predicate said of each of those, also before access changed: it is asked once, and the others anew.
-    said: Vec<Option<bool>>,
-}
 
 /// What became of a batch that was judged.
 enum Judged {

@@ -6,13 +6,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::Subscription;
+use super::cursor::Located;
+use super::delivery::Delivery;
 use super::owned::Next;
-use super::reader::Located;
+use super::state::Subscription;
 use super::turn::{DELIVERIES, Turn};
-use crate::delivery::Delivery;
-use crate::error::RecvError;
 use crate::panics::quietly;
+use crate::types::error::RecvError;
 
 /// Whether there is something to read.
 enum Readiness {

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
+use super::delivery::Delivery;
 use super::owned::Next;
+use super::state::{Ended, Stand, Subscription};
 use super::turn::Turn;
-use super::{Ended, Stand, Subscription};
-use crate::delivery::Delivery;
-use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
-use crate::shared::Station;
+use crate::core::Station;
 use crate::sync::{PATIENCE, current, park, park_timeout, spin_loop, yield_now};
+use crate::types::error::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::wait::{Signal, look_again};
 
 impl<P> Subscription<P> {

@@ -11,7 +11,7 @@
 
 use std::time::Instant;
 
-use crate::broker::{Again, MOST_QUESTIONS};
+use crate::core::{Again, MOST_QUESTIONS};
 
 /// A task that is given so many deliveries without a pause gives way once: as many as tokio lets a task do before it
 /// makes it yield.

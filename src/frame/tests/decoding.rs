@@ -6,8 +6,8 @@ use std::io::{self, BufReader, Read};
 use serde_json::value::RawValue;
 
 use super::{decode, decode_with, event, token};
-use crate::event::Batch;
 use crate::frame::{DecodeErrorKind, Decoder, Frame, FrameReader, Incoming, ReadError};
+use crate::types::event::Batch;
 
 const EVENT: &str = r#"{"Topic":"Job","Type":"JobRegistered","Key":"web","Index":7,"Payload":1}"#;
 

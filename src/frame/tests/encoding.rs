@@ -9,11 +9,11 @@ use std::sync::Barrier;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::Free;
 use super::{event, token};
-use crate::event::Event;
-use crate::frame::encode::Free;
 use crate::frame::{Frame, FrameCache};
-use crate::token::Token;
+use crate::types::event::Event;
+use crate::types::token::Token;
 
 /// How encoding a payload ends, and a log of the payloads that were encoded.
 #[derive(Clone)]
@@ -188,7 +188,7 @@ fn a_carriage_return_alone_becomes_a_space() {
 
 #[test]
 fn a_frame_is_the_serialized_batch_with_a_newline() {
-    let batch = crate::event::Batch::new(9, vec![event("ü", 1), event("", 2).with_filter_keys(["x", "y"])]);
+    let batch = crate::types::event::Batch::new(9, vec![event("ü", 1), event("", 2).with_filter_keys(["x", "y"])]);
     assert_eq!(Frame::encode(&batch).unwrap().as_str(), serde_json::to_string(&batch).unwrap() + "\n");
 }
 

@@ -6,11 +6,11 @@ use std::io::BufReader;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
+use super::Free;
 use super::{decode_with, token};
-use crate::event::{Batch, Event};
-use crate::frame::encode::Free;
 use crate::frame::{DecodeError, Decoder, Frame, FrameCache, FrameReader, Incoming, ReadError};
-use crate::token::Token;
+use crate::types::event::{Batch, Event};
+use crate::types::token::Token;
 
 #[derive(Clone, Debug)]
 enum Sent {

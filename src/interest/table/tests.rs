@@ -2,9 +2,10 @@
 //! What their chains hold is tested with the walk.
 
 use super::*;
-use crate::filter::Filter;
+use crate::interest::Filter;
 use crate::interest::node_terms;
-use crate::request::{Request, Scope, Term};
+use crate::types::request::Request;
+use crate::types::term::{Scope, Term};
 
 /// The nodes of one key in many namespaces share a hash. Each is found until it is left, in whatever order.
 #[test]

@@ -13,9 +13,11 @@ use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::name::{Key, Namespace, Topic};
 use crate::nomad::topic;
-use crate::request::{InvalidRequest, Request, Start, Term};
+use crate::types::name::{Key, Namespace, Topic};
+use crate::types::request::Request;
+use crate::types::start::Start;
+use crate::types::term::{InvalidRequest, Term};
 use decode::decode;
 
 pub use error::{Parameter, QueryError, QueryErrorKind};

@@ -9,11 +9,12 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::access::{AccessRequest, Denial, Grant};
-use crate::name::{Namespace, Topic};
+use crate::access::{AccessRequest, Grant};
 use crate::nomad::excerpt::Excerpt;
 use crate::nomad::topic;
-use crate::request::Scope;
+use crate::types::error::Denial;
+use crate::types::name::{Namespace, Topic};
+use crate::types::term::Scope;
 
 pub use set::{ParseRightsError, Rights};
 

@@ -7,8 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Capabilities, EVERY_NAMESPACE, NamespaceRight};
-use crate::name::Namespace;
 use crate::nomad::excerpt::Excerpt;
+use crate::types::name::Namespace;
 
 /// A set of rights: management, or a list that may be empty.
 ///

@@ -7,9 +7,9 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 
 use super::*;
-use crate::access::Principal;
 use crate::nomad::Query;
-use crate::request::Request;
+use crate::types::principal::Principal;
+use crate::types::request::Request;
 
 /// What a holder of `rights` is answered to a query: nothing, or the reason of the denial.
 fn answer(rights: &str, query: &str) -> Result<(), String> {

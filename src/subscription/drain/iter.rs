@@ -6,39 +6,15 @@ use std::fmt;
 use std::iter::FusedIterator;
 
 use super::kept::Keep;
-use crate::delivery::{DeliveryRef, Selected};
+use crate::core::Record;
+use crate::core::Tally;
 use crate::interest::Matching;
 use crate::log::Directory;
-use crate::position::{Position, Run};
-use crate::record::Record;
-use crate::shared::Tally;
-use crate::subscription::{Stand, Subscription};
+use crate::subscription::delivery::{DeliveryRef, Selected};
+use crate::subscription::handed::Handed;
+use crate::subscription::state::{Stand, Subscription};
 use crate::sync::Slot;
-
-/// What of a run that is given whole an iterator was handed, and how much of that it has yet to yield.
-///
-/// It lies in the subscription, so that a window that is forgotten instead of dropped has passed what it yielded: the
-/// next read finds it here.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::subscription) struct Handed {
-    /// One past the last batch that was handed over; zero if no such run is under way.
-    past: Position,
-    left: usize,
-}
-
-impl Handed {
-    /// Whether there is a run under way that is given whole.
-    #[inline]
-    pub(in crate::subscription) fn is_under_way(self) -> bool {
-        self.past != Position::ZERO
-    }
-
-    /// One past the last batch that was yielded.
-    #[inline]
-    pub(in crate::subscription) fn here(self) -> Position {
-        Position(self.past.0 - self.left as u64)
-    }
-}
+use crate::types::position::{Position, Run};
 
 /// What a window has come to.
 ///

@@ -10,18 +10,17 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use iter::DrainIter;
-pub(super) use iter::Handed;
 
-use super::reader::Located;
+use super::cursor::Located;
+use super::delivery::DeliveryRef;
+use super::state::{Stand, Subscription};
 use super::turn::Turn;
-use super::{Stand, Subscription};
-use crate::delivery::DeliveryRef;
-use crate::error::RecvError;
+use crate::core::Record;
+use crate::core::Tally;
 use crate::log::{Directory, End};
-use crate::position::Position;
-use crate::record::Record;
-use crate::shared::Tally;
-use crate::token::Place;
+use crate::types::error::RecvError;
+use crate::types::position::Position;
+use crate::types::token::Place;
 use iter::{Progress, settle};
 use kept::Keep;
 

@@ -1,0 +1,355 @@
+//! The broker as its host holds it.
+//! How it does what it says is in the files below: `core` holds the state and the lock order, `publish` and
+//! `subscribe` change it, `builder` makes it.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use super::dispatcher::Dispatcher;
+use crate::core::Core;
+
+use crate::access::AccessChange;
+use crate::subscription::{Subscription, SubscriptionHandle};
+use crate::types::error::{PublishError, SkipError, SubscribeError};
+use crate::types::event::Event;
+use crate::types::name::{Key, Namespace, Topic};
+use crate::types::request::Request;
+use crate::types::stats::BrokerStats;
+use crate::types::token::{Epoch, Token};
+
+/// Closes the broker when the last handle goes.
+pub(super) struct Owner<P> {
+    pub(super) core: Arc<Core<P>>,
+}
+
+impl<P> Drop for Owner<P> {
+    fn drop(&mut self) {
+        self.core.close();
+    }
+}
+
+/// An in-process event broker: one bounded, indexed buffer of batches, and any number of readers.
+///
+/// Cheap to clone; every clone is the same broker. When the last clone is dropped the broker closes: readers get what
+/// is buffered, and then the end. Hooks that need the broker hold a [`WeakBroker`], or it would never close.
+///
+/// ```
+/// use event_broker::{Broker, Event, Request, Start, Term};
+///
+/// let broker = Broker::<&str>::new();
+/// let mut jobs = broker.subscribe(Request::new().term(Term::topic("Job")?))?;
+///
+/// // One batch a commit, under the commit's index.
+/// broker.publish(7, [
+///     Event::new("Job", "JobRegistered", "web", "spec").with_namespace("default"),
+///     Event::new("Evaluation", "EvaluationUpdated", "e1", "pending").with_namespace("default"),
+/// ])?;
+/// let delivery = jobs.recv()?;
+/// assert_eq!(delivery.index(), 7);
+/// assert_eq!(delivery.events().len(), 1, "the evaluation was not asked for");
+///
+/// // Indexes never fall, and a refused batch comes back.
+/// let refused = broker.publish(6, [Event::new("Job", "JobRegistered", "db", "spec")]).unwrap_err();
+/// assert_eq!(refused.to_string(), "index 6 is lower than the last published, expected 7 or more");
+/// assert_eq!(refused.events.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Broker<P> {
+    pub(super) owner: Arc<Owner<P>>,
+}
+
+impl<P> Broker<P> {
+    fn core(&self) -> &Arc<Core<P>> {
+        &self.owner.core
+    }
+
+    /// Publishes the events of one commit under its index, whole or not at all.
+    ///
+    /// Commit first, then publish: a reader that sees an event must find its change in the state, and an authorizer
+    /// that is asked because of it must find the new rules. Indexes may have gaps and may repeat: an equal index is a
+    /// further batch of the same commit, unless the broker was built with
+    /// [rising indexes](crate::Builder::rising_indexes). A batch without events is not stored, but moves the latest index
+    /// forward.
+    ///
+    /// Such a batch says that the commit changed nothing that anybody could have asked for. It is no way to jump over a
+    /// part of the history that was published elsewhere: readers before the jump would not be told that they lost
+    /// something. A replica that installs a snapshot instead of what it missed calls [`skip_to`](Self::skip_to), and one
+    /// that begins another history [`reset`](Self::reset).
+    ///
+    /// Readers that wait for something in the batch are woken before this returns, on this thread, outside every lock.
+    /// No reader makes it wait, and the authorizer is not asked to decide anything.
+    ///
+    /// # Errors
+    ///
+    /// If the index is lower than the last, or equal where indexes rise, if it belongs to what is past, if it can have no
+    /// further batch, or if the broker is closed. Nothing is published, and the events come back.
+    ///
+    /// # Panics
+    ///
+    /// If the weigher or [`Authorizer::changes`](crate::Authorizer::changes) panics; then nothing is published. If the
+    /// drop of an evicted payload does; then all was.
+    pub fn publish(&self, index: u64, events: impl Into<Vec<Event<P>>>) -> Result<(), PublishError<P>> {
+        self.core().publish(index, None, events.into())
+    }
+
+    /// As [`publish`](Self::publish), if the broker is still in this epoch: for work that was begun in a history and may
+    /// be finished in another, because the broker was [reset](Self::reset) meanwhile.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Epoch, Event, PublishErrorKind};
+    ///
+    /// let broker = Broker::<()>::builder().epoch(Epoch::from(1)).build()?;
+    /// let epoch = broker.epoch(); // with the work
+    /// broker.reset(50, Epoch::from(2)); // a snapshot was restored
+    /// let late = broker.publish_in(epoch, 91, [Event::new("Job", "JobRegistered", "web", ())]).unwrap_err();
+    /// assert_eq!(late.kind, PublishErrorKind::OtherEpoch { epoch, current: Epoch::from(2) });
+    /// broker.publish(51, [Event::new("Job", "JobRegistered", "db", ())])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish), and if the broker is in another epoch.
+    ///
+    /// # Panics
+    ///
+    /// As [`publish`](Self::publish).
+    pub fn publish_in(
+        &self,
+        epoch: Epoch,
+        index: u64,
+        events: impl Into<Vec<Event<P>>>,
+    ) -> Result<(), PublishError<P>> {
+        self.core().publish(index, Some(epoch), events.into())
+    }
+
+    /// Opens a subscription.
+    ///
+    /// The authorizer is asked on this thread, outside every lock, and asked again if something that its answer rests on
+    /// changes meanwhile, some times at most. What it changes itself each time that it is asked does not count for long.
+    ///
+    /// # Errors
+    ///
+    /// If the request is malformed or denied, which it also is by a grant that has expired already, if
+    /// [`Start::Exactly`](crate::Start::Exactly) names an index that is lost, absent or in the future, if access changes
+    /// faster than it can be asked for, or if the broker is closed.
+    ///
+    /// # Panics
+    ///
+    /// If the authorizer panics.
+    pub fn subscribe(&self, request: Request<P>) -> Result<Subscription<P>, SubscribeError> {
+        let core = self.core();
+        let mut request = request;
+        let opened = core.open(&mut request)?;
+        let subscription = Subscription::open(Arc::clone(core), request, opened);
+        core.hooks.observe(|observer| observer.on_subscribe(subscription.id()));
+        Ok(subscription)
+    }
+
+    /// Announces a change of access that no published event stands for.
+    ///
+    /// When this returns, no read hands out a batch published from now on under a grant that the change concerns: each
+    /// such subscription's next read, poll or frame asks the authorizer first.
+    pub fn access_changed(&self, change: AccessChange) {
+        self.core().access_changed(change);
+    }
+
+    /// Ends and wakes every subscription whose grant has run out. One that is about to ask for a newer grant, because
+    /// access has changed since, is woken to do so.
+    ///
+    /// Reads notice by themselves; readers that wait as tasks or at a doorbell are not woken by the passing of time.
+    /// A host that wants them to end in time calls this from a timer of its own.
+    pub fn tick(&self) {
+        self.core().tick();
+    }
+
+    /// Starts a new history: the state was restored at `index`, and everything up to and including it is past.
+    ///
+    /// A replica that goes on in the same history behind a snapshot calls [`skip_to`](Self::skip_to) instead: a reset ends
+    /// also those readers that have lost nothing. Work of the old history that may still be published names its epoch:
+    /// [`publish_in`](Self::publish_in).
+    ///
+    /// The epoch must be one that no history has had: with the old one, tokens and work of the old history would be taken
+    /// for those of the new.
+    ///
+    /// The buffer is emptied, and every open subscription ends with [`RecvError::Reset`](crate::RecvError::Reset): no
+    /// read begun after this returns hands out anything of the old epoch. Replicas that restore the same state share
+    /// the new epoch.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Epoch, Event, RecvError, Request, Start, Verdict};
+    ///
+    /// let broker = Broker::<()>::new();
+    /// let mut reader = broker.subscribe(Request::new())?;
+    /// broker.publish(90, [Event::new("Job", "JobRegistered", "web", ())])?;
+    /// broker.reset(50, Epoch::random()); // the state is now that of a snapshot taken at index 50
+    /// assert_eq!(reader.recv().unwrap_err(), RecvError::Reset);
+    ///
+    /// broker.publish(51, [Event::new("Job", "JobRegistered", "db", ())])?;
+    /// let mut again = broker.subscribe(Request::new().start(Start::After(reader.token())))?;
+    /// assert_eq!(again.verdict(), Verdict::OtherEpoch { oldest: Some(51) });
+    /// assert_eq!(again.recv()?.index(), 51);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reset(&self, index: u64, epoch: Epoch) {
+        self.core().reset(index, epoch);
+    }
+
+    /// Goes on in the same history behind a part that was never published here: the replica has installed a snapshot that
+    /// stands at this place. The token is that of the broker that the snapshot was made beside; see
+    /// [`token`](Self::token).
+    ///
+    /// Readers that stand there, which wait for what comes next, go on without a word. Readers before it are told a loss
+    /// that nobody can count ([`Lagged::skipped`](crate::Lagged::skipped)), and go on or end by their policy. The buffer
+    /// is emptied, since what it held lies before the gap. What is published next must not be below the place. Skipping
+    /// to where the broker stands already does nothing.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Epoch, Event, Request, Start};
+    ///
+    /// let replica = || Broker::<()>::builder().epoch(Epoch::from(7)).build();
+    /// let (leader, follower) = (replica()?, replica()?);
+    /// let publish = |broker: &Broker<()>, index| broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())]);
+    /// for index in 1..=9 {
+    ///     publish(&leader, index)?;
+    /// }
+    /// // A client that has read everything moves to the follower, which has not seen any of it.
+    /// let mut reader = follower.subscribe(Request::new().start(Start::After(leader.token())))?;
+    /// follower.skip_to(leader.token())?;
+    /// publish(&follower, 10)?;
+    /// assert_eq!(reader.recv()?.index(), 10, "it has lost nothing");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the token belongs to another epoch or lies before where the broker stands, or if the broker is closed. Then
+    /// nothing has changed.
+    ///
+    /// # Panics
+    ///
+    /// If the drop of a buffered payload does. Then everything was done.
+    pub fn skip_to(&self, token: Token) -> Result<(), SkipError> {
+        self.core().skip_to(token)
+    }
+
+    /// Closes the broker: publishing and subscribing fail from now on, and readers get what is buffered and then
+    /// [`RecvError::Closed`](crate::RecvError::Closed). Closing again does nothing.
+    pub fn close(&self) {
+        self.core().close();
+    }
+
+    /// Whether the broker is closed.
+    pub fn is_closed(&self) -> bool {
+        self.core().log.end().closed
+    }
+
+    /// A dispatcher, which does nothing until it is [run](Dispatcher::run).
+    pub fn dispatcher(&self) -> Dispatcher<P> {
+        Dispatcher::new(Arc::clone(self.core()))
+    }
+
+    /// A handle that does not keep the broker open.
+    pub fn downgrade(&self) -> WeakBroker<P> {
+        WeakBroker { owner: Arc::downgrade(&self.owner) }
+    }
+
+    /// Handles of all subscriptions that have not been dropped, in the order they were opened.
+    pub fn subscriptions(&self) -> Vec<SubscriptionHandle<P>> {
+        let stations = self.core().stations();
+        stations.into_iter().map(|station| SubscriptionHandle::new(Arc::clone(self.core()), station)).collect()
+    }
+
+    /// The latest index published, also by a batch without events; 0 before the first.
+    pub fn latest_index(&self) -> u64 {
+        self.core().log.latest_index()
+    }
+
+    /// The history that the broker is in.
+    pub fn epoch(&self) -> Epoch {
+        self.core().epoch()
+    }
+
+    /// Where the broker stands, for the host to keep beside its snapshot: behind the last batch. A broker that
+    /// [starts after](crate::Builder::starts_after) it, or [skips to](Self::skip_to) it, goes on there, and so does a reader that
+    /// subscribes [`Start::After`](crate::Start::After) it.
+    ///
+    /// A batch without events leaves it where it is, so that readers whose last token is older than that batch have lost
+    /// nothing either: the index that it reached is the store's to keep.
+    pub fn token(&self) -> Token {
+        self.core().token()
+    }
+
+    /// The broker in numbers.
+    pub fn stats(&self) -> BrokerStats {
+        self.core().stats()
+    }
+
+    /// Whether some subscription asked for such an event. An empty namespace is none.
+    ///
+    /// A hint for how much to put into a payload, never for whether to publish: what is not published cannot be
+    /// resumed, and by the time the answer is here somebody may have subscribed.
+    ///
+    /// ```
+    /// use event_broker::{Broker, Request, Term};
+    ///
+    /// let broker = Broker::<()>::new();
+    /// let reader = broker.subscribe(Request::new().term(Term::topic("Job")?).namespace("prod"))?;
+    /// assert!(broker.has_interest("Job", "prod", "web"));
+    /// assert!(broker.has_interest("Job", "", "web"), "what has no namespace passes every scope");
+    /// assert!(!broker.has_interest("Job", "staging", "web"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn has_interest(&self, topic: impl Into<Topic>, namespace: impl Into<Namespace>, key: impl Into<Key>) -> bool {
+        self.core().has_interest(&Event::new(topic, "", key, ()).with_namespace(namespace))
+    }
+}
+
+impl<P> Clone for Broker<P> {
+    fn clone(&self) -> Self {
+        Self { owner: Arc::clone(&self.owner) }
+    }
+}
+
+impl<P> fmt::Debug for Broker<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("core", self.core()).finish()
+    }
+}
+
+/// A handle of a broker that does not keep it open, for hooks and for readers' own use.
+///
+/// ```
+/// use event_broker::{Broker, Request, RecvError};
+///
+/// let broker = Broker::<()>::new();
+/// let mut reader = broker.subscribe(Request::new())?;
+/// let weak = broker.downgrade();
+/// assert_eq!(weak.upgrade().map(|broker| broker.latest_index()), Some(0));
+/// drop(broker);
+/// assert!(weak.upgrade().is_none());
+/// assert_eq!(reader.recv().unwrap_err(), RecvError::Closed);
+/// # Ok::<(), event_broker::SubscribeError>(())
+/// ```
+pub struct WeakBroker<P> {
+    owner: Weak<Owner<P>>,
+}
+
+impl<P> WeakBroker<P> {
+    /// The broker, if it has not been dropped.
+    pub fn upgrade(&self) -> Option<Broker<P>> {
+        self.owner.upgrade().map(|owner| Broker { owner })
+    }
+}
+
+impl<P> Clone for WeakBroker<P> {
+    fn clone(&self) -> Self {
+        Self { owner: Weak::clone(&self.owner) }
+    }
+}
+
+impl<P> fmt::Debug for WeakBroker<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakBroker").finish_non_exhaustive()
+    }
+}

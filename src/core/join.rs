@@ -1,0 +1,179 @@
+//! Joining and leaving the nodes of a subscription: what takes as long as the request is long, done outside the lock or in
+//! short steps.
+//! Where a subscription begins, and whether it may, is not decided here.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::shared::{Lists, Node};
+use super::state::{Core, State};
+use crate::interest::Filter;
+use crate::interest::{NodeTerm, by_id, is_wide, node_terms};
+use crate::steps::{Step, count};
+use crate::types::few::Few;
+use crate::types::position::Position;
+use crate::wait::Mark;
+
+/// So many terms are joined, nodes left, or namespaces entered, before others get a turn at the lock: some microseconds.
+const CHUNK: usize = 16;
+
+/// Up to so many terms are joined in the step that enters the subscription.
+const AT_ONCE: usize = 8;
+
+impl<P> Core<P> {
+    /// Takes a subscription off its nodes, some at a time.
+    pub(crate) fn leave_nodes(&self, nodes: &[Arc<Node>]) {
+        for chunk in nodes.chunks(CHUNK) {
+            let hashes: SmallVec<[u64; CHUNK]> = chunk.iter().map(|node| node.key_hash(&self.keys)).collect();
+            let mut unused = SmallVec::<[u32; 1]>::new();
+            {
+                let mut state = self.state.step();
+                let nodes = chunk.iter().zip(hashes);
+                unused.extend(nodes.filter_map(|(node, key_hash)| state.interest.leave(node, key_hash)));
+            }
+            for scope in unused {
+                self.exit_scope(scope);
+            }
+        }
+    }
+
+    /// Takes out a wide scope that nobody uses any more, some of its namespaces at a time.
+    fn exit_scope(&self, scope: u32) {
+        let gone = loop {
+            let step = self.state.step().interest.exit_scope(scope, CHUNK);
+            if let ControlFlow::Break(gone) = step {
+                break gone;
+            }
+        };
+        // Outside the lock: it is as long as the request was.
+        drop(gone);
+    }
+}
+
+/// The nodes of a subscription, sorted by id, and what else can be made of them before it is entered.
+pub(crate) struct Nodes {
+    pub(crate) sorted: Few<Arc<Node>>,
+    pub(crate) marks: Few<Mark>,
+    /// The position that the chains of all of them are complete from.
+    pub(crate) live_from: Position,
+}
+
+impl Nodes {
+    fn new(mut nodes: Vec<Arc<Node>>) -> Self {
+        count(Step::Join, nodes.len());
+        nodes.sort_unstable_by(|a, b| by_id(a, b));
+        Self {
+            marks: Mark::for_lists(nodes.len().max(1)),
+            live_from: nodes.iter().map(|node| node.since()).max().unwrap_or_default(),
+            sorted: nodes.into(),
+        }
+    }
+}
+
+/// Nodes joined for a subscription that may yet be refused.
+///
+/// Few are joined in the step that enters the subscription, so that it begins exactly there. Many are joined before, some
+/// at a time, and sorted outside the lock: what is published meanwhile is in the chains of some of them and is scanned.
+pub(crate) struct Joined<'a, P> {
+    core: &'a Core<P>,
+    filter: &'a Filter,
+    /// Those to be joined in the last step.
+    terms: SmallVec<[NodeTerm<Lists>; 1]>,
+    nodes: Option<Nodes>,
+    scope: Option<u32>,
+}
+
+impl<'a, P> Joined<'a, P> {
+    pub(crate) fn prepare(core: &'a Core<P>, filter: &'a Arc<Filter>) -> Self {
+        let mut joined = Self { core, filter, terms: SmallVec::new(), nodes: None, scope: None };
+        if is_wide(filter) {
+            joined.enter_scope(filter);
+        }
+        let mut terms = node_terms(filter, &core.keys);
+        joined.terms.extend(terms.by_ref().take(AT_ONCE + 1));
+        if joined.terms.len() > AT_ONCE {
+            joined.join_many(terms);
+        }
+        joined
+    }
+
+    /// Uses the scope of a filter, and enters what of it nobody has yet.
+    fn enter_scope(&mut self, filter: &Filter) {
+        let hash = self.core.hasher.hash_one(filter.scope().named());
+        let alike = self.core.state.step().interest.scopes_like(hash);
+        // Compared and copied outside the lock. What is kept is the scope alone: its first user may have asked for much else.
+        let known = alike.into_iter().find(|(_, scope)| **scope == *filter.scope());
+        let (known, scope) = match known {
+            Some((number, scope)) => (Some(number), scope),
+            None => (None, Arc::new(filter.scope().clone())),
+        };
+        let scope = self.core.state.step().interest.use_scope(known, &scope, hash);
+        self.scope = Some(scope);
+        while !self.core.state.step().interest.enter_scope(scope, CHUNK) {}
+    }
+
+    fn join_many(&mut self, rest: impl Iterator<Item = NodeTerm<Lists>>) {
+        let mut terms = std::mem::take(&mut self.terms).into_iter().chain(rest);
+        let mut nodes = Leaving { core: self.core, nodes: Vec::new() };
+        loop {
+            let mut chunk: SmallVec<[NodeTerm<Lists>; CHUNK]> = terms.by_ref().take(CHUNK).collect();
+            if chunk.is_empty() {
+                break;
+            }
+            nodes.nodes.reserve(2 * CHUNK);
+            let mut state = self.core.state.step();
+            join(&mut state, self.filter, &mut chunk, self.scope, &mut nodes.nodes);
+            // What was prepared in vain goes after the lock.
+            drop(state);
+        }
+        self.nodes = Some(Nodes::new(std::mem::take(&mut nodes.nodes)));
+    }
+
+    /// All nodes, joined, for the subscription that is entered in this step.
+    pub(crate) fn finish(&mut self, state: &mut State<P>) -> Nodes {
+        self.nodes.take().unwrap_or_else(|| {
+            let mut nodes = Vec::with_capacity(2 * self.terms.len());
+            join(state, self.filter, &mut self.terms, self.scope, &mut nodes);
+            Nodes::new(nodes)
+        })
+    }
+}
+
+fn join<P>(
+    state: &mut State<P>,
+    filter: &Filter,
+    terms: &mut [NodeTerm<Lists>],
+    scope: Option<u32>,
+    nodes: &mut Vec<Arc<Node>>,
+) {
+    let end = state.appender.end();
+    state.interest.join(filter, terms, scope, end, nodes);
+}
+
+impl<P> Drop for Joined<'_, P> {
+    fn drop(&mut self) {
+        if let Some(nodes) = self.nodes.take() {
+            self.core.leave_nodes(&nodes.sorted);
+        }
+        if let Some(scope) = self.scope {
+            let unused = self.core.state.step().interest.release_scope(scope);
+            if let Some(scope) = unused {
+                self.core.exit_scope(scope);
+            }
+        }
+    }
+}
+
+/// Nodes that are left again unless they are taken out.
+struct Leaving<'a, P> {
+    core: &'a Core<P>,
+    nodes: Vec<Arc<Node>>,
+}
+
+impl<P> Drop for Leaving<'_, P> {
+    fn drop(&mut self) {
+        self.core.leave_nodes(&self.nodes);
+    }
+}

@@ -1,0 +1,181 @@
+//! What a slot of the log carries: a batch as it was published, its place, its links, and what is cached beside it.
+//! It is made once, by the publisher, and read by everybody.
+
+// Models have no frames, but what frames charge.
+use std::mem::needs_drop;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::thread::panicking;
+
+use super::account::Home;
+#[cfg(any(feature = "json", all(broker_loom, test)))]
+use super::account::{Buffer, Charging};
+#[cfg(feature = "json")]
+use crate::frame::FrameCache;
+use crate::interest::{Linked, Links};
+#[cfg(any(feature = "json", all(broker_loom, test)))]
+use crate::log::CachedBytes;
+use crate::log::{Cost, Placed, Weighed};
+use crate::panics::Panics;
+use crate::types::event::Event;
+use crate::types::token::{Epoch, Place};
+
+/// A published batch, shared by the log and by every delivery of it. `B` is the buffer that pays for what is cached beside
+/// it. The fields are in this order so that what every reader looks at lies together: mostly in one cache line.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct PublishedBatch<P, B> {
+    pub(crate) events: Events<P>,
+    /// Its index, and how many batches of that index came before.
+    pub(crate) place: Place,
+    /// How many events were published before: a run of whole batches is counted by its two ends.
+    pub(crate) events_before: u64,
+    pub(crate) links: Links,
+    #[cfg(feature = "json")]
+    pub(crate) frames: FrameCache,
+    /// The place after the batch before, which may be evicted: what is past once this is the oldest.
+    pub(crate) after: Place,
+    /// What the weigher said of the events; 0 if bytes are not bounded.
+    pub(crate) weight: u64,
+    pub(crate) epoch: Epoch,
+    #[cfg(any(feature = "json", all(broker_loom, test)))]
+    pub(crate) cached: CachedBytes,
+    pub(crate) home: Home<B>,
+}
+
+impl<P, B> PublishedBatch<P, B> {
+    /// What it counts for in a bound in bytes when it is published: by then, nothing is cached beside it.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.weight + self.links.bytes()
+    }
+}
+
+#[cfg(any(feature = "json", all(broker_loom, test)))]
+impl<P, B: Buffer> PublishedBatch<P, B> {
+    /// Returns the account that what is cached beside the batch is charged to.
+    pub(crate) fn account(&self) -> Charging<'_, B> {
+        self.home.account(&self.cached)
+    }
+}
+
+/// The events of a batch, from publishing until the last reader has gone.
+///
+/// Payloads are foreign code, and several of them may panic when they are dropped: so they are dropped one by one.
+#[derive(Debug)]
+pub(crate) struct Events<P>(Vec<Event<P>>);
+
+impl<P> Events<P> {
+    pub(crate) fn new(events: Vec<Event<P>>) -> Self {
+        Self(events)
+    }
+
+    /// Gives back the room for more events, which nobody adds: all of it where bytes are bounded, and else what is more
+    /// than the events take themselves, which is what a list that grew has at most.
+    #[inline]
+    pub(crate) fn tighten(&mut self, exactly: bool) {
+        let spare = self.0.capacity() - self.0.len();
+        if spare > if exactly { 0 } else { self.0.len().max(4) } {
+            self.0.shrink_to_fit();
+        }
+    }
+
+    /// Stamps each with the index of the commit.
+    #[inline]
+    pub(crate) fn stamp(&mut self, index: u64) {
+        match self.0.as_mut_slice() {
+            [event] => event.stamp(index),
+            events => events.iter_mut().for_each(|event| event.stamp(index)),
+        }
+    }
+
+    /// Gives the events back, for their publisher.
+    pub(crate) fn into_inner(mut self) -> Vec<Event<P>> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl<P> Deref for Events<P> {
+    type Target = Vec<Event<P>>;
+
+    #[inline]
+    fn deref(&self) -> &Vec<Event<P>> {
+        &self.0
+    }
+}
+
+impl<P> AsRef<[Event<P>]> for Events<P> {
+    fn as_ref(&self) -> &[Event<P>] {
+        &self.0
+    }
+}
+
+impl<P> Drop for Events<P> {
+    #[inline]
+    fn drop(&mut self) {
+        // One drop that panics is unwound like any other, unless the thread is unwinding already.
+        if needs_drop::<P>() && (self.0.len() > 1 || panicking()) {
+            let mut panics = Panics::default();
+            self.0.drain(..).for_each(|event| panics.catch(|| drop(event)));
+            panics.resume();
+        }
+    }
+}
+
+impl<P, B> Weighed for Arc<PublishedBatch<P, B>> {
+    fn cost(&self) -> Cost {
+        #[cfg(any(feature = "json", all(broker_loom, test)))]
+        let cached = self.cached.get();
+        #[cfg(not(any(feature = "json", all(broker_loom, test))))]
+        let cached = 0;
+        Cost { batches: 1, events: self.events.len() as u64, bytes: self.bytes() + cached }
+    }
+
+    fn close(&self) -> Cost {
+        #[cfg(any(feature = "json", all(broker_loom, test)))]
+        self.cached.close();
+        self.cost()
+    }
+
+    fn events_before(&self) -> u64 {
+        self.events_before
+    }
+}
+
+impl<P, B> Placed for Arc<PublishedBatch<P, B>> {
+    #[inline]
+    fn place(&self) -> Place {
+        self.place
+    }
+}
+
+impl<P, B> Linked for Arc<PublishedBatch<P, B>> {
+    #[inline]
+    fn links(&self) -> &Links {
+        &self.links
+    }
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+
+    /// Room for more events is memory that no bound sees. What a list that grew has is left alone where bytes are not bounded.
+    #[test]
+    fn room_for_more_events_is_given_back() {
+        for (len, capacity, exactly, gives_back) in [
+            (1, 4, false, false),
+            (1, 4_096, false, true),
+            (5, 8, false, false),
+            (5, 8, true, true),
+            (8, 8, true, false),
+        ] {
+            let mut list = Vec::with_capacity(capacity);
+            list.extend((0..len).map(|n| Event::new("Job", "t", "web", n)));
+            let before = list.capacity();
+            let mut events = Events::new(list);
+            events.tighten(exactly);
+            let after = events.into_inner().capacity();
+            assert_eq!(after < before, gives_back, "{len} of {capacity}, {exactly}: {after}");
+        }
+    }
+}

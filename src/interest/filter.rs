@@ -1,0 +1,183 @@
+//! What a subscription asked for, compiled: terms, namespaces and types against an event.
+//! Grants, predicates and the caller's hooks are applied elsewhere, on top.
+
+use std::collections::{HashMap, HashSet};
+
+use ahash::RandomState;
+
+use crate::steps::{Step, count};
+use crate::types::event::Event;
+use crate::types::few::Few;
+use crate::types::name::{EventType, Key, Topic};
+use crate::types::request::Request;
+use crate::types::term::{InvalidRequest, Scope, Term};
+
+/// The terms, scope and types of one subscription. Shared with the nodes that its terms are.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    /// Each once. None stands for the term of everything.
+    terms: Few<Term>,
+    /// The same terms, if there are many.
+    many: Option<Box<ManyTerms>>,
+    scope: Scope,
+    /// Sorted; empty means every type.
+    types: Box<[EventType]>,
+}
+
+impl Filter {
+    pub(crate) fn new<P>(request: &mut Request<P>) -> Result<Self, InvalidRequest> {
+        let scope = request.scope()?;
+        let mut terms = std::mem::take(&mut request.terms);
+        if terms.is_empty() || terms.contains(&Term::ALL) {
+            terms = Vec::new();
+        } else if terms.len() > 1 {
+            let mut seen = HashSet::with_capacity(terms.len());
+            let first: Vec<bool> = terms.iter().map(|term| seen.insert(term)).collect();
+            let mut first = first.into_iter();
+            terms.retain(|_| first.next().unwrap_or(false));
+        }
+        let mut types = std::mem::take(&mut request.types);
+        if types.iter().any(EventType::is_empty) {
+            return Err(InvalidRequest::EmptyType);
+        }
+        types.sort_unstable();
+        types.dedup();
+        let many = (terms.len() > ONE_BY_ONE).then(|| Box::new(ManyTerms::new(&terms)));
+        Ok(Self { terms: terms.into(), many, scope, types: types.into() })
+    }
+
+    /// At least one.
+    pub(crate) fn terms(&self) -> &[Term] {
+        if self.terms.is_empty() { &[Term::ALL] } else { &self.terms }
+    }
+
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Whether every event of every namespace matches, by topic and namespace.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.scope == Scope::All && self.terms.is_empty()
+    }
+
+    /// Whether the event is in the scope and matches a term.
+    pub(crate) fn matches<P>(&self, event: &Event<P>) -> bool {
+        self.scope.admits(event.namespace()) && self.matches_term(event)
+    }
+
+    pub(crate) fn matches_term<P>(&self, event: &Event<P>) -> bool {
+        if let Some(many) = &self.many {
+            return many.matches(event);
+        }
+        count(Step::Find, self.terms.len());
+        self.terms.is_empty() || self.terms.iter().any(|term| term.matches(event))
+    }
+
+    /// Whether the event's type was asked for. Types are no part of what a reader can lose.
+    pub(crate) fn matches_type<P>(&self, event: &Event<P>) -> bool {
+        self.types.is_empty() || self.types.binary_search(event.event_type()).is_ok()
+    }
+
+    pub(crate) fn has_types(&self) -> bool {
+        !self.types.is_empty()
+    }
+}
+
+/// What was asked for is the same, however it is looked up.
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        self.terms == other.terms && self.scope == other.scope && self.types == other.types
+    }
+}
+
+impl Eq for Filter {}
+
+/// Up to so many terms are compared with an event one by one.
+const ONE_BY_ONE: usize = 8;
+
+/// Terms by topic and key, so that an event is matched in as many look-ups as it has keys, however many terms there are.
+/// Topics and keys come from strangers: the hash is seeded.
+#[derive(Debug)]
+struct ManyTerms {
+    of_topic: HashMap<Topic, Keys, RandomState>,
+    of_any_topic: Keys,
+}
+
+/// The keys that were asked for of one topic, or of any.
+#[derive(Debug, Default)]
+struct Keys {
+    all: bool,
+    some: HashSet<Key, RandomState>,
+}
+
+impl Keys {
+    fn add(&mut self, key: Option<&Key>) {
+        match key {
+            None => self.all = true,
+            Some(key) => _ = self.some.insert(key.clone()),
+        }
+    }
+}
+
+impl ManyTerms {
+    fn new(terms: &[Term]) -> Self {
+        let mut many = Self { of_topic: HashMap::default(), of_any_topic: Keys::default() };
+        for term in terms {
+            let keys = match term.topic_name() {
+                None => &mut many.of_any_topic,
+                Some(topic) => many.of_topic.entry(topic.clone()).or_default(),
+            };
+            keys.add(term.key_name());
+        }
+        many
+    }
+
+    fn matches<P>(&self, event: &Event<P>) -> bool {
+        count(Step::Find, 2 + event.filter_keys().len());
+        let of_topic = self.of_topic.get(event.topic());
+        if self.of_any_topic.all || of_topic.is_some_and(|keys| keys.all) {
+            return true;
+        }
+        let asked =
+            |key: &Key| self.of_any_topic.some.contains(key) || of_topic.is_some_and(|keys| keys.some.contains(key));
+        asked(event.key()) || event.filter_keys().iter().any(asked)
+    }
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+
+    /// Many terms match what few do, of whatever kind.
+    #[test]
+    fn many_terms_match_as_few_do() {
+        let topics = ["*", "A", "B", "C", ""];
+        let keys = ["*", "k0", "k1", "k2", ""];
+        let all = topics.iter().flat_map(|topic| keys.iter().map(|key| Term::new(*topic, *key)));
+        let terms: Vec<Term> = all.filter_map(Result::ok).filter(|term| *term != Term::ALL).collect();
+        let mut tried = 0;
+        for skipped in 0..1_u32 << terms.len().min(15) {
+            // A sample of all subsets is enough.
+            if skipped.wrapping_mul(2_654_435_761) >> 20 != 7 {
+                continue;
+            }
+            let chosen: Vec<Term> = terms
+                .iter()
+                .zip(0..)
+                .filter(|(_, bit)| skipped >> bit & 1 == 0)
+                .map(|(term, _)| term.clone())
+                .collect();
+            let many = ManyTerms::new(&chosen);
+            tried += 1;
+            for (topic, key) in topics.iter().skip(1).flat_map(|topic| keys.iter().skip(1).map(move |key| (topic, key)))
+            {
+                for filter_keys in [&[][..], &["k1"], &["k2", "k0"], &["other"]] {
+                    let event = Event::new(*topic, "x", *key, ()).with_filter_keys(filter_keys.iter().copied());
+                    let expected = chosen.iter().any(|term| term.matches(&event));
+                    assert_eq!(many.matches(&event), expected, "{event:?} of {chosen:?}");
+                }
+            }
+        }
+        assert!(tried >= 5, "{tried} sets of terms");
+    }
+}

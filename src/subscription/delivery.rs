@@ -1,0 +1,325 @@
+//! What a read gives: the matching events of one batch, owned or borrowed.
+//! Which events match was decided before; nothing here filters.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::sync::Arc;
+
+use crate::core::Published;
+use crate::types::event::Event;
+use crate::types::token::Token;
+
+/// Which events of a batch were selected. `O` holds ordinals, rising.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Selection<O> {
+    All,
+    /// In a batch of up to 64 events: a bit each.
+    Bits(u64),
+    Ordinals(O),
+}
+
+/// Of a batch that is borrowed: the ordinals lie in it, or were made for the reader that asks.
+pub(crate) type Selected<'r> = Selection<Cow<'r, [u32]>>;
+
+impl Selected<'_> {
+    /// The selection of these ordinals out of `len` events; none if there are none.
+    pub(crate) fn of(len: usize, ordinals: impl Iterator<Item = u32>) -> Option<Selected<'static>> {
+        if len <= u64::BITS as usize {
+            return Selection::of_bits(len, ordinals.fold(0, |bits, ordinal| bits | 1 << ordinal));
+        }
+        let ordinals: Vec<u32> = ordinals.collect();
+        match ordinals.len() {
+            0 => None,
+            n if n == len => Some(Selection::All),
+            _ => Some(Selection::Ordinals(Cow::Owned(ordinals))),
+        }
+    }
+
+    /// The same, holding what it borrowed.
+    #[inline]
+    pub(crate) fn into_owned(self) -> Selection<Box<[u32]>> {
+        self.map(|ordinals| ordinals.into_owned().into_boxed_slice())
+    }
+}
+
+impl<O> Selection<O> {
+    /// The selection of these bits out of `len` events, at most 64; none if there are none.
+    #[inline]
+    pub(crate) fn of_bits(len: usize, bits: u64) -> Option<Self> {
+        match bits {
+            0 => None,
+            bits if bits.count_ones() as usize == len => Some(Self::All),
+            bits => Some(Self::Bits(bits)),
+        }
+    }
+
+    /// The same with its ordinals held in another way.
+    #[inline]
+    pub(crate) fn map<Q>(self, hold: impl FnOnce(O) -> Q) -> Selection<Q> {
+        match self {
+            Self::All => Selection::All,
+            Self::Bits(bits) => Selection::Bits(bits),
+            Self::Ordinals(ordinals) => Selection::Ordinals(hold(ordinals)),
+        }
+    }
+}
+
+impl<O: AsRef<[u32]>> Selection<O> {
+    #[inline]
+    pub(crate) fn len(&self, all: usize) -> usize {
+        match self {
+            Self::All => all,
+            Self::Bits(bits) => bits.count_ones() as usize,
+            Self::Ordinals(ordinals) => ordinals.as_ref().len(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn events<'e, P>(&'e self, events: &'e [Event<P>]) -> Events<'e, P> {
+        let which = match self {
+            Self::All => Which::All(0..events.len()),
+            Self::Bits(bits) => Which::Bits(*bits),
+            Self::Ordinals(ordinals) => Which::Ordinals(ordinals.as_ref().iter()),
+        };
+        Events { events, which }
+    }
+}
+
+/// The matching events of a delivery, in the order of the commit.
+#[derive(Debug)]
+pub struct Events<'a, P> {
+    events: &'a [Event<P>],
+    which: Which<'a>,
+}
+
+#[derive(Clone, Debug)]
+enum Which<'a> {
+    All(std::ops::Range<usize>),
+    Bits(u64),
+    Ordinals(std::slice::Iter<'a, u32>),
+}
+
+impl<P> Events<'_, P> {
+    /// The next event's place among all events of the batch.
+    #[inline]
+    fn next_ordinal(&mut self) -> Option<usize> {
+        match &mut self.which {
+            Which::All(range) => range.next(),
+            Which::Bits(0) => None,
+            Which::Bits(bits) => {
+                let ordinal = bits.trailing_zeros();
+                *bits &= *bits - 1;
+                usize::try_from(ordinal).ok()
+            }
+            Which::Ordinals(ordinals) => usize::try_from(*ordinals.next()?).ok(),
+        }
+    }
+
+    /// The places of these events among all events of the batch, rising.
+    #[cfg(feature = "json")]
+    pub(crate) fn ordinals(mut self) -> impl Iterator<Item = usize> {
+        std::iter::from_fn(move || self.next_ordinal())
+    }
+
+    /// Passes over so many events, at once.
+    pub(crate) fn skip_first(&mut self, count: usize) {
+        let Some(last) = count.checked_sub(1) else { return };
+        match &mut self.which {
+            Which::All(range) => _ = range.nth(last),
+            Which::Bits(_) => (0..count).for_each(|_| _ = self.next_ordinal()),
+            Which::Ordinals(ordinals) => _ = ordinals.nth(last),
+        }
+    }
+
+    /// The next event with its place in the batch.
+    pub(crate) fn next_with_ordinal(&mut self) -> Option<(u32, usize)> {
+        let ordinal = self.next_ordinal()?;
+        Some((u32::try_from(ordinal).ok()?, ordinal))
+    }
+}
+
+impl<'a, P> Iterator for Events<'a, P> {
+    type Item = &'a Event<P>;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a Event<P>> {
+        let ordinal = self.next_ordinal()?;
+        self.events.get(ordinal)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = match &self.which {
+            Which::All(range) => range.len(),
+            Which::Bits(bits) => bits.count_ones() as usize,
+            Which::Ordinals(ordinals) => ordinals.len(),
+        };
+        (len, Some(len))
+    }
+}
+
+impl<P> ExactSizeIterator for Events<'_, P> {}
+impl<P> FusedIterator for Events<'_, P> {}
+
+impl<P> Clone for Events<'_, P> {
+    fn clone(&self) -> Self {
+        Self { events: self.events, which: self.which.clone() }
+    }
+}
+
+/// The events of one batch that a subscription asked for, sharing the batch: no event is copied.
+///
+/// A delivery that is kept keeps its own batch in memory, and nothing else.
+///
+/// ```
+/// use event_broker::{Broker, Event, Request, Term};
+///
+/// let broker = Broker::<u8>::new();
+/// let mut reader = broker.subscribe(Request::new().term(Term::new("Job", "web")?))?;
+/// broker.publish(7, [
+///     Event::new("Job", "JobRegistered", "web", 1),
+///     Event::new("Job", "JobRegistered", "db", 2),
+/// ])?;
+/// let delivery = reader.recv()?;
+/// assert_eq!(delivery.index(), 7);
+/// assert_eq!(delivery.events().map(|event| *event.payload()).collect::<Vec<_>>(), [1]);
+/// assert_eq!(delivery.batch_len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Delivery<P> {
+    pub(crate) batch: Arc<Published<P>>,
+    pub(crate) selection: Selection<Box<[u32]>>,
+}
+
+/// A delivery that borrows from the [drain window](crate::Drain) it was yielded by.
+///
+/// ```
+/// use event_broker::{Broker, Delivery, Event, Request};
+///
+/// let broker = Broker::<u8>::new();
+/// let mut reader = broker.subscribe(Request::new())?;
+/// broker.publish(7, [Event::new("Job", "JobRegistered", "web", 1)])?;
+/// let kept: Vec<Delivery<u8>> = reader.drain()?.iter().map(|delivery| delivery.to_delivery()).collect();
+/// assert_eq!(kept[0].index(), 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct DeliveryRef<'w, P> {
+    pub(crate) batch: &'w Arc<Published<P>>,
+    pub(crate) selection: Selection<&'w [u32]>,
+    /// Known here, so that a loop that counts has no case to tell for each item.
+    len: usize,
+}
+
+macro_rules! delivery {
+    ($name:ident $(<$life:lifetime>)?) => {
+        impl<P> $name<$($life,)? P> {
+            /// The index of the commit.
+            pub fn index(&self) -> u64 {
+                self.batch.place.index
+            }
+
+            /// The matching events, at least one, in the order of the commit.
+            #[inline]
+            pub fn events(&self) -> Events<'_, P> {
+                self.selection.events(&self.batch.events)
+            }
+
+            /// Never: what matches nothing is not delivered.
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// How many events the whole batch has, matching or not.
+            pub fn batch_len(&self) -> usize {
+                self.batch.events.len()
+            }
+
+            /// Where a reader stands that has read this: it goes on [`Start::After`](crate::Start::After) it.
+            pub fn token(&self) -> Token {
+                Token::new(self.batch.epoch, self.batch.place.next())
+            }
+        }
+
+        impl<P> fmt::Debug for $name<$($life,)? P> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field("index", &self.index())
+                    .field("events", &self.len())
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+delivery!(Delivery);
+delivery!(DeliveryRef<'_>);
+
+impl<P> Delivery<P> {
+    #[inline]
+    pub(crate) fn whole(batch: Arc<Published<P>>) -> Self {
+        Self { batch, selection: Selection::All }
+    }
+
+    /// How many events match.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.selection.len(self.batch.events.len())
+    }
+}
+
+impl<'w, P> DeliveryRef<'w, P> {
+    #[inline]
+    pub(crate) fn whole(batch: &'w Arc<Published<P>>) -> Self {
+        Self { batch, selection: Selection::All, len: batch.events.len() }
+    }
+
+    #[inline]
+    pub(crate) fn part(batch: &'w Arc<Published<P>>, selection: Selection<&'w [u32]>) -> Self {
+        let len = selection.len(batch.events.len());
+        Self { batch, selection, len }
+    }
+
+    /// How many events match.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The same delivery, sharing the batch on its own account.
+    pub fn to_delivery(&self) -> Delivery<P> {
+        Delivery { batch: Arc::clone(self.batch), selection: self.selection.map(Box::from) }
+    }
+}
+
+impl<P> Clone for Delivery<P> {
+    fn clone(&self) -> Self {
+        Self { batch: Arc::clone(&self.batch), selection: self.selection.clone() }
+    }
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+
+    fn selected(len: usize, ordinals: &[u32]) -> Vec<usize> {
+        let events: Vec<_> = (0..len).map(|n| Event::new("t", "e", "k", n)).collect();
+        let selection = Selected::of(len, ordinals.iter().copied());
+        selection.map_or_else(Vec::new, |selection| {
+            assert_eq!(selection.len(len), selection.events(&events).len());
+            selection.events(&events).map(|event| *event.payload()).collect()
+        })
+    }
+
+    #[test]
+    fn small_and_large_batches_select_alike() {
+        for len in [3, 64, 65, 200] {
+            assert_eq!(selected(len, &[]), Vec::<usize>::new());
+            assert_eq!(selected(len, &[0, 2]), [0, 2]);
+            let all: Vec<u32> = (0..u32::try_from(len).expect("small")).collect();
+            assert_eq!(selected(len, &all), (0..len).collect::<Vec<_>>());
+            assert!(matches!(Selected::of(len, all.into_iter()), Some(Selection::All)));
+        }
+        assert_eq!(selected(64, &[63]), [63]);
+        assert_eq!(selected(200, &[64, 199]), [64, 199]);
+    }
+}

@@ -1,0 +1,293 @@
+//! What of a batch a subscription is given: terms and scope, then types, grant, hooks and predicate.
+//! Where the reader stands is not known here.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::delivery::{Selected, Selection};
+use crate::access::{Authorizer, Grant};
+use crate::core::Node;
+use crate::core::Published;
+use crate::interest::Filter;
+use crate::interest::{Hits, Links, Matching};
+use crate::steps::{Step, count};
+use crate::types::event::Event;
+use crate::types::principal::Principal;
+use crate::types::request::Predicate;
+
+/// Why a subscription is given an event, or is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Explanation {
+    /// It is delivered.
+    Delivered,
+    /// Its topic, or its keys, match no term.
+    NoTerm,
+    /// Its namespace was not asked for.
+    OutOfScope,
+    /// Its type was not asked for.
+    OtherType,
+    /// Its namespace is outside the grant.
+    NotGranted,
+    /// The authorizer does not permit it.
+    NotPermitted,
+    /// The request's predicate refuses it.
+    Refused,
+}
+
+pub(super) struct Sieve<P> {
+    pub(super) filter: Arc<Filter>,
+    /// None for the anonymous principal of a broker without an authorizer, whose request has no predicate.
+    judges: Option<Box<Judges<P>>>,
+    /// Whether anything but terms and scope has a say.
+    fine: bool,
+    /// Whether neither that nor the clock has.
+    plain: bool,
+}
+
+/// Who asked, what was granted, and what else the request says. Apart, so that a subscription nobody has to ask about
+/// is small.
+struct Judges<P> {
+    principal: Principal,
+    grant: Option<Grant>,
+    predicate: Option<Predicate<P>>,
+}
+
+impl<P> Sieve<P> {
+    pub(super) fn new(
+        filter: Arc<Filter>,
+        principal: Principal,
+        grant: Option<Grant>,
+        predicate: Option<Predicate<P>>,
+    ) -> Self {
+        let nobody = grant.is_none() && predicate.is_none() && principal == Principal::anonymous();
+        let judges = (!nobody).then(|| Box::new(Judges { principal, grant: None, predicate }));
+        let mut sieve = Self { filter, judges, fine: false, plain: false };
+        sieve.set_grant(grant);
+        sieve
+    }
+
+    pub(super) fn principal(&self) -> &Principal {
+        static ANONYMOUS: Principal = Principal::anonymous();
+        self.judges.as_ref().map_or(&ANONYMOUS, |judges| &judges.principal)
+    }
+
+    pub(super) fn grant(&self) -> Option<&Grant> {
+        self.judges.as_ref()?.grant.as_ref()
+    }
+
+    /// When the grant runs out, if it does.
+    #[inline]
+    pub(super) fn expiry(&self) -> Option<Instant> {
+        self.grant()?.expiry()
+    }
+
+    pub(super) fn set_grant(&mut self, grant: Option<Grant>) {
+        let narrows = |grant: &Grant| grant.allowed_namespaces().is_some() || grant.checks_events();
+        let picky = self.judges.as_ref().is_some_and(|judges| judges.predicate.is_some());
+        self.fine = picky || self.filter.has_types() || grant.as_ref().is_some_and(narrows);
+        if let Some(judges) = &mut self.judges {
+            judges.grant = grant;
+        }
+        self.plain = !self.fine && self.expiry().is_none();
+    }
+
+    /// The events that match terms and scope: by the slot's links, or one by one if those do not know the nodes.
+    /// No foreign code runs.
+    #[inline]
+    pub(super) fn select<'r>(
+        &self,
+        record: &'r Published<P>,
+        nodes: &[Arc<Node>],
+        matching: Matching,
+    ) -> Option<Selected<'r>> {
+        let events = &record.events;
+        match nodes {
+            _ if matching == Matching::Whole => Some(Selection::All),
+            _ if matching == Matching::Unknown => {
+                count(Step::Scan, events.len());
+                let matching = events.iter().zip(0_u32..).filter(|(event, _)| self.filter.matches(event));
+                Selected::of(events.len(), matching.map(|(_, ordinal)| ordinal))
+            }
+            [node] => record.links.matched(node).and_then(|hits| selection(events.len(), hits)),
+            nodes => match record.links.matched_only(nodes) {
+                Some(hits) => selection(events.len(), hits),
+                None => select_union(&record.links, events.len(), nodes),
+            },
+        }
+    }
+
+    /// Whether [`refine`](Self::refine) can refuse anything.
+    #[inline]
+    pub(super) fn is_fine(&self) -> bool {
+        self.fine
+    }
+
+    /// Whether an event that matches terms and scope is delivered, at any time.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// What is left of a selection after types, grant, hook and predicate. Foreign code runs, so no lock may be held.
+    pub(super) fn refine<'r>(
+        &mut self,
+        authorizer: Option<&dyn Authorizer<P>>,
+        events: &[Event<P>],
+        selection: Selected<'r>,
+    ) -> Option<Selected<'r>> {
+        if !self.fine {
+            return Some(selection);
+        }
+        let mut iter = selection.events(events);
+        let ordinals = std::iter::from_fn(|| {
+            loop {
+                let (ordinal, place) = iter.next_with_ordinal()?;
+                if self.delivers(authorizer, events.get(place)?) {
+                    return Some(ordinal);
+                }
+            }
+        });
+        Selected::of(events.len(), ordinals)
+    }
+
+    /// Whether an event is delivered that matches terms and scope.
+    pub(super) fn delivers(&mut self, authorizer: Option<&dyn Authorizer<P>>, event: &Event<P>) -> bool {
+        self.delivers_with(authorizer, event, &mut None)
+    }
+
+    /// The same, if the predicate may have been asked before: it is asked once for each event. `said` is what it said, and
+    /// is set if it is asked now.
+    pub(super) fn delivers_with(
+        &mut self,
+        authorizer: Option<&dyn Authorizer<P>>,
+        event: &Event<P>,
+        said: &mut Option<bool>,
+    ) -> bool {
+        self.judge(authorizer, event, said) == Explanation::Delivered
+    }
+
+    /// What becomes of an event that matches terms and scope. Each judge is asked only if all before agree.
+    fn judge(
+        &mut self,
+        authorizer: Option<&dyn Authorizer<P>>,
+        event: &Event<P>,
+        said: &mut Option<bool>,
+    ) -> Explanation {
+        count(Step::Scan, 1);
+        if !self.filter.matches_type(event) {
+            return Explanation::OtherType;
+        }
+        let Some(Judges { principal, grant, predicate }) = self.judges.as_deref_mut() else {
+            return Explanation::Delivered;
+        };
+        if let Some(grant) = grant {
+            if !grant.admits(event.namespace()) {
+                return Explanation::NotGranted;
+            }
+            let asked = authorizer.filter(|_| grant.checks_events());
+            if asked.is_some_and(|authorizer| !authorizer.permits(principal, event)) {
+                return Explanation::NotPermitted;
+            }
+        }
+        if predicate.as_mut().is_some_and(|predicate| !*said.get_or_insert_with(|| predicate(event))) {
+            return Explanation::Refused;
+        }
+        Explanation::Delivered
+    }
+
+    pub(super) fn explain(&mut self, authorizer: Option<&dyn Authorizer<P>>, event: &Event<P>) -> Explanation {
+        if !self.filter.matches_term(event) {
+            Explanation::NoTerm
+        } else if !self.filter.scope().admits(event.namespace()) {
+            Explanation::OutOfScope
+        } else {
+            self.judge(authorizer, event, &mut None)
+        }
+    }
+}
+
+#[inline]
+fn selection(len: usize, hits: Hits<'_>) -> Option<Selected<'_>> {
+    match hits {
+        Hits::All => Some(Selection::All),
+        Hits::Bits(bits) => Selection::of_bits(len, bits),
+        Hits::Ordinals([]) => None,
+        Hits::Ordinals(ordinals) => Some(Selection::Ordinals(Cow::Borrowed(ordinals))),
+    }
+}
+
+/// The union of what several nodes matched.
+fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option<Selected<'r>> {
+    let mut hits = links.matched_any(nodes);
+    let first = hits.next()?;
+    let Some(second) = hits.next() else { return selection(len, first) };
+    let (mut bits, mut union) = (0, Vec::new());
+    for hits in [first, second].into_iter().chain(hits) {
+        match hits {
+            Hits::All => return Some(Selection::All),
+            Hits::Bits(more) => bits |= more,
+            Hits::Ordinals(ordinals) => union.extend_from_slice(ordinals),
+        }
+    }
+    if len <= Links::BITS {
+        return Selection::of_bits(len, bits);
+    }
+    union.sort_unstable();
+    union.dedup();
+    Selected::of(len, union.into_iter())
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::types::request::Request;
+    use crate::types::term::Term;
+
+    /// Nobody is asked about events that nothing can refuse, and what the clock can end is not plain.
+    #[test]
+    fn whether_anything_can_refuse_is_known_before() {
+        let everything = || Request::<()>::new().namespace("*");
+        let expiry = Instant::now() + Duration::from_secs(60);
+        let cases = [
+            (everything(), None, false, true),
+            (everything(), Some(Grant::all().without_event_checks()), false, true),
+            (everything(), Some(Grant::all().without_event_checks().expires_at(expiry)), false, false),
+            (everything(), Some(Grant::all()), true, false),
+            (everything(), Some(Grant::namespaces(["prod"]).without_event_checks()), true, false),
+            (everything().event_type("JobRegistered"), None, true, false),
+            (everything().filter(|_| true), None, true, false),
+        ];
+        for (number, (mut request, grant, fine, plain)) in cases.into_iter().enumerate() {
+            let filter = Arc::new(Filter::new(&mut request).expect("a request"));
+            let sieve = Sieve::new(filter, Principal::anonymous(), grant, request.predicate.take());
+            assert_eq!((sieve.is_fine(), sieve.is_plain()), (fine, plain), "case {number}");
+        }
+    }
+
+    #[test]
+    fn an_explanation_names_the_first_that_refuses() {
+        let mut request = Request::<()>::new()
+            .term(Term::topic("Job").expect("a topic"))
+            .namespaces(["prod", "dev"])
+            .event_type("JobRegistered")
+            .filter(|event| event.key() == "web");
+        let filter = Arc::new(Filter::new(&mut request).expect("a request"));
+        let grant = Some(Grant::namespaces(["prod"]));
+        let mut sieve = Sieve::new(filter, Principal::anonymous(), grant, request.predicate.take());
+        for (topic, namespace, event_type, key, expected) in [
+            ("Node", "test", "other", "db", Explanation::NoTerm),
+            ("Job", "test", "other", "db", Explanation::OutOfScope),
+            ("Job", "dev", "other", "db", Explanation::OtherType),
+            ("Job", "dev", "JobRegistered", "db", Explanation::NotGranted),
+            ("Job", "prod", "JobRegistered", "db", Explanation::Refused),
+            ("Job", "prod", "JobRegistered", "web", Explanation::Delivered),
+        ] {
+            let event = Event::new(topic, event_type, key, ()).with_namespace(namespace);
+            assert_eq!(sieve.explain(None, &event), expected);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Events, and the batches that carry them.
+//! Nothing here knows a broker: an event is a value that can be read back and published again.
+
+use smallvec::SmallVec;
+
+use crate::types::name::{EventType, Key, Namespace, Topic};
+
+/// One change of one object.
+///
+/// `P` is the payload, and the broker never looks into it. An event is encoded if `P: Serialize` and decoded if
+/// `P: Deserialize`; nothing else asks anything of `P`.
+///
+/// ```
+/// use event_broker::Event;
+///
+/// let event = Event::new("Allocation", "AllocationUpdated", "8f2c", "running")
+///     .with_namespace("default")
+///     .with_filter_key("web");
+/// assert_eq!(event.filter_keys(), ["web"]);
+/// assert_eq!(event.index(), 0, "publishing stamps the index of the commit");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "`type` is a keyword")]
+pub struct Event<P> {
+    pub(super) topic: Topic,
+    pub(super) event_type: EventType,
+    pub(super) key: Key,
+    pub(super) namespace: Namespace,
+    pub(super) filter_keys: SmallVec<[Key; 1]>,
+    pub(super) index: u64,
+    pub(super) payload: P,
+}
+
+impl<P> Event<P> {
+    /// An event without namespace and filter keys. Names may be empty and stay so.
+    pub fn new(topic: impl Into<Topic>, event_type: impl Into<EventType>, key: impl Into<Key>, payload: P) -> Self {
+        Self {
+            topic: topic.into(),
+            event_type: event_type.into(),
+            key: key.into(),
+            namespace: Namespace::NONE,
+            filter_keys: SmallVec::new(),
+            index: 0,
+            payload,
+        }
+    }
+
+    /// Sets the namespace; an empty one is none.
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: impl Into<Namespace>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// Adds a further id that the event can be found by.
+    #[must_use]
+    pub fn with_filter_key(mut self, key: impl Into<Key>) -> Self {
+        self.filter_keys.push(key.into());
+        self
+    }
+
+    /// Adds further ids that the event can be found by.
+    #[must_use]
+    pub fn with_filter_keys<K: Into<Key>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.filter_keys.extend(keys.into_iter().map(Into::into));
+        self
+    }
+
+    /// The kind of object that changed.
+    pub fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// What happened to it.
+    pub fn event_type(&self) -> &EventType {
+        &self.event_type
+    }
+
+    /// The object's own id.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The object's scope, empty if it has none.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Further ids, in the order they were given.
+    pub fn filter_keys(&self) -> &[Key] {
+        &self.filter_keys
+    }
+
+    /// The index of the commit: 0 until the event is published or read back.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &P {
+        &self.payload
+    }
+
+    /// Gives the payload up.
+    pub fn into_payload(self) -> P {
+        self.payload
+    }
+
+    /// The same event around another payload.
+    pub fn map<Q>(self, f: impl FnOnce(P) -> Q) -> Event<Q> {
+        Event {
+            topic: self.topic,
+            event_type: self.event_type,
+            key: self.key,
+            namespace: self.namespace,
+            filter_keys: self.filter_keys,
+            index: self.index,
+            payload: f(self.payload),
+        }
+    }
+
+    pub(crate) fn stamp(&mut self, index: u64) {
+        self.index = index;
+    }
+}
+
+/// All events of one commit, under its index: the unit of publishing, eviction, delivery and framing.
+///
+/// This is also the form on the wire. A batch without events is progress: the state reached that index.
+///
+/// ```
+/// use event_broker::{Batch, Event};
+///
+/// let batch = Batch::new(7, vec![Event::new("Node", "NodeRegistration", "ccc4", 1)]);
+/// assert_eq!(batch.events()[0].index(), 7);
+/// # #[cfg(feature = "json")] {
+/// let text = serde_json::to_string(&batch).unwrap();
+/// assert_eq!(
+///     text,
+///     r#"{"Index":7,"Events":[{"Topic":"Node","Type":"NodeRegistration","Key":"ccc4","Namespace":"","FilterKeys":null,"Index":7,"Payload":1}]}"#,
+/// );
+/// assert_eq!(serde_json::from_str::<Batch<i32>>(&text).unwrap(), batch);
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch<P> {
+    pub(super) index: u64,
+    pub(super) events: Vec<Event<P>>,
+}
+
+impl<P> Batch<P> {
+    /// The events of the commit `index`, each stamped with it.
+    pub fn new(index: u64, events: impl Into<Vec<Event<P>>>) -> Self {
+        let mut events = events.into();
+        for event in &mut events {
+            event.stamp(index);
+        }
+        Self { index, events }
+    }
+
+    /// A batch as a recorded stream has it: the events keep the index they carry.
+    pub(crate) fn recorded(index: u64, events: Vec<Event<P>>) -> Self {
+        Self { index, events }
+    }
+
+    /// Collects events while a commit is under way; see [`BatchBuilder`].
+    pub const fn builder() -> BatchBuilder<P> {
+        BatchBuilder { events: Vec::new() }
+    }
+
+    /// The index of the commit.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The events, in the order of the commit.
+    pub fn events(&self) -> &[Event<P>] {
+        &self.events
+    }
+
+    /// Gives the events up.
+    pub fn into_events(self) -> Vec<Event<P>> {
+        self.events
+    }
+}
+
+impl<P> From<Batch<P>> for Vec<Event<P>> {
+    fn from(batch: Batch<P>) -> Self {
+        batch.events
+    }
+}
+
+/// Events collected while a commit is under way. Dropping it publishes nothing.
+///
+/// Commit first, then publish: a reader that sees an event must find its change in the state.
+///
+/// ```
+/// use event_broker::{Batch, Broker, Event};
+///
+/// let broker = Broker::<u32>::new();
+/// let mut pending = Batch::builder();
+/// pending.push(Event::new("Job", "JobRegistered", "web", 1));
+/// pending.push(Event::new("Evaluation", "EvaluationUpdated", "e1", 2));
+/// // … the state store commits, and only then:
+/// broker.publish(10, pending)?;
+/// # Ok::<(), event_broker::PublishError<u32>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchBuilder<P> {
+    events: Vec<Event<P>>,
+}
+
+impl<P> BatchBuilder<P> {
+    /// Adds an event after those already collected.
+    pub fn push(&mut self, event: Event<P>) -> &mut Self {
+        self.events.push(event);
+        self
+    }
+
+    /// How many events have been collected.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether nothing has been collected.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// The batch of the commit `index`.
+    pub fn build(self, index: u64) -> Batch<P> {
+        Batch::new(index, self.events)
+    }
+}
+
+impl<P> Default for BatchBuilder<P> {
+    fn default() -> Self {
+        Batch::builder()
+    }
+}
+
+impl<P> Extend<Event<P>> for BatchBuilder<P> {
+    fn extend<I: IntoIterator<Item = Event<P>>>(&mut self, events: I) {
+        self.events.extend(events);
+    }
+}
+
+impl<P> From<BatchBuilder<P>> for Vec<Event<P>> {
+    fn from(builder: BatchBuilder<P>) -> Self {
+        builder.events
+    }
+}

@@ -1,0 +1,219 @@
+//! Events and batches as `serde` sees them: written as on the wire, and read back from formats with and without names.
+//! What an event is, and what a line of JSON around it means, is not decided here.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::UnitDeserializer;
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::event::{Batch, Event};
+
+impl<P: Serialize> Serialize for Event<P> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let keys = (!self.filter_keys.is_empty()).then_some(self.filter_keys());
+        let mut event = serializer.serialize_struct("Event", 7)?;
+        event.serialize_field("Topic", &self.topic)?;
+        event.serialize_field("Type", &self.event_type)?;
+        event.serialize_field("Key", &self.key)?;
+        event.serialize_field("Namespace", &self.namespace)?;
+        event.serialize_field("FilterKeys", &keys)?;
+        event.serialize_field("Index", &self.index)?;
+        event.serialize_field("Payload", &self.payload)?;
+        event.end()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum Field {
+    Topic,
+    Type,
+    Key,
+    Namespace,
+    FilterKeys,
+    Index,
+    Payload,
+    #[serde(other)]
+    Unknown,
+}
+
+struct EventVisitor<P> {
+    /// Whether the format is one for people, such as JSON. There an event is an object, and a list is a mistake.
+    readable: bool,
+    payload: PhantomData<P>,
+}
+
+impl<'de, P: Deserialize<'de>> Visitor<'de> for EventVisitor<P> {
+    type Value = Event<P>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event object with Topic, Type and Key")
+    }
+
+    /// The members as `Serialize` wrote them, in that order: formats without names can leave none out.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Event<P>, A::Error> {
+        if self.readable {
+            return Err(A::Error::invalid_type(Unexpected::Seq, &self));
+        }
+        Ok(Event {
+            topic: member(&mut list, "Topic")?,
+            event_type: member(&mut list, "Type")?,
+            key: member(&mut list, "Key")?,
+            namespace: member(&mut list, "Namespace")?,
+            filter_keys: member::<Option<Vec<_>>, _>(&mut list, "FilterKeys")?.unwrap_or_default().into(),
+            index: member(&mut list, "Index")?,
+            payload: member(&mut list, "Payload")?,
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event<P>, A::Error> {
+        let (mut topic, mut event_type, mut key, mut payload) = (None, None, None, None);
+        let (mut namespace, mut filter_keys, mut index) = (None, None, None);
+        while let Some(field) = map.next_key::<Field>()? {
+            match field {
+                Field::Topic => once(&mut topic, "Topic", map.next_value()?)?,
+                Field::Type => once(&mut event_type, "Type", map.next_value()?)?,
+                Field::Key => once(&mut key, "Key", map.next_value()?)?,
+                Field::Namespace => once(&mut namespace, "Namespace", map.next_value::<Option<_>>()?)?,
+                Field::FilterKeys => once(&mut filter_keys, "FilterKeys", map.next_value::<Option<Vec<_>>>()?)?,
+                Field::Index => once(&mut index, "Index", map.next_value::<Option<_>>()?)?,
+                Field::Payload => once(&mut payload, "Payload", map.next_value()?)?,
+                Field::Unknown => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Event {
+            topic: topic.ok_or_else(|| A::Error::missing_field("Topic"))?,
+            event_type: event_type.ok_or_else(|| A::Error::missing_field("Type"))?,
+            key: key.ok_or_else(|| A::Error::missing_field("Key"))?,
+            namespace: namespace.flatten().unwrap_or_default(),
+            filter_keys: filter_keys.flatten().unwrap_or_default().into(),
+            index: index.flatten().unwrap_or_default(),
+            payload: match payload {
+                Some(payload) => payload,
+                // An absent payload is what a null one is, for the types that take null.
+                None => P::deserialize(UnitDeserializer::<A::Error>::new())
+                    .map_err(|_| A::Error::missing_field("Payload"))?,
+            },
+        })
+    }
+}
+
+/// Keeps the value of a field that may be given once.
+pub(crate) fn once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::duplicate_field(name)),
+    }
+}
+
+/// The next member of a list that has one for each field.
+fn member<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(list: &mut A, name: &'static str) -> Result<T, A::Error> {
+    list.next_element()?.ok_or_else(|| A::Error::missing_field(name))
+}
+
+/// Reads an event back: `Topic`, `Type` and `Key` are required, the others default, unknown fields are ignored.
+///
+/// An absent payload is read as null; if `P` takes no null, that is an error. In formats that write no names of fields
+/// (bincode, or `rmp-serde` by default) every field is there, in the order in which it was written.
+impl<'de, P: Deserialize<'de>> Deserialize<'de> for Event<P> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const FIELDS: &[&str] = &["Topic", "Type", "Key", "Namespace", "FilterKeys", "Index", "Payload"];
+        let readable = deserializer.is_human_readable();
+        deserializer.deserialize_struct("Event", FIELDS, EventVisitor { readable, payload: PhantomData })
+    }
+}
+
+impl<P: Serialize> Serialize for Batch<P> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut batch = serializer.serialize_struct("Batch", 2)?;
+        batch.serialize_field("Index", &self.index)?;
+        batch.serialize_field("Events", &self.events)?;
+        batch.end()
+    }
+}
+
+/// Reads a batch back. `Events` null or absent means none; unknown fields are ignored; `Index` is required. Formats that
+/// write no names of fields read back as well, as for [`Event`].
+///
+/// An object that has fields of an event (`Topic`, `Type`, `Key`, `Namespace`, `FilterKeys` or `Payload`) and no
+/// `Events` is an event and no batch without events: that is an error.
+///
+/// The events keep the index they carry, which a recorded stream may have set apart from the batch's.
+impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let readable = deserializer.is_human_readable();
+        deserializer.deserialize_struct("Batch", &["Index", "Events"], BatchVisitor { readable, payload: PhantomData })
+    }
+}
+
+/// The members of a batch, and of a frame, which is one with a token perhaps.
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+pub(crate) enum BatchField {
+    Index,
+    Events,
+    Token,
+    /// A member of events, which a batch does not have.
+    #[serde(
+        rename = "Topic",
+        alias = "Type",
+        alias = "Key",
+        alias = "Namespace",
+        alias = "FilterKeys",
+        alias = "Payload"
+    )]
+    OfEvent,
+    #[serde(other)]
+    Unknown,
+}
+
+struct BatchVisitor<P> {
+    /// Whether the format is one for people, such as JSON, where `Events` may be null or absent.
+    readable: bool,
+    payload: PhantomData<P>,
+}
+
+impl<'de, P: Deserialize<'de>> Visitor<'de> for BatchVisitor<P> {
+    type Value = Batch<P>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("struct Batch")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Batch<P>, A::Error> {
+        let index = member(&mut list, "Index")?;
+        let events = if self.readable {
+            list.next_element::<Option<Vec<_>>>()?.flatten().unwrap_or_default()
+        } else {
+            member(&mut list, "Events")?
+        };
+        Ok(Batch::recorded(index, events))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch<P>, A::Error> {
+        let (mut index, mut events, mut of_event) = (None, None, false);
+        while let Some(field) = map.next_key::<BatchField>()? {
+            match field {
+                BatchField::Index => once(&mut index, "Index", map.next_value()?)?,
+                BatchField::Events => once(&mut events, "Events", map.next_value::<Option<Vec<_>>>()?)?,
+                BatchField::OfEvent => {
+                    of_event = true;
+                    map.next_value::<IgnoredAny>()?;
+                }
+                BatchField::Token | BatchField::Unknown => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if of_event && events.is_none() {
+            return Err(A::Error::custom("an event by itself, expected a batch with Events, the event among them"));
+        }
+        let index = index.ok_or_else(|| A::Error::missing_field("Index"))?;
+        Ok(Batch::recorded(index, events.flatten().unwrap_or_default()))
+    }
+}

@@ -1,0 +1,17 @@
+//! The words of the crate: values that every layer above speaks of.
+//! Nothing here locks, waits or knows a broker.
+
+pub(crate) mod clock;
+pub(crate) mod error;
+pub(crate) mod event;
+pub(crate) mod few;
+pub(crate) mod form;
+pub(crate) mod name;
+pub(crate) mod observer;
+pub(crate) mod position;
+pub(crate) mod principal;
+pub(crate) mod request;
+pub(crate) mod start;
+pub(crate) mod stats;
+pub(crate) mod term;
+pub(crate) mod token;

@@ -1,0 +1,88 @@
+//! Where a subscription begins, and the verdict on what that start found.
+//! How a start is looked up in the log is decided in `core`.
+
+use crate::types::token::Token;
+
+/// Where a subscription begins.
+///
+/// Only [`Exactly`](Start::Exactly) can be refused. Every other start succeeds, and the
+/// [verdict](crate::Subscription::verdict) tells what it found.
+///
+/// ```
+/// use event_broker::{Broker, Event, Request, Start, Verdict};
+///
+/// let broker = Broker::<()>::builder().max_batches(2).build()?;
+/// for index in [10, 20, 30] {
+///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())])?;
+/// }
+/// let open = |start| broker.subscribe(Request::new().start(start));
+/// assert_eq!(open(Start::Oldest)?.recv()?.index(), 20);
+/// assert_eq!(open(Start::Index(21))?.recv()?.index(), 30);
+/// assert_eq!(open(Start::Index(5))?.verdict(), Verdict::Lost { oldest: Some(20) });
+/// assert!(open(Start::Latest)?.try_recv().is_err(), "nothing new yet");
+/// assert!(open(Start::Exactly(21)).is_err(), "no such index");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// With the oldest batch that is buffered when the subscription opens; index 0 in the HTTP API whose event stream
+    /// [`nomad`](crate::nomad) describes.
+    ///
+    /// If that is evicted before the first read, the subscription begins at what is the oldest then: what was there
+    /// already is no loss. What was published after the subscription had opened is, and is told as lag. The same holds
+    /// for every start whose verdict told a loss.
+    #[default]
+    Oldest,
+    /// With the first batch whose index is at least this one. Nothing lower is ever delivered: if the index lies in
+    /// the future, the stream is silent until it comes.
+    Index(u64),
+    /// With the first batch of exactly this index; refused if that is lost, absent or in the future.
+    Exactly(u64),
+    /// After what the token says has been read. A place that the broker has not reached yet, at a replica that is behind,
+    /// is waited for; a token of another epoch starts at the oldest batch.
+    After(Token),
+    /// With the next batch that is published.
+    Latest,
+}
+
+/// What a start found, known before the first event.
+///
+/// Loss is decided by what was evicted, whether it would have matched or not; gaps between indexes are no losses. A
+/// loss that is told here is not raised again as lag.
+///
+/// ```
+/// use event_broker::{Broker, Event, Request, Start, Verdict};
+///
+/// let broker = Broker::<()>::builder().max_batches(1).build()?;
+/// for index in [10, 20] {
+///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())])?;
+/// }
+/// let found = |index| broker.subscribe(Request::new().start(Start::Index(index))).map(|reader| reader.verdict());
+/// assert_eq!(found(10)?, Verdict::Lost { oldest: Some(20) });
+/// assert_eq!(found(11)?, Verdict::Whole); // nothing was published in between
+/// assert_eq!(found(21)?, Verdict::Whole);
+/// assert_eq!(found(22)?, Verdict::Future { latest: 20 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Nothing that the start asked for is lost.
+    Whole,
+    /// Batches that the start asked for are gone: list the state, or live with the gap.
+    Lost {
+        /// The oldest index still buffered, if anything is.
+        oldest: Option<u64>,
+    },
+    /// The start lies beyond the next index: the stream is silent until it comes.
+    Future {
+        /// The latest index.
+        latest: u64,
+    },
+    /// The token belongs to another history; the stream starts at the oldest batch.
+    OtherEpoch {
+        /// The oldest index buffered, if anything is.
+        oldest: Option<u64>,
+    },
+}
