@@ -170,7 +170,7 @@
 //!
 //! # Tokens and epochs
 //!
-//! A [`Token`] is where a reader stands: epoch, index, and place within the index, since one index may carry several
+//! A [`Token`] is where a reader stands: epoch, index, and place within the index, since one index may unvisited several
 //! batches. Deliveries have one, and so have [subscriptions](Subscription::token) before their first event,
 //! [handles](SubscriptionHandle::token), heartbeats if [asked for], and
 //! [the broker](Broker::token). An [`Epoch`] names one history. Replicas of a history that publish the same batches under
@@ -186,7 +186,7 @@
 //! | restarts, and a token was kept beside the snapshot ([`Broker::token`]) | [`Builder::starts_after`] | go on |
 //! | the same, and the log behind the snapshot is applied again | [`Builder::starts_after`], then publishes what is applied | go on |
 //! | restarts at an index; one batch a commit | [`Builder::rising_indexes`], [`Builder::initial_index`] and the same [`Builder::epoch`] | go on |
-//! | restarts at an index that may carry several batches | [`Builder::initial_index`] | are told of a loss: one batch more may have come |
+//! | restarts at an index that may unvisited several batches | [`Builder::initial_index`] | are told of a loss: one batch more may have come |
 //! | installs a snapshot of the same history | [`Broker::skip_to`] | go on |
 //! | restores another state: indexes mean something else | [`Broker::reset`] | end with [`RecvError::Reset`] |
 //!

@@ -10,12 +10,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread::panicking;
 
 /// Runs foreign code, whose panic is its own affair.
-pub(crate) fn quietly(run: impl FnOnce()) {
-    let _ = quietly_or(run);
+pub(crate) fn ignore_panic(run: impl FnOnce()) {
+    let _ = catch_panic(run);
 }
 
 /// Runs foreign code; `None` if it panicked.
-pub(crate) fn quietly_or<R>(run: impl FnOnce() -> R) -> Option<R> {
+pub(crate) fn catch_panic<R>(run: impl FnOnce() -> R) -> Option<R> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => Some(result),
         Err(panic) => {
@@ -76,8 +76,8 @@ mod tests {
     #[test]
     fn a_panic_whose_payload_panics_gets_no_further() {
         for fuse in 0..4 {
-            quietly(|| panic_any(Bomb(fuse)));
-            assert_eq!(quietly_or(|| 7), Some(7));
+            ignore_panic(|| panic_any(Bomb(fuse)));
+            assert_eq!(catch_panic(|| 7), Some(7));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Counts of what operations do, under the private cfg `broker_steps`: what tests of cost compare with what an operation
 //! may cost. Without the cfg nothing of this is in the crate.
 //!
-//! A step is one look into a table or tree, one hit, one link, one batch walked over, one event looked at, one seat or
+//! A step is one look into a table or tree, one hit, one link, one batch walked over, one event looked at, one waiter or
 //! gate touched: whatever is done as often as something can grow. Counts are of this thread.
 
 /// What a step is of.
@@ -19,7 +19,7 @@ pub enum Step {
     Hit,
     /// A gate that a change of access is passed through.
     Fence,
-    /// A seat taken, named or woken.
+    /// A waiter taken, named or woken.
     Wake,
     /// A run or checkpoint of a chain that is walked over.
     Walk,

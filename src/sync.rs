@@ -48,11 +48,11 @@ mod real {
     }
 
     /// How often an idle dispatcher looks by itself before it sleeps for good.
-    pub(crate) const LINGERS: u32 = 200;
+    pub(crate) const DISPATCH_SPIN_LIMIT: u32 = 200;
 
     /// How often a reader looks again before its thread sleeps: half of them after spinning, twice as long each time,
     /// and half after giving way to other threads.
-    pub(crate) const PATIENCE: u32 = 12;
+    pub(crate) const RECV_SPIN_LIMIT: u32 = 12;
 
     /// Stores, Release, and lets no sequentially consistent load after it come before it: a store and a fence, for
     /// half the price on x86, where an exchange is both.
@@ -114,8 +114,8 @@ mod real {
     pub(crate) fn sleep(_: Duration) {}
 
     // A model has no time to linger in.
-    pub(crate) const LINGERS: u32 = 0;
-    pub(crate) const PATIENCE: u32 = 0;
+    pub(crate) const DISPATCH_SPIN_LIMIT: u32 = 0;
+    pub(crate) const RECV_SPIN_LIMIT: u32 = 0;
 
     /// Loom knows sequentially consistent fences, but no such stores. A fence is stronger than the real exchange: it orders
     /// also what has nothing to do with the place. So the models that do not wait are explored with

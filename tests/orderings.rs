@@ -22,16 +22,16 @@ fn body<'t>(text: &'t str, begins: &str) -> &'t str {
     rest.split(" }").next().unwrap_or_default()
 }
 
-/// The first step at the top of `wait.rs`: the publisher makes visible and looks at the list's flag, the reader enrols and
+/// The first step at the top of `wait`: the publisher makes visible and looks at the list's flag, the reader registers and
 /// looks again. All four are sequentially consistent, or no wake-up would be certain. [G10]
 #[test]
 fn publisher_and_waiter_agree_on_one_order() {
     let sync = source("sync.rs");
     let real = sync.split("mod real").nth(1).expect("the real primitives come first");
     assert!(body(real, "fn store_and_fence(").contains("place.swap(value, Ordering::SeqCst)"));
-    let wait = source("wait.rs");
+    let wait = source("wait/list.rs");
     assert!(body(&wait, "fn is_occupied(").contains("self.occupied.load(Ordering::SeqCst)"));
-    assert!(body(&wait, "fn look_again(").contains("fence(Ordering::SeqCst)"));
+    assert!(body(&wait, "fn seq_cst_fence(").contains("fence(Ordering::SeqCst)"));
     assert!(body(&source("log/frontier.rs"), "fn reveal_end(").contains("store_and_fence("));
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::handle::{Broker, Owner};
 use crate::access::Authorizer;
-use crate::core::{Core, Counters, Hooks, Locked, Origin, Questions, State, Weigher};
+use crate::core::{BrokerCounters, Core, Hooks, Locked, Origin, Questions, State, Weigher};
 use crate::core::{Pending, Registry};
 #[cfg(feature = "json")]
 use crate::frame::encoded_len;
@@ -316,10 +316,10 @@ impl<P> Builder<P> {
                 skipped_at: None,
                 next_place: place,
                 readers_of_all: 0,
-                named_readers: 0,
+                notified_readers: 0,
                 questions: Questions::default(),
                 next_id: 0,
-                counters: Counters::default(),
+                counters: BrokerCounters::default(),
             }),
             last_filter: Mutex::new(Weak::new()),
             hasher: RandomState::new(),

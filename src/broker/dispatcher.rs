@@ -114,7 +114,7 @@ impl<P> Dispatcher<P> {
     /// not ended by it, but by being dropped.
     pub fn stop(&self) {
         self.stopped.set();
-        self.core.dispatch.nudge();
+        self.core.dispatch.wake_dispatchers();
     }
 }
 

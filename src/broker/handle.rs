@@ -256,8 +256,8 @@ impl<P> Broker<P> {
 
     /// Handles of all subscriptions that have not been dropped, in the order they were opened.
     pub fn subscriptions(&self) -> Vec<SubscriptionHandle<P>> {
-        let stations = self.core().stations();
-        stations.into_iter().map(|station| SubscriptionHandle::new(Arc::clone(self.core()), station)).collect()
+        let waiters = self.core().waiters();
+        waiters.into_iter().map(|waiter| SubscriptionHandle::new(Arc::clone(self.core()), waiter)).collect()
     }
 
     /// The latest index published, also by a batch without events; 0 before the first.

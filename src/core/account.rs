@@ -34,27 +34,27 @@ pub(crate) trait Buffer {
 /// A panic leaves the broker usable: it may be looked at through a batch after one, as through any handle.
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 #[derive(Debug)]
-pub(crate) struct Home<B>(AssertUnwindSafe<Weak<B>>);
+pub(crate) struct ChargedBuffer<B>(AssertUnwindSafe<Weak<B>>);
 
 /// Without frames nothing is cached.
 #[cfg(not(any(feature = "json", all(broker_loom, test))))]
 #[derive(Debug)]
-pub(crate) struct Home<B>(AssertUnwindSafe<PhantomData<fn() -> B>>);
+pub(crate) struct ChargedBuffer<B>(AssertUnwindSafe<PhantomData<fn() -> B>>);
 
 #[cfg(any(feature = "json", all(broker_loom, test)))]
-impl<B: Buffer> Home<B> {
+impl<B: Buffer> ChargedBuffer<B> {
     pub(crate) fn new(buffer: Weak<B>) -> Self {
         Self(AssertUnwindSafe(buffer))
     }
 
     /// Returns an account to charge what is cached to, beside the batch that has cached so much.
-    pub(crate) fn account<'b>(&'b self, cached: &'b CachedBytes) -> Charging<'b, B> {
-        Charging { home: self, cached, buffer: OnceCell::new(), exceeds: Cell::new(false) }
+    pub(crate) fn account<'b>(&'b self, cached: &'b CachedBytes) -> CacheAccount<'b, B> {
+        CacheAccount { home: self, cached, buffer: OnceCell::new(), exceeds: Cell::new(false) }
     }
 }
 
 #[cfg(not(any(feature = "json", all(broker_loom, test))))]
-impl<B> Home<B> {
+impl<B> ChargedBuffer<B> {
     pub(crate) fn none() -> Self {
         Self(AssertUnwindSafe(PhantomData))
     }
@@ -65,8 +65,8 @@ impl<B> Home<B> {
 /// Whatever it charged, the buffer is within its bounds again when it is dropped, unless the newest batch alone is not:
 /// the oldest batches are evicted, which may be that of the account.
 #[cfg(any(feature = "json", all(broker_loom, test)))]
-pub(crate) struct Charging<'b, B: Buffer> {
-    home: &'b Home<B>,
+pub(crate) struct CacheAccount<'b, B: Buffer> {
+    home: &'b ChargedBuffer<B>,
     cached: &'b CachedBytes,
     /// Looked for once there is something to charge.
     buffer: OnceCell<Option<Arc<B>>>,
@@ -74,7 +74,7 @@ pub(crate) struct Charging<'b, B: Buffer> {
 }
 
 #[cfg(any(feature = "json", all(broker_loom, test)))]
-impl<B: Buffer> Charging<'_, B> {
+impl<B: Buffer> CacheAccount<'_, B> {
     fn buffer(&self) -> Option<&B> {
         // Whoever holds a batch of a broker that is gone holds what is cached, too.
         self.buffer.get_or_init(|| self.home.0.upgrade()).as_deref()
@@ -103,7 +103,7 @@ impl<B: Buffer> Charging<'_, B> {
 }
 
 #[cfg(feature = "json")]
-impl<B: Buffer> Account for Charging<'_, B> {
+impl<B: Buffer> Account for CacheAccount<'_, B> {
     fn charge(&self, bytes: u64) -> bool {
         self.charge(bytes)
     }
@@ -114,7 +114,7 @@ impl<B: Buffer> Account for Charging<'_, B> {
 }
 
 #[cfg(any(feature = "json", all(broker_loom, test)))]
-impl<B: Buffer> Drop for Charging<'_, B> {
+impl<B: Buffer> Drop for CacheAccount<'_, B> {
     fn drop(&mut self) {
         if self.exceeds.get()
             && let Some(buffer) = self.buffer()

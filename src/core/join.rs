@@ -12,15 +12,15 @@ use super::state::{Core, State};
 use crate::interest::Filter;
 use crate::interest::{NodeTerm, by_id, is_wide, node_terms};
 use crate::steps::{Step, count};
-use crate::types::few::Few;
 use crate::types::position::Position;
-use crate::wait::Mark;
+use crate::types::small_list::SmallList;
+use crate::wait::Registration;
 
 /// So many terms are joined, nodes left, or namespaces entered, before others get a turn at the lock: some microseconds.
 const CHUNK: usize = 16;
 
 /// Up to so many terms are joined in the step that enters the subscription.
-const AT_ONCE: usize = 8;
+const MAX_PER_STEP: usize = 8;
 
 impl<P> Core<P> {
     /// Takes a subscription off its nodes, some at a time.
@@ -29,7 +29,7 @@ impl<P> Core<P> {
             let hashes: SmallVec<[u64; CHUNK]> = chunk.iter().map(|node| node.key_hash(&self.keys)).collect();
             let mut unused = SmallVec::<[u32; 1]>::new();
             {
-                let mut state = self.state.step();
+                let mut state = self.state.lock_in_turn();
                 let nodes = chunk.iter().zip(hashes);
                 unused.extend(nodes.filter_map(|(node, key_hash)| state.interest.leave(node, key_hash)));
             }
@@ -42,7 +42,7 @@ impl<P> Core<P> {
     /// Takes out a wide scope that nobody uses any more, some of its namespaces at a time.
     fn exit_scope(&self, scope: u32) {
         let gone = loop {
-            let step = self.state.step().interest.exit_scope(scope, CHUNK);
+            let step = self.state.lock_in_turn().interest.exit_scope(scope, CHUNK);
             if let ControlFlow::Break(gone) = step {
                 break gone;
             }
@@ -54,8 +54,8 @@ impl<P> Core<P> {
 
 /// The nodes of a subscription, sorted by id, and what else can be made of them before it is entered.
 pub(crate) struct Nodes {
-    pub(crate) sorted: Few<Arc<Node>>,
-    pub(crate) marks: Few<Mark>,
+    pub(crate) sorted: SmallList<Arc<Node>>,
+    pub(crate) registrations: SmallList<Registration>,
     /// The position that the chains of all of them are complete from.
     pub(crate) live_from: Position,
 }
@@ -65,7 +65,7 @@ impl Nodes {
         count(Step::Join, nodes.len());
         nodes.sort_unstable_by(|a, b| by_id(a, b));
         Self {
-            marks: Mark::for_lists(nodes.len().max(1)),
+            registrations: Registration::for_lists(nodes.len().max(1)),
             live_from: nodes.iter().map(|node| node.since()).max().unwrap_or_default(),
             sorted: nodes.into(),
         }
@@ -92,8 +92,8 @@ impl<'a, P> Joined<'a, P> {
             joined.enter_scope(filter);
         }
         let mut terms = node_terms(filter, &core.keys);
-        joined.terms.extend(terms.by_ref().take(AT_ONCE + 1));
-        if joined.terms.len() > AT_ONCE {
+        joined.terms.extend(terms.by_ref().take(MAX_PER_STEP + 1));
+        if joined.terms.len() > MAX_PER_STEP {
             joined.join_many(terms);
         }
         joined
@@ -102,16 +102,16 @@ impl<'a, P> Joined<'a, P> {
     /// Uses the scope of a filter, and enters what of it nobody has yet.
     fn enter_scope(&mut self, filter: &Filter) {
         let hash = self.core.hasher.hash_one(filter.scope().named());
-        let alike = self.core.state.step().interest.scopes_like(hash);
+        let alike = self.core.state.lock_in_turn().interest.scopes_like(hash);
         // Compared and copied outside the lock. What is kept is the scope alone: its first user may have asked for much else.
         let known = alike.into_iter().find(|(_, scope)| **scope == *filter.scope());
         let (known, scope) = match known {
             Some((number, scope)) => (Some(number), scope),
             None => (None, Arc::new(filter.scope().clone())),
         };
-        let scope = self.core.state.step().interest.use_scope(known, &scope, hash);
+        let scope = self.core.state.lock_in_turn().interest.use_scope(known, &scope, hash);
         self.scope = Some(scope);
-        while !self.core.state.step().interest.enter_scope(scope, CHUNK) {}
+        while !self.core.state.lock_in_turn().interest.enter_scope(scope, CHUNK) {}
     }
 
     fn join_many(&mut self, rest: impl Iterator<Item = NodeTerm<Lists>>) {
@@ -123,7 +123,7 @@ impl<'a, P> Joined<'a, P> {
                 break;
             }
             nodes.nodes.reserve(2 * CHUNK);
-            let mut state = self.core.state.step();
+            let mut state = self.core.state.lock_in_turn();
             join(&mut state, self.filter, &mut chunk, self.scope, &mut nodes.nodes);
             // What was prepared in vain goes after the lock.
             drop(state);
@@ -158,7 +158,7 @@ impl<P> Drop for Joined<'_, P> {
             self.core.leave_nodes(&nodes.sorted);
         }
         if let Some(scope) = self.scope {
-            let unused = self.core.state.step().interest.release_scope(scope);
+            let unused = self.core.state.lock_in_turn().interest.release_scope(scope);
             if let Some(scope) = unused {
                 self.core.exit_scope(scope);
             }

@@ -77,7 +77,7 @@ impl<S> Locked<S> {
 
     /// For publishing, for what the host does to all readers at once, and for what it asks on its way to a publish.
     #[inline]
-    pub(crate) fn publish(&self) -> SleepGuard<'_, S> {
+    pub(crate) fn lock_first(&self) -> SleepGuard<'_, S> {
         match self.state.try_lock() {
             Some(state) => state,
             None => self.wait_to_publish(),
@@ -94,7 +94,7 @@ impl<S> Locked<S> {
     }
 
     /// For everybody else, and for a step that is short.
-    pub(crate) fn step(&self) -> Step<'_, S> {
+    pub(crate) fn lock_in_turn(&self) -> Step<'_, S> {
         let turn = self.turn.lock();
         let paced = if PACED { self.paced.0.load(Ordering::Relaxed) } else { 0 };
         if paced > 0 {

@@ -16,8 +16,8 @@ mod shared;
 mod state;
 
 pub(crate) use lock::Locked;
-pub(crate) use open::{Again, Begins, Found, MOST_QUESTIONS, Opened, Settled, token_deleted};
+pub(crate) use open::{Again, Found, MOST_QUESTIONS, Opened, Settled, StartPosition, token_deleted};
 pub(crate) use questions::Questions;
 pub(crate) use registry::{Pending, Registry};
-pub(crate) use shared::{Node, POLLED, Shared, Station, Tally};
-pub(crate) use state::{Core, Counters, Hooks, Origin, Published, Record, State, Weigher};
+pub(crate) use shared::{Node, POLLED, ReadCounts, Shared, Waiter};
+pub(crate) use state::{BrokerCounters, Core, Hooks, Origin, Published, Record, State, Weigher};

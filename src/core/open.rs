@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use super::join::{Joined, Nodes};
-use super::questions::{Asked, Standing};
-use super::shared::{Begin, Meters, POLLED, Shared, Station};
+use super::questions::{Asked, Freshness};
+use super::shared::{POLLED, PendingStart, ReaderCounters, Shared, Waiter};
 use super::state::{Core, Hooks, State};
 use crate::access::{AccessRequest, Grant};
 use crate::access::{Ending, Gate, GateState};
 use crate::interest::Filter;
-use crate::panics::quietly_or;
+use crate::panics::catch_panic;
 use crate::types::error::Denial;
 use crate::types::error::SubscribeError;
 use crate::types::position::Position;
@@ -19,7 +19,7 @@ use crate::types::request::Request;
 use crate::types::start::Start;
 use crate::types::start::Verdict;
 use crate::types::token::{Place, Token};
-use crate::wait::Seat;
+use crate::wait;
 
 /// So often is the authorizer asked for one subscription, or by one read that cannot wait, if what its answers rest on
 /// changes each time.
@@ -30,7 +30,7 @@ const MOST_LOOKS: u32 = 8;
 
 /// Where a subscription begins, as far as is known when it opens.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Begins {
+pub(crate) enum StartPosition {
     At(Position),
     /// At this position, the oldest now, or at the oldest of its first read, but not behind `end`: what is buffered now
     /// and goes before the first read is no loss, and what is published from now on is.
@@ -62,9 +62,9 @@ pub(crate) struct Found {
 
 /// What an opened subscription is made of.
 pub(crate) struct Opened {
-    pub(crate) station: Station,
+    pub(crate) waiter: Waiter,
     pub(crate) grant: Option<Grant>,
-    pub(crate) begins: Begins,
+    pub(crate) start_position: StartPosition,
     pub(crate) found: Found,
     /// The place that everything before has been passed.
     pub(crate) passed: Place,
@@ -107,13 +107,13 @@ impl<P> Core<P> {
         let mut answer = question.ask(asked, filter, &request.principal).map_err(SubscribeError::Denied)?;
         let mut joined = Joined::prepare(self, filter);
         loop {
-            let mut state = self.state.step();
+            let mut state = self.state.lock_in_turn();
             if state.appender.is_closed() {
                 return Err(SubscribeError::Closed);
             }
-            match answer.standing(&state, &request.principal) {
-                Standing::Stands => {}
-                Standing::Stale => {
+            match answer.freshness(&state, &request.principal) {
+                Freshness::Fresh => {}
+                Freshness::Stale => {
                     drop(state);
                     if asked == MOST_QUESTIONS {
                         return Err(SubscribeError::AccessUnsettled { asked });
@@ -122,12 +122,12 @@ impl<P> Core<P> {
                     answer = question.ask(asked, filter, &request.principal).map_err(SubscribeError::Denied)?;
                     continue;
                 }
-                Standing::Deleted => return Err(SubscribeError::Denied(token_deleted())),
+                Freshness::Deleted => return Err(SubscribeError::Denied(token_deleted())),
             }
-            let beginning = state.begin(request.start)?;
+            let start = state.resolve_start(request.start)?;
             let grant = answer.map(|answer| answer.grant);
             let nodes = joined.finish(&mut state);
-            let opened = Self::enter(&mut state, filter, request, grant, nodes, beginning);
+            let opened = Self::enter(&mut state, filter, request, grant, nodes, start);
             // Before what was joined: a scope that is no longer under way is released under the lock.
             drop(state);
             return Ok(opened);
@@ -139,16 +139,16 @@ impl<P> Core<P> {
         filter: &Arc<Filter>,
         request: &Request<P>,
         grant: Option<Grant>,
-        Nodes { sorted: nodes, marks, live_from }: Nodes,
-        Beginning { begins, found, from }: Beginning,
+        Nodes { sorted: nodes, registrations, live_from }: Nodes,
+        ResolvedStart { start_position, found, from }: ResolvedStart,
     ) -> Opened {
-        let named = nodes.len() > POLLED;
+        let queues_hits = nodes.len() > POLLED;
         state.next_id += 1;
-        let meters = Meters::new();
-        match begins {
-            Begins::At(position) => meters.set_cursor(position),
-            Begins::Elastic { end, .. } => meters.set_elastic(end),
-            Begins::Pending => meters.set_cursor(Meters::PENDING),
+        let counters = ReaderCounters::new();
+        match start_position {
+            StartPosition::At(position) => counters.set_cursor(position),
+            StartPosition::Elastic { end, .. } => counters.set_elastic(end),
+            StartPosition::Pending => counters.set_cursor(ReaderCounters::PENDING),
         }
         let shared = Shared {
             id: state.next_id,
@@ -156,55 +156,55 @@ impl<P> Core<P> {
             principal: request.principal.public_id().map(Box::new),
             filter: Arc::clone(filter),
             gate: Gate::new(),
-            begin: matches!(begins, Begins::Pending).then(|| Box::new(Begin::new(from))),
-            meters,
-            opened: match begins {
-                Begins::At(position) | Begins::Elastic { from: position, .. } => position,
-                Begins::Pending => Position::ZERO,
+            pending_start: matches!(start_position, StartPosition::Pending).then(|| Box::new(PendingStart::new(from))),
+            counters,
+            opened: match start_position {
+                StartPosition::At(position) | StartPosition::Elastic { from: position, .. } => position,
+                StartPosition::Pending => Position::ZERO,
             },
             nodes,
         };
-        let station = Arc::new(Seat::new(marks, named, shared));
-        if let Begins::Pending = begins {
-            state.pending.enter(from, Arc::clone(&station));
+        let waiter = Arc::new(wait::Waiter::new(registrations, queues_hits, shared));
+        if let StartPosition::Pending = start_position {
+            state.pending.insert(from, Arc::clone(&waiter));
         }
         state.readers_of_all += usize::from(filter.is_everything());
-        state.named_readers += usize::from(named);
-        state.registry.enter(Arc::clone(&station));
+        state.notified_readers += usize::from(queues_hits);
+        state.registry.insert(Arc::clone(&waiter));
         match &grant {
-            Some(grant) => state.registry.rest(&station, &request.principal, grant),
+            Some(grant) => state.registry.index_by_basis(&waiter, &request.principal, grant),
             // Without an authorizer only a named token can be deleted.
             None if !request.principal.is_anonymous() => {
-                state.registry.rest(&station, &request.principal, &Grant::all());
+                state.registry.index_by_basis(&waiter, &request.principal, &Grant::all());
             }
             None => {}
         }
-        Opened { station, grant, begins, found, passed: from, live_from }
+        Opened { waiter, grant, start_position, found, passed: from, live_from }
     }
 
     /// Takes a subscription out again.
-    pub(crate) fn leave(&self, station: &Station, principal: &Principal, grant: Option<&Grant>) {
-        let nodes = &station.owner.nodes;
+    pub(crate) fn leave(&self, waiter: &Waiter, principal: &Principal, grant: Option<&Grant>) {
+        let nodes = &waiter.owner.nodes;
         if nodes.is_empty() {
-            self.everyone.leave(station, 0);
+            self.everyone.leave(waiter, 0);
         }
         for (list, node) in nodes.iter().enumerate() {
-            node.lists.parked.leave(station, list);
-            if let Some(named) = node.lists.named_if_any() {
-                named.leave(station, list);
+            node.lists.parked.leave(waiter, list);
+            if let Some(notified) = node.lists.notified_if_any() {
+                notified.leave(waiter, list);
             }
         }
-        let mut state = self.state.step();
-        station.owner.gate.leave();
-        state.registry.exit(station.owner.id);
+        let mut state = self.state.lock_in_turn();
+        waiter.owner.gate.leave();
+        state.registry.remove(waiter.owner.id);
         match grant {
-            Some(grant) => state.registry.unrest(station, principal, grant),
-            None if !principal.is_anonymous() => state.registry.unrest(station, principal, &Grant::all()),
+            Some(grant) => state.registry.unindex_by_basis(waiter, principal, grant),
+            None if !principal.is_anonymous() => state.registry.unindex_by_basis(waiter, principal, &Grant::all()),
             None => {}
         }
         state.readers_of_all -= usize::from(nodes.is_empty());
-        state.named_readers -= usize::from(station.is_named());
-        let waiting = state.pending.exit(station);
+        state.notified_readers -= usize::from(waiter.has_hit_queue());
+        let waiting = state.pending.remove(waiter);
         drop(state);
         drop(waiting);
         self.leave_nodes(nodes);
@@ -218,36 +218,36 @@ impl<P> Core<P> {
     #[expect(clippy::significant_drop_tightening, reason = "the answer must stand until its basis is noted")]
     pub(crate) fn recheck(
         &self,
-        station: &Station,
+        waiter: &Waiter,
         filter: &Filter,
         principal: &Principal,
         held: Option<&Grant>,
-        seen: &mut GateState,
+        last_gate: &mut GateState,
         mut again: impl FnMut() -> Again,
     ) -> Settled {
         let question = Question::begin(self, principal, true);
         for asked in 1.. {
-            let asked = quietly_or(|| question.ask(asked, filter, principal));
+            let asked = catch_panic(|| question.ask(asked, filter, principal));
             let answer = match asked.unwrap_or_else(|| Err(Denial::new("the check of access failed"))) {
                 Ok(answer) => answer,
                 Err(denial) => return Settled::Denied(denial),
             };
-            let mut state = self.state.step();
-            match answer.standing(&state, principal) {
-                Standing::Stands => {
+            let mut state = self.state.lock_in_turn();
+            match answer.freshness(&state, principal) {
+                Freshness::Fresh => {
                     // No change passes the gate while the lock is held.
-                    *seen = seen.with_changes_of(station.owner.gate.state());
+                    *last_gate = last_gate.with_changes_of(waiter.owner.gate.state());
                     let grant = answer.map(|answer| answer.grant);
                     if let (Some(held), Some(grant)) = (held, &grant) {
-                        state.registry.unrest(station, principal, held);
-                        state.registry.rest(station, principal, grant);
+                        state.registry.unindex_by_basis(waiter, principal, held);
+                        state.registry.index_by_basis(waiter, principal, grant);
                     }
                     return Settled::Allowed(grant);
                 }
-                Standing::Deleted => return Settled::Denied(token_deleted()),
-                Standing::Stale => drop(state),
+                Freshness::Deleted => return Settled::Denied(token_deleted()),
+                Freshness::Stale => drop(state),
             }
-            if station.owner.gate.state().is_ended_at_once() {
+            if waiter.owner.gate.state().is_ended_at_once() {
                 break;
             }
             if let Again::GiveUp = again() {
@@ -258,9 +258,9 @@ impl<P> Core<P> {
     }
 
     /// Where the reader of a subscription stands, as far as others can tell.
-    pub(crate) fn token_of(&self, station: &Station) -> Token {
-        let shared = &station.owner;
-        let here = || self.place_at(station, shared.standing(self.log.end().position)).map(|here| here.place);
+    pub(crate) fn token_of(&self, waiter: &Waiter) -> Token {
+        let shared = &waiter.owner;
+        let here = || self.place_at(waiter, shared.resume_position(self.log.end().position)).map(|here| here.place);
         let place = shared.pending_place().or_else(here);
         // Of what it had read nothing is left to tell where that was: a token that tells of a loss.
         Token::new(shared.epoch, place.unwrap_or(Place::before(0)))
@@ -270,24 +270,24 @@ impl<P> Core<P> {
     ///
     /// Whether it has lost something is found before the lock is taken, since that is to be asked of each of its nodes;
     /// under it only if batches are evicted faster than that, time after time.
-    pub(crate) fn place_at(&self, station: &Station, cursor: Position) -> Option<Standpoint> {
+    pub(crate) fn place_at(&self, waiter: &Waiter, cursor: Position) -> Option<Standpoint> {
         for _ in 0..MOST_LOOKS {
             let oldest = self.log.oldest();
-            let lost = cursor < oldest && station.owner.has_lost(cursor, oldest);
-            let state = self.state.step();
+            let lost = cursor < oldest && waiter.owner.has_lost(cursor, oldest);
+            let state = self.state.lock_in_turn();
             if state.appender.oldest() == oldest || cursor >= state.appender.oldest() {
-                return state.place_at(station, cursor, lost);
+                return state.place_at(waiter, cursor, lost);
             }
         }
-        let state = self.state.step();
+        let state = self.state.lock_in_turn();
         let oldest = state.appender.oldest();
-        let lost = cursor < oldest && station.owner.has_lost(cursor, oldest);
-        state.place_at(station, cursor, lost)
+        let lost = cursor < oldest && waiter.owner.has_lost(cursor, oldest);
+        state.place_at(waiter, cursor, lost)
     }
 
     /// The oldest position, the place of what lies there or comes next, and the place behind the last batch before it.
     pub(crate) fn after_skip(&self) -> (Position, Place, Place) {
-        let state = self.state.step();
+        let state = self.state.lock_in_turn();
         let oldest = state.appender.oldest();
         match state.appender.get(oldest) {
             Some(record) => (oldest, record.place, record.after),
@@ -314,21 +314,21 @@ struct Answer {
 }
 
 trait Answered {
-    fn standing<P>(&self, state: &State<P>, principal: &Principal) -> Standing;
+    fn freshness<P>(&self, state: &State<P>, principal: &Principal) -> Freshness;
 }
 
 impl Answered for Option<Answer> {
     /// Without an authorizer there is no answer to become stale.
-    fn standing<P>(&self, state: &State<P>, principal: &Principal) -> Standing {
+    fn freshness<P>(&self, state: &State<P>, principal: &Principal) -> Freshness {
         self.as_ref()
-            .map_or(Standing::Stands, |Answer { grant, asked }| state.questions.standing(*asked, grant, principal))
+            .map_or(Freshness::Fresh, |Answer { grant, asked }| state.questions.freshness(*asked, grant, principal))
     }
 }
 
 impl<'a, P> Question<'a, P> {
     fn begin(core: &'a Core<P>, principal: &Principal, recheck: bool) -> Self {
         if core.hooks.authorizer.is_some() {
-            core.state.step().questions.open(principal);
+            core.state.lock_in_turn().questions.open(principal);
         }
         Self { core, recheck }
     }
@@ -337,7 +337,7 @@ impl<'a, P> Question<'a, P> {
     /// who opens a subscription.
     fn ask(&self, asked: u32, filter: &Filter, principal: &Principal) -> Result<Option<Answer>, Denial> {
         let Hooks { authorizer: Some(authorizer), clock, .. } = &self.core.hooks else { return Ok(None) };
-        let asked = self.core.state.step().questions.ask(asked);
+        let asked = self.core.state.lock_in_turn().questions.ask(asked);
         let scope = filter.scope();
         let request = AccessRequest { principal, terms: filter.terms(), scope, recheck: self.recheck };
         let grant = authorizer.authorize(&request)?;
@@ -355,22 +355,22 @@ impl<'a, P> Question<'a, P> {
 impl<P> Drop for Question<'_, P> {
     fn drop(&mut self) {
         if self.core.hooks.authorizer.is_some() {
-            self.core.state.step().questions.close();
+            self.core.state.lock_in_turn().questions.close();
         }
     }
 }
 
 /// How a subscription begins: where, what is to be said of it, and the place that everything before has been passed.
-struct Beginning {
-    begins: Begins,
+struct ResolvedStart {
+    start_position: StartPosition,
     found: Found,
     from: Place,
 }
 
 impl<P> State<P> {
     /// `lost` says whether something from the cursor on is gone that was asked for, or may have been.
-    fn place_at(&self, station: &Station, mut cursor: Position, lost: bool) -> Option<Standpoint> {
-        let gate = station.owner.gate.state();
+    fn place_at(&self, waiter: &Waiter, mut cursor: Position, lost: bool) -> Option<Standpoint> {
+        let gate = waiter.owner.gate.state();
         if gate.is(Ending::Reset) || gate.is_skipped() {
             return None;
         }
@@ -388,58 +388,58 @@ impl<P> State<P> {
         }
     }
 
-    fn begin(&self, start: Start) -> Result<Beginning, SubscribeError> {
+    fn resolve_start(&self, start: Start) -> Result<ResolvedStart, SubscribeError> {
         match start {
-            Start::Oldest => Ok(self.begin_at_oldest(Verdict::Whole)),
+            Start::Oldest => Ok(self.start_at_oldest(Verdict::Whole)),
             Start::Latest => {
-                let begins = Begins::At(self.appender.end());
-                Ok(self.beginning(begins, Verdict::Whole, self.earliest_next_place()))
+                let start_position = StartPosition::At(self.appender.end());
+                Ok(self.resolved_start(start_position, Verdict::Whole, self.earliest_next_place()))
             }
-            Start::Index(index) => Ok(self.begin_at(Place::before(index))),
-            Start::After(token) if token.epoch() == self.epoch => Ok(self.begin_at(token.place())),
-            Start::After(_) => Ok(self.begin_at_oldest(Verdict::OtherEpoch { oldest: self.oldest_index() })),
-            Start::Exactly(index) => self.begin_exactly(index),
+            Start::Index(index) => Ok(self.start_at(Place::before(index))),
+            Start::After(token) if token.epoch() == self.epoch => Ok(self.start_at(token.place())),
+            Start::After(_) => Ok(self.start_at_oldest(Verdict::OtherEpoch { oldest: self.oldest_index() })),
+            Start::Exactly(index) => self.start_exactly(index),
         }
     }
 
-    fn beginning(&self, begins: Begins, verdict: Verdict, from: Place) -> Beginning {
-        Beginning { begins, found: Found { verdict, oldest_is_whole: self.oldest_is_whole() }, from }
+    fn resolved_start(&self, start_position: StartPosition, verdict: Verdict, from: Place) -> ResolvedStart {
+        ResolvedStart { start_position, found: Found { verdict, oldest_is_whole: self.oldest_is_whole() }, from }
     }
 
-    fn begin_at_oldest(&self, verdict: Verdict) -> Beginning {
+    fn start_at_oldest(&self, verdict: Verdict) -> ResolvedStart {
         let (from, next) = (self.appender.oldest(), self.earliest_next_place());
-        let begins = Begins::Elastic { from, end: self.appender.end(), bound: next.index };
-        self.beginning(begins, verdict, self.appender.get(from).map_or(next, |record| record.place))
+        let start_position = StartPosition::Elastic { from, end: self.appender.end(), bound: next.index };
+        self.resolved_start(start_position, verdict, self.appender.get(from).map_or(next, |record| record.place))
     }
 
-    fn begin_at(&self, from: Place) -> Beginning {
+    fn start_at(&self, from: Place) -> ResolvedStart {
         let from = if self.rising { from.in_rising_history() } else { from };
-        if from < self.gone() {
-            return self.begin_at_oldest(Verdict::Lost { oldest: self.oldest_index() });
+        if from < self.lost_below() {
+            return self.start_at_oldest(Verdict::Lost { oldest: self.oldest_index() });
         }
         let latest = self.latest_index();
         let verdict = if from.index > latest.saturating_add(1) { Verdict::Future { latest } } else { Verdict::Whole };
         let position = self.appender.seek(from);
         match self.appender.get(position) {
             // Nothing lies between: whoever stands there stands here.
-            Some(record) => self.beginning(Begins::At(position), verdict, record.place),
+            Some(record) => self.resolved_start(StartPosition::At(position), verdict, record.place),
             None if from <= self.earliest_next_place() => {
-                self.beginning(Begins::At(position), verdict, self.earliest_next_place())
+                self.resolved_start(StartPosition::At(position), verdict, self.earliest_next_place())
             }
             // A further batch of the latest index may still come, and must not be delivered.
-            None => self.beginning(Begins::Pending, verdict, from),
+            None => self.resolved_start(StartPosition::Pending, verdict, from),
         }
     }
 
-    fn begin_exactly(&self, index: u64) -> Result<Beginning, SubscribeError> {
+    fn start_exactly(&self, index: u64) -> Result<ResolvedStart, SubscribeError> {
         let from = Place::before(index);
         let latest = self.latest_index();
-        if from < self.gone() {
+        if from < self.lost_below() {
             return Err(SubscribeError::Lost { index, oldest: self.oldest_index() });
         }
         let position = self.appender.seek(from);
         match self.appender.get(position).map(|record| record.place.index) {
-            Some(found) if found == index => Ok(self.beginning(Begins::At(position), Verdict::Whole, from)),
+            Some(found) if found == index => Ok(self.resolved_start(StartPosition::At(position), Verdict::Whole, from)),
             None if index > latest => Err(SubscribeError::Future { index, latest }),
             next => Err(SubscribeError::Absent { index, next }),
         }

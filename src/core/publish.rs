@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 use super::account::Buffer;
-use super::account::Home;
+use super::account::ChargedBuffer;
 use super::record::{Events, PublishedBatch};
-use super::shared::{Node, Shared, Station};
-use super::state::{AT_ONCE, Core, Floor, Origin, Record, State, Weigher};
+use super::shared::{Node, Shared, Waiter};
+use super::state::{Core, Floor, MAX_PER_STEP, Origin, Record, State, Weigher};
 use crate::access::AccessChange;
 use crate::access::Ending;
 #[cfg(feature = "json")]
@@ -17,37 +17,44 @@ use crate::frame::FrameCache;
 use crate::interest::Hit;
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 use crate::log::{CachedBytes, Charge};
-use crate::log::{Cost, Garbage, HEAVIEST, Log};
+use crate::log::{Cost, Evicted, HEAVIEST, Log};
 #[cfg(any(feature = "json", all(broker_loom, test)))]
-use crate::panics::quietly;
+use crate::panics::ignore_panic;
 use crate::types::error::{PublishError, PublishErrorKind, SkipError};
 use crate::types::event::Event;
 use crate::types::token::{Epoch, Place, Token};
-use crate::wait::{Taken, WaitList, look_again};
+use crate::wait::{WaitList, WakeBatch, seq_cst_fence};
 
 /// What is left to do when the lock is gone, in this order: wake, tell, drop.
-struct After<P> {
-    taken: Option<Taken<Shared>>,
+struct AfterUnlock<P> {
+    wake_batch: Option<WakeBatch<Shared>>,
     /// How many subscriptions there are.
     readers: u64,
-    evicted: u64,
+    evicted_batches: u64,
     evicted_through: u64,
-    garbage: Garbage<Record<P>>,
+    evicted: Evicted<Record<P>>,
     /// Whether a dispatcher may drop some of it.
-    lends: bool,
+    may_defer: bool,
 }
 
-impl<P> After<P> {
+impl<P> AfterUnlock<P> {
     /// Whom to wake: mostly there is nobody, and then nothing is made for them.
     #[cold]
-    fn taken(&mut self) -> &mut Taken<Shared> {
-        self.taken.get_or_insert_default()
+    fn wake_batch(&mut self) -> &mut WakeBatch<Shared> {
+        self.wake_batch.get_or_insert_default()
     }
 }
 
-impl<P> Default for After<P> {
+impl<P> Default for AfterUnlock<P> {
     fn default() -> Self {
-        Self { taken: None, readers: 0, evicted: 0, evicted_through: 0, garbage: Garbage::default(), lends: false }
+        Self {
+            wake_batch: None,
+            readers: 0,
+            evicted_batches: 0,
+            evicted_through: 0,
+            evicted: Evicted::default(),
+            may_defer: false,
+        }
     }
 }
 
@@ -70,8 +77,8 @@ impl<P> Core<P> {
         let weigh_all = |weigh: &Weigher<P>| events.iter().fold(0_u64, |sum, event| sum.saturating_add(weigh(event)));
         let weight = self.hooks.weigher.as_ref().map_or(0, weigh_all).min(HEAVIEST);
 
-        let mut after = After::default();
-        let mut state = self.state.publish();
+        let mut after = AfterUnlock::default();
+        let mut state = self.state.lock_first();
         let place = match state.admit(index, epoch).and_then(|()| state.place_of_next(index)) {
             Ok(place) => place,
             Err(kind) => {
@@ -80,43 +87,43 @@ impl<P> Core<P> {
             }
         };
         if !changes.is_empty() {
-            let taken = after.taken();
-            // Once, whatever number of changes concern it: a seat is queued once.
-            state.fence(&changes, |station| taken.push(station));
+            let wake_batch = after.wake_batch();
+            // Once, whatever number of changes concern it: a waiter is queued once.
+            state.fence(&changes, |waiter| wake_batch.push(waiter));
         }
         self.append(&mut state, place, events, weight, &mut after);
         drop(state);
 
-        if let Some(taken) = after.taken.take() {
-            let garbage = if after.lends { after.garbage.take_one() } else { None };
-            let back = self.dispatch.wake(taken, garbage, after.readers);
+        if let Some(wake_batch) = after.wake_batch.take() {
+            let evicted = if after.may_defer { after.evicted.take_one() } else { None };
+            let back = self.dispatch.wake(wake_batch, evicted, after.readers);
             if let Some(back) = back {
-                after.garbage.add(back);
+                after.evicted.add(back);
             }
         }
         self.hooks.observe(|observer| observer.on_publish(index, count));
         self.observe_evicted(&after);
-        after.garbage.discard();
+        after.evicted.discard();
         Ok(())
     }
 
-    fn observe_evicted(&self, after: &After<P>) {
-        if after.evicted > 0 {
-            self.hooks.observe(|observer| observer.on_evict(after.evicted, after.evicted_through));
+    fn observe_evicted(&self, after: &AfterUnlock<P>) {
+        if after.evicted_batches > 0 {
+            self.hooks.observe(|observer| observer.on_evict(after.evicted_batches, after.evicted_through));
         }
     }
 
     /// The one order of a publish: room, slot, node positions, names, the end, and then the waiting. The links come
     /// before all of it: room must be made for them, too.
-    fn append(&self, state: &mut State<P>, place: Place, events: Events<P>, weight: u64, after: &mut After<P>) {
+    fn append(&self, state: &mut State<P>, place: Place, events: Events<P>, weight: u64, after: &mut AfterUnlock<P>) {
         let count = events.len() as u64;
         let State { appender, interest, counters, pending, next_place, floor, .. } = state;
         let position = appender.end();
         let (epoch, events_before, last) = (state.epoch, appender.events(), *next_place);
         #[cfg(any(feature = "json", all(broker_loom, test)))]
-        let home = Home::new(self.itself.clone());
+        let buffer = ChargedBuffer::new(self.itself.clone());
         #[cfg(not(any(feature = "json", all(broker_loom, test))))]
-        let home = Home::none();
+        let buffer = ChargedBuffer::none();
         let mut hit = Hit::new();
         let record = interest.link(position, events, &mut hit, |events, links| {
             Arc::new(PublishedBatch {
@@ -131,62 +138,62 @@ impl<P> Core<P> {
                 frames: FrameCache::new(),
                 #[cfg(any(feature = "json", all(broker_loom, test)))]
                 cached: CachedBytes::new(),
-                home,
+                buffer,
             })
         });
         let bytes = if self.hooks.weigher.is_some() { record.bytes() } else { 0 };
         let cost = Cost { batches: 1, events: count, bytes };
         let oldest = appender.oldest();
         let watched = self.hooks.observer.is_some() || interest.notes_evicted(oldest);
-        after.evicted = appender.make_room(&self.log, cost, watched, |position, record| {
+        after.evicted_batches = appender.make_room(&self.log, cost, watched, |position, record| {
             interest.note_evicted(position, oldest, &record.events);
             after.evicted_through = record.place.index;
         });
-        counters.evicted += after.evicted;
-        let lent = self.dispatch.lent();
-        after.lends = appender.lends(lent);
+        counters.evicted += after.evicted_batches;
+        let deferred = self.dispatch.deferred_drops();
+        after.may_defer = appender.may_defer(deferred);
         // One of those that this publish gives up may be lent, too.
-        appender.write(&self.log, record, cost, lent + u64::from(after.lends), &mut after.garbage);
+        appender.write(&self.log, record, cost, deferred + u64::from(after.may_defer), &mut after.evicted);
         hit.extend(position);
 
         *next_place = place.next();
         *floor = Floor::Published(place.index);
         if !pending.is_empty() {
             // Whoever waits for this place or a lower one begins here.
-            while let Some(station) = pending.reach(*next_place) {
-                station.owner.begin_at(position);
-                after.taken().push(&station);
+            while let Some(waiter) = pending.pop_reached(*next_place) {
+                waiter.owner.start_at(position);
+                after.wake_batch().push(&waiter);
             }
         }
-        if state.named_readers > 0 {
+        if state.notified_readers > 0 {
             // A reader that sees the new end must have been told which nodes to look at.
-            look_again();
-            name(hit.nodes(), after.taken());
+            seq_cst_fence();
+            notify(hit.nodes(), after.wake_batch());
         }
         self.log.set_latest_index(place.index);
         appender.reveal(&self.log);
         self.log.finish(place.index);
-        if state.named_readers > 0 {
-            // A reader that enrolled meanwhile has looked at the nodes, but may not have seen the end.
-            name(hit.nodes(), after.taken());
+        if state.notified_readers > 0 {
+            // A reader that registered meanwhile has looked at the nodes, but may not have seen the end.
+            notify(hit.nodes(), after.wake_batch());
         }
         let mut take = |list: &WaitList<Shared>| {
             if list.is_occupied() {
-                list.take(after.taken());
+                after.wake_batch().take(list);
             }
         };
         take(&self.everyone);
         hit.nodes().iter().for_each(|node| take(&node.lists.parked));
         counters.batches += 1;
-        if let Some(taken) = &after.taken {
+        if let Some(wake_batch) = &after.wake_batch {
             after.readers = state.registry.len() as u64;
-            counters.wakeups += taken.len();
+            counters.wakeups += wake_batch.len();
         }
     }
 
     /// A batch without events: only the latest index moves.
     fn advance(&self, index: u64, epoch: Option<Epoch>) -> Result<(), PublishErrorKind> {
-        let mut state = self.state.publish();
+        let mut state = self.state.lock_first();
         state.admit(index, epoch)?;
         state.floor = Floor::Published(index);
         self.log.set_latest_index(index);
@@ -208,61 +215,61 @@ impl<P> Core<P> {
 
     pub(crate) fn access_changed(&self, change: AccessChange) {
         // Not by a dispatcher, which may be stuck: who announces a change is not in a hurry as a publisher is.
-        let mut stations: Vec<Station> = Vec::new();
-        self.state.publish().fence(&[change], |station| stations.push(Arc::clone(station)));
-        for station in stations {
-            station.wake();
+        let mut waiters: Vec<Waiter> = Vec::new();
+        self.state.lock_first().fence(&[change], |waiter| waiters.push(Arc::clone(waiter)));
+        for waiter in waiters {
+            waiter.wake();
         }
     }
 
     pub(crate) fn tick(&self) {
         let now = self.hooks.clock.now();
         loop {
-            let expired = self.state.step().registry.expire(now, AT_ONCE);
+            let expired = self.state.lock_in_turn().registry.expire(now, MAX_PER_STEP);
             if expired.is_empty() {
                 return;
             }
-            for station in expired {
-                station.wake();
+            for waiter in expired {
+                waiter.wake();
             }
         }
     }
 
     pub(crate) fn close(&self) {
-        let stations: Vec<Station> = {
-            let mut state = self.state.publish();
+        let waiters: Vec<Waiter> = {
+            let mut state = self.state.lock_first();
             state.appender.close(&self.log);
-            state.registry.stations().cloned().collect()
+            state.registry.waiters().cloned().collect()
         };
-        for station in stations {
-            station.wake();
+        for waiter in waiters {
+            waiter.wake();
         }
-        self.dispatch.nudge();
+        self.dispatch.wake_dispatchers();
     }
 
     pub(crate) fn reset(&self, index: u64, epoch: Epoch) {
-        let mut garbage = Garbage::default();
-        let (stations, pending) = {
-            let mut state = self.state.publish();
-            let stations: Vec<Station> = state.registry.stations().cloned().collect();
-            for station in &stations {
+        let mut evicted = Evicted::default();
+        let (waiters, pending) = {
+            let mut state = self.state.lock_first();
+            let waiters: Vec<Waiter> = state.registry.waiters().cloned().collect();
+            for waiter in &waiters {
                 // Before the log is emptied: whoever finds it empty finds the reason.
-                station.owner.gate.end(Ending::Reset);
+                waiter.owner.gate.end(Ending::Reset);
             }
             state.counters.evicted += state.appender.held().0;
-            state.appender.clear(&self.log, &mut garbage);
+            state.appender.clear(&self.log, &mut evicted);
             self.log.set_latest_index(index);
             self.log.finish(index);
             (state.floor, state.next_place) = Origin::Above(index).begin();
             state.restored = state.next_place;
             state.epoch = epoch;
-            (stations, std::mem::take(&mut state.pending))
+            (waiters, std::mem::take(&mut state.pending))
         };
         drop(pending);
-        for station in stations {
-            station.wake();
+        for waiter in waiters {
+            waiter.wake();
         }
-        garbage.discard();
+        evicted.discard();
     }
 }
 
@@ -283,36 +290,36 @@ impl<P> Buffer for Core<P> {
     /// Nobody is woken: whoever waits has passed all there is. What is dropped is foreign code, whose panic is no affair
     /// of the reader that happens to be here: it is caught.
     fn evict_excess(&self) {
-        let mut after = After::default();
-        self.state.step().evict_excess(&self.log, self.dispatch.lent(), &mut after);
+        let mut after = AfterUnlock::default();
+        self.state.lock_in_turn().evict_excess(&self.log, self.dispatch.deferred_drops(), &mut after);
         self.observe_evicted(&after);
-        quietly(|| after.garbage.discard());
+        ignore_panic(|| after.evicted.discard());
     }
 }
 
 /// Skipping a part of the history.
 impl<P> Core<P> {
     pub(crate) fn skip_to(&self, token: Token) -> Result<(), SkipError> {
-        let mut garbage = Garbage::default();
-        let before = self.state.publish().skip_to(&self.log, token, &mut garbage)?;
-        for station in before {
-            station.wake();
+        let mut evicted = Evicted::default();
+        let before = self.state.lock_first().skip_to(&self.log, token, &mut evicted)?;
+        for waiter in before {
+            waiter.wake();
         }
-        garbage.discard();
+        evicted.discard();
         Ok(())
     }
 }
 
 impl<P> State<P> {
     #[cfg(any(feature = "json", all(broker_loom, test)))]
-    fn evict_excess(&mut self, log: &Log<Record<P>>, lent: u64, after: &mut After<P>) {
+    fn evict_excess(&mut self, log: &Log<Record<P>>, deferred: u64, after: &mut AfterUnlock<P>) {
         let Self { appender, interest, counters, .. } = self;
         let oldest = appender.oldest();
-        after.evicted = appender.evict_excess(log, lent, &mut after.garbage, |position, record| {
+        after.evicted_batches = appender.evict_excess(log, deferred, &mut after.evicted, |position, record| {
             interest.note_evicted(position, oldest, &record.events);
             after.evicted_through = record.place.index;
         });
-        counters.evicted += after.evicted;
+        counters.evicted += after.evicted_batches;
     }
 
     /// Empties the log, and returns the readers that stand before the place: each is told of its loss by its gate.
@@ -320,8 +327,8 @@ impl<P> State<P> {
         &mut self,
         log: &Log<Record<P>>,
         token: Token,
-        garbage: &mut Garbage<Record<P>>,
-    ) -> Result<Vec<Station>, SkipError> {
+        evicted: &mut Evicted<Record<P>>,
+    ) -> Result<Vec<Waiter>, SkipError> {
         if self.appender.is_closed() {
             return Err(SkipError::Closed);
         }
@@ -344,18 +351,18 @@ impl<P> State<P> {
         }
         // Who waits for the place that is skipped to, or a later one, has lost nothing. Everybody else has.
         let end = self.appender.end();
-        while let Some(station) = self.pending.reach(place) {
-            station.owner.begin_at(end);
+        while let Some(waiter) = self.pending.pop_reached(place) {
+            waiter.owner.start_at(end);
         }
-        let stands_before = |station: &&Station| station.owner.pending_place().is_none();
-        let before: Vec<Station> = self.registry.stations().filter(stands_before).cloned().collect();
-        for station in &before {
+        let stands_before = |waiter: &&Waiter| waiter.owner.pending_place().is_none();
+        let before: Vec<Waiter> = self.registry.waiters().filter(stands_before).cloned().collect();
+        for waiter in &before {
             // Before the log is emptied: whoever finds it empty finds the reason.
-            station.owner.gate.skip();
+            waiter.owner.gate.skip();
         }
         self.skipped_at = Some(end);
         self.counters.evicted += self.appender.held().0;
-        self.appender.clear(log, garbage);
+        self.appender.clear(log, evicted);
         (self.floor, self.next_place) = Origin::After(token.place()).begin();
         self.restored = place;
         log.set_latest_index(self.latest_index());
@@ -377,10 +384,10 @@ fn without_repeats(mut changes: Vec<AccessChange>) -> Vec<AccessChange> {
 }
 
 /// Tells the readers of many nodes which were hit.
-fn name(nodes: &[&Node], taken: &mut Taken<Shared>) {
-    for list in nodes.iter().filter_map(|node| node.lists.named_if_any()) {
+fn notify(nodes: &[&Node], wake_batch: &mut WakeBatch<Shared>) {
+    for list in nodes.iter().filter_map(|node| node.lists.notified_if_any()) {
         if list.is_occupied() {
-            list.name(taken);
+            wake_batch.notify(list);
         }
     }
 }

@@ -82,8 +82,8 @@ pub(crate) struct Asked {
 
 /// What became of an answer meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    Stands,
+pub(crate) enum Freshness {
+    Fresh,
     /// Something that it rests on changed since the question was put.
     Stale,
     /// A token that it rests on was deleted: nothing is left to ask.
@@ -150,21 +150,21 @@ impl Questions {
     }
 
     /// What became of the answer to a question. Without a grant there was nobody to ask.
-    pub(crate) fn standing(&self, asked: Asked, grant: &Grant, principal: &Principal) -> Standing {
+    pub(crate) fn freshness(&self, asked: Asked, grant: &Grant, principal: &Principal) -> Freshness {
         let mut stale = self.unnoted > asked.changes || self.everyone.is_after(asked);
         if self.changes > asked.changes {
             let deleted = self.deleted.get(principal.id());
             if deleted.is_some_and(|deleted| *deleted > asked.changes) {
-                return Standing::Deleted;
+                return Freshness::Deleted;
             }
             for latest in grant.basis(principal).filter_map(|basis| self.bases.get(&basis)) {
                 if latest.deleted > asked.changes {
-                    return Standing::Deleted;
+                    return Freshness::Deleted;
                 }
                 stale |= latest.is_after(asked);
             }
         }
-        if stale { Standing::Stale } else { Standing::Stands }
+        if stale { Freshness::Stale } else { Freshness::Fresh }
     }
 }
 
@@ -178,7 +178,7 @@ mod tests {
 
     /// What a question finds whose answer rests on the token `own` and the policy `p`, if this changes meanwhile, on
     /// another thread.
-    fn standing(changes: &[AccessChange]) -> Standing {
+    fn freshness(changes: &[AccessChange]) -> Freshness {
         let mut questions = Questions::default();
         questions.open(&Principal::new("own"));
         questions.note(&token("own"));
@@ -187,30 +187,30 @@ mod tests {
             scope.spawn(|| changes.iter().for_each(|change| questions.note(change)));
         });
         let (principal, grant) = (Principal::new("own"), Grant::all().resting_on_policy("p").resting_on_token("t"));
-        questions.standing(asked, &grant, &principal)
+        questions.freshness(asked, &grant, &principal)
     }
 
     #[test]
     fn an_answer_is_stale_if_what_it_rests_on_changed() {
-        assert_eq!(standing(&[]), Standing::Stands);
-        assert_eq!(standing(&[token("another"), AccessChange::Policy("q".into())]), Standing::Stands);
+        assert_eq!(freshness(&[]), Freshness::Fresh);
+        assert_eq!(freshness(&[token("another"), AccessChange::Policy("q".into())]), Freshness::Fresh);
         for change in [token("own"), token("t"), AccessChange::Policy("p".into()), AccessChange::Everyone] {
-            assert_eq!(standing(&[token("another"), change]), Standing::Stale);
+            assert_eq!(freshness(&[token("another"), change]), Freshness::Stale);
         }
         for id in ["own", "t"] {
-            assert_eq!(standing(&[AccessChange::TokenDeleted(id.into()), token(id)]), Standing::Deleted);
+            assert_eq!(freshness(&[AccessChange::TokenDeleted(id.into()), token(id)]), Freshness::Deleted);
         }
     }
 
     #[test]
     fn more_bases_than_are_noted_are_all_of_them() {
         let many = |count: usize| (0..count).map(|number| token(&number.to_string())).collect::<Vec<_>>();
-        assert_eq!(standing(&many(MOST - 1)), Standing::Stands);
-        assert_eq!(standing(&many(MOST + 1)), Standing::Stale);
+        assert_eq!(freshness(&many(MOST - 1)), Freshness::Fresh);
+        assert_eq!(freshness(&many(MOST + 1)), Freshness::Stale);
         // The deletion of the token that is asked about is not among what is forgotten.
         let deleted = [AccessChange::TokenDeleted("own".into())];
-        assert_eq!(standing(&[&deleted[..], &many(MOST + 1)].concat()), Standing::Deleted);
-        assert_eq!(standing(&[many(MOST + 1), deleted.into()].concat()), Standing::Deleted);
+        assert_eq!(freshness(&[&deleted[..], &many(MOST + 1)].concat()), Freshness::Deleted);
+        assert_eq!(freshness(&[many(MOST + 1), deleted.into()].concat()), Freshness::Deleted);
     }
 
     #[test]
@@ -222,18 +222,18 @@ mod tests {
         for number in 1..=WITH_OWN {
             let asked = questions.ask(number);
             questions.note(&token("own"));
-            assert_eq!(questions.standing(asked, &grant, &principal), Standing::Stale);
+            assert_eq!(questions.freshness(asked, &grant, &principal), Freshness::Stale);
         }
         let asked = questions.ask(WITH_OWN + 1);
         questions.note(&token("own"));
-        assert_eq!(questions.standing(asked, &grant, &principal), Standing::Stands);
+        assert_eq!(questions.freshness(asked, &grant, &principal), Freshness::Fresh);
         std::thread::scope(|scope| {
             scope.spawn(|| questions.note(&token("own")));
         });
         questions.note(&token("own"));
-        assert_eq!(questions.standing(asked, &grant, &principal), Standing::Stale);
+        assert_eq!(questions.freshness(asked, &grant, &principal), Freshness::Stale);
         questions.note(&AccessChange::TokenDeleted("own".into()));
-        assert_eq!(questions.standing(asked, &grant, &principal), Standing::Deleted);
+        assert_eq!(questions.freshness(asked, &grant, &principal), Freshness::Deleted);
         questions.close();
         assert!(questions.bases.is_empty());
     }

@@ -7,9 +7,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::thread::panicking;
 
-use super::account::Home;
+use super::account::ChargedBuffer;
 #[cfg(any(feature = "json", all(broker_loom, test)))]
-use super::account::{Buffer, Charging};
+use super::account::{Buffer, CacheAccount};
 #[cfg(feature = "json")]
 use crate::frame::FrameCache;
 use crate::interest::{Linked, Links};
@@ -40,7 +40,7 @@ pub(crate) struct PublishedBatch<P, B> {
     pub(crate) epoch: Epoch,
     #[cfg(any(feature = "json", all(broker_loom, test)))]
     pub(crate) cached: CachedBytes,
-    pub(crate) home: Home<B>,
+    pub(crate) buffer: ChargedBuffer<B>,
 }
 
 impl<P, B> PublishedBatch<P, B> {
@@ -53,8 +53,8 @@ impl<P, B> PublishedBatch<P, B> {
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 impl<P, B: Buffer> PublishedBatch<P, B> {
     /// Returns the account that what is cached beside the batch is charged to.
-    pub(crate) fn account(&self) -> Charging<'_, B> {
-        self.home.account(&self.cached)
+    pub(crate) fn account(&self) -> CacheAccount<'_, B> {
+        self.buffer.account(&self.cached)
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Instant;
 
-use super::shared::Station;
+use super::shared::Waiter;
 use crate::access::Ending;
 use crate::access::{AccessChange, Basis, Grant};
 use crate::steps::{Step, count};
@@ -19,63 +19,63 @@ use crate::types::token::Place;
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     /// By id, so in the order in which they were opened.
-    stations: BTreeMap<u64, Station>,
-    by_basis: BTreeMap<Basis, BTreeMap<u64, Station>>,
+    waiters: BTreeMap<u64, Waiter>,
+    by_basis: BTreeMap<Basis, BTreeMap<u64, Waiter>>,
     /// With what the gate said of changes when the grant was noted.
-    expiries: BTreeMap<(Instant, u64), (Station, u64)>,
+    expiries: BTreeMap<(Instant, u64), (Waiter, u64)>,
 }
 
 impl Registry {
-    pub(crate) fn enter(&mut self, station: Station) {
+    pub(crate) fn insert(&mut self, waiter: Waiter) {
         count(Step::Find, 1);
-        self.stations.insert(station.owner.id, station);
+        self.waiters.insert(waiter.owner.id, waiter);
     }
 
-    pub(crate) fn exit(&mut self, id: u64) {
+    pub(crate) fn remove(&mut self, id: u64) {
         count(Step::Find, 1);
-        self.stations.remove(&id);
+        self.waiters.remove(&id);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.stations.len()
+        self.waiters.len()
     }
 
     /// In the order in which they were opened.
-    pub(crate) fn stations(&self) -> impl Iterator<Item = &Station> {
-        count(Step::Find, self.stations.len());
-        self.stations.values()
+    pub(crate) fn waiters(&self) -> impl Iterator<Item = &Waiter> {
+        count(Step::Find, self.waiters.len());
+        self.waiters.values()
     }
 
     /// Adds to `into` up to `most` subscriptions with an id above `after`, and returns the last id added, if any was.
-    pub(crate) fn stations_after(&self, after: u64, most: usize, into: &mut Vec<Station>) -> Option<u64> {
+    pub(crate) fn waiters_after(&self, after: u64, most: usize, into: &mut Vec<Waiter>) -> Option<u64> {
         let before = into.len();
-        let later = self.stations.range((Bound::Excluded(after), Bound::Unbounded));
-        into.extend(later.take(most).map(|(_, station)| station.clone()));
+        let later = self.waiters.range((Bound::Excluded(after), Bound::Unbounded));
+        into.extend(later.take(most).map(|(_, waiter)| waiter.clone()));
         count(Step::Find, into.len() - before);
-        into.get(before..)?.last().map(|station| station.owner.id)
+        into.get(before..)?.last().map(|waiter| waiter.owner.id)
     }
 
     /// Notes what a grant rests on.
-    pub(crate) fn rest(&mut self, station: &Station, principal: &Principal, grant: &Grant) {
-        let id = station.owner.id;
+    pub(crate) fn index_by_basis(&mut self, waiter: &Waiter, principal: &Principal, grant: &Grant) {
+        let id = waiter.owner.id;
         for basis in grant.basis(principal) {
             count(Step::Find, 1);
-            self.by_basis.entry(basis).or_default().insert(id, station.clone());
+            self.by_basis.entry(basis).or_default().insert(id, waiter.clone());
         }
         if let Some(expiry) = grant.expiry() {
             count(Step::Find, 1);
-            self.expiries.insert((expiry, id), (station.clone(), station.owner.gate.state().changes()));
+            self.expiries.insert((expiry, id), (waiter.clone(), waiter.owner.gate.state().changes()));
         }
     }
 
-    /// Forgets what [`rest`](Self::rest) noted.
-    pub(crate) fn unrest(&mut self, station: &Station, principal: &Principal, grant: &Grant) {
-        let id = station.owner.id;
+    /// Forgets what [`index_by_basis`](Self::index_by_basis) noted.
+    pub(crate) fn unindex_by_basis(&mut self, waiter: &Waiter, principal: &Principal, grant: &Grant) {
+        let id = waiter.owner.id;
         for basis in grant.basis(principal) {
             count(Step::Find, 1);
-            if let Some(resting) = self.by_basis.get_mut(&basis) {
-                resting.remove(&id);
-                if resting.is_empty() {
+            if let Some(indexed) = self.by_basis.get_mut(&basis) {
+                indexed.remove(&id);
+                if indexed.is_empty() {
                     self.by_basis.remove(&basis);
                 }
             }
@@ -88,22 +88,22 @@ impl Registry {
 
     /// Passes a change through the gate of every subscription that it concerns, and shows those to `wake` that are to be
     /// woken for it: all but those of a change that is `quiet`, and they, too, if it ends them.
-    pub(crate) fn fence(&self, change: &AccessChange, quiet: bool, mut wake: impl FnMut(&Station)) {
+    pub(crate) fn fence(&self, change: &AccessChange, quiet: bool, mut wake: impl FnMut(&Waiter)) {
         let ends = matches!(change, AccessChange::TokenDeleted(_));
-        let mut pass = |station: &Station| {
+        let mut pass = |waiter: &Waiter| {
             count(Step::Fence, 1);
             if ends {
-                station.owner.gate.end(Ending::TokenDeleted);
+                waiter.owner.gate.end(Ending::TokenDeleted);
             } else {
-                station.owner.gate.change();
+                waiter.owner.gate.change();
             }
             if ends || !quiet {
-                wake(station);
+                wake(waiter);
             }
         };
         match change.basis() {
             Some(basis) => self.by_basis.get(&basis).into_iter().flat_map(BTreeMap::values).for_each(pass),
-            None => self.stations().for_each(&mut pass),
+            None => self.waiters().for_each(&mut pass),
         }
     }
 
@@ -112,17 +112,17 @@ impl Registry {
     ///
     /// Whose access has changed since the grant was given is about to ask for a newer one, which may have been renewed:
     /// it is woken to look at the clock itself, and not ended here.
-    pub(crate) fn expire(&mut self, now: Instant, most: usize) -> Vec<Station> {
+    pub(crate) fn expire(&mut self, now: Instant, most: usize) -> Vec<Waiter> {
         let mut expired = Vec::new();
         while expired.len() < most
             && let Some(first) = self.expiries.first_entry().filter(|first| first.key().0 <= now)
         {
             count(Step::Fence, 1);
-            let (station, changes) = first.remove();
-            if station.owner.gate.state().changes() == changes {
-                station.owner.gate.end(Ending::Expired);
+            let (waiter, changes) = first.remove();
+            if waiter.owner.gate.state().changes() == changes {
+                waiter.owner.gate.end(Ending::Expired);
             }
-            expired.push(station);
+            expired.push(waiter);
         }
         expired
     }
@@ -130,7 +130,7 @@ impl Registry {
 
 /// Subscriptions to places that no batch has reached yet.
 #[derive(Debug, Default)]
-pub(crate) struct Pending(BTreeMap<(Place, u64), Station>);
+pub(crate) struct Pending(BTreeMap<(Place, u64), Waiter>);
 
 impl Pending {
     #[inline]
@@ -138,20 +138,20 @@ impl Pending {
         self.0.is_empty()
     }
 
-    pub(crate) fn enter(&mut self, place: Place, station: Station) {
+    pub(crate) fn insert(&mut self, place: Place, waiter: Waiter) {
         count(Step::Find, 1);
-        self.0.insert((place, station.owner.id), station);
+        self.0.insert((place, waiter.owner.id), waiter);
     }
 
     /// Takes one out, if it still waits for its place.
-    pub(crate) fn exit(&mut self, station: &Station) -> Option<Station> {
-        let begin = station.owner.begin.as_ref()?;
+    pub(crate) fn remove(&mut self, waiter: &Waiter) -> Option<Waiter> {
+        let start = waiter.owner.pending_start.as_ref()?;
         count(Step::Find, 1);
-        self.0.remove(&(begin.place, station.owner.id))
+        self.0.remove(&(start.place, waiter.owner.id))
     }
 
     /// Takes out one that waits for a place before `next`, if any does.
-    pub(crate) fn reach(&mut self, next: Place) -> Option<Station> {
+    pub(crate) fn pop_reached(&mut self, next: Place) -> Option<Waiter> {
         count(Step::Find, 1);
         let first = self.0.first_entry().filter(|first| first.key().0 < next)?;
         Some(first.remove())

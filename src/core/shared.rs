@@ -8,13 +8,13 @@ use crate::interest;
 use crate::interest::Filter;
 use crate::steps::{Step, count};
 use crate::sync::{AtomicU64, Ordering, Slot};
-use crate::types::few::Few;
 use crate::types::position::Position;
+use crate::types::small_list::SmallList;
 use crate::types::token::{Epoch, Place};
-use crate::wait::{Seat, WaitList};
+use crate::wait::{self, WaitList};
 
-/// The seat of a subscription.
-pub(crate) type Station = Arc<Seat<Shared>>;
+/// The waiter of a subscription.
+pub(crate) type Waiter = Arc<wait::Waiter<Shared>>;
 
 /// A node with the lists of those who wait for it.
 pub(crate) type Node = interest::Node<Lists>;
@@ -28,28 +28,28 @@ pub(crate) struct Lists {
     /// Readers of few nodes, while they wait.
     pub(crate) parked: WaitList<Shared>,
     /// Readers of many nodes, since they last looked.
-    named: Slot<Box<WaitList<Shared>>>,
+    notified: Slot<Box<WaitList<Shared>>>,
 }
 
 impl Default for Lists {
     fn default() -> Self {
-        Self { parked: WaitList::default(), named: Slot::new() }
+        Self { parked: WaitList::default(), notified: Slot::new() }
     }
 }
 
 impl Lists {
     /// The list of those who want to be told of a hit.
-    pub(crate) fn named(&self) -> &WaitList<Shared> {
-        if self.named.get().is_none() {
+    pub(crate) fn notified(&self) -> &WaitList<Shared> {
+        if self.notified.get().is_none() {
             // Lost to another reader, or not: either way it is there now.
-            let _ = self.named.set(Box::default());
+            let _ = self.notified.set(Box::default());
         }
-        self.named.get().expect("it was set")
+        self.notified.get().expect("it was set")
     }
 
     /// The same, if anybody ever did.
-    pub(crate) fn named_if_any(&self) -> Option<&WaitList<Shared>> {
-        self.named.get().map(|list| &**list)
+    pub(crate) fn notified_if_any(&self) -> Option<&WaitList<Shared>> {
+        self.notified.get().map(|list| &**list)
     }
 }
 
@@ -64,12 +64,12 @@ pub(crate) struct Shared {
     pub(crate) filter: Arc<Filter>,
     pub(crate) gate: Gate,
     /// Of a subscription whose place had not come when it was opened.
-    pub(crate) begin: Option<Box<Begin>>,
-    pub(crate) meters: Meters,
+    pub(crate) pending_start: Option<Box<PendingStart>>,
+    pub(crate) counters: ReaderCounters,
     /// Where the reader stood when the subscription was opened, if its place had come.
     pub(crate) opened: Position,
     /// Sorted by id. Empty for a reader of everything.
-    pub(crate) nodes: Few<Arc<Node>>,
+    pub(crate) nodes: SmallList<Arc<Node>>,
 }
 
 impl Shared {
@@ -83,41 +83,43 @@ impl Shared {
 
     /// The place that the reader waits for, if it has not come.
     pub(crate) fn pending_place(&self) -> Option<Place> {
-        self.begin.as_ref().filter(|begin| begin.get().is_none()).map(|begin| begin.place)
+        self.pending_start.as_ref().filter(|start| start.get().is_none()).map(|start| start.place)
     }
 
     /// Lets the reader begin here, if it waits for its place.
-    pub(crate) fn begin_at(&self, position: Position) {
-        if let Some(begin) = &self.begin {
-            begin.set(position);
+    pub(crate) fn start_at(&self, position: Position) {
+        if let Some(start) = &self.pending_start {
+            start.set(position);
         }
     }
 
     /// Where the reader stands in a log that reaches from `oldest` to `end`, as of its last read.
     pub(crate) fn cursor(&self, oldest: Position, end: Position) -> Position {
-        match Position(self.meters.cursor.load(Ordering::Relaxed)) {
-            Meters::PENDING => self.begin.as_ref().and_then(|begin| begin.get()).unwrap_or(end),
-            Position(word) if word & Meters::ELASTIC != 0 => oldest.min(Position(word & !Meters::ELASTIC)),
+        match Position(self.counters.cursor.load(Ordering::Relaxed)) {
+            ReaderCounters::PENDING => self.pending_start.as_ref().and_then(|start| start.get()).unwrap_or(end),
+            Position(word) if word & ReaderCounters::ELASTIC != 0 => {
+                oldest.min(Position(word & !ReaderCounters::ELASTIC))
+            }
             cursor => cursor,
         }
     }
 
     /// Where a resume token has the reader stand: as [`cursor`](Self::cursor), but an elastic start stays where it was
     /// opened until something is passed, so that what went of itself is not hidden.
-    pub(crate) fn standing(&self, end: Position) -> Position {
+    pub(crate) fn resume_position(&self, end: Position) -> Position {
         self.cursor(Position::ZERO, end).max(self.opened)
     }
 }
 
 /// Where a subscription begins whose place had not come when it was opened.
 #[derive(Debug)]
-pub(crate) struct Begin {
+pub(crate) struct PendingStart {
     /// The place that it waits for.
     pub(crate) place: Place,
     position: AtomicU64,
 }
 
-impl Begin {
+impl PendingStart {
     pub(crate) fn new(place: Place) -> Self {
         Self { place, position: AtomicU64::new(u64::MAX) }
     }
@@ -139,7 +141,7 @@ impl Begin {
 
 /// Counts that the reader alone writes, once a read or window, and others read for statistics.
 #[derive(Debug)]
-pub(crate) struct Meters {
+pub(crate) struct ReaderCounters {
     cursor: AtomicU64,
     batches: AtomicU64,
     events: AtomicU64,
@@ -148,12 +150,12 @@ pub(crate) struct Meters {
 
 /// What was read in one call or window.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct ReadCounts {
     pub(crate) batches: u64,
     pub(crate) events: u64,
 }
 
-impl Meters {
+impl ReaderCounters {
     /// The cursor of a subscription that waits for its place to come.
     pub(crate) const PENDING: Position = Position(u64::MAX);
     /// Marks the cursor of a subscription that has not begun: it will at the oldest batch, but not behind the position
@@ -168,10 +170,10 @@ impl Meters {
     // Relaxed throughout: statistics, with one writer each, so a load and a store make an addition.
 
     #[inline]
-    pub(crate) fn add(&self, tally: Tally) {
+    pub(crate) fn add(&self, counts: ReadCounts) {
         let add = |meter: &AtomicU64, n| meter.store(meter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
-        add(&self.batches, tally.batches);
-        add(&self.events, tally.events);
+        add(&self.batches, counts.batches);
+        add(&self.events, counts.events);
     }
 
     #[inline]
@@ -188,8 +190,8 @@ impl Meters {
         self.cursor.store(Self::ELASTIC | end.0, Ordering::Relaxed);
     }
 
-    pub(crate) fn tally(&self) -> Tally {
-        Tally { batches: self.batches.load(Ordering::Relaxed), events: self.events.load(Ordering::Relaxed) }
+    pub(crate) fn counts(&self) -> ReadCounts {
+        ReadCounts { batches: self.batches.load(Ordering::Relaxed), events: self.events.load(Ordering::Relaxed) }
     }
 
     pub(crate) fn missed(&self) -> u64 {

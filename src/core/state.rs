@@ -6,7 +6,7 @@
 //! In this order, and no foreign code under any of them:
 //! 1. [`Core::state`]: one publisher, subscriber or closer at a time, and before it the turn of those who do not publish.
 //! 2. a node's or the everything list's [`WaitList`];
-//! 3. a seat's signal or news, the log's directory, and the dispatchers' queue.
+//! 3. a waiter's signal or news, the log's directory, and the dispatchers' queue.
 //!
 //! Readers take the second and third alone, and only to wait or to cross the log; draining takes the directory's lock
 //! once a window. Access checks and the drop of a subscription take the first, and so does a reader that encodes more
@@ -21,12 +21,12 @@ use super::lock::Locked;
 use super::questions::Questions;
 use super::record::PublishedBatch;
 use super::registry::{Pending, Registry};
-use super::shared::{Lists, Shared, Station};
+use super::shared::{Lists, Shared, Waiter};
 use crate::access::{AccessChange, Authorizer};
 use crate::interest::Filter;
 use crate::interest::{Interest, KeyHasher};
 use crate::log::{Appender, Log};
-use crate::panics::quietly;
+use crate::panics::ignore_panic;
 use crate::sync::Mutex;
 use crate::types::clock::Clock;
 use crate::types::error::PublishErrorKind;
@@ -39,7 +39,7 @@ use crate::wait::Dispatch;
 use crate::wait::WaitList;
 
 /// So many subscriptions are ended, or listed, before others get a turn at the lock.
-pub(crate) const AT_ONCE: usize = 256;
+pub(crate) const MAX_PER_STEP: usize = 256;
 
 /// A batch in the log of a broker.
 pub(crate) type Published<P> = PublishedBatch<P, Core<P>>;
@@ -80,7 +80,7 @@ impl<P> Hooks<P> {
     /// Tells the observer, whose panic is its own affair.
     pub(crate) fn observe(&self, tell: impl FnOnce(&dyn Observer)) {
         if let Some(observer) = &self.observer {
-            quietly(|| tell(&**observer));
+            ignore_panic(|| tell(&**observer));
         }
     }
 }
@@ -162,15 +162,15 @@ pub(crate) struct State<P> {
     pub(crate) next_place: Place,
     /// Open readers of everything, and of so many nodes that hits are named to them.
     pub(crate) readers_of_all: usize,
-    pub(crate) named_readers: usize,
+    pub(crate) notified_readers: usize,
     /// Questions to the authorizer that are under way, and what changed since.
     pub(crate) questions: Questions,
     pub(crate) next_id: u64,
-    pub(crate) counters: Counters,
+    pub(crate) counters: BrokerCounters,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct BrokerCounters {
     pub(crate) batches: u64,
     pub(crate) evicted: u64,
     pub(crate) wakeups: u64,
@@ -179,7 +179,7 @@ pub(crate) struct Counters {
 impl<P> State<P> {
     /// Passes changes through the gates that they concern, and shows those that are to be woken to `wake`: once for each
     /// change. Until the caller gives the lock up it makes nothing visible that came with a change before this.
-    pub(crate) fn fence(&mut self, changes: &[AccessChange], mut wake: impl FnMut(&Station)) {
+    pub(crate) fn fence(&mut self, changes: &[AccessChange], mut wake: impl FnMut(&Waiter)) {
         for change in changes {
             self.questions.note(change);
             // What the authorizer changes of the token that it is asked about wakes nobody, though access is asked for again
@@ -238,7 +238,7 @@ impl<P> State<P> {
     }
 
     /// What lies below has been evicted, or is past by the host's word.
-    pub(crate) fn gone(&self) -> Place {
+    pub(crate) fn lost_below(&self) -> Place {
         self.appender.get(self.appender.oldest()).map_or(self.restored, |record| record.after)
     }
 
@@ -250,31 +250,31 @@ impl<P> State<P> {
 
 impl<P> Core<P> {
     /// In the order in which they were opened; the lock is given up now and then.
-    pub(crate) fn stations(&self) -> Vec<Station> {
-        let mut stations = Vec::new();
+    pub(crate) fn waiters(&self) -> Vec<Waiter> {
+        let mut waiters = Vec::new();
         let mut after = 0;
-        while let Some(last) = self.state.step().registry.stations_after(after, AT_ONCE, &mut stations) {
+        while let Some(last) = self.state.lock_in_turn().registry.waiters_after(after, MAX_PER_STEP, &mut waiters) {
             after = last;
         }
-        stations
+        waiters
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
-        self.state.publish().epoch
+        self.state.lock_first().epoch
     }
 
     pub(crate) fn token(&self) -> Token {
-        let state = self.state.publish();
+        let state = self.state.lock_first();
         Token::new(state.epoch, state.next_place)
     }
 
     pub(crate) fn has_interest(&self, event: &Event<()>) -> bool {
-        let state = self.state.publish();
+        let state = self.state.lock_first();
         state.readers_of_all > 0 || state.interest.is_hit_by(event)
     }
 
     pub(crate) fn stats(&self) -> BrokerStats {
-        let state = self.state.publish();
+        let state = self.state.lock_first();
         let (buffered_batches, buffered_events) = state.appender.held();
         BrokerStats {
             published_batches: state.counters.batches,

@@ -11,7 +11,7 @@ use crate::types::event::{Batch, Event};
 use crate::types::token::Token;
 
 impl Frame {
-    /// The frame of a batch that no broker carries, such as one to record. The events keep the index they carry; a batch
+    /// The frame of a batch that no broker carries, such as one to record. The events keep the index they unvisited; a batch
     /// without events is [progress](Self::progress).
     ///
     /// Numbers in payloads that JSON does not have, NaN and the infinities, become `null`.

@@ -50,7 +50,7 @@ pub enum Incoming<P> {
     },
     /// A batch with at least one event.
     Batch {
-        /// The batch. Its events keep the index they carry.
+        /// The batch. Its events keep the index they unvisited.
         batch: Batch<P>,
         /// Where a reader that has read this frame stands, if the frame says so.
         token: Option<Token>,

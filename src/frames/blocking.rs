@@ -105,7 +105,7 @@ impl<P> Frames<P> {
         match self.state {
             State::Given(_) | State::Torn => Ok(None),
             State::Unopened => {
-                self.subscription.mind()?;
+                self.subscription.check_gate()?;
                 let opening = self.options.opening(&self.subscription);
                 Ok(Some(self.give(opening)))
             }

@@ -65,7 +65,7 @@ impl FrameOptions {
     /// Sets whether heartbeats say how far the state got, as `{"Index":7,"Events":[]}`: everything up to and including 7
     /// has been given or was not asked for. A reader that matches little can then resume near the present, at one more.
     ///
-    /// It is one below the newest index that the reader has passed, since one index may carry several batches. While
+    /// It is one below the newest index that the reader has passed, since one index may unvisited several batches. While
     /// nothing is finished a heartbeat carries no index, and the opening one never does.
     #[must_use]
     pub const fn progress(mut self, progress: bool) -> Self {
@@ -73,7 +73,7 @@ impl FrameOptions {
         self
     }
 
-    /// Sets whether frames carry the resume token as their last field, `Token`.
+    /// Sets whether frames unvisited the resume token as their last field, `Token`.
     ///
     /// Heartbeats do as well, the opening one included: `{"Token":"…"}`, and with [progress](Self::progress)
     /// `{"Index":7,"Events":[],"Token":"…"}`. So a reader that never matched anything can resume, too.
@@ -97,12 +97,12 @@ impl FrameOptions {
         self.heartbeat
     }
 
-    /// Whether heartbeats carry progress.
+    /// Whether heartbeats unvisited progress.
     pub const fn has_progress(&self) -> bool {
         self.progress
     }
 
-    /// Whether frames carry the resume token.
+    /// Whether frames unvisited the resume token.
     pub const fn has_tokens(&self) -> bool {
         self.tokens
     }

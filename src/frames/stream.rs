@@ -188,7 +188,7 @@ impl<P: Serialize, T: Timer> Stream for FrameStream<P, T> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         // Whoever has lost access already is not told "still here".
-        if matches!(this.state, State::Unopened) && this.subscription.mind().is_ok() {
+        if matches!(this.state, State::Unopened) && this.subscription.check_gate().is_ok() {
             let opening = this.options.opening(&this.subscription);
             return Poll::Ready(Some(Ok(this.give(opening))));
         }

@@ -7,16 +7,16 @@ use ahash::RandomState;
 
 use crate::steps::{Step, count};
 use crate::types::event::Event;
-use crate::types::few::Few;
 use crate::types::name::{EventType, Key, Topic};
 use crate::types::request::Request;
+use crate::types::small_list::SmallList;
 use crate::types::term::{InvalidRequest, Scope, Term};
 
 /// The terms, scope and types of one subscription. Shared with the nodes that its terms are.
 #[derive(Debug)]
 pub(crate) struct Filter {
     /// Each once. None stands for the term of everything.
-    terms: Few<Term>,
+    terms: SmallList<Term>,
     /// The same terms, if there are many.
     many: Option<Box<ManyTerms>>,
     scope: Scope,

@@ -37,4 +37,4 @@ pub(crate) use keys::KeyHasher;
 pub(crate) use node::{Hits, Links, Node, by_id};
 pub(crate) use table::Interest;
 pub(crate) use terms::{NodeTerm, is_wide, node_terms};
-pub(crate) use walk::{Collected, LastRun, Linked, Matching, Stretch, collect, last_run};
+pub(crate) use walk::{Collected, LastRun, Linked, MatchedRun, Matching, collect, last_run};

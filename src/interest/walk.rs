@@ -35,7 +35,7 @@ pub(crate) enum Matching {
 
 /// A run of batches, and what is known of their events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stretch {
+pub(crate) struct MatchedRun {
     pub(crate) run: Run,
     pub(crate) matching: Matching,
 }
@@ -43,14 +43,14 @@ pub(crate) struct Stretch {
 /// The matches in a window, oldest first, disjoint, and up to where they are complete.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    pub(crate) stretches: SmallVec<[Stretch; 2]>,
+    pub(crate) stretches: SmallVec<[MatchedRun; 2]>,
     pub(crate) through: Position,
 }
 
 impl Collected {
     fn compact(&mut self) {
         self.stretches.sort_unstable_by_key(|stretch| stretch.run.start);
-        let mut merged: SmallVec<[Stretch; 2]> = SmallVec::new();
+        let mut merged: SmallVec<[MatchedRun; 2]> = SmallVec::new();
         for next in self.stretches.drain(..) {
             match merged.last_mut() {
                 // Together with what else matched there, all that is known is that links tell.
@@ -72,7 +72,7 @@ impl Collected {
     fn push(&mut self, start: Position, end: Position, matching: Matching) {
         let run = Run { start, end: end.min(self.through) };
         if !run.is_empty() {
-            self.stretches.push(Stretch { run, matching });
+            self.stretches.push(MatchedRun { run, matching });
         }
     }
 }
@@ -382,7 +382,7 @@ mod tests {
                     // Of each run there may be a part that matched whole.
                     let most = 2 * (2 * part + 2 * nodes.len() * SPACING as usize);
                     assert!(stretches.len() <= most, "{} stretches of {}", stretches.len(), rates.len());
-                    for Stretch { run, matching } in stretches {
+                    for MatchedRun { run, matching } in stretches {
                         assert!(run.start >= next && run.end <= through, "{run:?} in {next:?}..{through:?}");
                         let in_part = |position: u64| position.is_multiple_of(3);
                         let whole = !(run.start.0..run.end.0).any(in_part);
@@ -406,13 +406,13 @@ mod tests {
         let compacted = |stretches: &[(u64, u64, Matching)]| {
             let stretch = |(start, end, matching): &(u64, u64, Matching)| {
                 let run = Run { start: Position(*start), end: Position(*end) };
-                Stretch { run, matching: *matching }
+                MatchedRun { run, matching: *matching }
             };
             let mut collected =
                 Collected { stretches: stretches.iter().map(stretch).collect(), through: Position(100) };
             collected.compact();
             let compact = collected.stretches.into_iter();
-            compact.map(|Stretch { run, matching }| (run.start.0, run.end.0, matching)).collect::<Vec<_>>()
+            compact.map(|MatchedRun { run, matching }| (run.start.0, run.end.0, matching)).collect::<Vec<_>>()
         };
         assert_eq!(compacted(&[(3, 5, Whole), (1, 3, Whole)]), [(1, 5, Whole)]);
         assert_eq!(compacted(&[(3, 5, Linked), (1, 3, Whole)]), [(1, 3, Whole), (3, 5, Linked)]);

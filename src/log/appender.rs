@@ -31,7 +31,7 @@ pub(crate) trait Weighed {
 
 /// What was evicted. It holds payloads, so the caller drops it after its lock.
 #[derive(Debug)]
-pub(crate) struct Garbage<T> {
+pub(crate) struct Evicted<T> {
     /// Mostly all there is; when a segment is replaced, and where batches are weighed, there are two.
     one: Option<T>,
     two: Option<T>,
@@ -44,7 +44,7 @@ struct More<T> {
     segments: Vec<Segment<T>>,
 }
 
-impl<T> Garbage<T> {
+impl<T> Evicted<T> {
     /// One of the evicted batches, for somebody else to drop.
     pub(crate) fn take_one(&mut self) -> Option<T> {
         self.one.take()
@@ -92,7 +92,7 @@ impl<T> Garbage<T> {
     }
 }
 
-impl<T> Default for Garbage<T> {
+impl<T> Default for Evicted<T> {
     fn default() -> Self {
         Self { one: None, two: None, more: None }
     }
@@ -217,10 +217,10 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         log: &Log<T>,
         cost: Cost,
         watched: bool,
-        evicted: impl FnMut(Position, &T),
+        on_evict: impl FnMut(Position, &T),
     ) -> u64 {
         if watched || self.retention.weighs() {
-            return self.make_weighed_room(log, cost, evicted);
+            return self.make_weighed_room(log, cost, on_evict);
         }
         let batches = self.end.since(self.oldest).min(self.retention.excess(self.end.since(self.oldest) + 1));
         self.oldest = Position(self.oldest.0 + batches);
@@ -230,7 +230,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         batches
     }
 
-    fn make_weighed_room(&mut self, log: &Log<T>, cost: Cost, mut evicted: impl FnMut(Position, &T)) -> u64 {
+    fn make_weighed_room(&mut self, log: &Log<T>, cost: Cost, mut on_evict: impl FnMut(Position, &T)) -> u64 {
         if log.bytes.are_bounded() {
             // Before the total is looked at: a reader that charges something later finds that it is too much.
             log.bytes.add(cost.bytes);
@@ -239,7 +239,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         self.give_up(log, |held, position, value| {
             let goes = !retention.holds(held.add(cost));
             if goes {
-                evicted(position, value);
+                on_evict(position, value);
             }
             goes
         })
@@ -253,13 +253,13 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
     pub(crate) fn evict(
         &mut self,
         log: &Log<T>,
-        lent: u64,
-        garbage: &mut Garbage<T>,
+        deferred: u64,
+        evicted: &mut Evicted<T>,
         goes: impl FnMut(Cost, Position, &T) -> bool,
     ) -> u64 {
         let batches = self.give_up(log, goes);
         if batches > 0 {
-            self.settle(log, false, lent, garbage);
+            self.settle(log, false, deferred, evicted);
         }
         batches
     }
@@ -269,15 +269,15 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
     pub(crate) fn evict_excess(
         &mut self,
         log: &Log<T>,
-        lent: u64,
-        garbage: &mut Garbage<T>,
-        mut evicted: impl FnMut(Position, &T),
+        deferred: u64,
+        evicted: &mut Evicted<T>,
+        mut on_evict: impl FnMut(Position, &T),
     ) -> u64 {
         let (retention, end) = (self.retention, self.end);
-        self.evict(log, lent, garbage, |held, position, value| {
+        self.evict(log, deferred, evicted, |held, position, value| {
             let goes = position.next() < end && !retention.holds(held);
             if goes {
-                evicted(position, value);
+                on_evict(position, value);
             }
             goes
         })
@@ -312,7 +312,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
     }
 
     /// Evicts everything: a reader that comes now finds the log empty.
-    pub(crate) fn clear(&mut self, log: &Log<T>, garbage: &mut Garbage<T>) {
+    pub(crate) fn clear(&mut self, log: &Log<T>, evicted: &mut Evicted<T>) {
         if log.bytes.are_bounded() {
             self.give_up(log, |_, _, _| true);
         }
@@ -326,8 +326,8 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         let segments: Vec<_> = self.segments.drain(..).collect();
         self.find_front_end();
         self.replace_directory(log);
-        garbage.add_segments(segments.into_iter().filter_map(Arc::into_inner));
-        garbage.add_segments(self.retired.take().map(|retired| retired.segment));
+        evicted.add_segments(segments.into_iter().filter_map(Arc::into_inner));
+        evicted.add_segments(self.retired.take().map(|retired| retired.segment));
     }
 
     /// Writes the batch at [`end`](Self::end), and puts what made room for it out of reach. Readers do not see it yet.
@@ -336,9 +336,9 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
     /// that was overtaken is told where it goes on without waiting for the publisher.
     ///
     /// `lent` says how many evicted batches are somebody else's to drop, and are not dropped yet.
-    pub(crate) fn write(&mut self, log: &Log<T>, value: T, cost: Cost, lent: u64, garbage: &mut Garbage<T>) {
+    pub(crate) fn write(&mut self, log: &Log<T>, value: T, cost: Cost, deferred: u64, evicted: &mut Evicted<T>) {
         let weighs = self.retention.weighs();
-        let full = self.room == 0 || weighs && self.tail.batches > 0 && !self.retention.lets_stay(self.tail.add(cost));
+        let full = self.room == 0 || weighs && self.tail.batches > 0 && !self.retention.fits_slack(self.tail.add(cost));
         if full {
             self.add_segment();
         }
@@ -354,9 +354,9 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
             self.held.events += cost.events;
         }
         if weighs || full || self.front_end <= self.oldest {
-            self.settle(log, full, lent, garbage);
+            self.settle(log, full, deferred, evicted);
         } else {
-            self.empty_retired(lent, false, garbage);
+            self.empty_retired(deferred, false, evicted);
             log.frontier.set_oldest(self.oldest);
         }
     }
@@ -364,22 +364,22 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
     /// Puts what was given up out of reach, and frees as much of it as may not stay. `grown` says that there is a new
     /// segment.
     #[inline(never)]
-    fn settle(&mut self, log: &Log<T>, grown: bool, lent: u64, garbage: &mut Garbage<T>) {
+    fn settle(&mut self, log: &Log<T>, grown: bool, deferred: u64, evicted: &mut Evicted<T>) {
         // Whole, before another segment takes its place.
         let replaced = self.front_end <= self.oldest || self.is_outgrown(self.front);
-        self.empty_retired(lent, replaced, garbage);
+        self.empty_retired(deferred, replaced, evicted);
         if grown || replaced {
-            self.rotate(log, garbage);
+            self.rotate(log, evicted);
             // Small bounds let nothing stay.
-            self.empty_retired(lent, false, garbage);
+            self.empty_retired(deferred, false, evicted);
         } else {
             log.frontier.set_oldest(self.oldest);
         }
     }
 
     /// Whether somebody else may have another batch to drop, while so many are [lent](Self::write).
-    pub(crate) fn lends(&self, lent: u64) -> bool {
-        lent < self.retention.lends()
+    pub(crate) fn may_defer(&self, deferred: u64) -> bool {
+        deferred < self.retention.may_defer()
     }
 
     /// Makes what was written visible, whole. Sequentially consistent: whoever waits is looked for after it.
@@ -427,33 +427,33 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
 
     /// Whether more than may stay is evicted of a segment that cannot be freed, because it still holds what is in reach.
     fn is_outgrown(&self, front: Cost) -> bool {
-        self.retention.weighs() && !self.retention.lets_stay(front)
+        self.retention.weighs() && !self.retention.fits_slack(front)
     }
 
     /// Takes segments out that hold nothing in reach, and lets readers find those there are now.
-    fn rotate(&mut self, log: &Log<T>, garbage: &mut Garbage<T>) {
-        let mut evicted = SmallVec::<[Arc<Segment<T>>; 1]>::new();
+    fn rotate(&mut self, log: &Log<T>, evicted: &mut Evicted<T>) {
+        let mut evicted_segments = SmallVec::<[Arc<Segment<T>>; 1]>::new();
         while self.front_end <= self.oldest {
-            evicted.extend(self.segments.pop_front());
+            evicted_segments.extend(self.segments.pop_front());
             self.find_front_end();
         }
-        let mut front = if evicted.is_empty() { self.front } else { self.evicted_of_first() };
+        let mut front = if evicted_segments.is_empty() { self.front } else { self.evicted_of_first() };
         if self.is_outgrown(front) {
-            evicted.extend(self.split_first());
+            evicted_segments.extend(self.split_first());
             front = Cost::default();
         }
         self.replace_directory(log);
-        if evicted.is_empty() {
+        if evicted_segments.is_empty() {
             return;
         }
         let left = mem::replace(&mut self.front, front).sub(front);
-        for segment in evicted {
+        for segment in evicted_segments {
             // Whoever holds it still drops it: a window, or a reader of this moment.
             if let Some(mut segment) = Arc::into_inner(segment) {
                 // What is in reach was copied, and is dropped as a copy.
                 segment.clear_from(self.oldest);
                 let before = self.retired.replace(Retired { segment, next: 0, left });
-                garbage.add_segments(before.map(|before| before.segment));
+                evicted.add_segments(before.map(|before| before.segment));
             }
         }
     }
@@ -509,32 +509,32 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
 
     /// Gives up as much of the retired segment as keeps what is evicted within an eighth of the bounds, or all of it.
     #[inline]
-    fn empty_retired(&mut self, lent: u64, all: bool, garbage: &mut Garbage<T>) {
+    fn empty_retired(&mut self, deferred: u64, all: bool, evicted: &mut Evicted<T>) {
         if let Some(retired) = &self.retired {
             // Mostly there is one too many, and nothing else to be looked at.
-            let stays = self.retention.lets_stay_of(self.front.batches + lent);
+            let stays = self.retention.slack_left(self.front.batches + deferred);
             if all || self.retention.weighs() || retired.left.batches > stays {
-                self.empty_retired_to(stays, lent, all, garbage);
+                self.empty_retired_to(stays, deferred, all, evicted);
             }
         }
     }
 
     #[inline(never)]
-    fn empty_retired_to(&mut self, stays: u64, lent: u64, all: bool, garbage: &mut Garbage<T>) {
+    fn empty_retired_to(&mut self, stays: u64, deferred: u64, all: bool, evicted: &mut Evicted<T>) {
         let Some(retired) = &mut self.retired else { return };
         if self.retention.weighs() {
-            let front = self.front.add(Cost { batches: lent, ..Cost::default() });
-            while all || !self.retention.lets_stay(front.add(retired.left)) {
+            let front = self.front.add(Cost { batches: deferred, ..Cost::default() });
+            while all || !self.retention.fits_slack(front.add(retired.left)) {
                 let Some(value) = retired.take() else { break };
                 retired.left = retired.left.sub(value.cost());
-                garbage.add(value);
+                evicted.add(value);
             }
         } else {
             let stays = if all { 0 } else { stays };
             while retired.left.batches > stays {
                 let Some(value) = retired.take() else { break };
                 retired.left.batches -= 1;
-                garbage.add(value);
+                evicted.add(value);
             }
         }
         if retired.is_empty() {

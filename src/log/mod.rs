@@ -22,7 +22,7 @@ mod shared;
 #[cfg(all(test, not(broker_loom)))]
 mod tests;
 
-pub(crate) use appender::{Appender, Garbage, Weighed};
+pub(crate) use appender::{Appender, Evicted, Weighed};
 pub(crate) use bytes::HEAVIEST;
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 pub(crate) use bytes::{CachedBytes, Charge};

@@ -50,19 +50,18 @@ impl Cost {
 pub(crate) struct Retention {
     bound: Cost,
     /// What may be evicted and not freed yet, and so what a segment may hold, of more than one batch.
-    lingering: Cost,
+    slack: Cost,
     segment: usize,
 }
 
 impl Retention {
     pub(crate) fn new(batches: u64, events: Option<u64>, bytes: Option<u64>) -> Self {
         let bound = Cost { batches, events: events.unwrap_or(u64::MAX), bytes: bytes.unwrap_or(u64::MAX) };
-        let lingering =
-            Cost { batches: bound.batches / SHARE, events: bound.events / SHARE, bytes: bound.bytes / SHARE };
+        let slack = Cost { batches: bound.batches / SHARE, events: bound.events / SHARE, bytes: bound.bytes / SHARE };
         // What may be lent is no segment's.
-        let segment = lingering.batches.max(1) - lingering.batches / SHARE;
+        let segment = slack.batches.max(1) - slack.batches / SHARE;
         let segment = usize::try_from(segment).map_or(MAX_SEGMENT, |segment| segment.min(MAX_SEGMENT));
-        Self { bound, lingering, segment }
+        Self { bound, slack, segment }
     }
 
     /// Whether anything but the number of batches counts.
@@ -92,20 +91,20 @@ impl Retention {
     /// Whether so much may be evicted and not freed yet: an eighth, which of a bound below eight is nothing. A segment
     /// of several batches holds no more, because it may be evicted but for the last of them.
     #[inline]
-    pub(crate) fn lets_stay(&self, evicted: Cost) -> bool {
-        evicted.within(self.lingering)
+    pub(crate) fn fits_slack(&self, evicted: Cost) -> bool {
+        evicted.within(self.slack)
     }
 
     /// How many more batches may be, beside so many, where nothing but their number counts.
     #[inline]
-    pub(crate) fn lets_stay_of(&self, evicted: u64) -> u64 {
-        self.lingering.batches.saturating_sub(evicted)
+    pub(crate) fn slack_left(&self, evicted: u64) -> u64 {
+        self.slack.batches.saturating_sub(evicted)
     }
 
     /// How many evicted batches others may have to drop: an eighth of what may stay. The rest is a segment's.
     #[inline]
-    pub(crate) fn lends(&self) -> u64 {
-        if self.weighs() { 0 } else { self.lingering.batches / SHARE }
+    pub(crate) fn may_defer(&self) -> u64 {
+        if self.weighs() { 0 } else { self.slack.batches / SHARE }
     }
 
     /// How long the segment after one of `len` slots, of which `used` were written, should be.
@@ -147,8 +146,8 @@ mod tests {
         ] {
             assert!(!retention.holds(held.add(more)));
         }
-        assert!(retention.lets_stay(Cost { batches: 1, events: 2, bytes: 10 }));
-        assert!(!retention.lets_stay(Cost { batches: 1, events: 3, bytes: 10 }));
+        assert!(retention.fits_slack(Cost { batches: 1, events: 2, bytes: 10 }));
+        assert!(!retention.fits_slack(Cost { batches: 1, events: 3, bytes: 10 }));
     }
 
     /// Where nothing but the number of batches is bounded, nothing else is counted, and others may have some to drop.
@@ -160,11 +159,11 @@ mod tests {
         assert_eq!(counted.weigh(cost), Cost { batches: 1, ..Cost::default() });
         assert_eq!([639, 640, 643].map(|batches| counted.excess(batches)), [0, 0, 3]);
         // An eighth of 640 may stay, and an eighth of that is lent.
-        assert_eq!([0, 79, 80, 81].map(|evicted| counted.lets_stay_of(evicted)), [80, 1, 0, 0]);
-        assert_eq!(counted.lends(), 10);
+        assert_eq!([0, 79, 80, 81].map(|evicted| counted.slack_left(evicted)), [80, 1, 0, 0]);
+        assert_eq!(counted.may_defer(), 10);
         for weighed in [Retention::new(640, Some(9), None), Retention::new(640, None, Some(9))] {
             assert!(weighed.weighs());
-            assert_eq!((weighed.weigh(cost), weighed.lends()), (cost, 0));
+            assert_eq!((weighed.weigh(cost), weighed.may_defer()), (cost, 0));
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::bytes::{CachedBytes, Charge};
-use super::{Appender, Cost, Directory, Garbage, Log, Placed, Retention, Weighed};
+use super::{Appender, Cost, Directory, Evicted, Log, Placed, Retention, Weighed};
 use crate::sync::Slot;
 use crate::types::position::{Position, Run};
 use crate::types::token::Place;
@@ -58,12 +58,12 @@ impl Rig {
     fn write(&mut self, weight: u64) {
         let batch = Arc::new(Batch { number: self.appender.end().0, weight, cached: CachedBytes::new() });
         self.written.push(Arc::downgrade(&batch));
-        let (cost, mut garbage) = (batch.cost(), Garbage::default());
+        let (cost, mut evicted) = (batch.cost(), Evicted::default());
         let Self { log, appender, .. } = self;
         appender.make_room(log, cost, false, |_, _| {});
-        appender.write(log, batch, cost, 0, &mut garbage);
+        appender.write(log, batch, cost, 0, &mut evicted);
         appender.reveal(log);
-        garbage.discard();
+        evicted.discard();
         self.check();
     }
 
@@ -77,24 +77,24 @@ impl Rig {
         let charge = self.log.charge(&batch.cached, bytes);
         drop(batch);
         if charge == Charge::Exceeds {
-            let mut garbage = Garbage::default();
-            self.appender.evict_excess(&self.log, 0, &mut garbage, |_, _| {});
-            garbage.discard();
+            let mut evicted = Evicted::default();
+            self.appender.evict_excess(&self.log, 0, &mut evicted, |_, _| {});
+            evicted.discard();
         }
         self.check();
         charge != Charge::Closed
     }
 
     fn evict(&mut self, batches: u64) -> Vec<u64> {
-        let (until, mut garbage, mut seen) = (self.log.oldest().0 + batches, Garbage::default(), Vec::new());
-        self.appender.evict(&self.log, 0, &mut garbage, |_, position, batch| {
+        let (until, mut evicted, mut seen) = (self.log.oldest().0 + batches, Evicted::default(), Vec::new());
+        self.appender.evict(&self.log, 0, &mut evicted, |_, position, batch| {
             let goes = position.0 < until;
             if goes {
                 seen.push(batch.number);
             }
             goes
         });
-        garbage.discard();
+        evicted.discard();
         self.check();
         seen
     }
@@ -227,9 +227,9 @@ fn bytes_are_bounded_whatever_is_cached() {
                 _ => drop(rig.evict(random(4))),
             }
         }
-        let mut garbage = Garbage::default();
-        rig.appender.clear(&rig.log, &mut garbage);
-        garbage.discard();
+        let mut evicted = Evicted::default();
+        rig.appender.clear(&rig.log, &mut evicted);
+        evicted.discard();
         assert_eq!(rig.log.buffered_bytes(), 0);
         assert!((0..rig.appender.end().0).all(|number| rig.live(number).is_none()));
     }
@@ -252,9 +252,9 @@ fn what_was_evicted_takes_no_charge() {
     rig.check();
 
     let kept = rig.live(4).expect("it is there");
-    let mut garbage = Garbage::default();
-    rig.appender.clear(&rig.log, &mut garbage);
-    garbage.discard();
+    let mut evicted = Evicted::default();
+    rig.appender.clear(&rig.log, &mut evicted);
+    evicted.discard();
     assert_eq!(rig.log.charge(&kept.cached, 5), Charge::Closed);
     assert_eq!(rig.log.buffered_bytes(), 0);
 }

@@ -8,7 +8,7 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{Count, broker, check, event, everything, keys, spawn};
 use crate::wait::Dispatch;
-use crate::wait::{Mark, Seat, Signal, Taken, WaitList};
+use crate::wait::{Registration, Signal, WaitList, Waiter, WakeBatch};
 
 /// A dispatcher that is handed a wake-up, or is ending just then, loses none.
 #[test]
@@ -54,17 +54,17 @@ fn dispatcher_death() {
 }
 
 /// What is dropped notes whether it was counted as lent until then, and whether whoever waited was woken before.
-struct Garbage {
-    dispatch: Weak<Dispatch<(), Garbage>>,
+struct Evicted {
+    dispatch: Weak<Dispatch<(), Evicted>>,
     woken: Arc<Count>,
     dropped: Arc<Mutex<Vec<(bool, bool)>>>,
 }
 
-impl Drop for Garbage {
+impl Drop for Evicted {
     fn drop(&mut self) {
-        let lent = self.dispatch.upgrade().is_some_and(|dispatch| dispatch.lent() > 0);
+        let deferred = self.dispatch.upgrade().is_some_and(|dispatch| dispatch.deferred_drops() > 0);
         let woken = self.woken.0.load(Ordering::Relaxed) == 1;
-        self.dropped.lock().unwrap().push((lent, woken));
+        self.dropped.lock().unwrap().push((deferred, woken));
     }
 }
 
@@ -73,14 +73,14 @@ impl Drop for Garbage {
 #[test]
 fn dispatcher_that_is_lent_garbage() {
     check(|| {
-        let dispatch = Arc::new(Dispatch::<(), Garbage>::new());
+        let dispatch = Arc::new(Dispatch::<(), Evicted>::new());
         let stopped = Arc::new(AtomicBool::new(false));
-        let (seat, list) = (Arc::new(Seat::new(Mark::for_lists(1), false, ())), WaitList::default());
+        let (waiter, list) = (Arc::new(Waiter::new(Registration::for_lists(1), false, ())), WaitList::default());
         let woken = Arc::new(Count::default());
-        seat.wait_task(&Waker::from(Arc::clone(&woken)));
-        list.enrol(&seat, 0);
-        let (mut taken, dropped) = (Taken::default(), Arc::new(Mutex::new(Vec::new())));
-        list.take(&mut taken);
+        waiter.wait_task(&Waker::from(Arc::clone(&woken)));
+        list.register(&waiter, 0);
+        let (mut wake_batch, dropped) = (WakeBatch::default(), Arc::new(Mutex::new(Vec::new())));
+        wake_batch.take(&list);
         let running = spawn({
             let (dispatch, stopped) = (Arc::clone(&dispatch), Arc::clone(&stopped));
             move || dispatch.run(|| stopped.load(Ordering::Acquire))
@@ -89,41 +89,41 @@ fn dispatcher_that_is_lent_garbage() {
             let dispatch = Arc::clone(&dispatch);
             move || {
                 stopped.store(true, Ordering::Release);
-                dispatch.nudge();
+                dispatch.wake_dispatchers();
             }
         });
         let (weak, woken) = (Arc::downgrade(&dispatch), Arc::clone(&woken));
-        let back = dispatch.wake(taken, Some(Garbage { dispatch: weak, woken, dropped: Arc::clone(&dropped) }), 1);
+        let back = dispatch.wake(wake_batch, Some(Evicted { dispatch: weak, woken, dropped: Arc::clone(&dropped) }), 1);
         stopper.join().unwrap();
         running.join().unwrap();
-        let lent = back.is_none();
+        let deferred = back.is_none();
         drop(back);
-        assert_eq!((dropped.lock().unwrap().as_slice(), dispatch.lent()), ([(lent, true)].as_slice(), 0));
+        assert_eq!((dropped.lock().unwrap().as_slice(), dispatch.deferred_drops()), ([(deferred, true)].as_slice(), 0));
     });
 }
 
-/// A seat that waits to be woken is not queued a second time, and what it would have been queued for is found by the
+/// A waiter that waits to be woken is not queued a second time, and what it would have been queued for is found by the
 /// reader that the first waking wakes.
 #[test]
 fn seat_that_is_queued_already() {
     check(|| {
-        let seat = Arc::new(Seat::new(Mark::for_lists(1), false, ()));
+        let waiter = Arc::new(Waiter::new(Registration::for_lists(1), false, ()));
         let made = Arc::new(AtomicUsize::new(0));
-        let mut first = Taken::default();
+        let mut first = WakeBatch::default();
         made.store(1, Ordering::SeqCst);
-        first.push(&seat);
+        first.push(&waiter);
         let waking = spawn(move || first.wake());
         let publishing = spawn({
-            let (seat, made) = (Arc::clone(&seat), Arc::clone(&made));
+            let (waiter, made) = (Arc::clone(&waiter), Arc::clone(&made));
             move || {
                 made.store(2, Ordering::Release);
-                let mut second = Taken::default();
-                second.push(&seat);
+                let mut second = WakeBatch::default();
+                second.push(&waiter);
                 second.wake();
             }
         });
         while made.load(Ordering::Acquire) < 2 {
-            seat.wait(Signal::Thread(crate::sync::current()));
+            waiter.wait(Signal::Thread(crate::sync::current()));
             if made.load(Ordering::Acquire) < 2 {
                 crate::sync::park();
             }

@@ -130,7 +130,7 @@ fn two_chains_are_merged() {
 /// So many that hits are named to their reader.
 const KEYS: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 
-/// A hit that comes as its reader enrols is seen by its look or named to it, and that before the end shows it.
+/// A hit that comes as its reader registers is seen by its look or named to it, and that before the end shows it.
 #[test]
 fn naming_against_enrolling() {
     check(|| {
@@ -154,7 +154,7 @@ fn named_hits_are_all_read() {
     check(|| {
         let broker = broker(4);
         let mut reader = broker.subscribe(keys(&KEYS)).unwrap();
-        // The first look enrols everywhere.
+        // The first look registers everywhere.
         broker.publish(1, [event("z", 1)]).unwrap();
         assert!(read_all(&mut reader).is_empty());
         let publisher = spawn({

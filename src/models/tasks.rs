@@ -176,7 +176,7 @@ fn bell_of_windows_against_publish() {
     empty_reader_is_rung_for(everything, |reader| reader.drain().unwrap().iter().count());
 }
 
-/// What a task found with its first poll was found without being woken: its enrolment is still to be taken back, and
+/// What a task found with its first poll was found without being woken: its registration is still to be taken back, and
 /// the next poll may not rest on it.
 fn polling_again(poll: Polled) {
     check(move || {

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use loom::sync::atomic::Ordering;
 
 use super::{Count, Payload, broker, check, event, everything, keys, spawn};
-use crate::wait::{Mark, Seat, Taken, WaitList};
+use crate::wait::{Registration, WaitList, Waiter, WakeBatch};
 use crate::{Broker, RecvError, Request};
 
 fn parked_reader_is_woken(request: fn() -> Request<Payload>) {
@@ -143,7 +143,7 @@ fn read_against_a_skip() {
     });
 }
 
-/// An enrolment outlives its wait: the second wait rests on what the first left behind, or on a list being woken.
+/// An registration outlives its wait: the second wait rests on what the first left behind, or on a list being woken.
 #[test]
 fn parking_again_against_publishing_again() {
     check(|| {
@@ -206,7 +206,7 @@ fn close_against_read() {
     });
 }
 
-/// One list, taken for one reader just as another enrols there: the other is found by the next batch.
+/// One list, taken for one reader just as another registers there: the other is found by the next batch.
 #[test]
 fn enrolling_while_a_list_is_taken() {
     check(|| {
@@ -226,19 +226,21 @@ fn enrolling_while_a_list_is_taken() {
 #[test]
 fn enrolling_while_a_hit_is_named() {
     check(|| {
-        let (early, late) =
-            (Arc::new(Seat::new(Mark::for_lists(1), true, ())), Arc::new(Seat::new(Mark::for_lists(1), true, ())));
+        let (early, late) = (
+            Arc::new(Waiter::new(Registration::for_lists(1), true, ())),
+            Arc::new(Waiter::new(Registration::for_lists(1), true, ())),
+        );
         let list = Arc::new(WaitList::default());
-        list.enrol(&early, 0);
-        let enrolling = spawn({
+        list.register(&early, 0);
+        let registering = spawn({
             let (list, late) = (Arc::clone(&list), Arc::clone(&late));
-            move || list.enrol(&late, 0)
+            move || list.register(&late, 0)
         });
-        list.name(&mut Taken::default());
-        enrolling.join().unwrap();
-        let mut news = Vec::new();
-        late.take_news(&mut news);
-        assert!(list.is_occupied() || news == [0]);
+        WakeBatch::default().notify(&list);
+        registering.join().unwrap();
+        let mut hits = Vec::new();
+        late.take_hits(&mut hits);
+        assert!(list.is_occupied() || hits == [0]);
     });
 }
 
@@ -255,27 +257,28 @@ fn parking_again_at_many_nodes() {
     });
 }
 
-/// Who is told of a hit enrols anew, and can.
+/// Who is told of a hit registers anew, and can.
 #[test]
 fn enrolling_anew_against_naming() {
     check(|| {
-        let (seat, list) = (Arc::new(Seat::new(Mark::for_lists(1), true, ())), Arc::new(WaitList::default()));
-        list.enrol(&seat, 0);
+        let (waiter, list) =
+            (Arc::new(Waiter::new(Registration::for_lists(1), true, ())), Arc::new(WaitList::default()));
+        list.register(&waiter, 0);
         let naming = spawn({
             let list = Arc::clone(&list);
             move || {
-                let mut taken = Taken::default();
-                list.name(&mut taken);
-                taken.wake();
+                let mut wake_batch = WakeBatch::default();
+                wake_batch.notify(&list);
+                wake_batch.wake();
             }
         });
         let (mut before, mut after) = (Vec::new(), Vec::new());
-        seat.take_news(&mut before);
+        waiter.take_hits(&mut before);
         if !before.is_empty() {
-            list.enrol(&seat, 0);
+            list.register(&waiter, 0);
         }
         naming.join().unwrap();
-        seat.take_news(&mut after);
+        waiter.take_hits(&mut after);
         assert_eq!(list.is_occupied(), before == [0], "enrolled anew");
         assert_eq!([before, after].concat(), [0], "told once");
     });

@@ -101,14 +101,14 @@ impl<C> Resolved<C> {
         self
     }
 
-    /// Says that it rests on a policy, by the key that the policy's events carry.
+    /// Says that it rests on a policy, by the key that the policy's events unvisited.
     #[must_use]
     pub fn resting_on_policy(mut self, name: impl Into<Arc<str>>) -> Self {
         self.policies.push(name.into());
         self
     }
 
-    /// Says that it rests on a role, by the key or a filter key that the role's events carry.
+    /// Says that it rests on a role, by the key or a filter key that the role's events unvisited.
     #[must_use]
     pub fn resting_on_role(mut self, id: impl Into<Arc<str>>) -> Self {
         self.roles.push(id.into());

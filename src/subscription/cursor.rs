@@ -13,12 +13,12 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::core::Record;
-use crate::core::{Node, POLLED, Station};
-use crate::interest::{Collected, LastRun, Matching, Stretch, collect, last_run};
+use crate::core::{Node, POLLED, Waiter};
+use crate::interest::{Collected, LastRun, MatchedRun, Matching, collect, last_run};
 use crate::log::{Directory, Log};
 use crate::steps::{Step, count};
 use crate::types::position::{Position, Run};
-use crate::wait::look_again;
+use crate::wait::seq_cst_fence;
 
 /// What a reader finds when it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) enum Located {
     /// The batch at this position is next. It may have been evicted since.
     At(Position),
     /// All that was visible has been passed.
-    Dry,
+    CaughtUp,
     /// A batch that was asked for was evicted, or a part of the history was skipped.
     Lost,
 }
@@ -42,96 +42,96 @@ enum Loss {
 }
 
 /// The directory that a look was made in.
-pub(super) type Stash<P> = Option<Arc<Directory<Record<P>>>>;
+pub(super) type Searched<P> = Option<Arc<Directory<Record<P>>>>;
 
 #[derive(Debug)]
-pub(super) struct Reader {
-    cursor: Position,
+pub(super) struct Cursor {
+    position: Position,
     known: Position,
     run: Run,
     /// What is known of the events in `run`.
     matching: Matching,
     /// Boxed, because hardly any reader has it for long.
     #[expect(clippy::box_collection, reason = "a reader is small while it has none")]
-    more: Option<Box<VecDeque<Stretch>>>,
+    more: Option<Box<VecDeque<MatchedRun>>>,
     live_from: Position,
     /// What is below may go without being lost: it was buffered when the subscription opened, and nothing was passed yet.
-    free: Position,
+    elastic_until: Position,
     loss: Loss,
-    /// For a reader of many nodes: those to look at. All others are enrolled for news.
+    /// For a reader of many nodes: those to look at. All others are registered for news.
     #[expect(clippy::box_collection, reason = "most readers have few nodes, and none of this")]
-    carry: Option<Box<Vec<u32>>>,
+    unvisited: Option<Box<Vec<u32>>>,
 }
 
-impl Reader {
-    pub(super) fn new(station: &Station, live_from: Position) -> Self {
-        let lists = u32::try_from(station.owner.nodes.len()).unwrap_or(u32::MAX);
+impl Cursor {
+    pub(super) fn new(waiter: &Waiter, live_from: Position) -> Self {
+        let lists = u32::try_from(waiter.owner.nodes.len()).unwrap_or(u32::MAX);
         Self {
-            cursor: Position::ZERO,
+            position: Position::ZERO,
             known: Position::ZERO,
             run: Run::EMPTY,
             matching: Matching::Unknown,
             more: None,
             live_from,
-            free: Position::ZERO,
+            elastic_until: Position::ZERO,
             loss: Loss::None,
-            carry: station.is_named().then(|| Box::new((0..lists).collect())),
+            unvisited: waiter.has_hit_queue().then(|| Box::new((0..lists).collect())),
         }
     }
 
     #[inline]
-    pub(super) fn cursor(&self) -> Position {
-        self.cursor
+    pub(super) fn position(&self) -> Position {
+        self.position
     }
 
     /// Puts the cursor where the subscription begins.
     #[inline]
-    pub(super) fn place(&mut self, cursor: Position) {
-        self.cursor = cursor;
+    pub(super) fn move_to(&mut self, cursor: Position) {
+        self.position = cursor;
         self.known = self.known.max(cursor);
     }
 
     /// Goes on at `oldest`, after a loss was told.
-    pub(super) fn resume(&mut self, station: &Station, oldest: Position) {
+    pub(super) fn resume(&mut self, waiter: &Waiter, oldest: Position) {
         if self.loss == Loss::Skipped {
             self.known = oldest;
         } else {
-            self.trim(station, oldest);
+            self.trim(waiter, oldest);
         }
-        self.place(oldest);
+        self.move_to(oldest);
         self.loss = Loss::None;
-        if let Some(carry) = &mut self.carry {
-            // Nodes that were hit before the cursor have given up this reader's enrolment, and it may be that nothing is
-            // left to be looked at that would have it enrol anew.
-            station.take_news(carry);
-            carry.sort_unstable();
-            carry.dedup();
+        if let Some(unvisited) = &mut self.unvisited {
+            // Nodes that were hit before the cursor have given up this reader's registration, and it may be that nothing is
+            // left to be looked at that would have it register anew.
+            waiter.take_hits(unvisited);
+            unvisited.sort_unstable();
+            unvisited.dedup();
         }
     }
 
-    /// Lets what is below `end` go without being lost, until [`stiffen`](Self::stiffen).
-    pub(super) fn stretch(&mut self, end: Position) {
-        self.free = end;
+    /// Lets what is below `end` go without being lost, until [`end_elastic`](Self::end_elastic).
+    pub(super) fn set_elastic_until(&mut self, end: Position) {
+        self.elastic_until = end;
     }
 
     /// From now on everything counts as lost that goes before it was passed.
-    pub(super) fn stiffen(&mut self) {
-        self.free = Position::ZERO;
+    pub(super) fn end_elastic(&mut self) {
+        self.elastic_until = Position::ZERO;
     }
 
     /// Up to where that may go.
-    pub(super) fn free(&self) -> Position {
-        self.free
+    pub(super) fn elastic_until(&self) -> Position {
+        self.elastic_until
     }
 
     /// Whether nothing is left that may go without being lost.
-    pub(super) fn is_stiff(&self) -> bool {
-        self.cursor >= self.free
+    pub(super) fn is_past_elastic(&self) -> bool {
+        self.position >= self.elastic_until
     }
 
     /// The cursor, or as far as it goes of itself if this is the oldest.
-    pub(super) fn cursor_at(&self, oldest: Position) -> Position {
-        self.cursor.max(oldest.min(self.free))
+    pub(super) fn position_at(&self, oldest: Position) -> Position {
+        self.position.max(oldest.min(self.elastic_until))
     }
 
     /// Gives up all that is known: a part of the history was skipped that begins at the end of what was published
@@ -147,62 +147,62 @@ impl Reader {
     }
 
     /// The next batch below `end`, which was loaded before this was called. A directory that had to be taken for it is
-    /// left in `stash`: it holds whatever is in reach below `end`.
+    /// left in `searched`: it holds whatever is in reach below `end`.
     #[inline]
     pub(super) fn locate<P>(
         &mut self,
         log: &Log<Record<P>>,
-        station: &Station,
+        waiter: &Waiter,
         end: Position,
-        stash: &mut Stash<P>,
+        searched: &mut Searched<P>,
     ) -> Located {
         if self.run.is_empty() && self.more.is_none() && self.known < end {
-            self.learn(log, station, end, stash);
+            self.discover(log, waiter, end, searched);
         }
         // Mostly that is all: there is a run, and it is in reach.
-        if !self.run.is_empty() && self.cursor >= log.oldest() {
+        if !self.run.is_empty() && self.position >= log.oldest() {
             return Located::At(self.run.start);
         }
-        self.locate_otherwise(log, station, end, stash)
+        self.locate_otherwise(log, waiter, end, searched)
     }
 
     #[inline(never)]
     fn locate_otherwise<P>(
         &mut self,
         log: &Log<Record<P>>,
-        station: &Station,
+        waiter: &Waiter,
         end: Position,
-        stash: &mut Stash<P>,
+        searched: &mut Searched<P>,
     ) -> Located {
         if self.loss == Loss::Skipped {
             return Located::Lost;
         }
         loop {
             if self.run.is_empty() && self.more.is_none() && self.known < end {
-                self.learn(log, station, end, stash);
+                self.discover(log, waiter, end, searched);
             }
             let oldest = log.oldest();
-            if self.cursor < oldest {
+            if self.position < oldest {
                 if self.known < oldest.min(end) {
-                    self.learn(log, station, end, stash);
+                    self.discover(log, waiter, end, searched);
                     continue;
                 }
-                if self.cursor < self.free {
-                    self.trim(station, oldest.min(self.free));
-                    (self.cursor, self.loss) = (self.cursor_at(oldest), Loss::None);
+                if self.position < self.elastic_until {
+                    self.trim(waiter, oldest.min(self.elastic_until));
+                    (self.position, self.loss) = (self.position_at(oldest), Loss::None);
                 }
-                self.trim(station, oldest);
+                self.trim(waiter, oldest);
                 if self.loss != Loss::None {
                     return Located::Lost;
                 }
-                self.cursor = oldest.min(self.known);
+                self.position = oldest.min(self.known);
             }
             if !self.next_run() {
                 if self.known < end {
                     continue;
                 }
-                self.cursor = self.known;
-                return Located::Dry;
+                self.position = self.known;
+                return Located::CaughtUp;
             }
             return Located::At(self.run.start);
         }
@@ -217,7 +217,7 @@ impl Reader {
     #[cold]
     fn next_of_more(&mut self) -> bool {
         while self.run.is_empty() {
-            let Some(Stretch { run, matching }) = self.more.as_mut().and_then(|more| more.pop_front()) else {
+            let Some(MatchedRun { run, matching }) = self.more.as_mut().and_then(|more| more.pop_front()) else {
                 self.more = None;
                 return false;
             };
@@ -229,12 +229,12 @@ impl Reader {
     /// The next run in the window of one directory, whose end is `end`, without another look at what was evicted:
     /// a window's batches are held by it. If more was evicted than the reader has looked at, the window is over.
     #[inline]
-    pub(super) fn next_in_window<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Option<Run> {
-        if self.run.is_empty() { self.next_run_in_window(log, station, end) } else { Some(self.run) }
+    pub(super) fn next_in_window<P>(&mut self, log: &Log<Record<P>>, waiter: &Waiter, end: Position) -> Option<Run> {
+        if self.run.is_empty() { self.next_run_in_window(log, waiter, end) } else { Some(self.run) }
     }
 
     #[inline(never)]
-    fn next_run_in_window<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position) -> Option<Run> {
+    fn next_run_in_window<P>(&mut self, log: &Log<Record<P>>, waiter: &Waiter, end: Position) -> Option<Run> {
         loop {
             if self.next_run() {
                 return Some(self.run);
@@ -244,7 +244,7 @@ impl Reader {
                 return None;
             }
             let from = self.known;
-            if self.learn(log, station, end, &mut None) > from {
+            if self.discover(log, waiter, end, &mut None) > from {
                 return None;
             }
         }
@@ -260,7 +260,7 @@ impl Reader {
     #[inline]
     pub(super) fn finish(&mut self, end: Position) {
         if self.run.is_empty() && self.is_last_run(end) {
-            self.cursor = self.known;
+            self.position = self.known;
         }
     }
 
@@ -293,71 +293,77 @@ impl Reader {
     pub(super) fn pass_whole(&mut self, past: Position) {
         count(Step::Read, 1);
         self.run.start = past;
-        self.cursor = past;
+        self.position = past;
     }
 
     /// Passes the batch that was located.
     #[inline]
     pub(super) fn pass(&mut self, position: Position) {
         count(Step::Read, 1);
-        self.cursor = position.next();
+        self.position = position.next();
         self.run.start = position.next();
     }
 
     /// Looks at what became visible below `end`, or at a part of it, and tells the oldest position of that moment.
     #[inline]
-    fn learn<P>(&mut self, log: &Log<Record<P>>, station: &Station, end: Position, stash: &mut Stash<P>) -> Position {
-        if station.owner.nodes.is_empty() {
-            self.append(Stretch { run: Run { start: self.known, end }, matching: Matching::Whole });
+    fn discover<P>(
+        &mut self,
+        log: &Log<Record<P>>,
+        waiter: &Waiter,
+        end: Position,
+        searched: &mut Searched<P>,
+    ) -> Position {
+        if waiter.owner.nodes.is_empty() {
+            self.append(MatchedRun { run: Run { start: self.known, end }, matching: Matching::Whole });
             self.known = end;
             return log.oldest();
         }
-        self.learn_from_nodes(log, station, end, stash)
+        self.discover_in_nodes(log, waiter, end, searched)
     }
 
     /// The same for a reader that does not ask for everything.
     #[inline(never)]
-    fn learn_from_nodes<P>(
+    fn discover_in_nodes<P>(
         &mut self,
         log: &Log<Record<P>>,
-        station: &Station,
+        waiter: &Waiter,
         end: Position,
-        stash: &mut Stash<P>,
+        searched: &mut Searched<P>,
     ) -> Position {
-        let nodes = &station.owner.nodes;
+        let nodes = &waiter.owner.nodes;
         let from = self.known;
         if from < self.live_from {
             let end = end.min(self.live_from);
-            self.append(Stretch { run: Run { start: from, end }, matching: Matching::Unknown });
+            self.append(MatchedRun { run: Run { start: from, end }, matching: Matching::Unknown });
             self.known = end;
             return log.oldest();
         }
-        if station.is_named() {
-            return self.learn_from_news(log, station, end, stash);
+        if waiter.has_hit_queue() {
+            return self.discover_in_hits(log, waiter, end, searched);
         }
         count(Step::Poll, nodes.len());
-        let mut news = nodes.iter().map(|node| (node, node.chain.last())).filter(|(_, last)| *last > from);
-        let Some((node, last)) = news.next() else {
+        let mut hit = nodes.iter().map(|node| (node, node.chain.last())).filter(|(_, last)| *last > from);
+        let Some((node, last)) = hit.next() else {
             self.known = end;
             return log.oldest();
         };
-        let Some(second) = news.next() else {
-            return self.learn_from_one(log, node, last, end, stash);
+        let Some(second) = hit.next() else {
+            return self.discover_in_one(log, node, last, end, searched);
         };
-        let lasts: SmallVec<[_; POLLED]> = [(node, last), second].into_iter().chain(news).collect();
-        self.walk(log, lasts.into_iter(), end, stash)
+        let lasts: SmallVec<[_; POLLED]> = [(node, last), second].into_iter().chain(hit).collect();
+        self.walk(log, lasts.into_iter(), end, searched)
     }
 
     /// The same if one node alone has news. Mostly they are one run, which the first link tells of.
-    fn learn_from_one<P>(
+    fn discover_in_one<P>(
         &mut self,
         log: &Log<Record<P>>,
         node: &Arc<Node>,
         last: Position,
         end: Position,
-        stash: &mut Stash<P>,
+        searched: &mut Searched<P>,
     ) -> Position {
-        let directory = stash.insert(log.directory());
+        let directory = searched.insert(log.directory());
         let oldest = log.oldest();
         let from = self.known;
         match last_run(directory, node, last, oldest) {
@@ -368,7 +374,7 @@ impl Reader {
                     [(start.max(from), whole, Matching::Linked), (whole.max(start), stop, Matching::Whole)]
                 {
                     if start < end {
-                        self.append(Stretch { run: Run { start, end }, matching });
+                        self.append(MatchedRun { run: Run { start, end }, matching });
                     }
                 }
                 self.known = end;
@@ -379,46 +385,48 @@ impl Reader {
     }
 
     /// The same for a reader of many nodes: only those that were hit are looked at.
-    fn learn_from_news<P>(
+    fn discover_in_hits<P>(
         &mut self,
         log: &Log<Record<P>>,
-        station: &Station,
+        waiter: &Waiter,
         end: Position,
-        stash: &mut Stash<P>,
+        searched: &mut Searched<P>,
     ) -> Position {
-        let nodes = &station.owner.nodes;
-        let mut carry = self.carry.take().unwrap_or_default();
-        station.take_news(&mut carry);
-        carry.sort_unstable();
-        carry.dedup();
-        if carry.is_empty() {
+        let nodes = &waiter.owner.nodes;
+        let mut unvisited = self.unvisited.take().unwrap_or_default();
+        waiter.take_hits(&mut unvisited);
+        unvisited.sort_unstable();
+        unvisited.dedup();
+        if unvisited.is_empty() {
             self.known = end;
-            self.carry = Some(carry);
+            self.unvisited = Some(unvisited);
             return log.oldest();
         }
-        count(Step::Poll, carry.len());
-        let carried = |list: u32| Some((list, nodes.get(usize::try_from(list).ok()?)?));
-        for (list, node) in carry.iter().copied().filter_map(carried) {
-            node.lists.named().enrol(station, usize::try_from(list).unwrap_or(usize::MAX));
+        count(Step::Poll, unvisited.len());
+        let unvisited_node = |list: u32| Some((list, nodes.get(usize::try_from(list).ok()?)?));
+        for (list, node) in unvisited.iter().copied().filter_map(unvisited_node) {
+            node.lists.notified().register(waiter, usize::try_from(list).unwrap_or(usize::MAX));
         }
-        // Enrolled first, looked at second: a hit in between is both seen and named, which is one look too many.
-        look_again();
+        // Registered first, looked at second: a hit in between is both seen and named, which is one look too many.
+        seq_cst_fence();
         let lasts: Vec<Position> =
-            carry.iter().copied().filter_map(carried).map(|(_, node)| node.chain.last()).collect();
-        let hit = carry.iter().copied().filter_map(carried).map(|(_, node)| node).zip(lasts.iter().copied());
-        let oldest = self.walk(log, hit, end, stash);
-        // What lies beyond will not be named again: the hit has taken the enrolment, or will be taken for this look.
+            unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node.chain.last()).collect();
+        let hit = unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node).zip(lasts.iter().copied());
+        let oldest = self.walk(log, hit, end, searched);
+        // What lies beyond will not be named again: the hit has taken the registration, or will be taken for this look.
         let mut lasts = lasts.into_iter();
-        carry.retain(|_| lasts.next().is_some_and(|last| last > self.known));
-        self.carry = Some(carry);
+        unvisited.retain(|_| lasts.next().is_some_and(|last| last > self.known));
+        self.unvisited = Some(unvisited);
         oldest
     }
 
     /// Enrols a reader of many nodes in those that it has not looked at since they were hit, or at all.
-    pub(super) fn enrol_carried(&self, station: &Station) {
-        for list in self.carry.iter().flat_map(|carry| carry.iter()).filter_map(|list| usize::try_from(*list).ok()) {
-            if let Some(node) = station.owner.nodes.get(list) {
-                node.lists.named().enrol(station, list);
+    pub(super) fn register_unvisited(&self, waiter: &Waiter) {
+        for list in
+            self.unvisited.iter().flat_map(|unvisited| unvisited.iter()).filter_map(|list| usize::try_from(*list).ok())
+        {
+            if let Some(node) = waiter.owner.nodes.get(list) {
+                node.lists.notified().register(waiter, list);
             }
         }
     }
@@ -428,9 +436,9 @@ impl Reader {
         log: &Log<Record<P>>,
         lasts: impl Iterator<Item = (&'a Arc<Node>, Position)>,
         end: Position,
-        stash: &mut Stash<P>,
+        searched: &mut Searched<P>,
     ) -> Position {
-        let directory = stash.insert(log.directory());
+        let directory = searched.insert(log.directory());
         let oldest = log.oldest();
         self.keep(collect(lasts, directory, oldest, self.known, end));
         oldest
@@ -444,7 +452,7 @@ impl Reader {
     }
 
     #[inline]
-    fn append(&mut self, next: Stretch) {
+    fn append(&mut self, next: MatchedRun) {
         if self.more.is_none() {
             if self.run.is_empty() {
                 (self.run, self.matching) = (next.run, next.matching);
@@ -459,7 +467,7 @@ impl Reader {
     }
 
     #[cold]
-    fn append_to_more(&mut self, next: Stretch) {
+    fn append_to_more(&mut self, next: MatchedRun) {
         let more = self.more.get_or_insert_default();
         match more.back_mut() {
             Some(last) if last.run.end == next.run.start && last.matching == next.matching => {
@@ -471,10 +479,10 @@ impl Reader {
 
     /// Gives up what lies below `oldest`, and notes whether any of it was asked for.
     #[inline]
-    fn trim(&mut self, station: &Station, oldest: Position) {
+    fn trim(&mut self, waiter: &Waiter, oldest: Position) {
         while self.next_run() && self.run.start < oldest {
             let gone = Run { start: self.run.start, end: self.run.end.min(oldest) };
-            if self.matching != Matching::Unknown || has_evicted(station, gone.start, oldest) {
+            if self.matching != Matching::Unknown || has_evicted(waiter, gone.start, oldest) {
                 self.loss = Loss::Evicted;
             }
             self.run.start = gone.end;
@@ -483,7 +491,7 @@ impl Reader {
 }
 
 /// Whether any evicted position from this one on, which the reader had not scanned, matched one of its nodes.
-fn has_evicted(station: &Station, start: Position, oldest: Position) -> bool {
-    count(Step::Poll, station.owner.nodes.len());
-    station.owner.nodes.iter().any(|node| node.has_evicted(start, oldest))
+fn has_evicted(waiter: &Waiter, start: Position, oldest: Position) -> bool {
+    count(Step::Poll, waiter.owner.nodes.len());
+    waiter.owner.nodes.iter().any(|node| node.has_evicted(start, oldest))
 }

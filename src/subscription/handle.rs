@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::access::Ending;
 use crate::core::Core;
-use crate::core::Station;
+use crate::core::Waiter;
 use crate::steps::{Step, count};
 use crate::types::position::Position;
 use crate::types::principal::Principal;
@@ -32,17 +32,17 @@ use crate::types::token::Token;
 /// ```
 pub struct SubscriptionHandle<P> {
     core: Arc<Core<P>>,
-    station: Station,
+    waiter: Waiter,
 }
 
 impl<P> SubscriptionHandle<P> {
-    pub(crate) fn new(core: Arc<Core<P>>, station: Station) -> Self {
-        Self { core, station }
+    pub(crate) fn new(core: Arc<Core<P>>, waiter: Waiter) -> Self {
+        Self { core, waiter }
     }
 
     /// The subscription's name within its broker.
     pub fn id(&self) -> SubscriptionId {
-        SubscriptionId(self.station.owner.id)
+        SubscriptionId(self.waiter.owner.id)
     }
 
     /// The public id of whoever subscribed, [`Principal::ANONYMOUS`](crate::Principal::ANONYMOUS) for nobody in
@@ -60,36 +60,36 @@ impl<P> SubscriptionHandle<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn principal_id(&self) -> &str {
-        self.station.owner.principal.as_deref().map_or(Principal::ANONYMOUS, |id| id)
+        self.waiter.owner.principal.as_deref().map_or(Principal::ANONYMOUS, |id| id)
     }
 
     /// The terms asked for, each once.
     pub fn terms(&self) -> &[Term] {
-        self.station.owner.filter.terms()
+        self.waiter.owner.filter.terms()
     }
 
     /// The namespaces asked for.
     pub fn scope(&self) -> &Scope {
-        self.station.owner.filter.scope()
+        self.waiter.owner.filter.scope()
     }
 
     /// Ends the subscription: its reader gets [`RecvError::Cancelled`](crate::RecvError::Cancelled) from now on, also
     /// from a read that waits.
     pub fn cancel(&self) {
-        self.station.owner.gate.end(Ending::Cancelled);
-        self.station.wake();
+        self.waiter.owner.gate.end(Ending::Cancelled);
+        self.waiter.wake();
     }
 
     /// The subscription in numbers.
     pub fn stats(&self) -> SubscriptionStats {
-        let meters = &self.station.owner.meters;
-        let tally = meters.tally();
+        let counters = &self.waiter.owner.counters;
+        let counts = counters.counts();
         SubscriptionStats {
-            batches: tally.batches,
-            events: tally.events,
-            missed: meters.missed(),
+            batches: counts.batches,
+            events: counts.events,
+            missed: counters.missed(),
             lag: self.lag(),
-            wakeups: self.station.wakeups(),
+            wakeups: self.waiter.wakeups(),
         }
     }
 
@@ -112,7 +112,7 @@ impl<P> SubscriptionHandle<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_waiting(&self) -> bool {
-        self.station.is_waiting()
+        self.waiter.is_waiting()
     }
 
     /// Where the reader stands, as of its last completed read or window, to be resumed from; see
@@ -132,17 +132,17 @@ impl<P> SubscriptionHandle<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn token(&self) -> Token {
-        self.core.token_of(&self.station)
+        self.core.token_of(&self.waiter)
     }
 
     fn lag(&self) -> u64 {
         let log = &self.core.log;
         let end = log.end().position;
-        let cursor = self.station.owner.cursor(log.oldest(), end);
-        let nodes = &self.station.owner.nodes;
+        let cursor = self.waiter.owner.cursor(log.oldest(), end);
+        let nodes = &self.waiter.owner.nodes;
         count(Step::Poll, nodes.len());
         let asked = nodes.is_empty()
-            || self.station.owner.gate.state().is_skipped()
+            || self.waiter.owner.gate.state().is_skipped()
             || nodes.iter().any(|node| node.chain.last() > cursor || node.evicted() > cursor)
             || self.scans_to(cursor, end);
         if asked { end.since(cursor) } else { 0 }
@@ -151,7 +151,7 @@ impl<P> SubscriptionHandle<P> {
     /// Whether something in the part of the log that is older than the nodes was asked for, or may have been: that part
     /// is looked at only if it is short.
     fn scans_to(&self, cursor: Position, end: Position) -> bool {
-        let nodes = &self.station.owner.nodes;
+        let nodes = &self.waiter.owner.nodes;
         let live_from = nodes.iter().map(|node| node.since()).max().unwrap_or_default().min(end);
         if cursor >= live_from {
             return false;
@@ -164,7 +164,7 @@ impl<P> SubscriptionHandle<P> {
             count(Step::Scan, events.len().max(1));
             let Some(left) = events_left.checked_sub(events.len().max(1)) else { return true };
             events_left = left;
-            if events.iter().any(|event| self.station.owner.filter.matches(event)) {
+            if events.iter().any(|event| self.waiter.owner.filter.matches(event)) {
                 return true;
             }
             position = position.next();
@@ -178,7 +178,7 @@ const SCANNED: usize = 256;
 
 impl<P> Clone for SubscriptionHandle<P> {
     fn clone(&self) -> Self {
-        Self { core: Arc::clone(&self.core), station: Arc::clone(&self.station) }
+        Self { core: Arc::clone(&self.core), waiter: Arc::clone(&self.waiter) }
     }
 }
 

@@ -5,10 +5,10 @@
 //! one delivery, `recv` blocks and rings, `poll` is for tasks, `drain` is the window for hot loops, `handle` acts from
 //! elsewhere, `delivery` is what a read returns.
 
+mod budget;
 mod cursor;
 mod delivery;
 mod drain;
-mod handed;
 mod handle;
 mod owned;
 mod poll;
@@ -19,7 +19,7 @@ mod selector;
 mod state;
 #[cfg(feature = "stream")]
 mod stream;
-mod turn;
+mod window_run;
 
 #[cfg(feature = "json")]
 pub(crate) use delivery::Selection;

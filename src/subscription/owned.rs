@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::{mem, ptr};
 
-use super::cursor::{Located, Stash};
+use super::budget::Budget;
+use super::cursor::{Located, Searched};
 use super::delivery::{Delivery, Selected};
-use super::refinement::{Chosen, Judging};
-use super::state::{Stand, Subscription};
-use super::turn::Turn;
-use crate::core::Tally;
+use super::refinement::{Chosen, Refinement};
+use super::state::{StartState, Subscription};
+use crate::core::ReadCounts;
 use crate::core::{Published, Record};
 use crate::interest::Matching;
 use crate::log::Segment;
@@ -18,13 +18,13 @@ use crate::types::error::RecvError;
 use crate::types::position::Position;
 
 /// So many events of a batch are judged before a turn may be over.
-const AT_ONCE: usize = 256;
+const EXAMINED_AT_ONCE: usize = 256;
 
 /// So often is a batch begun to be judged in turns. If access changes as often before it is done, it is judged in one.
 const MOST_BEGINS: u32 = 3;
 
 /// What became of a batch that was judged.
-enum Judged {
+enum Refined {
     /// What of it is delivered, if anything.
     All(Option<Chosen>),
     /// The turn was over before its end.
@@ -37,16 +37,16 @@ pub(super) enum Next<P> {
     /// Everything has been passed that was published before the read began.
     Empty,
     /// There may be more: the reader has looked at as much as it may in one turn.
-    TurnOver,
+    BudgetSpent,
 }
 
 impl<P> Subscription<P> {
     /// The next delivery, if there is one now.
     #[inline]
-    pub(super) fn next_now(&mut self, turn: &mut Turn) -> Result<Next<P>, RecvError> {
+    pub(super) fn next_now(&mut self, budget: &mut Budget) -> Result<Next<P>, RecvError> {
         match self.next_known() {
             Some(delivery) => Ok(Next::Delivery(delivery)),
-            None => self.next_looked_for(turn),
+            None => self.next_looked_for(budget),
         }
     }
 
@@ -64,8 +64,9 @@ impl<P> Subscription<P> {
     /// The end that was loaded when the reader learned of the batch is older than the gate that is loaded here.
     #[inline]
     fn known_position(&self) -> Option<Position> {
-        let free = self.ended.is_none() && self.sieve.is_plain() && self.station.owner.gate.state() == self.seen;
-        if free && self.stand == Stand::Reading { self.reader.next_known() } else { None }
+        let free =
+            self.ended.is_none() && self.selector.is_trivial() && self.waiter.owner.gate.state() == self.last_gate;
+        if free && self.start_state == StartState::Reading { self.cursor.next_known() } else { None }
     }
 
     /// The next batch, if it is known to match whole. Most are read so: no lock is taken, and the segment is held for
@@ -74,7 +75,7 @@ impl<P> Subscription<P> {
     #[inline]
     pub(super) fn next_whole(&mut self) -> Option<Record<P>> {
         let position = self.known_position()?;
-        if self.reader.matching() != Matching::Whole {
+        if self.cursor.matching() != Matching::Whole {
             return None;
         }
         let segment = self.segment.upgrade()?;
@@ -117,12 +118,12 @@ impl<P> Subscription<P> {
     #[inline(never)]
     pub(super) fn next_part(&mut self) -> Option<Delivery<P>> {
         let position = self.known_position()?;
-        if self.reader.matching() != Matching::Linked {
+        if self.cursor.matching() != Matching::Linked {
             return None;
         }
         let segment = self.segment.upgrade()?;
         let record = segment.get(position)?;
-        let selection = self.sieve.select(record, &self.station.owner.nodes, self.reader.matching())?.into_owned();
+        let selection = self.selector.select(record, &self.waiter.owner.nodes, self.cursor.matching())?.into_owned();
         let batch = Arc::clone(record);
         drop(segment);
         if position < self.core.log.oldest() {
@@ -135,29 +136,29 @@ impl<P> Subscription<P> {
     /// Counts a delivery as read.
     #[inline]
     fn pass(&mut self, position: Position, batch: &Published<P>, events: usize) {
-        self.reader.pass(position);
+        self.cursor.pass(position);
         self.passed = batch.place.next();
-        let meters = &self.station.owner.meters;
-        meters.set_cursor(position.next());
-        meters.add(Tally { batches: 1, events: events as u64 });
+        let counters = &self.waiter.owner.counters;
+        counters.set_cursor(position.next());
+        counters.add(ReadCounts { batches: 1, events: events as u64 });
     }
 
     /// The next delivery of what was published before this was called. It may not be known yet, and some of it may be
     /// refused.
     #[inline(never)]
-    pub(super) fn next_looked_for(&mut self, turn: &mut Turn) -> Result<Next<P>, RecvError> {
+    pub(super) fn next_looked_for(&mut self, budget: &mut Budget) -> Result<Next<P>, RecvError> {
         let mut horizon = None;
         loop {
-            let Some(now) = self.look(turn)? else { return Ok(Next::TurnOver) };
+            let Some(now) = self.look(budget)? else { return Ok(Next::BudgetSpent) };
             // What is published while this looks is not looked at, or a fast publisher could keep a read that refuses
             // everything from ever coming back.
             let (finished, end) = *horizon.get_or_insert(now);
             if !self.has_begun(finished) {
                 return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(Next::Empty) };
             }
-            let mut stash = None;
-            match self.reader.locate(&self.core.log, &self.station, end.position, &mut stash) {
-                Located::Dry => {
+            let mut searched = None;
+            match self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut searched) {
+                Located::CaughtUp => {
                     self.pass_all(finished);
                     return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(Next::Empty) };
                 }
@@ -167,28 +168,30 @@ impl<P> Subscription<P> {
                     }
                 }
                 Located::At(position) => {
-                    if stash.is_none()
+                    if searched.is_none()
                         && let Some(delivery) = self.next_known()
                     {
                         return Ok(Next::Delivery(delivery));
                     }
                     // Evicted since it was located: look again.
-                    let Some((batch, selection)) = self.fetch(position, stash) else { continue };
-                    let judged = selection.is_some() && self.sieve.is_fine();
+                    let Some((batch, selection)) = self.fetch(position, searched) else { continue };
+                    let has_post_filters = selection.is_some() && self.selector.has_post_filters();
                     let selection = match selection {
-                        Some(selection) if judged => match self.judge(position, &batch, selection, turn) {
-                            Judged::All(selection) => selection,
-                            Judged::Some => return Ok(Next::TurnOver),
-                        },
+                        Some(selection) if has_post_filters => {
+                            match self.refine_batch(position, &batch, selection, budget) {
+                                Refined::All(selection) => selection,
+                                Refined::Some => return Ok(Next::BudgetSpent),
+                            }
+                        }
                         selection => selection,
                     };
                     let Some(selection) = selection else {
-                        self.reader.pass(position);
+                        self.cursor.pass(position);
                         self.has_passed();
                         self.passed = batch.place.next();
-                        if turn.refuse(batch.events.len(), judged) {
-                            self.station.owner.meters.set_cursor(position.next());
-                            return Ok(Next::TurnOver);
+                        if budget.spend(batch.events.len(), has_post_filters) {
+                            self.waiter.owner.counters.set_cursor(position.next());
+                            return Ok(Next::BudgetSpent);
                         }
                         continue;
                     };
@@ -202,22 +205,22 @@ impl<P> Subscription<P> {
 
     /// The batch at `position`, and what of it matches terms and scope, if it is still in reach.
     #[inline]
-    fn fetch(&mut self, position: Position, stash: Stash<P>) -> Option<(Record<P>, Option<Chosen>)> {
-        let nodes = &self.station.owner.nodes;
+    fn fetch(&mut self, position: Position, searched: Searched<P>) -> Option<(Record<P>, Option<Chosen>)> {
+        let nodes = &self.waiter.owner.nodes;
         // The directory may be the last to hold what was evicted: it goes before the batch is passed.
-        let directory = stash.unwrap_or_else(|| self.core.log.directory());
+        let directory = searched.unwrap_or_else(|| self.core.log.directory());
         let segment = directory.segment(position).filter(|_| self.core.log.oldest() <= position);
         let found = segment.and_then(|segment| segment.get(position)).map(|record| {
             // It takes as long as the batch is long, and a large one is judged in turns.
-            let begun = self.judging.as_mut().filter(|judging| judging.position == position);
+            let begun = self.refinement.as_mut().filter(|refinement| refinement.position == position);
             let selection = match begun.and_then(|begun| begun.selection.take()) {
                 Some(selection) => Some(selection),
-                None => self.sieve.select(record, nodes, self.reader.matching()).map(Selected::into_owned),
+                None => self.selector.select(record, nodes, self.cursor.matching()).map(Selected::into_owned),
             };
             (Arc::clone(record), selection)
         });
         // Whoever reads all there is will come back here, and so will who has more to read.
-        let comes_back = nodes.is_empty() || !self.reader.is_last_known(position);
+        let comes_back = nodes.is_empty() || !self.cursor.is_last_known(position);
         if let Some(segment) = segment.filter(|_| comes_back)
             && !ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment))
         {
@@ -230,57 +233,63 @@ impl<P> Subscription<P> {
     ///
     /// A large batch is judged in as many turns as it takes. If access changes in between, it is judged anew, some times at
     /// most: what was judged under the old grant says nothing of the new one. What the predicate said holds.
-    fn judge(&mut self, position: Position, batch: &Published<P>, selection: Chosen, turn: &mut Turn) -> Judged {
-        let Self { sieve, core, seen, judging, .. } = self;
+    fn refine_batch(
+        &mut self,
+        position: Position,
+        batch: &Published<P>,
+        selection: Chosen,
+        budget: &mut Budget,
+    ) -> Refined {
+        let Self { selector, core, last_gate, refinement, .. } = self;
         let authorizer = core.hooks.authorizer.as_deref();
-        if batch.events.len() <= AT_ONCE {
+        if batch.events.len() <= EXAMINED_AT_ONCE {
             let selection = selection.map(|ordinals| Cow::Owned(ordinals.into_vec()));
-            return Judged::All(sieve.refine(authorizer, &batch.events, selection).map(Selected::into_owned));
+            return Refined::All(selector.refine(authorizer, &batch.events, selection).map(Selected::into_owned));
         }
-        let changes = seen.changes();
-        let mut begun = judging.take().filter(|judging| judging.position == position).unwrap_or_default();
-        if begun.changes != changes || begun.judged == 0 {
+        let changes = last_gate.changes();
+        let mut begun = refinement.take().filter(|refinement| refinement.position == position).unwrap_or_default();
+        if begun.changes != changes || begun.examined == 0 {
             let begins = begun.begins + 1;
             let said = mem::take(&mut begun.said);
-            *begun = Judging { position, changes, begins, said, ..Judging::default() };
+            *begun = Refinement { position, changes, begins, said, ..Refinement::default() };
         }
-        let in_turns = begun.begins <= MOST_BEGINS;
+        let in_parts = begun.begins <= MOST_BEGINS;
         let mut events = selection.events(&batch.events);
-        events.skip_first(begun.judged);
+        events.skip_first(begun.examined);
         while let Some((ordinal, place)) = events.next_with_ordinal() {
-            if begun.said.len() == begun.judged {
+            if begun.said.len() == begun.examined {
                 begun.said.push(None);
             }
-            let said = begun.said.get_mut(begun.judged);
-            begun.judged += 1;
+            let said = begun.said.get_mut(begun.examined);
+            begun.examined += 1;
             if let (Some(event), Some(said)) = (batch.events.get(place), said)
-                && sieve.delivers_with(authorizer, event, said)
+                && selector.delivers_with(authorizer, event, said)
             {
                 begun.kept.push(ordinal);
             }
-            if begun.judged.is_multiple_of(AT_ONCE) && turn.refuse(AT_ONCE, true) && in_turns {
+            if begun.examined.is_multiple_of(EXAMINED_AT_ONCE) && budget.spend(EXAMINED_AT_ONCE, true) && in_parts {
                 begun.selection = Some(selection);
-                *judging = Some(begun);
-                return Judged::Some;
+                *refinement = Some(begun);
+                return Refined::Some;
             }
         }
-        Judged::All(Selected::of(batch.events.len(), begun.kept.into_iter()).map(Selected::into_owned))
+        Refined::All(Selected::of(batch.events.len(), begun.kept.into_iter()).map(Selected::into_owned))
     }
 
     /// The same in one turn, after those that were begun.
-    pub(super) fn judge_whole<'r>(
+    pub(super) fn refine_whole<'r>(
         &mut self,
         position: Position,
         batch: &'r Published<P>,
         selection: Selected<'r>,
     ) -> Option<Selected<'r>> {
-        if self.judging.is_none() {
+        if self.refinement.is_none() {
             let authorizer = self.core.hooks.authorizer.as_deref();
-            return self.sieve.refine(authorizer, &batch.events, selection);
+            return self.selector.refine(authorizer, &batch.events, selection);
         }
-        match self.judge(position, batch, selection.into_owned(), &mut Turn::at_once()) {
-            Judged::All(selection) => Some(selection?.map(|ordinals| Cow::Owned(ordinals.into_vec()))),
-            Judged::Some => None,
+        match self.refine_batch(position, batch, selection.into_owned(), &mut Budget::unlimited()) {
+            Refined::All(selection) => Some(selection?.map(|ordinals| Cow::Owned(ordinals.into_vec()))),
+            Refined::Some => None,
         }
     }
 }

@@ -6,12 +6,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::budget::{Budget, DELIVERIES};
 use super::cursor::Located;
 use super::delivery::Delivery;
 use super::owned::Next;
 use super::state::Subscription;
-use super::turn::{DELIVERIES, Turn};
-use crate::panics::quietly;
+use crate::panics::ignore_panic;
 use crate::types::error::RecvError;
 
 /// Whether there is something to read.
@@ -77,16 +77,16 @@ impl<P> Subscription<P> {
             return self.give_way(context);
         }
         let _rings = self.rings_on_panic();
-        let mut turn = Turn::of_task();
-        let mut found = match self.next_looked_for(&mut turn) {
+        let mut budget = Budget::for_poll();
+        let mut found = match self.next_looked_for(&mut budget) {
             Ok(Next::Empty) => None,
             found => Some(found),
         };
         if found.is_none() {
-            self.station.wait_task(context.waker());
-            found = self.look_registered(|reader| reader.next_if_any(&mut turn));
+            self.waiter.wait_task(context.waker());
+            found = self.look_registered(|reader| reader.next_if_any(&mut budget));
             if found.is_some() {
-                self.station.stop_waiting();
+                self.waiter.stop_waiting();
             }
         }
         match found {
@@ -94,7 +94,7 @@ impl<P> Subscription<P> {
                 self.deliveries_left = self.deliveries_left.saturating_sub(1);
                 Poll::Ready(Ok(delivery))
             }
-            Some(Ok(Next::TurnOver)) => self.give_way(context),
+            Some(Ok(Next::BudgetSpent)) => self.give_way(context),
             Some(Ok(Next::Empty)) | None => {
                 self.deliveries_left = DELIVERIES;
                 Poll::Pending
@@ -111,7 +111,7 @@ impl<P> Subscription<P> {
     #[cold]
     fn give_way<T>(&mut self, context: &Context<'_>) -> Poll<T> {
         self.deliveries_left = DELIVERIES;
-        quietly(|| context.waker().wake_by_ref());
+        ignore_panic(|| context.waker().wake_by_ref());
         Poll::Pending
     }
 
@@ -149,14 +149,14 @@ impl<P> Subscription<P> {
         }
         let mut readiness = self.readiness();
         if let Readiness::Nothing = readiness {
-            self.station.wait_task(context.waker());
+            self.waiter.wait_task(context.waker());
             let found = self.look_registered(|reader| match reader.readiness() {
                 Readiness::Nothing => None,
                 found => Some(found),
             });
             readiness = found.unwrap_or(Readiness::Nothing);
             if !matches!(readiness, Readiness::Nothing) {
-                self.station.stop_waiting();
+                self.waiter.stop_waiting();
             }
         }
         match readiness {
@@ -174,7 +174,7 @@ impl<P> Subscription<P> {
 
     /// Whether a read would find a batch, an end or a loss. Nothing is passed that might be delivered.
     fn readiness(&mut self) -> Readiness {
-        let (finished, end) = match self.look(&mut Turn::of_task()) {
+        let (finished, end) = match self.look(&mut Budget::for_poll()) {
             Ok(Some(now)) => now,
             Ok(None) => return Readiness::Unsettled,
             Err(_) => return Readiness::Ready,
@@ -183,8 +183,8 @@ impl<P> Subscription<P> {
         if !self.has_begun(finished) {
             return nothing;
         }
-        match self.reader.locate(&self.core.log, &self.station, end.position, &mut None) {
-            Located::Dry => {
+        match self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut None) {
+            Located::CaughtUp => {
                 self.pass_all(finished);
                 nothing
             }
@@ -227,7 +227,7 @@ impl<P> Drop for Recv<'_, P> {
     #[inline]
     fn drop(&mut self) {
         if self.waits {
-            self.subscription.station.stop_waiting();
+            self.subscription.waiter.stop_waiting();
         }
     }
 }
@@ -266,7 +266,7 @@ impl<P> Drop for Readable<'_, P> {
     #[inline]
     fn drop(&mut self) {
         if self.waits {
-            self.subscription.station.stop_waiting();
+            self.subscription.waiter.stop_waiting();
         }
     }
 }

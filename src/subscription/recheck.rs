@@ -1,8 +1,8 @@
 //! Checking the gate: what a reader does when access has changed or it was ended from outside.
 //! Who is concerned by a change was decided by the publisher.
 
+use super::budget::Budget;
 use super::state::Subscription;
-use super::turn::Turn;
 use crate::access::Ending;
 use crate::core::{Settled, token_deleted};
 use crate::types::error::Denial;
@@ -16,26 +16,26 @@ impl<P> Subscription<P> {
     /// Does what the gate asks for, until it asks for nothing more. Whether that is done, or access could not be
     /// settled in this turn: then nothing may be handed out.
     #[cold]
-    pub(super) fn check_gate(&mut self, turn: &mut Turn) -> Result<bool, RecvError> {
+    pub(super) fn recheck_access(&mut self, budget: &mut Budget) -> Result<bool, RecvError> {
         loop {
-            let state = self.station.owner.gate.state();
+            let state = self.waiter.owner.gate.state();
             if state.is(Ending::Reset) {
                 return Err(self.end(RecvError::Reset));
             }
             if state.is(Ending::TokenDeleted) {
                 return Err(self.end(RecvError::Revoked(token_deleted())));
             }
-            if state.changes() != self.seen.changes() {
-                let held = self.sieve.grant();
-                let (filter, principal) = (&self.sieve.filter, self.sieve.principal());
-                let again = || turn.ask_again();
-                match self.core.recheck(&self.station, filter, principal, held, &mut self.seen, again) {
-                    Settled::Allowed(grant) => self.sieve.set_grant(grant),
+            if state.changes() != self.last_gate.changes() {
+                let held = self.selector.grant();
+                let (filter, principal) = (&self.selector.filter, self.selector.principal());
+                let again = || budget.may_ask_again();
+                match self.core.recheck(&self.waiter, filter, principal, held, &mut self.last_gate, again) {
+                    Settled::Allowed(grant) => self.selector.set_grant(grant),
                     // A reset meanwhile outranks the answer.
-                    Settled::Denied(_) if self.station.owner.gate.state().is(Ending::Reset) => {}
+                    Settled::Denied(_) if self.waiter.owner.gate.state().is(Ending::Reset) => {}
                     Settled::Denied(denial) => return Err(self.end(RecvError::Revoked(denial))),
                     Settled::Not => {
-                        let state = self.station.owner.gate.state();
+                        let state = self.waiter.owner.gate.state();
                         if state.is(Ending::Reset) || state.is(Ending::TokenDeleted) {
                             continue;
                         }
@@ -60,9 +60,9 @@ impl<P> Subscription<P> {
                 return Err(self.end(RecvError::Cancelled));
             }
             if state.is_skipped() {
-                self.reader.skip();
+                self.cursor.skip();
             }
-            self.seen = state;
+            self.last_gate = state;
             return Ok(true);
         }
     }

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
+use super::budget::Budget;
 use super::delivery::Delivery;
 use super::owned::Next;
-use super::state::{Ended, Stand, Subscription};
-use super::turn::Turn;
-use crate::core::Station;
-use crate::sync::{PATIENCE, current, park, park_timeout, spin_loop, yield_now};
+use super::state::{Ended, StartState, Subscription};
+use crate::core::Waiter;
+use crate::sync::{RECV_SPIN_LIMIT, current, park, park_timeout, spin_loop, yield_now};
 use crate::types::error::{RecvError, RecvTimeoutError, TryRecvError};
-use crate::wait::{Signal, look_again};
+use crate::wait::{Signal, seq_cst_fence};
 
 impl<P> Subscription<P> {
     /// Waits for the next delivery.
@@ -118,17 +118,17 @@ impl<P> Subscription<P> {
 
     fn try_recv_looked_for(&mut self) -> Result<Delivery<P>, TryRecvError> {
         let _rings = self.rings_on_panic();
-        let mut turn = Turn::at_once();
-        let mut next = self.next_looked_for(&mut turn)?;
-        if matches!(next, Next::Empty) && self.station.has_doorbell() {
+        let mut budget = Budget::unlimited();
+        let mut next = self.next_looked_for(&mut budget)?;
+        if matches!(next, Next::Empty) && self.waiter.has_doorbell() {
             // Emptied: from now on the bell rings again, and what came before it could is read here.
-            let found = self.look_registered(|reader| reader.next_if_any(&mut turn));
+            let found = self.look_registered(|reader| reader.next_if_any(&mut budget));
             next = found.transpose()?.unwrap_or(Next::Empty);
         }
         match next {
             Next::Delivery(delivery) => Ok(delivery),
             Next::Empty => Err(TryRecvError::Empty),
-            Next::TurnOver => {
+            Next::BudgetSpent => {
                 self.ring();
                 Err(TryRecvError::Empty)
             }
@@ -136,8 +136,8 @@ impl<P> Subscription<P> {
     }
 
     /// What a read finds now, if it finds anything.
-    pub(super) fn next_if_any(&mut self, turn: &mut Turn) -> Option<Result<Next<P>, RecvError>> {
-        match self.next_now(turn) {
+    pub(super) fn next_if_any(&mut self, budget: &mut Budget) -> Option<Result<Next<P>, RecvError>> {
+        match self.next_now(budget) {
             Ok(Next::Empty) => None,
             found => Some(found),
         }
@@ -191,10 +191,10 @@ impl<P> Subscription<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn doorbell(&mut self) -> Receiver<()> {
-        let bell = self.station.doorbell();
+        let bell = self.waiter.doorbell();
         self.register();
         // Whatever was there before it could ring, the first ring stands for.
-        self.station.wake();
+        self.waiter.wake();
         bell
     }
 
@@ -224,10 +224,10 @@ impl<P> Subscription<P> {
     /// registered for its terms, which it was not, and look again.
     pub(super) fn look_registered<T>(&mut self, mut look: impl FnMut(&mut Self) -> Option<T>) -> Option<T> {
         loop {
-            let was_pending = self.stand == Stand::Pending;
+            let was_pending = self.start_state == StartState::Pending;
             self.register();
             let found = look(self);
-            if found.is_some() || was_pending == (self.stand == Stand::Pending) {
+            if found.is_some() || was_pending == (self.start_state == StartState::Pending) {
                 return found;
             }
         }
@@ -236,19 +236,19 @@ impl<P> Subscription<P> {
     /// Makes sure that the next hit of anything asked for wakes this reader. The caller looks once more afterwards, and
     /// then holds that what it was registered for is what it waits for.
     pub(super) fn register(&mut self) {
-        let nodes = &self.station.owner.nodes;
-        if self.stand == Stand::Pending {
+        let nodes = &self.waiter.owner.nodes;
+        if self.start_state == StartState::Pending {
             // The place that it waits for wakes it.
-        } else if self.station.is_named() {
-            self.reader.enrol_carried(&self.station);
+        } else if self.waiter.has_hit_queue() {
+            self.cursor.register_unvisited(&self.waiter);
         } else if nodes.is_empty() {
-            self.core.everyone.enrol(&self.station, 0);
+            self.core.everyone.register(&self.waiter, 0);
         } else {
             for (list, node) in nodes.iter().enumerate() {
-                node.lists.parked.enrol(&self.station, list);
+                node.lists.parked.register(&self.waiter, list);
             }
         }
-        look_again();
+        seq_cst_fence();
     }
 
     /// Waits until there is a delivery, an error, or the deadline has come.
@@ -258,46 +258,46 @@ impl<P> Subscription<P> {
         }
         let _rings = self.rings_on_panic();
         let has_come = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let mut turn = Turn::until(deadline);
+        let mut budget = Budget::until(deadline);
         // A publisher in full flight has the next batch before this thread could be put to sleep and woken.
-        for patience in 0..=PATIENCE {
-            match self.next_now(&mut turn)? {
+        for spin in 0..=RECV_SPIN_LIMIT {
+            match self.next_now(&mut budget)? {
                 Next::Delivery(delivery) => return Ok(Some(delivery)),
-                Next::TurnOver => break,
+                Next::BudgetSpent => break,
                 Next::Empty => {}
             }
-            if patience == PATIENCE || has_come() {
+            if spin == RECV_SPIN_LIMIT || has_come() {
                 break;
             }
-            if patience < PATIENCE / 2 {
-                (0..1 << patience).for_each(|_| spin_loop());
+            if spin < RECV_SPIN_LIMIT / 2 {
+                (0..1 << spin).for_each(|_| spin_loop());
             } else {
                 yield_now();
             }
         }
-        let waits = StopsWaiting(Arc::clone(&self.station));
+        let waits = StopsWaiting(Arc::clone(&self.waiter));
         let mut pause = SHORTEST_PAUSE;
         loop {
             waits.0.wait(Signal::Thread(current()));
             let mut settles = None;
-            match self.look_registered(|reader| reader.next_if_any(&mut turn)).transpose()? {
+            match self.look_registered(|reader| reader.next_if_any(&mut budget)).transpose()? {
                 Some(Next::Delivery(delivery)) => return Ok(Some(delivery)),
-                Some(Next::TurnOver) if has_come() => {
+                Some(Next::BudgetSpent) if has_come() => {
                     // It has not looked at everything, and nothing that is published need come to have it look again.
                     self.ring();
                     return Ok(None);
                 }
                 // Access changes faster than it can be asked for.
-                Some(Next::TurnOver) => {
+                Some(Next::BudgetSpent) => {
                     settles = Some(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
-                    turn = Turn::until(deadline);
+                    budget = Budget::until(deadline);
                 }
                 Some(Next::Empty) | None => {}
             }
             // On the broker's clock, which need not be the one that the deadline is on.
             let expires_in =
-                self.sieve.expiry().map(|expiry| expiry.saturating_duration_since(self.core.hooks.clock.now()));
+                self.selector.expiry().map(|expiry| expiry.saturating_duration_since(self.core.hooks.clock.now()));
             let ends_in = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if ends_in == Some(Duration::ZERO) {
                 if settles.is_some() {
@@ -314,7 +314,7 @@ impl<P> Subscription<P> {
 
     /// Leaves the doorbell ringing if what follows panics, as long as this is held.
     pub(super) fn rings_on_panic(&self) -> Option<RingsOnPanic> {
-        self.station.has_doorbell().then(|| RingsOnPanic(Arc::clone(&self.station)))
+        self.waiter.has_doorbell().then(|| RingsOnPanic(Arc::clone(&self.waiter)))
     }
 
     /// What an iterator or stream yields for `error`: an end once, and then none.
@@ -333,7 +333,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
 /// Takes back the word that a thread has left, also if a read panics.
-struct StopsWaiting(Station);
+struct StopsWaiting(Waiter);
 
 impl Drop for StopsWaiting {
     fn drop(&mut self) {
@@ -342,7 +342,7 @@ impl Drop for StopsWaiting {
 }
 
 /// Leaves the doorbell ringing if a read panics: it was neither a delivery, nor nothing, nor an end.
-pub(super) struct RingsOnPanic(Station);
+pub(super) struct RingsOnPanic(Waiter);
 
 impl Drop for RingsOnPanic {
     fn drop(&mut self) {

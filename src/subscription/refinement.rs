@@ -9,7 +9,7 @@ pub(super) type Chosen = Selection<Box<[u32]>>;
 
 /// How far the events of one batch have been judged.
 #[derive(Debug, Default)]
-pub(super) struct Judging {
+pub(super) struct Refinement {
     pub(super) position: Position,
     /// The changes of access that the grant is newer than.
     pub(super) changes: u64,
@@ -18,7 +18,7 @@ pub(super) struct Judging {
     /// What of it matches terms and scope, between two turns.
     pub(super) selection: Option<Chosen>,
     /// How many of those.
-    pub(super) judged: usize,
+    pub(super) examined: usize,
     pub(super) kept: Vec<u32>,
     /// What the predicate said of each of those, also before access changed: it is asked once, and the others anew.
     pub(super) said: Vec<Option<bool>>,

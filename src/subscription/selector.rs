@@ -36,25 +36,25 @@ pub enum Explanation {
     Refused,
 }
 
-pub(super) struct Sieve<P> {
+pub(super) struct Selector<P> {
     pub(super) filter: Arc<Filter>,
     /// None for the anonymous principal of a broker without an authorizer, whose request has no predicate.
-    judges: Option<Box<Judges<P>>>,
+    post_filters: Option<Box<PostFilters<P>>>,
     /// Whether anything but terms and scope has a say.
-    fine: bool,
+    has_post_filters: bool,
     /// Whether neither that nor the clock has.
-    plain: bool,
+    trivial: bool,
 }
 
 /// Who asked, what was granted, and what else the request says. Apart, so that a subscription nobody has to ask about
 /// is small.
-struct Judges<P> {
+struct PostFilters<P> {
     principal: Principal,
     grant: Option<Grant>,
     predicate: Option<Predicate<P>>,
 }
 
-impl<P> Sieve<P> {
+impl<P> Selector<P> {
     pub(super) fn new(
         filter: Arc<Filter>,
         principal: Principal,
@@ -62,19 +62,19 @@ impl<P> Sieve<P> {
         predicate: Option<Predicate<P>>,
     ) -> Self {
         let nobody = grant.is_none() && predicate.is_none() && principal == Principal::anonymous();
-        let judges = (!nobody).then(|| Box::new(Judges { principal, grant: None, predicate }));
-        let mut sieve = Self { filter, judges, fine: false, plain: false };
-        sieve.set_grant(grant);
-        sieve
+        let post_filters = (!nobody).then(|| Box::new(PostFilters { principal, grant: None, predicate }));
+        let mut selector = Self { filter, post_filters, has_post_filters: false, trivial: false };
+        selector.set_grant(grant);
+        selector
     }
 
     pub(super) fn principal(&self) -> &Principal {
         static ANONYMOUS: Principal = Principal::anonymous();
-        self.judges.as_ref().map_or(&ANONYMOUS, |judges| &judges.principal)
+        self.post_filters.as_ref().map_or(&ANONYMOUS, |post_filters| &post_filters.principal)
     }
 
     pub(super) fn grant(&self) -> Option<&Grant> {
-        self.judges.as_ref()?.grant.as_ref()
+        self.post_filters.as_ref()?.grant.as_ref()
     }
 
     /// When the grant runs out, if it does.
@@ -85,12 +85,12 @@ impl<P> Sieve<P> {
 
     pub(super) fn set_grant(&mut self, grant: Option<Grant>) {
         let narrows = |grant: &Grant| grant.allowed_namespaces().is_some() || grant.checks_events();
-        let picky = self.judges.as_ref().is_some_and(|judges| judges.predicate.is_some());
-        self.fine = picky || self.filter.has_types() || grant.as_ref().is_some_and(narrows);
-        if let Some(judges) = &mut self.judges {
-            judges.grant = grant;
+        let has_predicate = self.post_filters.as_ref().is_some_and(|post_filters| post_filters.predicate.is_some());
+        self.has_post_filters = has_predicate || self.filter.has_types() || grant.as_ref().is_some_and(narrows);
+        if let Some(post_filters) = &mut self.post_filters {
+            post_filters.grant = grant;
         }
-        self.plain = !self.fine && self.expiry().is_none();
+        self.trivial = !self.has_post_filters && self.expiry().is_none();
     }
 
     /// The events that match terms and scope: by the slot's links, or one by one if those do not know the nodes.
@@ -120,14 +120,14 @@ impl<P> Sieve<P> {
 
     /// Whether [`refine`](Self::refine) can refuse anything.
     #[inline]
-    pub(super) fn is_fine(&self) -> bool {
-        self.fine
+    pub(super) fn has_post_filters(&self) -> bool {
+        self.has_post_filters
     }
 
     /// Whether an event that matches terms and scope is delivered, at any time.
     #[inline]
-    pub(super) fn is_plain(&self) -> bool {
-        self.plain
+    pub(super) fn is_trivial(&self) -> bool {
+        self.trivial
     }
 
     /// What is left of a selection after types, grant, hook and predicate. Foreign code runs, so no lock may be held.
@@ -137,7 +137,7 @@ impl<P> Sieve<P> {
         events: &[Event<P>],
         selection: Selected<'r>,
     ) -> Option<Selected<'r>> {
-        if !self.fine {
+        if !self.has_post_filters {
             return Some(selection);
         }
         let mut iter = selection.events(events);
@@ -165,11 +165,11 @@ impl<P> Sieve<P> {
         event: &Event<P>,
         said: &mut Option<bool>,
     ) -> bool {
-        self.judge(authorizer, event, said) == Explanation::Delivered
+        self.evaluate(authorizer, event, said) == Explanation::Delivered
     }
 
     /// What becomes of an event that matches terms and scope. Each judge is asked only if all before agree.
-    fn judge(
+    fn evaluate(
         &mut self,
         authorizer: Option<&dyn Authorizer<P>>,
         event: &Event<P>,
@@ -179,7 +179,7 @@ impl<P> Sieve<P> {
         if !self.filter.matches_type(event) {
             return Explanation::OtherType;
         }
-        let Some(Judges { principal, grant, predicate }) = self.judges.as_deref_mut() else {
+        let Some(PostFilters { principal, grant, predicate }) = self.post_filters.as_deref_mut() else {
             return Explanation::Delivered;
         };
         if let Some(grant) = grant {
@@ -203,7 +203,7 @@ impl<P> Sieve<P> {
         } else if !self.filter.scope().admits(event.namespace()) {
             Explanation::OutOfScope
         } else {
-            self.judge(authorizer, event, &mut None)
+            self.evaluate(authorizer, event, &mut None)
         }
     }
 }
@@ -261,10 +261,14 @@ mod tests {
             (everything().event_type("JobRegistered"), None, true, false),
             (everything().filter(|_| true), None, true, false),
         ];
-        for (number, (mut request, grant, fine, plain)) in cases.into_iter().enumerate() {
+        for (number, (mut request, grant, has_post_filters, trivial)) in cases.into_iter().enumerate() {
             let filter = Arc::new(Filter::new(&mut request).expect("a request"));
-            let sieve = Sieve::new(filter, Principal::anonymous(), grant, request.predicate.take());
-            assert_eq!((sieve.is_fine(), sieve.is_plain()), (fine, plain), "case {number}");
+            let selector = Selector::new(filter, Principal::anonymous(), grant, request.predicate.take());
+            assert_eq!(
+                (selector.has_post_filters(), selector.is_trivial()),
+                (has_post_filters, trivial),
+                "case {number}"
+            );
         }
     }
 
@@ -277,7 +281,7 @@ mod tests {
             .filter(|event| event.key() == "web");
         let filter = Arc::new(Filter::new(&mut request).expect("a request"));
         let grant = Some(Grant::namespaces(["prod"]));
-        let mut sieve = Sieve::new(filter, Principal::anonymous(), grant, request.predicate.take());
+        let mut selector = Selector::new(filter, Principal::anonymous(), grant, request.predicate.take());
         for (topic, namespace, event_type, key, expected) in [
             ("Node", "test", "other", "db", Explanation::NoTerm),
             ("Job", "test", "other", "db", Explanation::OutOfScope),
@@ -287,7 +291,7 @@ mod tests {
             ("Job", "prod", "JobRegistered", "web", Explanation::Delivered),
         ] {
             let event = Event::new(topic, event_type, key, ()).with_namespace(namespace);
-            assert_eq!(sieve.explain(None, &event), expected);
+            assert_eq!(selector.explain(None, &event), expected);
         }
     }
 }

@@ -6,17 +6,17 @@ use std::sync::{Arc, Weak};
 #[cfg(feature = "json")]
 use std::time::Instant;
 
-use super::cursor::Reader;
-use super::handed::Handed;
+use super::budget::{Budget, DELIVERIES};
+use super::cursor::Cursor;
 use super::handle::SubscriptionHandle;
-use super::refinement::Judging;
-use super::selector::{Explanation, Sieve};
-use super::turn::{DELIVERIES, Turn};
+use super::refinement::Refinement;
+use super::selector::{Explanation, Selector};
+use super::window_run::WindowRun;
 use crate::access::GateState;
 use crate::access::Grant;
 use crate::core::Record;
-use crate::core::Station;
-use crate::core::{Begins, Core, Found, Opened};
+use crate::core::Waiter;
+use crate::core::{Core, Found, Opened, StartPosition};
 use crate::log::{End, Segment};
 use crate::types::error::{Lagged, RecvError};
 use crate::types::event::Event;
@@ -58,20 +58,20 @@ use crate::types::token::{Place, Token};
 /// ```
 pub struct Subscription<P> {
     pub(super) core: Arc<Core<P>>,
-    pub(super) station: Station,
-    pub(super) reader: Reader,
-    pub(super) stand: Stand,
-    pub(super) sieve: Sieve<P>,
+    pub(super) waiter: Waiter,
+    pub(super) cursor: Cursor,
+    pub(super) start_state: StartState,
+    pub(super) selector: Selector<P>,
     /// Where the next owned delivery is probably found. It keeps no batch in memory, and saves looking in the directory.
     pub(super) segment: Weak<Segment<Record<P>>>,
     /// What the gate said when it was last checked.
-    pub(super) seen: GateState,
+    pub(super) last_gate: GateState,
     /// Up to here everything has been passed.
     pub(super) passed: Place,
     /// As long as an elastic start has not passed anything: no batch that it may lose has a lower index.
     pub(super) bound: u64,
     /// What an open window has handed to its iterator, or a forgotten one had.
-    pub(super) handed: Handed,
+    pub(super) window_run: WindowRun,
     /// None if everything was whole. Boxed, as is what follows, because hardly any reader has it.
     pub(super) found: Option<Box<Found>>,
     pub(super) policy: LagPolicy,
@@ -79,19 +79,19 @@ pub struct Subscription<P> {
     pub(super) deliveries_left: u8,
     pub(super) ended: Option<Box<Ended>>,
     /// How far a large batch has been judged that a turn did not suffice for.
-    pub(super) judging: Option<Box<Judging>>,
+    pub(super) refinement: Option<Box<Refinement>>,
 }
 
 /// Whether the cursor has been placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stand {
+pub(super) enum StartState {
     /// It has, at what was the oldest batch, and nothing has been passed: what was buffered when the subscription opened
     /// may still go without being lost.
     Elastic,
     /// It will be, once the place it waits for has come.
     Pending,
     /// It has, and a window has handed out what is still to be passed: it is open, or was forgotten.
-    Handed,
+    Window,
     /// It has.
     Reading,
 }
@@ -106,45 +106,45 @@ pub(super) struct Ended {
 
 impl<P> Subscription<P> {
     pub(crate) fn open(core: Arc<Core<P>>, request: Request<P>, opened: Opened) -> Self {
-        let Opened { station, grant, begins, found, passed, live_from } = opened;
-        let filter = Arc::clone(&station.owner.filter);
-        let mut reader = Reader::new(&station, live_from);
+        let Opened { waiter, grant, start_position, found, passed, live_from } = opened;
+        let filter = Arc::clone(&waiter.owner.filter);
+        let mut cursor = Cursor::new(&waiter, live_from);
         let mut bound = 0;
-        let stand = match begins {
-            Begins::Elastic { from, end, bound: index } => {
+        let start_state = match start_position {
+            StartPosition::Elastic { from, end, bound: index } => {
                 bound = index;
-                reader.place(from);
-                reader.stretch(end);
-                Stand::Elastic
+                cursor.move_to(from);
+                cursor.set_elastic_until(end);
+                StartState::Elastic
             }
-            Begins::Pending => Stand::Pending,
-            Begins::At(position) => {
-                reader.place(position);
-                Stand::Reading
+            StartPosition::Pending => StartState::Pending,
+            StartPosition::At(position) => {
+                cursor.move_to(position);
+                StartState::Reading
             }
         };
         Self {
             core,
-            station,
-            reader,
-            stand,
-            sieve: Sieve::new(filter, request.principal, grant, request.predicate),
+            waiter,
+            cursor,
+            start_state,
+            selector: Selector::new(filter, request.principal, grant, request.predicate),
             segment: Weak::new(),
-            seen: GateState::OPEN,
+            last_gate: GateState::OPEN,
             passed,
             bound,
-            handed: Handed::default(),
+            window_run: WindowRun::default(),
             found: (found.verdict != Verdict::Whole).then(|| Box::new(found)),
             policy: request.lag_policy,
             deliveries_left: DELIVERIES,
             ended: None,
-            judging: None,
+            refinement: None,
         }
     }
 
     /// The subscription's name within its broker.
     pub fn id(&self) -> SubscriptionId {
-        SubscriptionId(self.station.owner.id)
+        SubscriptionId(self.waiter.owner.id)
     }
 
     /// What the start found.
@@ -153,7 +153,7 @@ impl<P> Subscription<P> {
     }
 
     /// Whether the oldest index that the [verdict](Self::verdict) names had all its batches when the subscription was
-    /// opened. An index may carry several batches, and the first of them may be among what is lost: then a mirror that
+    /// opened. An index may unvisited several batches, and the first of them may be among what is lost: then a mirror that
     /// applies the rest of that index alone has only a part of its commit.
     ///
     /// ```
@@ -174,17 +174,17 @@ impl<P> Subscription<P> {
 
     /// The terms asked for, each once.
     pub fn terms(&self) -> &[Term] {
-        self.sieve.filter.terms()
+        self.selector.filter.terms()
     }
 
     /// The namespaces asked for.
     pub fn scope(&self) -> &Scope {
-        self.sieve.filter.scope()
+        self.selector.filter.scope()
     }
 
     /// What is allowed now, if the broker has an authorizer.
     pub fn grant(&self) -> Option<&Grant> {
-        self.sieve.grant()
+        self.selector.grant()
     }
 
     /// Where the reader stands: it goes on [`Start::After`](crate::Start::After) this without a batch repeated or
@@ -192,23 +192,23 @@ impl<P> Subscription<P> {
     ///
     /// A subscription has one before anything was read, so that a client that was cut off early can come back as well.
     pub fn token(&self) -> Token {
-        let place = match self.stand {
+        let place = match self.start_state {
             // A window was forgotten that had yielded something.
-            Stand::Handed => self.place_handed(),
-            Stand::Pending => None,
+            StartState::Window => self.place_in_window(),
+            StartState::Pending => None,
             // A skip is still to be told.
-            _ if self.reader.has_skipped() => None,
-            stand @ (Stand::Reading | Stand::Elastic) => {
+            _ if self.cursor.has_skipped() => None,
+            start_state @ (StartState::Reading | StartState::Elastic) => {
                 // Of an elastic start where it was opened: what goes before the first read is no loss to it, but it would be
                 // one to whoever resumes behind it without a word.
-                let elastic = stand == Stand::Elastic;
-                let cursor = if elastic { self.station.owner.opened } else { self.reader.cursor() };
-                let here = self.core.place_at(&self.station, cursor);
+                let elastic = start_state == StartState::Elastic;
+                let cursor = if elastic { self.waiter.owner.opened } else { self.cursor.position() };
+                let here = self.core.place_at(&self.waiter, cursor);
                 // The same place, as the last delivery had it.
                 here.filter(|here| here.after != self.passed).map(|here| here.place)
             }
         };
-        Token::new(self.station.owner.epoch, place.unwrap_or(self.passed))
+        Token::new(self.waiter.owner.epoch, place.unwrap_or(self.passed))
     }
 
     /// The highest index that is certainly finished for this reader: all of it and below was delivered, told as lost,
@@ -222,8 +222,8 @@ impl<P> Subscription<P> {
 
     /// The end that a read would give before it looks for a batch, if there is one.
     #[cfg(feature = "json")]
-    pub(crate) fn mind(&mut self) -> Result<(), RecvError> {
-        self.look(&mut Turn::at_once()).map(drop)
+    pub(crate) fn check_gate(&mut self) -> Result<(), RecvError> {
+        self.look(&mut Budget::unlimited()).map(drop)
     }
 
     /// Returns the time by the broker's clock.
@@ -235,19 +235,19 @@ impl<P> Subscription<P> {
     /// Returns when the grant expires, by the broker's clock.
     #[cfg(all(feature = "json", feature = "stream"))]
     pub(crate) fn expiry(&self) -> Option<Instant> {
-        self.sieve.expiry()
+        self.selector.expiry()
     }
 
     /// Rings the doorbell, if there is one: for a reader that has to be called again although nothing more is published.
     pub(crate) fn ring(&self) {
-        if self.station.has_doorbell() {
-            self.station.wake();
+        if self.waiter.has_doorbell() {
+            self.waiter.wake();
         }
     }
 
     /// A handle to watch or end this subscription from elsewhere.
     pub fn handle(&self) -> SubscriptionHandle<P> {
-        SubscriptionHandle::new(Arc::clone(&self.core), Arc::clone(&self.station))
+        SubscriptionHandle::new(Arc::clone(&self.core), Arc::clone(&self.waiter))
     }
 
     /// The subscription in numbers.
@@ -272,7 +272,7 @@ impl<P> Subscription<P> {
     ///
     /// If the authorizer or the predicate panics.
     pub fn explain(&mut self, event: &Event<P>) -> Explanation {
-        self.sieve.explain(self.core.hooks.authorizer.as_deref(), event)
+        self.selector.explain(self.core.hooks.authorizer.as_deref(), event)
     }
 
     /// Checks the gate, and returns the end of the log as it was before: what every read begins with. `None` if access
@@ -281,18 +281,18 @@ impl<P> Subscription<P> {
     /// The finished index is loaded first and the end second, so that a reader that passes the end has passed every
     /// batch below that index; the gate comes last, so that a reader that sees a position sees its fence.
     #[inline]
-    pub(super) fn look(&mut self, turn: &mut Turn) -> Result<Option<(u64, End)>, RecvError> {
+    pub(super) fn look(&mut self, budget: &mut Budget) -> Result<Option<(u64, End)>, RecvError> {
         if let Some(ended) = &self.ended {
             return Err(ended.error.clone());
         }
-        if self.stand == Stand::Handed {
-            self.pass_handed();
+        if self.start_state == StartState::Window {
+            self.pass_window_run();
         }
         loop {
             let finished = self.core.log.finished_below();
             let end = self.core.log.end();
-            if self.station.owner.gate.state() != self.seen {
-                if !self.check_gate(turn)? {
+            if self.waiter.owner.gate.state() != self.last_gate {
+                if !self.recheck_access(budget)? {
                     return Ok(None);
                 }
                 continue;
@@ -307,50 +307,50 @@ impl<P> Subscription<P> {
     /// Whether the grant has run out. Without an expiry the clock is not read.
     #[inline]
     pub(super) fn has_expired(&self) -> bool {
-        self.sieve.expiry().is_some_and(|expiry| self.core.hooks.clock.now() >= expiry)
+        self.selector.expiry().is_some_and(|expiry| self.core.hooks.clock.now() >= expiry)
     }
 
     /// Whether the cursor is placed, after placing it if that can be done now.
     #[inline]
     pub(super) fn has_begun(&mut self, finished: u64) -> bool {
-        self.stand == Stand::Reading || self.begin(finished)
+        self.start_state == StartState::Reading || self.begin(finished)
     }
 
     #[cold]
     fn begin(&mut self, finished: u64) -> bool {
-        match self.stand {
-            Stand::Reading | Stand::Elastic | Stand::Handed => return true,
-            Stand::Pending => {
-                let Some(position) = self.station.owner.begin.as_ref().and_then(|begin| begin.get()) else {
+        match self.start_state {
+            StartState::Reading | StartState::Elastic | StartState::Window => return true,
+            StartState::Pending => {
+                let Some(position) = self.waiter.owner.pending_start.as_ref().and_then(|start| start.get()) else {
                     // Batches without events may have moved past the place; `finished` was loaded before this.
                     self.passed = self.passed.max(Place::before(finished));
                     return false;
                 };
-                self.reader.place(position);
+                self.cursor.move_to(position);
             }
         }
-        self.stand = Stand::Reading;
+        self.start_state = StartState::Reading;
         true
     }
 
     /// Notes that a batch is passed, or that there is none to pass: what goes from now on is a loss.
     #[inline]
     pub(super) fn has_passed(&mut self) {
-        if self.stand == Stand::Elastic {
-            self.stand = Stand::Reading;
-            self.reader.stiffen();
+        if self.start_state == StartState::Elastic {
+            self.start_state = StartState::Reading;
+            self.cursor.end_elastic();
         }
     }
 
     /// Lets others see the cursor, unless it may still be moved by eviction alone.
     pub(super) fn note_cursor(&mut self) {
-        if self.reader.is_stiff() {
+        if self.cursor.is_past_elastic() {
             self.has_passed();
         }
-        let meters = &self.station.owner.meters;
-        match self.stand {
-            Stand::Reading => meters.set_cursor(self.reader.cursor()),
-            _ => meters.set_elastic(self.reader.free()),
+        let counters = &self.waiter.owner.counters;
+        match self.start_state {
+            StartState::Reading => counters.set_cursor(self.cursor.position()),
+            _ => counters.set_elastic(self.cursor.elastic_until()),
         }
     }
 
@@ -358,48 +358,48 @@ impl<P> Subscription<P> {
     pub(super) fn pass_all(&mut self, finished: u64) {
         self.has_passed();
         self.passed = self.passed.max(Place::before(finished));
-        self.station.owner.meters.set_cursor(self.reader.cursor());
+        self.waiter.owner.counters.set_cursor(self.cursor.position());
     }
 
     /// Tells of a loss. None if the reader has to look again, because the gate says something new.
     pub(super) fn lag(&mut self) -> Option<RecvError> {
-        let skipped = self.reader.has_skipped();
+        let skipped = self.cursor.has_skipped();
         let (oldest, place, before) = if skipped {
             if self.policy == LagPolicy::Continue {
                 // Cleared first: what is looked at then is behind this skip at least, and a later one sets it again.
-                self.station.owner.gate.clear_skipped();
-                self.seen = self.seen.without_skipped();
+                self.waiter.owner.gate.clear_skipped();
+                self.last_gate = self.last_gate.without_skipped();
             }
             self.core.after_skip()
         } else {
             self.core.log.read_oldest(|position, record| (position, record.place, record.after))?
         };
-        if self.station.owner.gate.state() != self.seen {
+        if self.waiter.owner.gate.state() != self.last_gate {
             // Meanwhile it was ended, which outranks a loss: after a reset what was read there is another history.
             if skipped {
                 // Not told after all.
-                self.station.owner.gate.skip();
+                self.waiter.owner.gate.skip();
             }
             return None;
         }
         let lagged = Lagged {
-            missed: oldest.since(self.reader.cursor_at(oldest)),
+            missed: oldest.since(self.cursor.position_at(oldest)),
             skipped,
-            from: self.passed.index.max(if self.stand == Stand::Elastic { self.bound } else { 0 }),
+            from: self.passed.index.max(if self.start_state == StartState::Elastic { self.bound } else { 0 }),
             through: before.last_index(),
             resumes_at: place.index,
             resumes_whole: place.count == 0,
             policy: self.policy,
         };
         self.has_passed();
-        self.station.owner.meters.add_missed(lagged.missed);
+        self.waiter.owner.counters.add_missed(lagged.missed);
         self.core.hooks.observe(|observer| observer.on_lag(self.id(), &lagged));
         match self.policy {
             LagPolicy::Close => Some(self.end(RecvError::Lagged(lagged))),
             LagPolicy::Continue => {
-                self.reader.resume(&self.station, oldest);
+                self.cursor.resume(&self.waiter, oldest);
                 self.passed = place;
-                self.station.owner.meters.set_cursor(oldest);
+                self.waiter.owner.counters.set_cursor(oldest);
                 // There may be more to read, which nothing else would ring for.
                 self.ring();
                 Some(RecvError::Lagged(lagged))
@@ -417,8 +417,8 @@ impl<P> Subscription<P> {
 
 impl<P> Drop for Subscription<P> {
     fn drop(&mut self) {
-        self.core.leave(&self.station, self.sieve.principal(), self.sieve.grant());
-        self.station.stop_waiting();
+        self.core.leave(&self.waiter, self.selector.principal(), self.selector.grant());
+        self.waiter.stop_waiting();
         if self.ended.is_none() {
             self.core.hooks.observe(|observer| observer.on_end(self.id(), None));
         }

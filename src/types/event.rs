@@ -1,4 +1,4 @@
-//! Events, and the batches that carry them.
+//! Events, and the batches that unvisited them.
 //! Nothing here knows a broker: an event is a value that can be read back and published again.
 
 use smallvec::SmallVec;
@@ -158,7 +158,7 @@ impl<P> Batch<P> {
         Self { index, events }
     }
 
-    /// A batch as a recorded stream has it: the events keep the index they carry.
+    /// A batch as a recorded stream has it: the events keep the index they unvisited.
     pub(crate) fn recorded(index: u64, events: Vec<Event<P>>) -> Self {
         Self { index, events }
     }

@@ -143,7 +143,7 @@ impl<P: Serialize> Serialize for Batch<P> {
 /// An object that has fields of an event (`Topic`, `Type`, `Key`, `Namespace`, `FilterKeys` or `Payload`) and no
 /// `Events` is an event and no batch without events: that is an error.
 ///
-/// The events keep the index they carry, which a recorded stream may have set apart from the batch's.
+/// The events keep the index they unvisited, which a recorded stream may have set apart from the batch's.
 impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let readable = deserializer.is_human_readable();

@@ -4,13 +4,13 @@
 pub(crate) mod clock;
 pub(crate) mod error;
 pub(crate) mod event;
-pub(crate) mod few;
 pub(crate) mod form;
 pub(crate) mod name;
 pub(crate) mod observer;
 pub(crate) mod position;
 pub(crate) mod principal;
 pub(crate) mod request;
+pub(crate) mod small_list;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod term;

@@ -5,8 +5,8 @@ use std::error::Error;
 use std::fmt;
 
 use crate::types::event::Event;
-use crate::types::few::Few;
 use crate::types::name::{Key, Namespace, Topic};
+use crate::types::small_list::SmallList;
 
 /// One term of a request, `topic:key`, where either side may be the wildcard.
 ///
@@ -110,7 +110,7 @@ pub enum Scope {
 
 /// The namespaces that a [`Scope`] names: at least one, sorted, each once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named(Few<Namespace>);
+pub struct Named(SmallList<Namespace>);
 
 impl Named {
     /// The names, sorted.
@@ -122,7 +122,7 @@ impl Named {
 impl Default for Scope {
     /// [`Namespace::DEFAULT`] alone.
     fn default() -> Self {
-        Self::Named(Named(Few::One([Namespace::DEFAULT])))
+        Self::Named(Named(SmallList::One([Namespace::DEFAULT])))
     }
 }
 

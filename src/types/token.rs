@@ -84,7 +84,7 @@ impl FromStr for Epoch {
 
 /// A place in an index: `count` batches of the commit `index`, and all of lower indexes, lie behind it.
 ///
-/// One index may carry several batches, so an index alone does not say which of them a reader has seen.
+/// One index may unvisited several batches, so an index alone does not say which of them a reader has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
     pub(crate) index: u64,

@@ -7,43 +7,43 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::wake::WakeBatch;
 use crate::panics::Panics;
-use crate::sync::{AtomicU64, LINGERS, Mutex, Ordering, Thread, current, park, park_timeout};
-use crate::wait::Taken;
+use crate::sync::{AtomicU64, DISPATCH_SPIN_LIMIT, Mutex, Ordering, Thread, current, park, park_timeout};
 
-/// How long a dispatcher with nothing to do sleeps before it looks again by itself. For as long as it [`LINGERS`] a
+/// How long a dispatcher with nothing to do sleeps before it looks again by itself. For as long as it [`DISPATCH_SPIN_LIMIT`] a
 /// publisher need not wake it, which would cost more than all the rest of a publish (some 2 µs for a system call). So
 /// much later are readers woken at worst.
-const LINGER: Duration = Duration::from_micros(50);
+const SPIN_INTERVAL: Duration = Duration::from_micros(50);
 
 /// Seats to be woken, and the threads that do it. `G` is what they drop when that is done.
 pub(crate) struct Dispatch<X, G> {
     queue: Mutex<Queue<X, G>>,
     running: Running,
-    lent: Lent,
+    deferred_count: DeferredCount,
 }
 
 struct Queue<X, G> {
-    /// How many seats there are in `taken`.
-    seats: u64,
+    /// How many waiters there are in `taken`.
+    waiters: u64,
     /// Mostly one of each: in place, because memory that is allocated by one thread and freed by another is dear.
-    taken: SmallVec<[Taken<X>; 1]>,
-    garbage: SmallVec<[G; 1]>,
+    wake_batch: SmallVec<[WakeBatch<X>; 1]>,
+    deferred: SmallVec<[G; 1]>,
     /// Dispatchers that must be woken to see the queue.
     asleep: Vec<Thread>,
     running: u64,
 }
 
 impl<X, G> Queue<X, G> {
-    fn take(&mut self) -> (SmallVec<[Taken<X>; 1]>, SmallVec<[G; 1]>) {
-        self.seats = 0;
-        (mem::take(&mut self.taken), mem::take(&mut self.garbage))
+    fn take(&mut self) -> (SmallVec<[WakeBatch<X>; 1]>, SmallVec<[G; 1]>) {
+        self.waiters = 0;
+        (mem::take(&mut self.wake_batch), mem::take(&mut self.deferred))
     }
 
     /// Whether the dispatchers are stuck, or too slow by far, if there are so many readers: a reader can be queued once for
     /// a list and once by itself, but those that have left are queued as well.
     fn is_overdue(&self, readers: u64) -> bool {
-        self.taken.len() >= OVERDUE || self.seats > readers.saturating_mul(2).saturating_add(OVERDUE as u64)
+        self.wake_batch.len() >= OVERDUE || self.waiters > readers.saturating_mul(2).saturating_add(OVERDUE as u64)
     }
 }
 
@@ -54,52 +54,61 @@ const OVERDUE: usize = 256;
 /// A copy of [`Queue::running`] for publishers. Only that of the queue is believed.
 struct Running(AtomicU64);
 
-/// How much garbage has been handed over and not been dropped. Relaxed: nothing else is known by it.
-struct Lent(AtomicU64);
+/// How much what was evicted has been handed over and not been dropped. Relaxed: nothing else is known by it.
+struct DeferredCount(AtomicU64);
 
 impl<X, G> Dispatch<X, G> {
     pub(crate) fn new() -> Self {
-        let queue =
-            Queue { seats: 0, taken: SmallVec::new(), garbage: SmallVec::new(), asleep: Vec::new(), running: 0 };
-        Self { queue: Mutex::new(queue), running: Running(AtomicU64::new(0)), lent: Lent(AtomicU64::new(0)) }
+        let queue = Queue {
+            waiters: 0,
+            wake_batch: SmallVec::new(),
+            deferred: SmallVec::new(),
+            asleep: Vec::new(),
+            running: 0,
+        };
+        Self {
+            queue: Mutex::new(queue),
+            running: Running(AtomicU64::new(0)),
+            deferred_count: DeferredCount(AtomicU64::new(0)),
+        }
     }
 
-    /// How much garbage a dispatcher has yet to drop.
+    /// How much what was evicted a dispatcher has yet to drop.
     #[inline]
-    pub(crate) fn lent(&self) -> u64 {
-        self.lent.0.load(Ordering::Relaxed)
+    pub(crate) fn deferred_drops(&self) -> u64 {
+        self.deferred_count.0.load(Ordering::Relaxed)
     }
 
-    /// Hands the seats to a dispatcher, in O(lists), or wakes them here if none runs; then the garbage comes back. So it does
+    /// Hands the waiters to a dispatcher, in O(lists), or wakes them here if none runs; then the what was evicted comes back. So it does
     /// with all that is queued if the dispatchers are overdue, by the number of readers that there are. Never call it under
     /// a lock.
     ///
     /// What is dropped was written long ago, and with many readers it is in no cache: dropping it would cost the
     /// publisher more than handing over ten thousand of them.
-    pub(crate) fn wake(&self, taken: Taken<X>, garbage: Option<G>, readers: u64) -> Option<G> {
+    pub(crate) fn wake(&self, wake_batch: WakeBatch<X>, deferred: Option<G>, readers: u64) -> Option<G> {
         // Relaxed: waking here is always right, and the queue's lock decides the rest.
-        if taken.is_empty() || self.running.0.load(Ordering::Relaxed) == 0 {
-            taken.wake();
-            return garbage;
+        if wake_batch.is_empty() || self.running.0.load(Ordering::Relaxed) == 0 {
+            wake_batch.wake();
+            return deferred;
         }
         let mut queue = self.queue.lock();
         if queue.running == 0 {
             drop(queue);
-            taken.wake();
-            return garbage;
+            wake_batch.wake();
+            return deferred;
         }
-        queue.seats += taken.len();
-        queue.taken.push(taken);
+        queue.waiters += wake_batch.len();
+        queue.wake_batch.push(wake_batch);
         if queue.is_overdue(readers) {
-            queue.seats = 0;
-            let overdue = mem::take(&mut queue.taken);
+            queue.waiters = 0;
+            let overdue = mem::take(&mut queue.wake_batch);
             drop(queue);
-            overdue.into_iter().for_each(Taken::wake);
-            return garbage;
+            overdue.into_iter().for_each(WakeBatch::wake);
+            return deferred;
         }
-        if let Some(garbage) = garbage {
-            queue.garbage.push(garbage);
-            self.lent.0.fetch_add(1, Ordering::Relaxed);
+        if let Some(deferred) = deferred {
+            queue.deferred.push(deferred);
+            self.deferred_count.0.fetch_add(1, Ordering::Relaxed);
         }
         let asleep = queue.asleep.pop();
         drop(queue);
@@ -109,7 +118,7 @@ impl<X, G> Dispatch<X, G> {
         None
     }
 
-    /// Counts one more dispatcher: from now on seats are handed over.
+    /// Counts one more dispatcher: from now on waiters are handed over.
     pub(crate) fn start(&self) -> Run<'_, X, G> {
         let mut queue = self.queue.lock();
         queue.running += 1;
@@ -119,34 +128,34 @@ impl<X, G> Dispatch<X, G> {
     }
 
     /// Wakes, and then drops. What is dropped is foreign code: a panic of it goes on when all is dropped.
-    fn work(&self, taken: SmallVec<[Taken<X>; 1]>, garbage: SmallVec<[G; 1]>) {
-        taken.into_iter().for_each(Taken::wake);
+    fn work(&self, wake_batch: SmallVec<[WakeBatch<X>; 1]>, deferred: SmallVec<[G; 1]>) {
+        wake_batch.into_iter().for_each(WakeBatch::wake);
         let mut panics = Panics::default();
-        for garbage in garbage {
-            panics.catch(|| drop(garbage));
-            self.lent.0.fetch_sub(1, Ordering::Relaxed);
+        for deferred in deferred {
+            panics.catch(|| drop(deferred));
+            self.deferred_count.0.fetch_sub(1, Ordering::Relaxed);
         }
         panics.resume();
     }
 
     /// Wakes what is handed over, until `ended` says so. It is asked under the queue's lock; who changes its answer
-    /// must [`nudge`](Self::nudge).
+    /// must [`wake_dispatchers`](Self::wake_dispatchers).
     pub(crate) fn run(&self, ended: impl Fn() -> bool) {
         let _run = self.start();
-        let mut lingered = 0;
+        let mut spins = 0;
         loop {
             let mut queue = self.queue.lock();
-            if !queue.taken.is_empty() {
-                let (taken, garbage) = queue.take();
+            if !queue.wake_batch.is_empty() {
+                let (wake_batch, deferred) = queue.take();
                 drop(queue);
-                self.work(taken, garbage);
-                lingered = 0;
+                self.work(wake_batch, deferred);
+                spins = 0;
             } else if ended() {
                 return;
-            } else if lingered < LINGERS {
+            } else if spins < DISPATCH_SPIN_LIMIT {
                 drop(queue);
-                lingered += 1;
-                park_timeout(LINGER);
+                spins += 1;
+                park_timeout(SPIN_INTERVAL);
             } else {
                 queue.asleep.push(current());
                 drop(queue);
@@ -156,7 +165,7 @@ impl<X, G> Dispatch<X, G> {
     }
 
     /// Makes all dispatchers look whether they have ended.
-    pub(crate) fn nudge(&self) {
+    pub(crate) fn wake_dispatchers(&self) {
         let asleep = mem::take(&mut self.queue.lock().asleep);
         for thread in asleep {
             thread.unpark();
@@ -170,15 +179,15 @@ pub(crate) struct Run<'a, X, G> {
 }
 
 impl<X, G> Run<'_, X, G> {
-    /// Wakes what has been handed over so far, drops what came with it, and returns the number of seats.
+    /// Wakes what has been handed over so far, drops what came with it, and returns the number of waiters.
     pub(crate) fn wake_queued(&self) -> u64 {
         let mut queue = self.dispatch.queue.lock();
-        let (taken, garbage) = queue.take();
+        let (wake_batch, deferred) = queue.take();
         drop(queue);
-        let seats = taken.iter().map(Taken::len).sum();
+        let waiters = wake_batch.iter().map(WakeBatch::len).sum();
         let dispatch = self.dispatch;
-        dispatch.work(taken, garbage);
-        seats
+        dispatch.work(wake_batch, deferred);
+        waiters
     }
 }
 
@@ -188,14 +197,14 @@ impl<X, G> Drop for Run<'_, X, G> {
         queue.running -= 1;
         self.dispatch.running.0.store(queue.running, Ordering::Relaxed);
         // Whoever runs on looks at the queue as well; that it is woken here costs nothing.
-        let (taken, garbage) = queue.take();
+        let (wake_batch, deferred) = queue.take();
         // This one may stand among them, after a wake-up that nobody meant: it would be woken in another's place.
         let asleep = mem::take(&mut queue.asleep);
         drop(queue);
         for thread in asleep {
             thread.unpark();
         }
-        self.dispatch.work(taken, garbage);
+        self.dispatch.work(wake_batch, deferred);
     }
 }
 
@@ -213,8 +222,8 @@ mod tests {
     use std::sync::{Arc, Mutex as StdMutex};
     use std::task::{Wake, Waker};
 
+    use super::super::waiter::{Registration, Waiter};
     use super::*;
-    use crate::wait::{Mark, Seat};
 
     /// A waker that says that it is called, and then blocks until it is let go.
     struct Blocks {
@@ -239,14 +248,14 @@ mod tests {
         }
     }
 
-    fn taken(seat: &Arc<Seat<()>>) -> Taken<()> {
-        let mut taken = Taken::default();
-        taken.push(seat);
-        taken
+    fn wake_batch(waiter: &Arc<Waiter<()>>) -> WakeBatch<()> {
+        let mut wake_batch = WakeBatch::default();
+        wake_batch.push(waiter);
+        wake_batch
     }
 
-    fn seat() -> Arc<Seat<()>> {
-        Arc::new(Seat::new(Mark::for_lists(1), false, ()))
+    fn waiter() -> Arc<Waiter<()>> {
+        Arc::new(Waiter::new(Registration::for_lists(1), false, ()))
     }
 
     /// A deferred drop that panics ends the dispatcher, but not before the others are dropped: nothing stays lent. [19]
@@ -255,7 +264,7 @@ mod tests {
         let dispatch = Dispatch::<(), Dropped>::new();
         let (called, is_called) = channel();
         let (let_go, is_let_go) = channel();
-        let blocked = seat();
+        let blocked = waiter();
         blocked.wait_task(&Waker::from(Arc::new(Blocks { called: called.into(), let_go: is_let_go.into() })));
         let dropped = Arc::new(AtomicUsize::new(0));
         let ended = AtomicBool::new(false);
@@ -265,17 +274,17 @@ mod tests {
             while dispatch.running.0.load(Ordering::Relaxed) == 0 {
                 std::thread::yield_now();
             }
-            assert!(dispatch.wake(taken(&blocked), None, 4).is_none());
+            assert!(dispatch.wake(wake_batch(&blocked), None, 4).is_none());
             is_called.recv().expect("it is woken");
             // While it is stuck, three more are handed over together.
             for panics in [false, true, false] {
-                let garbage = Some(Dropped(Arc::clone(&dropped), panics));
-                assert!(dispatch.wake(taken(&seat()), garbage, 4).is_none(), "it runs");
+                let deferred = Some(Dropped(Arc::clone(&dropped), panics));
+                assert!(dispatch.wake(wake_batch(&waiter()), deferred, 4).is_none(), "it runs");
             }
             let_go.send(()).expect("it waits");
             assert!(running.join().expect("it was caught").is_err(), "the panic goes on");
         });
-        assert_eq!((dropped.load(Ordering::SeqCst), dispatch.lent()), (3, 0));
+        assert_eq!((dropped.load(Ordering::SeqCst), dispatch.deferred_drops()), (3, 0));
     }
 
     /// Behind a dispatcher that is stuck no more is queued than a bound, whoever comes and goes: the publisher wakes then.
@@ -284,11 +293,11 @@ mod tests {
         let dispatch = Dispatch::<(), ()>::new();
         let run = dispatch.start();
         for _ in 0..10 * OVERDUE + 3 {
-            let seat = seat();
-            assert!(dispatch.wake(taken(&seat), None, 1).is_none());
+            let waiter = waiter();
+            assert!(dispatch.wake(wake_batch(&waiter), None, 1).is_none());
             let queued = {
                 let queue = dispatch.queue.lock();
-                (queue.taken.len(), queue.seats)
+                (queue.wake_batch.len(), queue.waiters)
             };
             assert!(queued.0 < OVERDUE && queued.1 <= OVERDUE as u64 + 2, "{queued:?}");
         }

@@ -1,8 +1,27 @@
-//! Waiting: waiters, the lists they are found in, and who wakes them.
+//! Waiting: threads, tasks and doorbells as one kind of waiter, the lists that they are registered in, and who wakes them.
 //! What is waited for is not known here: a list belongs to whatever can be hit.
+//!
+//! A reader that finds nothing leaves its [`Signal`] in its [`Waiter`], makes sure that the waiter is registered in the
+//! [`WaitList`] of everything it waits for, looks once more, and only then sleeps. A publisher makes its batch visible,
+//! takes the lists that were hit into a [`WakeBatch`], and wakes their waiters after its lock is gone.
+//!
+//! Invariants. No wake-up is lost, in two steps:
+//! 1. The reader registers, fences, and looks again; the publisher makes visible, fences, and looks at the list's flag.
+//!    One of the two sees the other: all four are sequentially consistent, the publisher's store and fence in one
+//!    exchange ([`store_and_fence`](crate::sync::store_and_fence)), the reader's as a fence ([`seq_cst_fence`]).
+//! 2. A registration outlives the wait it was made for, until a hit takes it. So a reader may find itself registered in a
+//!    list that was taken but whose waiters have not been woken yet. That is as good as a registration: the taker clears
+//!    the registration before it locks the waiter, and the reader locked the waiter before it looked at the registration.
+//!
+//! Files: `waiter` is one reader that waits, `list` those that wait for one thing, `wake` those that are to be woken,
+//! `dispatch` the queue of a host's thread that wakes them.
 
 mod dispatch;
+mod list;
 mod waiter;
+mod wake;
 
 pub(crate) use dispatch::{Dispatch, Run};
-pub(crate) use waiter::{Mark, Seat, Signal, Taken, WaitList, look_again};
+pub(crate) use list::{WaitList, seq_cst_fence};
+pub(crate) use waiter::{Registration, Signal, Waiter};
+pub(crate) use wake::WakeBatch;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::QueryErrorKind;
+use super::error::QueryErrorKind;
 
 /// Decodes a name or a value. Text without escapes and plus signs is not copied.
 pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, QueryErrorKind> {

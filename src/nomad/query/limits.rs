@@ -1,7 +1,7 @@
 //! How large a query may be.
 //! What a query means is not known here.
 
-use super::QueryErrorKind;
+use super::error::QueryErrorKind;
 
 /// How large a query may be. The defaults let through what a client may reasonably ask for, and bound what a hostile
 /// one can make a server hold.

@@ -6,20 +6,20 @@ use std::fmt;
 use std::iter::FusedIterator;
 
 use super::kept::Keep;
+use crate::core::ReadCounts;
 use crate::core::Record;
-use crate::core::Tally;
 use crate::interest::Matching;
 use crate::log::Directory;
 use crate::subscription::delivery::{DeliveryRef, Selected};
-use crate::subscription::handed::Handed;
-use crate::subscription::state::{Stand, Subscription};
+use crate::subscription::state::{StartState, Subscription};
+use crate::subscription::window_run::WindowRun;
 use crate::sync::Slot;
 use crate::types::position::{Position, Run};
 
 /// What a window has come to.
 ///
 /// Of a run that is given whole, what was yielded is passed when the iterator moves on to another run, or is left: it
-/// begins where the reader stands and goes up to [`Handed::here`]. What is given in part is passed one by one.
+/// begins where the reader stands and goes up to [`WindowRun::here`]. What is given in part is passed one by one.
 #[derive(Default)]
 pub(super) struct Progress {
     pub(super) end: Position,
@@ -27,25 +27,29 @@ pub(super) struct Progress {
     run_end: Position,
     last: bool,
     /// Whether all has been yielded.
-    pub(super) dry: bool,
+    pub(super) caught_up: bool,
     /// Where in the directory the next slots are looked for.
     segment: usize,
     /// How many events were published before the first batch of the run.
     events_before: u64,
-    pub(super) tally: Tally,
+    pub(super) counts: ReadCounts,
 }
 
 impl Progress {
     #[inline]
-    pub(super) fn new(end: Position, dry: bool) -> Self {
-        Self { end, dry, ..Self::default() }
+    pub(super) fn new(end: Position, caught_up: bool) -> Self {
+        Self { end, caught_up, ..Self::default() }
     }
 }
 
 /// Notes that these slots, which follow `past`, are handed to the iterator.
 #[inline]
-fn hand<'w, P>(handed: &mut Handed, past: Position, slots: &'w [Slot<Record<P>>]) -> &'w [Slot<Record<P>>] {
-    *handed = Handed { past: Position(past.0 + slots.len() as u64), left: slots.len() };
+fn enter_window_run<'w, P>(
+    window_run: &mut WindowRun,
+    past: Position,
+    slots: &'w [Slot<Record<P>>],
+) -> &'w [Slot<Record<P>>] {
+    *window_run = WindowRun { past: Position(past.0 + slots.len() as u64), left: slots.len() };
     slots
 }
 
@@ -74,17 +78,17 @@ impl<'w, P> DrainIter<'w, P> {
 /// Passes the batches that were yielded of a run that is given whole, which is no longer under way then.
 #[inline]
 pub(super) fn settle<P>(subscription: &mut Subscription<P>, progress: &mut Progress, directory: &Directory<Record<P>>) {
-    let here = subscription.take_back();
-    let count = here.since(subscription.reader.next_in_run());
+    let here = subscription.close_window_run();
+    let count = here.since(subscription.cursor.next_in_run());
     if count == 0 {
         return;
     }
-    subscription.reader.pass_whole(here);
+    subscription.cursor.pass_whole(here);
     subscription.has_passed();
-    progress.tally.batches += count;
+    progress.counts.batches += count;
     if let Some(last) = directory.get_given(progress.segment, Position(here.0 - 1)) {
         subscription.passed = last.place.next();
-        progress.tally.events += last.events_before + last.events.len() as u64 - progress.events_before;
+        progress.counts.events += last.events_before + last.events.len() as u64 - progress.events_before;
     }
 }
 
@@ -101,16 +105,16 @@ fn go_on<'w, P>(
     progress: &mut Progress,
 ) -> &'w [Slot<Record<P>>] {
     // Over for good: what a reader learns when more was evicted than it had looked at is not to be read from it.
-    let Some(directory) = directory.filter(|_| !progress.dry) else { return &[] };
-    let handed = &mut subscription.handed;
-    let rest = Run { start: handed.past, end: progress.run_end };
-    if handed.is_under_way() && !rest.is_empty() {
+    let Some(directory) = directory.filter(|_| !progress.caught_up) else { return &[] };
+    let window_run = &mut subscription.window_run;
+    let rest = Run { start: window_run.past, end: progress.run_end };
+    if window_run.is_under_way() && !rest.is_empty() {
         let slots = directory.slots_after(&mut progress.segment, rest);
         if !slots.is_empty() {
-            return hand(handed, rest.start, slots);
+            return enter_window_run(window_run, rest.start, slots);
         }
-    } else if handed.is_under_way() && progress.last {
-        progress.dry = true;
+    } else if window_run.is_under_way() && progress.last {
+        progress.caught_up = true;
         return &[];
     }
     begin_run(subscription, directory, progress)
@@ -122,27 +126,27 @@ fn begin_run<'w, P>(
     directory: &'w Directory<Record<P>>,
     progress: &mut Progress,
 ) -> &'w [Slot<Record<P>>] {
-    if subscription.handed.is_under_way() {
+    if subscription.window_run.is_under_way() {
         settle(subscription, progress, directory);
     }
-    let Subscription { reader, core, station, sieve, handed, stand, .. } = subscription;
-    let Some(run) = reader.next_in_window(&core.log, station, progress.end) else {
-        progress.dry = true;
+    let Subscription { cursor, core, waiter, selector, window_run, start_state, .. } = subscription;
+    let Some(run) = cursor.next_in_window(&core.log, waiter, progress.end) else {
+        progress.caught_up = true;
         return &[];
     };
-    if sieve.is_fine() || reader.matching() != Matching::Whole {
+    if selector.has_post_filters() || cursor.matching() != Matching::Whole {
         return &[];
     }
     let slots = directory.slots(&mut progress.segment, run);
     let Some(first) = slots.first().and_then(Slot::get) else { return &[] };
     progress.events_before = first.events_before;
-    (progress.run_end, progress.last) = (run.end, reader.is_last_run(progress.end));
-    if *stand == Stand::Elastic {
+    (progress.run_end, progress.last) = (run.end, cursor.is_last_run(progress.end));
+    if *start_state == StartState::Elastic {
         // For others to see: what is yielded from now on is passed, and they may not take it for what went of itself.
-        station.owner.meters.set_cursor(reader.cursor());
+        waiter.owner.counters.set_cursor(cursor.position());
     }
-    *stand = Stand::Handed;
-    hand(handed, run.start, slots)
+    *start_state = StartState::Window;
+    enter_window_run(window_run, run.start, slots)
 }
 
 /// Where the next batch that is given in part is put, and the end of the list of what is kept.
@@ -164,14 +168,14 @@ fn next_in_part<'w, P>(
 ) {
     let Some(directory) = directory else { return };
     loop {
-        let Subscription { reader, core, station, sieve, .. } = &mut *subscription;
-        let run = reader.next_in_window(&core.log, station, progress.end);
+        let Subscription { cursor, core, waiter, selector, .. } = &mut *subscription;
+        let run = cursor.next_in_window(&core.log, waiter, progress.end);
         let batch = run.and_then(|run| directory.get_near(&mut progress.segment, run.start));
         let Some(batch) = batch else {
-            progress.dry = true;
+            progress.caught_up = true;
             return;
         };
-        if !sieve.is_fine() && reader.matching() == Matching::Whole {
+        if !selector.has_post_filters() && cursor.matching() == Matching::Whole {
             return;
         }
         if let Some(selection) = next_part(subscription, batch) {
@@ -187,20 +191,20 @@ fn next_in_part<'w, P>(
 
 /// The next batch of a reader that may not be given all of it. It is passed here, unless a judge panics.
 fn next_part<'w, P>(subscription: &mut Subscription<P>, record: &'w Record<P>) -> Option<Selected<'w>> {
-    let position = subscription.reader.next_in_run();
-    let Subscription { reader, sieve, station, .. } = subscription;
-    let mut selection = sieve.select(record, &station.owner.nodes, reader.matching());
-    if sieve.is_fine() {
-        selection = selection.and_then(|all| subscription.judge_whole(position, record, all));
+    let position = subscription.cursor.next_in_run();
+    let Subscription { cursor, selector, waiter, .. } = subscription;
+    let mut selection = selector.select(record, &waiter.owner.nodes, cursor.matching());
+    if selector.has_post_filters() {
+        selection = selection.and_then(|all| subscription.refine_whole(position, record, all));
     }
-    subscription.reader.pass(position);
+    subscription.cursor.pass(position);
     subscription.has_passed();
     subscription.passed = record.place.next();
     let selection = selection?;
     // Here and not when the window is dropped: it may be forgotten.
-    let meters = &subscription.station.owner.meters;
-    meters.set_cursor(position.next());
-    meters.add(Tally { batches: 1, events: selection.len(record.events.len()) as u64 });
+    let counters = &subscription.waiter.owner.counters;
+    counters.set_cursor(position.next());
+    counters.add(ReadCounts { batches: 1, events: selection.len(record.events.len()) as u64 });
     Some(selection)
 }
 
@@ -215,12 +219,12 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
             if let [slot, rest @ ..] = self.slots {
                 let batch = slot.get()?;
                 self.slots = rest;
-                self.subscription.handed.left = rest.len();
+                self.subscription.window_run.left = rest.len();
                 return Some(DeliveryRef::whole(batch));
             }
             self.slots = go_on(self.subscription, self.directory, self.progress);
             if self.slots.is_empty() {
-                if self.progress.dry {
+                if self.progress.caught_up {
                     return None;
                 }
                 let mut next = NextPart { kept: self.kept, delivery: None };

@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 pub use iter::DrainIter;
 
+use super::budget::Budget;
 use super::cursor::Located;
 use super::delivery::DeliveryRef;
-use super::state::{Stand, Subscription};
-use super::turn::Turn;
+use super::state::{StartState, Subscription};
+use crate::core::ReadCounts;
 use crate::core::Record;
-use crate::core::Tally;
 use crate::log::{Directory, End};
 use crate::types::error::RecvError;
 use crate::types::position::Position;
@@ -55,14 +55,14 @@ impl<P> Subscription<P> {
     /// As [`recv`](Self::recv). A window without items is none.
     #[inline]
     pub fn drain(&mut self) -> Result<Drain<'_, P>, RecvError> {
-        let mut turn = Turn::at_once();
+        let mut budget = Budget::unlimited();
         loop {
-            let Some((finished, end)) = self.look(&mut turn)? else { return Ok(self.closed_window()) };
+            let Some((finished, end)) = self.look(&mut budget)? else { return Ok(self.closed_window()) };
             // Everything but the directory is put together here, where the caller keeps it: moving a window that was
             // built elsewhere cost a tenth of one of 64 items.
             let directory = match self.open_window(finished, end) {
                 Opening::At(directory) => Some(directory),
-                Opening::Dry => None,
+                Opening::CaughtUp => None,
                 Opening::Again => continue,
                 Opening::Ended(error) => return Err(*error),
             };
@@ -81,21 +81,21 @@ impl<P> Subscription<P> {
 
     /// Ends the run that is handed out, and returns where the batches of it that were yielded end.
     #[inline]
-    fn take_back(&mut self) -> Position {
-        self.stand = if self.reader.is_stiff() { Stand::Reading } else { Stand::Elastic };
-        std::mem::take(&mut self.handed).here()
+    fn close_window_run(&mut self) -> Position {
+        self.start_state = if self.cursor.is_past_elastic() { StartState::Reading } else { StartState::Elastic };
+        std::mem::take(&mut self.window_run).here()
     }
 
     /// Passes what a forgotten window yielded of a run that was given whole.
     #[cold]
-    pub(super) fn pass_handed(&mut self) {
-        let here = self.take_back();
-        let start = self.reader.next_in_run();
+    pub(super) fn pass_window_run(&mut self) {
+        let here = self.close_window_run();
+        let start = self.cursor.next_in_run();
         let batches = here.since(start);
         if batches == 0 {
             return;
         }
-        self.reader.pass_whole(here);
+        self.cursor.pass_whole(here);
         self.has_passed();
         let log = &self.core.log;
         let first = log.read(start, |record| record.events_before);
@@ -107,14 +107,14 @@ impl<P> Subscription<P> {
             self.passed = passed;
         }
         let events = first.zip(last).map_or(0, |(before, (_, through))| through - before);
-        self.station.owner.meters.add(Tally { batches, events });
-        self.station.owner.meters.set_cursor(here);
+        self.waiter.owner.counters.add(ReadCounts { batches, events });
+        self.waiter.owner.counters.set_cursor(here);
     }
 
     /// The place behind the last batch that a forgotten window yielded, if that is still buffered, or what follows it.
-    pub(super) fn place_handed(&self) -> Option<Place> {
-        let (here, log) = (self.handed.here(), &self.core.log);
-        if here == self.reader.next_in_run() {
+    pub(super) fn place_in_window(&self) -> Option<Place> {
+        let (here, log) = (self.window_run.here(), &self.core.log);
+        if here == self.cursor.next_in_run() {
             return None;
         }
         let behind = log.read(Position(here.0 - 1), |record| record.place.next());
@@ -124,21 +124,21 @@ impl<P> Subscription<P> {
     /// Finds what there is to read below `end`; `finished` was loaded before it.
     #[inline(never)]
     fn open_window(&mut self, finished: u64, end: End) -> Opening<P> {
-        let mut stash = None;
+        let mut searched = None;
         let located = if self.has_begun(finished) {
-            self.reader.locate(&self.core.log, &self.station, end.position, &mut stash)
+            self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut searched)
         } else {
-            Located::Dry
+            Located::CaughtUp
         };
         match located {
             Located::At(position) => {
-                let directory = stash.unwrap_or_else(|| self.core.log.directory());
+                let directory = searched.unwrap_or_else(|| self.core.log.directory());
                 // After the directory: what is still in reach is in it.
                 let stays = self.core.log.oldest() <= position;
                 if stays { Opening::At(directory) } else { Opening::Again }
             }
-            Located::Dry if end.closed => Opening::Ended(Box::new(self.end(RecvError::Closed))),
-            Located::Dry => Opening::Dry,
+            Located::CaughtUp if end.closed => Opening::Ended(Box::new(self.end(RecvError::Closed))),
+            Located::CaughtUp => Opening::CaughtUp,
             Located::Lost => self.lag().map_or(Opening::Again, |error| Opening::Ended(Box::new(error))),
         }
     }
@@ -148,7 +148,7 @@ impl<P> Subscription<P> {
 enum Opening<P> {
     At(Arc<Directory<Record<P>>>),
     /// Nothing.
-    Dry,
+    CaughtUp,
     /// What was found is gone: there is another end, or another oldest batch, to look for.
     Again,
     Ended(Box<RecvError>),
@@ -183,7 +183,7 @@ impl<P> Drain<'_, P> {
     /// Passes what an iterator before has yielded.
     #[inline]
     fn settle(&mut self) {
-        if self.subscription.handed.is_under_way()
+        if self.subscription.window_run.is_under_way()
             && let Some(directory) = &self.directory
         {
             settle(self.subscription, &mut self.progress, directory);
@@ -194,22 +194,22 @@ impl<P> Drain<'_, P> {
 impl<P> Drop for Drain<'_, P> {
     fn drop(&mut self) {
         self.settle();
-        let Self { subscription, finished, progress: Progress { end, tally, dry, .. }, .. } = self;
-        let meters = &subscription.station.owner.meters;
-        if tally.batches > 0 {
-            meters.add(*tally);
+        let Self { subscription, finished, progress: Progress { end, counts, caught_up, .. }, .. } = self;
+        let counters = &subscription.waiter.owner.counters;
+        if counts.batches > 0 {
+            counters.add(*counts);
         }
         let Some(finished) = *finished else { return };
-        if *dry {
-            subscription.reader.finish(*end);
+        if *caught_up {
+            subscription.cursor.finish(*end);
         }
-        let all = *dry && subscription.reader.cursor() >= *end;
-        match subscription.stand {
-            Stand::Pending => {}
+        let all = *caught_up && subscription.cursor.position() >= *end;
+        match subscription.start_state {
+            StartState::Pending => {}
             _ if all => subscription.pass_all(finished),
-            Stand::Elastic | Stand::Handed | Stand::Reading => subscription.note_cursor(),
+            StartState::Elastic | StartState::Window | StartState::Reading => subscription.note_cursor(),
         }
-        if subscription.station.has_doorbell() {
+        if subscription.waiter.has_doorbell() {
             self.rearm();
         }
     }
@@ -219,16 +219,17 @@ impl<P> Drain<'_, P> {
     /// Sees to it that the doorbell rings for what the window leaves, and for what comes.
     #[cold]
     fn rearm(&mut self) {
-        let Self { subscription, progress: Progress { end, dry, .. }, .. } = self;
-        if *dry {
+        let Self { subscription, progress: Progress { end, caught_up, .. }, .. } = self;
+        if *caught_up {
             // A reader whose place has come meanwhile is rung for below: the end has moved.
             subscription.register();
         }
         let log_end = subscription.core.log.end();
         // Unread, or come meanwhile: either way it has to ring.
-        let unread = !*dry || subscription.stand == Stand::Reading && subscription.reader.cursor() < *end;
+        let unread =
+            !*caught_up || subscription.start_state == StartState::Reading && subscription.cursor.position() < *end;
         if unread || log_end.position > *end || log_end.closed {
-            subscription.station.wake();
+            subscription.waiter.wake();
         }
     }
 }

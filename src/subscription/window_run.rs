@@ -8,13 +8,13 @@ use crate::types::position::Position;
 /// It lies in the subscription, so that a window that is forgotten instead of dropped has passed what it yielded: the
 /// next read finds it here.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Handed {
+pub(super) struct WindowRun {
     /// One past the last batch that was handed over; zero if no such run is under way.
     pub(super) past: Position,
     pub(super) left: usize,
 }
 
-impl Handed {
+impl WindowRun {
     /// Whether there is a run under way that is given whole.
     #[inline]
     pub(super) fn is_under_way(self) -> bool {

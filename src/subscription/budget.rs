@@ -21,7 +21,7 @@ pub(super) const DELIVERIES: u8 = 128;
 const EVENTS: u32 = 1024;
 
 /// So many events that no foreign code judges are examined between two looks at the clock: some 300 ns.
-const UNJUDGED: u32 = 64;
+const UNFILTERED: u32 = 64;
 
 #[derive(Clone, Copy, Debug)]
 enum Limit {
@@ -32,13 +32,13 @@ enum Limit {
 
 /// One read, or one poll.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct Budget {
     limit: Limit,
     examined: u32,
     questions: u32,
 }
 
-impl Turn {
+impl Budget {
     const fn new(limit: Limit) -> Self {
         Self { limit, examined: 0, questions: 0 }
     }
@@ -52,22 +52,22 @@ impl Turn {
     }
 
     /// Of a read that does not wait.
-    pub(super) const fn at_once() -> Self {
+    pub(super) const fn unlimited() -> Self {
         Self::new(Limit::None)
     }
 
     /// Of one poll.
-    pub(super) const fn of_task() -> Self {
+    pub(super) const fn for_poll() -> Self {
         Self::new(Limit::Task)
     }
 
-    /// Notes that these events were examined and none is delivered; `judged` if foreign code was asked about them.
+    /// Notes that these events were examined and none is delivered; `runs_hooks` if foreign code was asked about them.
     /// Whether the turn is over.
-    pub(super) fn refuse(&mut self, events: usize, judged: bool) -> bool {
+    pub(super) fn spend(&mut self, events: usize, runs_hooks: bool) -> bool {
         self.examined = self.examined.saturating_add(u32::try_from(events).unwrap_or(u32::MAX).max(1));
         match self.limit {
             Limit::Task => self.examined >= EVENTS,
-            Limit::Deadline(deadline) if judged || self.examined >= UNJUDGED => {
+            Limit::Deadline(deadline) if runs_hooks || self.examined >= UNFILTERED => {
                 self.examined = 0;
                 Instant::now() >= deadline
             }
@@ -76,7 +76,7 @@ impl Turn {
     }
 
     /// Whether access is asked for again, after an answer that had become stale.
-    pub(super) fn ask_again(&mut self) -> Again {
+    pub(super) fn may_ask_again(&mut self) -> Again {
         self.questions += 1;
         let has_come = matches!(self.limit, Limit::Deadline(deadline) if Instant::now() >= deadline);
         let over = has_come || self.questions >= MOST_QUESTIONS;

@@ -5,12 +5,12 @@ use std::ops::Deref;
 
 /// One in place, or any other number in a box; two words, if one fits beside a pointer's null.
 #[derive(Clone, Debug)]
-pub(crate) enum Few<T> {
+pub(crate) enum SmallList<T> {
     One([T; 1]),
     Other(Box<[T]>),
 }
 
-impl<T> Deref for Few<T> {
+impl<T> Deref for SmallList<T> {
     type Target = [T];
 
     #[inline]
@@ -22,15 +22,15 @@ impl<T> Deref for Few<T> {
     }
 }
 
-impl<T: PartialEq> PartialEq for Few<T> {
+impl<T: PartialEq> PartialEq for SmallList<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl<T: Eq> Eq for Few<T> {}
+impl<T: Eq> Eq for SmallList<T> {}
 
-impl<T> From<Vec<T>> for Few<T> {
+impl<T> From<Vec<T>> for SmallList<T> {
     fn from(all: Vec<T>) -> Self {
         match <[T; 1]>::try_from(all) {
             Ok(one) => Self::One(one),
@@ -46,10 +46,10 @@ mod tests {
     #[test]
     fn any_number_is_held_and_one_in_place() {
         for count in [0, 1, 2, 100_u32] {
-            let few = Few::from((0..count).collect::<Vec<_>>());
+            let few = SmallList::from((0..count).collect::<Vec<_>>());
             assert!(few.iter().copied().eq(0..count));
-            assert_eq!(matches!(few, Few::One(_)), count == 1);
+            assert_eq!(matches!(few, SmallList::One(_)), count == 1);
         }
-        assert_eq!(size_of::<Few<Box<u8>>>(), 2 * size_of::<usize>());
+        assert_eq!(size_of::<SmallList<Box<u8>>>(), 2 * size_of::<usize>());
     }
 }

@@ -1,0 +1,216 @@
+//! Wait lists: the waiters that wait for one thing, and the fence between registering and looking again.
+//! How a waiter is woken is not known here.
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::waiter::{Registration, Waiter};
+use crate::steps::{Step, count};
+use crate::sync::{AtomicBool, Mutex, Ordering, fence};
+
+/// A waiter's place in a list, and the number that the waiter knows the list by.
+pub(super) struct Entry<X> {
+    pub(super) waiter: Arc<Waiter<X>>,
+    pub(super) list: u32,
+}
+
+impl<X> Entry<X> {
+    /// Where the waiter notes this registration.
+    pub(super) fn registration(&self) -> Option<&Registration> {
+        self.waiter.registrations.get(usize::try_from(self.list).ok()?)
+    }
+}
+
+/// The waiters that wait for one thing.
+pub(crate) struct WaitList<X> {
+    occupied: AtomicBool,
+    entries: Mutex<Entries<X>>,
+}
+
+/// Registrations, each at a place. It grows and shrinks in small steps.
+pub(super) struct Entries<X> {
+    /// Whole chunks before the last one.
+    #[expect(clippy::box_collection, reason = "most lists have none, and a node has a list")]
+    chunks: Option<Box<Vec<Chunk<X>>>>,
+    /// At most a chunk.
+    last: Chunk<X>,
+}
+
+type Chunk<X> = SmallVec<[Entry<X>; 1]>;
+
+/// So many registrations lie together: adding one copies at most as many.
+const CHUNK: usize = 256;
+
+impl<X> Entries<X> {
+    fn new() -> Self {
+        Self { chunks: None, last: SmallVec::new() }
+    }
+
+    fn chunks(&self) -> &[Chunk<X>] {
+        self.chunks.as_ref().map_or(&[], |chunks| chunks)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.chunks().len() * CHUNK + self.last.len()
+    }
+
+    fn get(&self, place: usize) -> Option<&Entry<X>> {
+        self.chunks().get(place / CHUNK).unwrap_or(&self.last).get(place % CHUNK)
+    }
+
+    fn push(&mut self, entry: Entry<X>) {
+        if self.last.len() == CHUNK {
+            self.chunks.get_or_insert_default().push(mem::take(&mut self.last));
+        }
+        self.last.push(entry);
+    }
+
+    /// Takes the one at a place out, and moves the last one there.
+    fn swap_remove(&mut self, place: usize) -> Option<Entry<X>> {
+        let last = self.last.pop()?;
+        let removed = if place == self.len() {
+            last
+        } else {
+            let chunk = self.chunks.as_mut().and_then(|chunks| chunks.get_mut(place / CHUNK)).unwrap_or(&mut self.last);
+            mem::replace(chunk.get_mut(place % CHUNK)?, last)
+        };
+        if let Some(moved) = self.get(place)
+            && let Some(registration) = moved.registration()
+        {
+            registration.set(place);
+        }
+        self.tighten();
+        Some(removed)
+    }
+
+    /// Gives back what will hardly be needed again, and has the last chunk hold something if any does.
+    fn tighten(&mut self) {
+        if self.last.is_empty() {
+            let chunks = self.chunks.as_mut();
+            self.last = chunks.and_then(|chunks| chunks.pop()).unwrap_or_default();
+            if self.chunks().is_empty() {
+                self.chunks = None;
+            }
+        } else if self.last.spilled() && self.last.len() * 4 <= self.last.capacity() {
+            self.last.shrink_to_fit();
+        }
+    }
+}
+
+impl<X> IntoIterator for Entries<X> {
+    type Item = Entry<X>;
+    type IntoIter = std::iter::Chain<
+        std::iter::Flatten<std::iter::Flatten<std::option::IntoIter<Vec<Chunk<X>>>>>,
+        smallvec::IntoIter<[Entry<X>; 1]>,
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.chunks.map(|chunks| *chunks).into_iter().flatten().flatten().chain(self.last)
+    }
+}
+
+impl<X> Default for WaitList<X> {
+    fn default() -> Self {
+        Self { occupied: AtomicBool::new(false), entries: Mutex::new(Entries::new()) }
+    }
+}
+
+impl<X> fmt::Debug for WaitList<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitList").field("occupied", &self.is_occupied()).finish_non_exhaustive()
+    }
+}
+
+impl<X> WaitList<X> {
+    /// Enrols a waiter that knows this list as number `list`, unless it is registered. [`seq_cst_fence`] must follow.
+    #[expect(clippy::significant_drop_tightening, reason = "registration, place and flag change together")]
+    pub(crate) fn register(&self, waiter: &Arc<Waiter<X>>, list: usize) {
+        count(Step::Wake, 1);
+        let Some(registration) = waiter.registrations.get(list) else { return };
+        if registration.get().is_some() {
+            return;
+        }
+        let mut entries = self.entries.lock();
+        registration.set(entries.len());
+        entries.push(Entry { waiter: Arc::clone(waiter), list: u32::try_from(list).unwrap_or(Registration::NONE) });
+        // Relaxed: the fence of `seq_cst_fence` orders it against what the taker made visible.
+        self.occupied.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there is anybody to take. What they wait for must have been made visible with a
+    /// [fence](crate::sync::store_and_fence), whose partner this load is.
+    #[inline]
+    pub(crate) fn is_occupied(&self) -> bool {
+        self.occupied.load(Ordering::SeqCst)
+    }
+
+    /// All who are registered, in O(1).
+    pub(super) fn take_all(&self) -> Entries<X> {
+        let mut entries = self.entries.lock();
+        self.occupied.store(false, Ordering::Relaxed);
+        mem::replace(&mut *entries, Entries::new())
+    }
+
+    /// Takes one waiter out, if it is here.
+    pub(crate) fn leave(&self, waiter: &Arc<Waiter<X>>, list: usize) {
+        count(Step::Wake, 1);
+        let Some(registration) = waiter.registrations.get(list) else { return };
+        let mut entries = self.entries.lock();
+        let Some(place) = registration.get() else { return };
+        // The registration outlives a taking: then somebody else stands at that place, or nobody.
+        if !entries.get(place).is_some_and(|here| Arc::ptr_eq(&here.waiter, waiter)) {
+            return;
+        }
+        let left = entries.swap_remove(place);
+        registration.clear();
+        drop(entries);
+        drop(left);
+    }
+}
+
+/// The reader's fence of the first step at the top: after registering and before looking again.
+#[inline]
+pub(crate) fn seq_cst_fence() {
+    fence(Ordering::SeqCst);
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::*;
+
+    fn waiters(count: usize) -> Vec<Arc<Waiter<usize>>> {
+        (0..count).map(|number| Arc::new(Waiter::new(Registration::for_lists(1), false, number))).collect()
+    }
+
+    fn register(list: &WaitList<usize>, waiters: &[Arc<Waiter<usize>>]) {
+        for waiter in waiters {
+            list.register(waiter, 0);
+        }
+    }
+
+    /// A waiter is found where its registration says, in a list of any length, whoever leaves before it; and what left keeps nothing.
+    #[test]
+    fn seats_leave_a_long_list_in_any_order() {
+        for step in [1, 7, 500, 997] {
+            let list = WaitList::default();
+            let mut waiters = waiters(1_000);
+            register(&list, &waiters);
+            let mut place = 0;
+            while !waiters.is_empty() {
+                place = (place + step) % waiters.len();
+                let gone = waiters.swap_remove(place);
+                list.leave(&gone, 0);
+                assert_eq!(Arc::strong_count(&gone), 1, "it was in the list");
+                assert_eq!(list.entries.lock().len(), waiters.len());
+                // Whoever is registered stays registered.
+                register(&list, waiters.get(..3).unwrap_or_default());
+                assert_eq!(list.entries.lock().len(), waiters.len());
+            }
+            let Entries { chunks, last } = list.entries.into_inner();
+            assert!(chunks.is_none() && !last.spilled());
+        }
+    }
+}

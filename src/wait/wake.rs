@@ -1,0 +1,100 @@
+//! The waiters that a publish has to wake, gathered under its lock and woken after it.
+//! Whether they are woken here or by a dispatcher is decided elsewhere.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::list::{Entries, Entry, WaitList};
+use super::waiter::Waiter;
+use crate::steps::{Step, count};
+
+/// The waiters taken from lists that were hit, to be woken.
+pub(crate) struct WakeBatch<X> {
+    lists: SmallVec<[Entries<X>; 1]>,
+    waiters: Vec<Arc<Waiter<X>>>,
+}
+
+impl<X> Default for WakeBatch<X> {
+    fn default() -> Self {
+        Self { lists: SmallVec::new(), waiters: Vec::new() }
+    }
+}
+
+impl<X> WakeBatch<X> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiters.is_empty() && self.lists.is_empty()
+    }
+
+    /// How many waiters there are to wake.
+    pub(crate) fn len(&self) -> u64 {
+        (self.waiters.len() + self.lists.iter().map(Entries::len).sum::<usize>()) as u64
+    }
+
+    /// Takes all waiters, in O(1): their registrations are cleared when they are woken.
+    pub(crate) fn take(&mut self, list: &WaitList<X>) {
+        count(Step::Wake, 1);
+        let all = list.take_all();
+        // Whoever was here may have left.
+        if all.len() > 0 {
+            self.lists.push(all);
+        }
+    }
+
+    /// Takes all waiters and names the hit to each, so that its next read looks here. In O(waiters).
+    pub(crate) fn notify(&mut self, list: &WaitList<X>) {
+        for entry in list.take_all() {
+            count(Step::Wake, 1);
+            if let Some(registration) = entry.registration() {
+                registration.clear();
+            }
+            let Entry { waiter, list } = entry;
+            if let Some(hit_queue) = &waiter.hit_queue {
+                hit_queue.lock().push_back(list);
+            }
+            self.push(&waiter);
+        }
+    }
+
+    /// Adds a waiter that is woken for a reason of its own, unless it will be woken anyway. What it is woken for must be
+    /// there to be found.
+    pub(crate) fn push(&mut self, waiter: &Arc<Waiter<X>>) {
+        if waiter.queued.set() {
+            self.waiters.push(Arc::clone(waiter));
+        }
+    }
+
+    /// Wakes everybody. Never call it under a lock.
+    pub(crate) fn wake(self) {
+        for waiter in self.waiters {
+            // Before the signal is taken, as for a registration.
+            waiter.queued.clear();
+            waiter.wake();
+        }
+        for entry in self.lists.into_iter().flatten() {
+            // Before the waiter's lock, which `wake` takes: see the second step at the top.
+            if let Some(registration) = entry.registration() {
+                registration.clear();
+            }
+            entry.waiter.wake();
+        }
+    }
+}
+
+#[cfg(all(test, not(broker_loom)))]
+mod tests {
+    use super::super::waiter::Registration;
+    use super::*;
+
+    #[test]
+    fn all_of_a_long_list_are_taken_at_once() {
+        let list = WaitList::default();
+        let waiters: Vec<_> =
+            (0..1_000).map(|number| Arc::new(Waiter::new(Registration::for_lists(1), false, number))).collect();
+        waiters.iter().for_each(|waiter| list.register(waiter, 0));
+        let mut wake_batch = WakeBatch::default();
+        wake_batch.take(&list);
+        assert_eq!((wake_batch.len(), list.is_occupied()), (waiters.len() as u64, false));
+        assert!(wake_batch.lists.into_iter().flatten().map(|entry| entry.waiter.owner).eq(0..waiters.len()));
+    }
+}
