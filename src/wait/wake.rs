@@ -91,7 +91,9 @@ mod tests {
         let list = WaitList::default();
         let waiters: Vec<_> =
             (0..1_000).map(|number| Arc::new(Waiter::new(Registration::for_lists(1), false, number))).collect();
-        waiters.iter().for_each(|waiter| list.register(waiter, 0));
+        for waiter in &waiters {
+            list.register(waiter, 0);
+        }
         let mut wake_batch = WakeBatch::default();
         wake_batch.take(&list);
         assert_eq!((wake_batch.len(), list.is_occupied()), (waiters.len() as u64, false));
