@@ -137,9 +137,8 @@ impl<P> Broker<P> {
     /// # Panics
     ///
     /// If the authorizer panics.
-    pub fn subscribe(&self, request: Request<P>) -> Result<Subscription<P>, SubscribeError> {
+    pub fn subscribe(&self, mut request: Request<P>) -> Result<Subscription<P>, SubscribeError> {
         let core = self.core();
-        let mut request = request;
         let opened = core.open(&mut request)?;
         let subscription = Subscription::open(Arc::clone(core), request, opened);
         core.hooks.observe(|observer| observer.on_subscribe(subscription.id()));
