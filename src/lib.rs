@@ -247,6 +247,7 @@ mod core;
 mod frame;
 #[cfg(feature = "json")]
 mod frames;
+pub mod guide;
 mod interest;
 mod log;
 #[cfg(all(test, broker_loom))]

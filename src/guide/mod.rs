@@ -1,0 +1,9 @@
+//! Guides: longer explanations, each with an example that is a test.
+//! The modules hold documentation and no code. What an item does is said at the item itself.
+//!
+//! | guide | is about |
+//! |---|---|
+//! | [`http_server`] | serving the event stream of an HTTP API: status codes, ends, slow clients, heartbeats, shutdown |
+
+pub mod http_server;
+// internals
