@@ -4,6 +4,8 @@
 //! | guide | is about |
 //! |---|---|
 //! | [`http_server`] | serving the event stream of an HTTP API: status codes, ends, slow clients, heartbeats, shutdown |
+//! | [`restart_and_replicas`] | tokens, epochs, and what a broker must know that begins in the middle of a history |
 
 pub mod http_server;
 // internals
+pub mod restart_and_replicas;

@@ -1,0 +1,278 @@
+//! Tokens, epochs, and what a broker must know that begins in the middle of a history.
+//! No code lives here. How a host stores its snapshots and replicates its log is the host's business.
+//!
+//! # Tokens
+//!
+//! A [`Token`] is the place where a reader stands. It consists of an [`Epoch`], an index, and a place within the index,
+//! because one index may carry several batches. Its text is opaque, and [`FromStr`](std::str::FromStr) reads it back. A
+//! reader that subscribes [`Start::After`] its last token misses no batch and gets none twice, as long as the buffer
+//! holds what comes after the token.
+//!
+//! | token of | stands |
+//! |---|---|
+//! | a [delivery](crate::Delivery::token) | behind that delivery |
+//! | a [subscription](crate::Subscription::token) | where the reader stands; before its first event it has one, too, and after a read that found nothing it is ahead of the last delivery |
+//! | a [handle](crate::SubscriptionHandle::token) | where the reader stood after its last completed read or window |
+//! | a frame or a heartbeat, if [asked for] | where a client stands that has read that line |
+//! | the [broker](crate::Broker::token) | behind the last batch that was published |
+//!
+//! # Epochs
+//!
+//! An [`Epoch`] names one history of indexes. Within an epoch an index means the same at every broker. The epoch is
+//! part of every token, so a broker recognizes a token of another history: such a reader starts at the oldest batch,
+//! with [`Verdict::OtherEpoch`].
+//!
+//! A broker for which no epoch is set draws a random one. Then no token outlives the process. A host whose readers are
+//! to resume after a restart, or at another replica, sets the epoch with [`Builder::epoch`] or
+//! [`Builder::starts_after`], and keeps it with its state.
+//!
+//! Replicas share an epoch if they publish the same batches under the same indexes in the same order. Then a reader
+//! moves between them by token:
+//!
+//! ```
+//! use event_broker::{Broker, Epoch, Event, Request, Start, TryRecvError, Verdict};
+//!
+//! let replica = |batches| Broker::<u32>::builder().epoch(Epoch::from(7)).max_batches(batches).build();
+//! let (leader, late, small) = (replica(100)?, replica(100)?, replica(1)?);
+//! let commit = |broker: &Broker<u32>, index| broker.publish(index, [Event::new("Job", "JobRegistered", "web", 1)]);
+//! for index in [7, 7, 8] { // the commit 7 has two batches
+//!     commit(&leader, index)?;
+//!     commit(&small, index)?;
+//! }
+//!
+//! let mut reader = leader.subscribe(Request::new())?;
+//! reader.recv()?;
+//! let token = reader.recv()?.token(); // behind the second batch of 7
+//!
+//! // A replica that lags: the place has not come, and the reader waits for it.
+//! let mut moved = late.subscribe(Request::new().start(Start::After(token)))?;
+//! assert_eq!(moved.verdict(), Verdict::Future { latest: 0 });
+//! commit(&late, 7)?;
+//! commit(&late, 7)?;
+//! assert_eq!(moved.try_recv().unwrap_err(), TryRecvError::Empty, "it has read both");
+//! commit(&late, 8)?;
+//! assert_eq!(moved.recv()?.index(), 8);
+//!
+//! // A replica with a smaller buffer says what is lost there.
+//! let first = leader.subscribe(Request::new())?.recv()?.token();
+//! let moved = small.subscribe(Request::new().start(Start::After(first)))?;
+//! assert_eq!(moved.verdict(), Verdict::Lost { oldest: Some(8) });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Verdict::Future`] is no loss. The reader may have come back before the replica has caught up, and it waits until
+//! its place comes.
+//!
+//! # Which call for which situation
+//!
+//! A new broker knows no history, and says of none that it is missing. A host that begins in the middle must say where.
+//! If it says nothing, a reader that missed something is not told. If it says that more is missing than is, every
+//! reader that had read everything is told of a loss, and all of them list the state again at once.
+//!
+//! | the broker | the host calls | readers that had read everything |
+//! |---|---|---|
+//! | restarts, and a token was kept beside the snapshot | [`Builder::starts_after`] | go on |
+//! | the same, and the log behind the snapshot is applied again | [`Builder::starts_after`], and publishes what is applied | go on |
+//! | restarts at an index; one batch a commit | [`Builder::rising_indexes`], [`Builder::initial_index`] and the same [`Builder::epoch`] | go on |
+//! | restarts at an index that may carry several batches | [`Builder::initial_index`] and the same [`Builder::epoch`] | are told of a loss |
+//! | installs a snapshot of the same history | [`Broker::skip_to`] | go on |
+//! | restores another state, where indexes mean something else | [`Broker::reset`] | end with [`RecvError::Reset`] |
+//!
+//! # A token beside the snapshot
+//!
+//! [`Broker::token`] is the place behind the last batch. The host reads it where commits are put in order, under the
+//! same lock as the snapshot, and stores it beside the snapshot. After the restart [`Builder::starts_after`] sets the
+//! place and the epoch. A reader that stands there has lost nothing; one that stands before it has.
+//!
+//! ```
+//! use event_broker::{Broker, Epoch, Event, PublishErrorKind, Request, Start, TryRecvError, Verdict};
+//!
+//! let broker = Broker::<u32>::builder().epoch(Epoch::from(7)).build()?;
+//! let commit = |broker: &Broker<u32>, index| broker.publish(index, [Event::new("Job", "JobRegistered", "web", 1)]);
+//! let mut reader = broker.subscribe(Request::new())?;
+//! commit(&broker, 9)?;
+//! let snapshot = broker.token().to_string(); // with the state, under the lock of the commits
+//! let at_snapshot = reader.recv()?.token();
+//! commit(&broker, 10)?;
+//! commit(&broker, 11)?;
+//! reader.recv()?;
+//! let newest = reader.recv()?.token();
+//! drop(broker); // the process ends
+//!
+//! // The state is that of the snapshot. The log behind it is applied again, and what is applied is published.
+//! let restarted = Broker::<u32>::builder().starts_after(snapshot.parse()?).build()?;
+//! let resume = |token| restarted.subscribe(Request::new().start(Start::After(token)));
+//! let mut from_snapshot = resume(at_snapshot)?;
+//! assert_eq!(from_snapshot.verdict(), Verdict::Whole);
+//! let mut from_newest = resume(newest)?; // it comes back before the log has been applied
+//! assert_eq!(from_newest.verdict(), Verdict::Future { latest: 9 });
+//! for index in [10, 11, 12] {
+//!     commit(&restarted, index)?;
+//! }
+//! assert_eq!(from_snapshot.recv()?.index(), 10);
+//! assert_eq!(from_newest.recv()?.index(), 12, "it had read 10 and 11 before the restart");
+//! assert_eq!(from_newest.try_recv().unwrap_err(), TryRecvError::Empty);
+//!
+//! // What lies before the snapshot is past.
+//! assert_eq!(commit(&restarted, 8).unwrap_err().kind, PublishErrorKind::Falling { index: 8, latest: 12 });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What is applied again must be published in the same batches as before, or the places within an index differ. A
+//! broker that starts after a token accepts a further batch of the token's index. A host that may apply its last commit
+//! a second time says [`Builder::rising_indexes`] as well, and the second publish is refused.
+//!
+//! A token holds no index that batches without events have reached since the last batch with some. So a store keeps its
+//! own index beside the token. The reverse is no loss either: a reader that such batches have moved ahead of the token
+//! goes on.
+//!
+//! # An index, and one batch a commit
+//!
+//! A store that publishes exactly one batch for each commit can restart from its index alone. With
+//! [`Builder::rising_indexes`] an index says as much as a token, and publishing an index twice is refused:
+//!
+//! ```
+//! use event_broker::{Broker, Builder, Epoch, Event, PublishErrorKind, Request, Start, Verdict};
+//!
+//! fn builder() -> Builder<u32> {
+//!     Broker::builder().epoch(Epoch::from(7)).rising_indexes(true)
+//! }
+//!
+//! let broker = builder().build()?;
+//! let commit = |broker: &Broker<u32>, index| broker.publish(index, [Event::new("Job", "JobRegistered", "web", 1)]);
+//! let mut reader = broker.subscribe(Request::new())?;
+//! commit(&broker, 9)?;
+//! let token = reader.recv()?.token();
+//! drop(broker);
+//!
+//! let restarted = builder().initial_index(9).build()?; // the state stands at 9
+//! let mut resumed = restarted.subscribe(Request::new().start(Start::After(token)))?;
+//! assert_eq!(resumed.verdict(), Verdict::Whole);
+//! // The commit 9 is applied again.
+//! assert_eq!(commit(&restarted, 9).unwrap_err().kind, PublishErrorKind::Repeated { index: 9 });
+//! commit(&restarted, 10)?;
+//! assert_eq!(resumed.recv()?.index(), 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Both parts of the history must rise, before the restart and after it. A batch without events counts as a batch of
+//! its index. If such a batch is the last of the history, the state stands at its index, and the token of the delivery
+//! before it lies below. A reader that has read on since, and found nothing more, has a token at that index, and goes
+//! on; a client that only kept the token of its last delivery is told of a loss. [Progress and tokens in
+//! heartbeats][asked for] keep clients near the present.
+//!
+//! # An index that may carry several batches
+//!
+//! An index alone does not say how many of its batches a reader has seen. So without rising indexes a reader that
+//! stands behind a batch of the initial index is told of a loss, although it may have read all of that index:
+//!
+//! ```
+//! use event_broker::{Broker, Epoch, Event, PublishErrorKind, Request, Start, Verdict};
+//!
+//! let broker = Broker::<u32>::builder().epoch(Epoch::from(7)).build()?;
+//! let commit = |broker: &Broker<u32>, index| broker.publish(index, [Event::new("Job", "JobRegistered", "web", 1)]);
+//! let mut reader = broker.subscribe(Request::new())?;
+//! commit(&broker, 9)?;
+//! let token = reader.recv()?.token();
+//! drop(broker);
+//!
+//! let restarted = Broker::<u32>::builder().epoch(Epoch::from(7)).initial_index(9).build()?;
+//! let verdict = |start| restarted.subscribe(Request::new().start(start)).map(|reader| reader.verdict());
+//! assert_eq!(verdict(Start::After(token))?, Verdict::Lost { oldest: None }, "9 may have had a second batch");
+//! assert_eq!(verdict(Start::Index(9))?, Verdict::Lost { oldest: None });
+//! assert_eq!(verdict(Start::Index(10))?, Verdict::Whole, "who has listed the state at 9 goes on");
+//! assert_eq!(commit(&restarted, 9).unwrap_err().kind, PublishErrorKind::Past { index: 9, initial: 9 });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A snapshot of the same history
+//!
+//! A replica that has fallen behind installs a snapshot instead of what it missed. It goes on in the same history,
+//! behind a part that was never published there. [`Broker::skip_to`] takes the token of the broker that the snapshot
+//! was made beside. Readers that stand at that place go on. Readers before it are told of a loss that nobody can count:
+//!
+//! ```
+//! use event_broker::{Broker, Epoch, Event, LagPolicy, RecvError, Request, Start, TryRecvError};
+//!
+//! let replica = || Broker::<u32>::builder().epoch(Epoch::from(7)).build();
+//! let (leader, follower) = (replica()?, replica()?);
+//! let commit = |broker: &Broker<u32>, index| broker.publish(index, [Event::new("Job", "JobRegistered", "web", 1)]);
+//! for index in 1..=9 {
+//!     commit(&leader, index)?;
+//! }
+//! let mut there = follower.subscribe(Request::new().start(Start::After(leader.token())))?;
+//! let mut before = follower.subscribe(Request::new().lag_policy(LagPolicy::Continue))?;
+//!
+//! follower.skip_to(leader.token())?;
+//! let Err(TryRecvError::Recv(RecvError::Lagged(lagged))) = before.try_recv() else { panic!("it stands before") };
+//! assert_eq!((lagged.count(), lagged.through), (None, 9));
+//!
+//! commit(&follower, 10)?;
+//! assert_eq!(there.recv()?.index(), 10);
+//! assert_eq!(before.recv()?.index(), 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A batch without events is no way to jump ahead. It says that the commits up to its index changed nothing, and
+//! readers before it are told of no loss.
+//!
+//! # Another state
+//!
+//! After a restore of another state, an index means something else. [`Broker::reset`] empties the buffer, starts a new
+//! epoch at the index of the restored state, and ends every subscription with [`RecvError::Reset`]. The new epoch must
+//! be one that no history has had. Replicas that restore the same state use the same new epoch.
+//!
+//! Work that was begun before the reset may still be under way, and its index may even fit. [`Broker::publish_in`]
+//! names the epoch that the work belongs to, and is refused in any other:
+//!
+//! ```
+//! use event_broker::{Broker, Epoch, Event, PublishErrorKind, RecvError, Request, Start, Verdict};
+//!
+//! let broker = Broker::<u32>::builder().epoch(Epoch::from(7)).build()?;
+//! let event = || Event::new("Job", "JobRegistered", "web", 1);
+//! let mut reader = broker.subscribe(Request::new())?;
+//! broker.publish(90, [event()])?;
+//! let token = reader.recv()?.token();
+//! let begun_in = broker.epoch(); // a commit begins
+//!
+//! broker.reset(50, Epoch::from(8)); // the state of a snapshot that stands at 50
+//! assert_eq!(reader.recv().unwrap_err(), RecvError::Reset);
+//! let refused = broker.publish_in(begun_in, 91, [event()]).unwrap_err();
+//! assert_eq!(refused.kind, PublishErrorKind::OtherEpoch { epoch: begun_in, current: Epoch::from(8) });
+//!
+//! broker.publish_in(broker.epoch(), 51, [event()])?;
+//! let mut again = broker.subscribe(Request::new().start(Start::After(token)))?;
+//! assert_eq!(again.verdict(), Verdict::OtherEpoch { oldest: Some(51) });
+//! assert_eq!(again.recv()?.index(), 51);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A mirror that gets [`Verdict::OtherEpoch`] lists the state again. What it holds is of another history, and the
+//! buffer reaches back to the restored state only as long as nothing was evicted.
+//!
+//! [`Broker::publish_in`]: crate::Broker::publish_in
+//! [`Broker::reset`]: crate::Broker::reset
+//! [`Broker::skip_to`]: crate::Broker::skip_to
+//! [`Broker::token`]: crate::Broker::token
+//! [`Builder::epoch`]: crate::Builder::epoch
+//! [`Builder::initial_index`]: crate::Builder::initial_index
+//! [`Builder::rising_indexes`]: crate::Builder::rising_indexes
+//! [`Builder::starts_after`]: crate::Builder::starts_after
+//! [`Epoch`]: crate::Epoch
+//! [`RecvError::Reset`]: crate::RecvError::Reset
+//! [`Start::After`]: crate::Start::After
+//! [`Token`]: crate::Token
+//! [`Verdict::Future`]: crate::Verdict::Future
+//! [`Verdict::OtherEpoch`]: crate::Verdict::OtherEpoch
+//!
+#![cfg_attr(
+    feature = "json",
+    doc = "
+[asked for]: crate::FrameOptions::tokens"
+)]
+// Without a feature, the links to what it adds lead to the features.
+#![cfg_attr(
+    not(feature = "json"),
+    doc = "
+[asked for]: crate#features"
+)]
