@@ -5,7 +5,9 @@
 //! |---|---|
 //! | [`http_server`] | serving the event stream of an HTTP API: status codes, ends, slow clients, heartbeats, shutdown |
 //! | [`restart_and_replicas`] | tokens, epochs, and what a broker must know that begins in the middle of a history |
+//! | [`access`] | authorizers, grants, access changes, the fence, expiry, and common mistakes |
 
+pub mod access;
 pub mod http_server;
 // internals
 pub mod restart_and_replicas;
