@@ -6,8 +6,10 @@
 //! | [`http_server`] | serving the event stream of an HTTP API: status codes, ends, slow clients, heartbeats, shutdown |
 //! | [`restart_and_replicas`] | tokens, epochs, and what a broker must know that begins in the middle of a history |
 //! | [`access`] | authorizers, grants, access changes, the fence, expiry, and common mistakes |
+//! | [`bounds_and_lag`] | choosing the bounds of the buffer, lag, what memory is used, and how to read `stats()` |
 
 pub mod access;
+pub mod bounds_and_lag;
 pub mod http_server;
 // internals
 pub mod restart_and_replicas;
