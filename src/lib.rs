@@ -1,10 +1,12 @@
-//! The in-process event broker for servers with a replicated or versioned state.
-//! A server that schedules, orchestrates or stores publishes one batch of events for each commit of its state, and
-//! many readers follow, each at its own pace: by topic, key and namespace, from any index that is still buffered.
+//! An in-process event broker for servers with a replicated or versioned state.
+//! This page is the overview: what the crate promises, where to find what, and when not to use it.
 //!
-//! What is lost is counted to the batch and told; who may read is decided by the server's own code, and taken back
-//! while a stream is open; what leaves the process is framed as newline-delimited JSON, over whatever transport the
-//! server has. The crate starts no thread, opens no socket, needs no runtime, and has no unsafe code.
+//! A server that schedules, orchestrates or stores publishes one batch of events for each commit of its state. Readers
+//! subscribe by topic, key and namespace, from any index that is still buffered, and read at their own pace. Losses are
+//! counted to the batch and reported. The server's own code decides who may read, and can take access back while a
+//! stream is open. What leaves the process is framed as newline-delimited JSON, over whatever transport the server has.
+//!
+//! The crate starts no thread, opens no socket, needs no runtime, and has no unsafe code.
 //!
 //! ```
 //! use event_broker::{Broker, Event, RecvError, Request, Start, Term};
@@ -25,12 +27,23 @@
 //! let payloads: Vec<_> = delivery.events().map(|event| *event.payload()).collect();
 //! assert_eq!((delivery.index(), payloads), (7, vec!["spec", "running"]));
 //!
-//! // Whoever comes back goes on where it was, here or at a replica.
+//! // A reader that comes back continues where it was, here or at a replica.
 //! let mut resumed = broker.subscribe(Request::new().start(Start::After(delivery.token())))?;
 //! broker.close();
 //! assert_eq!(resumed.recv().unwrap_err(), RecvError::Closed, "nothing was missed, nothing comes twice");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Where to start
+//!
+//! - To link it into a server: [commit, then publish](#commit-then-publish) and [list, then follow](#list-then-follow)
+//!   on this page, and the guide on [HTTP servers](guide::http_server).
+//! - To test a state store with it: [testing a store](#testing-a-store).
+//! - To measure fan-out: [measuring](#measuring), and the guide on [ways of reading](guide::ways_of_reading), which
+//!   says what each way costs and what readers share.
+//!
+//! The other [guides](guide) are about [access](guide::access), [restarts and replicas](guide::restart_and_replicas),
+//! and [bounds and lag](guide::bounds_and_lag).
 //!
 //! # Map
 //!
@@ -38,61 +51,56 @@
 //! |---|---|
 //! | make a broker, bound its buffer | [`Broker::builder`], [`Builder`] |
 //! | publish | [`Event`], [`Broker::publish`]; [`Batch::builder`] while a commit is under way |
-//! | ask | [`Request`]: [`Term`]s, namespaces, types, a predicate, [`Start`], [`LagPolicy`], [`Principal`] |
-//! | read | [`Subscription`], [`Delivery`], [`Drain`]; [`RecvError`] says why no more |
+//! | ask for events | [`Request`]: [`Term`]s, namespaces, types, a predicate, [`Start`], [`LagPolicy`], [`Principal`] |
+//! | read | [`Subscription`], [`Delivery`], [`Drain`]; [`RecvError`] says why there is no more |
 //! | watch or end a reader from elsewhere | [`SubscriptionHandle`], [`Broker::subscriptions`] |
-//! | say who may read | [`Authorizer`], [`Grant`], [`AccessChange`] |
+//! | decide who may read | [`Authorizer`], [`Grant`], [`AccessChange`] |
 //! | send NDJSON | [`Subscription::into_frames`], [`Subscription::into_frame_stream`], [`Delivery::frame`] |
 //! | read NDJSON | [`Decoder`], [`FrameReader`] |
 //! | look inside | [`Broker::stats`], [`Observer`], [`Subscription::explain`] |
 //! | keep commits flat under ten thousand waiting readers | [`Broker::dispatcher`] |
-//! | speak the words of a scheduler's HTTP API: query string, topics, rights | [`nomad`] |
+//! | resume after a restart or at a replica | [`Token`], [`Builder::starts_after`], [`Broker::skip_to`], [`Broker::reset`] |
+//! | use the words of a scheduler's HTTP API: query string, topics, rights | [`nomad`] |
 //!
 //! # Guarantees
 //!
-//! - **Order, once, whole.** A subscription sees batches in the order of publishing and no batch twice. The events of a
-//!   batch that match arrive together, each once, in the order of the commit.
-//! - **No silent loss.** A batch that matches was delivered, or lies in a loss that was told ([`Verdict::Lost`], or
+//! - **Order, once, whole.** A subscription receives batches in the order of publishing, and no batch twice. The
+//!   matching events of a batch arrive together, each once, in the order of the commit.
+//! - **No silent loss.** A matching batch is delivered, or lies in a loss that was reported ([`Verdict::Lost`], or
 //!   exactly by [`Lagged`]), or behind a terminal end.
-//! - **Resumable.** [`Start::After`] a reader's last [`Token`] goes on exactly, also at a replica.
-//! - **Bounded.** A buffer of 100 batches holds 100. Readers hold numbers: one that stalls keeps nothing in memory.
+//! - **Resumable.** [`Start::After`] a reader's last [`Token`] continues exactly, also at a replica.
+//! - **Bounded.** A buffer of 100 batches holds 100. A reader holds a number, so one that stalls keeps nothing in
+//!   memory.
 //! - **The publisher waits for nobody.** No reader that is slow, stuck or panicking holds up [`Broker::publish`].
-//! - **Fenced.** Nothing published at or after a revocation is handed out under the old grant.
-//! - **Isolated.** Hooks, wakers and payloads of the host run under no lock; their panics harm no other reader.
-//! - **Live.** A waiting reader is woken by its batch, and by no other reader's; nothing polls.
-//! - **Strangers' input** panics nothing, and takes no more memory than its limits say.
+//! - **Fenced.** Nothing published at or after a revocation is delivered under the old grant.
+//! - **Isolated.** Hooks, wakers and payloads of the host run under no lock. Their panics harm no other reader.
+//! - **Live.** A waiting reader is woken by its batch, and by no other reader's. No reader has to poll.
+//! - **Untrusted input** causes no panic, and takes no more memory than its limits say.
 //!
-//! The README says which tests would fail if one were broken.
+//! The README names the tests that fail if one of these is broken.
 //!
 //! # Commit, then publish
 //!
-//! Collect events while the commit is under way; commit; publish under the commit's index. So a reader that sees an
-//! event finds its change in the state, and an authorizer that is asked because of it finds the new rules. Indexes
-//! never fall, may have gaps, and may repeat: an equal index is a further batch of the same commit. The order of
-//! publishing is the caller's: whoever commits publishes before the next commit does, under one lock or on one thread.
+//! A server collects the events while the commit is under way, commits, and then publishes under the commit's index. A
+//! reader that sees an event then finds its change in the state, and an authorizer that is asked because of it finds
+//! the new rules. Indexes never fall, may have gaps, and may repeat: an equal index is a further batch of the same
+//! commit. The order of publishing is the caller's. Whoever commits publishes before the next commit does, under one
+//! lock or on one thread.
 //!
-//! # Ways of reading
+//! # Reading
 //!
-//! | a reader that is | reads with |
-//! |---|---|
-//! | a thread | [`recv`](Subscription::recv), [`recv_timeout`](Subscription::recv_timeout), a `for` loop |
-//! | a task on any runtime | [`recv_async`](Subscription::recv_async), or as a `Stream` |
-//! | a hot loop | [`drain`](Subscription::drain): a window whose items borrow |
-//! | a `select!` over channels | [`doorbell`](Subscription::doorbell), then a [`drain`](Subscription::drain) for each ring |
-//! | a connection | [`into_frames`][`Subscription::into_frames`]: heartbeats included |
+//! Every way of reading is a method of [`Subscription`]: for a thread, a task on any runtime, a hot loop, a `select!`
+//! over channels, or a connection. The guide on [ways of reading](guide::ways_of_reading) compares them.
 //!
-//! A read looks at what was published before it began, and a task gives way to others now and then, so neither a fast
-//! publisher nor a predicate that refuses everything keeps a thread from its deadline or a runtime from its other tasks.
-//!
-//! A reader that was overtaken by the buffer gets [`RecvError::Lagged`] with the number of batches and where it goes
-//! on, and by its [`LagPolicy`] is closed (the default) or continues. It is raised only if something that was asked for
-//! is among them.
+//! A reader that was overtaken by the buffer gets [`RecvError::Lagged`], with the number of batches and where it
+//! continues. Its [`LagPolicy`] closes it (the default) or lets it continue. The error is raised only if something that
+//! the reader asked for is lost.
 //!
 //! # List, then follow
 //!
-//! To mirror a state: read it, with the index `i` that it stands at, and subscribe [`Start::Index`]`(i + 1)`. What was
-//! published in between is in the buffer. If so much was that it no longer is, the [`Verdict`] says so before the first
-//! event; if the mirror falls behind later, a read says so. Either way: list again.
+//! To mirror a state, read it with the index `i` that it stands at, and subscribe [`Start::Index`]`(i + 1)`. What was
+//! published in between is in the buffer. If so much was published that it no longer is, the [`Verdict`] says so before
+//! the first event. If the mirror falls behind later, a read says so. In either case, list again.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -158,57 +166,45 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Access, and taking it back
+//! # Testing a store
 //!
-//! An [`Authorizer`] answers a request with a [`Grant`] that says what it rests on: a token, policies, roles. Its
-//! [`changes`](Authorizer::changes) says which published events change access; [`Broker::access_changed`] announces
-//! what no event stands for. Such a change is a fence in the sequence: it is set on every subscription concerned before
-//! its batch becomes visible, and a reader at a fence asks the authorizer again, on its own thread, before anything
-//! more is handed out. Denied, it ends with [`RecvError::Revoked`], and what it had not read stays unread; allowed, the
-//! new grant governs from there. A grant may also expire: reads end by themselves, and [`Broker::tick`] wakes the tasks
-//! that wait; one that has expired already is a denial. What a delivery holds, or a socket's buffer, was handed out: a fence cannot fetch it back.
+//! [`Broker::publish`] has made the batch visible when it returns. So a unit test of a state store commits, and then
+//! reads what was published with [`try_recv`](Subscription::try_recv), without a thread, a runtime or a sleep:
 //!
-//! # Tokens and epochs
+//! ```
+//! use event_broker::{Broker, Event, Request, TryRecvError};
 //!
-//! A [`Token`] is where a reader stands: epoch, index, and place within the index, since one index may unvisited several
-//! batches. Deliveries have one, and so have [subscriptions](Subscription::token) before their first event,
-//! [handles](SubscriptionHandle::token), heartbeats if [asked for], and
-//! [the broker](Broker::token). An [`Epoch`] names one history. Replicas of a history that publish the same batches under
-//! the same indexes share it by [`Builder::epoch`], and a reader moves between them by token.
+//! let broker = Broker::<u32>::new(); // of the store under test
+//! # let register = |job: &str, version| broker.publish(1, [Event::new("Job", "JobRegistered", job, version)]).unwrap();
+//! let mut published = broker.subscribe(Request::new().namespace("*"))?; // everything
+//! register("web", 3); // the store commits and publishes
+//! let delivery = published.try_recv()?;
+//! let event = delivery.events().next().unwrap();
+//! assert_eq!((delivery.len(), event.key().as_str(), *event.payload()), (1, "web", 3));
+//! assert_eq!(published.try_recv().unwrap_err(), TryRecvError::Empty, "and nothing else");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
-//! # Restarts and replicas
+//! [`Subscription::explain`] says why a subscription does not receive an event. A test of expiry or heartbeats supplies
+//! a [`Clock`]. One that decides when waiting readers are woken uses [`Dispatcher::start`]. [`Decoder`] and
+//! [`FrameReader`] read recorded streams back as batches that can be published again.
 //!
-//! A broker that begins in the middle of a history must be told where, or a reader could not be told that it missed what
-//! came before. If it is told too much, readers that had seen everything are told of a loss, and all list again at once.
+//! # Measuring
 //!
-//! | the broker | the host calls | readers that had read everything |
-//! |---|---|---|
-//! | restarts, and a token was kept beside the snapshot ([`Broker::token`]) | [`Builder::starts_after`] | go on |
-//! | the same, and the log behind the snapshot is applied again | [`Builder::starts_after`], then publishes what is applied | go on |
-//! | restarts at an index; one batch a commit | [`Builder::rising_indexes`], [`Builder::initial_index`] and the same [`Builder::epoch`] | go on |
-//! | restarts at an index that may unvisited several batches | [`Builder::initial_index`] | are told of a loss: one batch more may have come |
-//! | installs a snapshot of the same history | [`Broker::skip_to`] | go on |
-//! | restores another state: indexes mean something else | [`Broker::reset`] | end with [`RecvError::Reset`] |
-//!
-//! The token must be that of the snapshot: read it where commits are put in order, under the same lock. It does not hold
-//! an index that batches without events have reached since the last one with some. [`Verdict::Future`] is no loss: a
-//! reader that comes back before the replica has caught up waits.
-//!
-//! After a reset a token of the old epoch starts at the oldest batch, with [`Verdict::OtherEpoch`], and work of the old
-//! history that may still be published is refused if it names its epoch: [`Broker::publish_in`]. Where the last commit may
-//! be applied again after a restart, [rising indexes](Builder::rising_indexes) refuse to publish it twice. A batch without
-//! events is no way to jump ahead: it says that the commits up to its index changed nothing.
+//! The repository has the benchmarks, with other crates beside this one where they can do the same. `fanout` compares
+//! the ways of reading, `ratios` lets the sides take turns, and the example `study` measures fan-out in the large. The
+//! README has the figures, the commands and the processors, and `benches/record/` the dated records.
 //!
 //! # Limits
 //!
 //! - One process, in memory. What is evicted is gone: the state store is the truth, the buffer a window on its changes.
-//! - The default request is that of the HTTP API whose event stream [`nomad`] describes: namespace `default`
-//!   only. Say `*` to [`Request::namespace`] for all.
+//! - The default request is that of the HTTP API whose event stream [`nomad`] describes: namespace `default` only. Say
+//!   `*` to [`Request::namespace`] for all.
 //! - A buffer takes its bounds, an eighth more at most, and what users hold: deliveries, windows, payloads they share.
 //! - Finer filters than topic, key and namespace (types, predicates, [`Authorizer::permits`]) run on the reader's
 //!   thread for each event that gets so far, and do not spare it the wake-up.
-//! - Tasks and doorbells are not woken by time: give [`Broker::tick`] a timer if grants expire. A stream of frames has a
-//!   timer of its own.
+//! - Tasks and doorbells are not woken by time: give [`Broker::tick`] a timer if grants expire. A stream of frames has
+//!   a timer of its own.
 //!
 //! # Features
 //!
@@ -222,20 +218,19 @@
 //!
 //! # When not to use it
 //!
-//! - Between two threads, for work that somebody must do once: a channel, as `crossbeam-channel` has it.
-//! - If every reader must get everything and the publisher is to wait for the slowest: a bounded channel a reader.
+//! - Between two threads, for work that somebody must do once: a channel, such as `crossbeam-channel`.
+//! - If every reader must get everything and the publisher is to wait for the slowest: a bounded channel for each
+//!   reader.
 //! - If only the latest value counts: `tokio::sync::watch`, or a lock.
 //! - If events must outlive the process, or reach others by themselves: a durable log or a message broker.
 //! - If there is no order to publish in. Indexes never fall: many writers must agree on one sequence first.
 //! - If most readers want arbitrary conditions that topics, keys and namespaces cannot say: each is then run for each
 //!   event and reader, and nothing here makes that cheap.
 //!
-#![cfg_attr(feature = "json", doc = "[asked for]: FrameOptions::tokens")]
 // Without a feature, the links to what it adds lead to the features.
 #![cfg_attr(not(feature = "json"), doc = "[`Decoder`]: #features")]
 #![cfg_attr(not(feature = "json"), doc = "[`Delivery::frame`]: #features")]
 #![cfg_attr(not(feature = "json"), doc = "[`FrameReader`]: #features")]
-#![cfg_attr(not(feature = "json"), doc = "[asked for]: #features")]
 #![cfg_attr(not(feature = "json"), doc = "[`Subscription::into_frames`]: #features")]
 #![cfg_attr(not(all(feature = "json", feature = "stream")), doc = "[`Subscription::into_frame_stream`]: #features")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
