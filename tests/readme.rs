@@ -1,5 +1,5 @@
-//! The README is true: the files that it links exist, and so do the tests and benchmarks that it names.
-//! Its example is compiled and run as a test of the documentation.
+//! The README and CONTRIBUTING are true: the files that they link exist, and so do the tests and benchmarks they name.
+//! The README's example is compiled and run as a test of the documentation.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
@@ -11,6 +11,15 @@ fn root() -> PathBuf {
 
 fn readme() -> String {
     fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+fn contributing() -> String {
+    fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap()
+}
+
+fn has_heading(text: &str, anchor: &str) -> bool {
+    let is_it = |heading: &str| heading.to_lowercase().replace(' ', "-") == anchor;
+    text.lines().filter_map(|line| line.strip_prefix('#')?.trim_start_matches('#').strip_prefix(' ')).any(is_it)
 }
 
 /// The links of a text: what is shown, and where it leads.
@@ -32,8 +41,7 @@ fn what_is_linked_exists_and_tests_are_where_it_says() {
             continue;
         }
         if let Some(anchor) = target.strip_prefix('#') {
-            let is_it = |heading: &str| heading.to_lowercase().replace(' ', "-") == anchor;
-            assert!(readme.lines().filter_map(|line| line.strip_prefix("## ")).any(is_it), "no heading is #{anchor}");
+            assert!(has_heading(&readme, anchor), "no heading is #{anchor}");
             continue;
         }
         let path = root().join(target);
@@ -50,6 +58,23 @@ fn what_is_linked_exists_and_tests_are_where_it_says() {
 }
 
 #[test]
+fn what_contributing_links_exists() {
+    let contributing = contributing();
+    let links = links(&contributing);
+    assert!(links.len() > 10);
+    for (_, target) in links {
+        if target.starts_with("https://") {
+            continue;
+        }
+        match target.split_once('#') {
+            Some(("", anchor)) => assert!(has_heading(&contributing, anchor), "no heading is #{anchor}"),
+            Some(("README.md", anchor)) => assert!(has_heading(&readme(), anchor), "no heading is #{anchor}"),
+            _ => assert!(root().join(target).exists(), "{target} is linked and does not exist"),
+        }
+    }
+}
+
+#[test]
 fn every_guarantee_has_a_test() {
     let readme = readme();
     let rows: Vec<_> = readme.lines().filter(|line| line.starts_with("| G")).collect();
@@ -63,12 +88,13 @@ fn every_guarantee_has_a_test() {
 #[test]
 fn commands_name_what_the_manifest_has() {
     let (readme, manifest) = (readme(), fs::read_to_string(root().join("Cargo.toml")).unwrap());
+    let both = readme.clone() + &contributing();
     let manifest_has = |kind: &str, name: &str| {
         let sections = manifest.split("\n[[").filter(|section| section.starts_with(kind));
         sections.into_iter().any(|section| section.contains(&format!("\nname = \"{name}\"\n")))
     };
     for (option, kind) in [("--bench ", "bench]]"), ("--example ", "example]]")] {
-        let names = readme.split(option).skip(1);
+        let names = both.split(option).skip(1);
         let names: Vec<_> = names.filter_map(|rest| rest.split([' ', '`', '\n']).next()).collect();
         assert!(!names.is_empty());
         for name in names {
@@ -79,6 +105,6 @@ fn commands_name_what_the_manifest_has() {
         assert!(readme.lines().any(|found| found == line), "{line} has no line of its own");
     }
     for program in [".ci/run", "benches/guard", "benches/record/take", "tests/planted/prove"] {
-        assert!(readme.contains(&format!("`{program}`")) && Path::new(&root().join(program)).exists(), "{program}");
+        assert!(both.contains(&format!("`{program}`")) && Path::new(&root().join(program)).exists(), "{program}");
     }
 }
