@@ -130,14 +130,13 @@
 //! subscription ends, and whatever it had not read stays unread, also what was published before the change. If it is a
 //! grant, that grant governs all that is delivered from then on.
 //!
-//! If access changes again while the authorizer is being asked, the answer is not used, and the authorizer is asked
-//! once more. A subscription that is being opened gives up after 16 questions, with
+//! If something that the answer rests on changes while the authorizer is being asked, the answer is not used, and the
+//! authorizer is asked once more. A subscription that is being opened gives up after 16 questions, with
 //! [`SubscribeError::AccessUnsettled`]. A read that does not wait finds nothing then, and a read that waits goes on to
 //! ask, with pauses.
 //!
-//! The fence ends where the reader has been given something. A delivery that is kept, the rest of a window that was
-//! opened before, bytes in a socket: they were handed out, and a fence does not fetch them back. So windows and output
-//! buffers should be short.
+//! A fence does not reach what has left the broker: a delivery that is kept, the rest of a window that was opened
+//! before, bytes in a socket. So windows and output buffers should be short.
 //!
 //! # Expiry
 //!
@@ -150,7 +149,7 @@
 //! | is a stream of frames, for a thread or for a task | at the expiry, without help |
 //! | waits as a task, or at a doorbell | at its next poll or read, or when the host calls [`Broker::tick`] |
 //!
-//! A subscription whose grant does not expire never reads the clock.
+//! A subscription whose grant does not expire never reads the clock. Frames do, for their heartbeats.
 //!
 //! To renew a grant, the server announces a change of what the grant rests on before it expires, such as
 //! [`AccessChange::Token`] with the principal's id. The next read asks, and gets a grant with a later expiry. A grant
@@ -282,6 +281,9 @@
 //! - **Trusting the id.** Anybody can know an id. The authorizer checks the secret.
 //! - **A grant that rests on nothing.** A grant that a policy decided but that does not name the policy is not taken
 //!   back when the policy changes. That is so for the anonymous principal, too.
+//! - **Granting namespaces and forgetting topics.** Events without a namespace pass every grant, and a request without
+//!   terms asks for every topic. An authorizer that checks namespaces alone lets such a reader see the events of nodes,
+//!   policies and tokens; so does the first example above, where the reader receives the event of its own policy.
 //! - **Publishing before the commit.** A reader asks as soon as the change is visible. If the authorizer still sees the
 //!   old rules, it allows, and nobody asks again. Commit first, and answer from the state and not from a cache.
 //! - **An authorizer that holds the broker.** The broker owns its hooks, so a [`Broker`] inside of one keeps it from

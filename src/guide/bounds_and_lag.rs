@@ -88,17 +88,17 @@
 //! A reader that was overtaken gets [`RecvError::Lagged`] from its next read. [`Lagged`] says how many batches were
 //! evicted between the reader and the oldest one, in which range of indexes, and where the reader goes on. The count is
 //! of all batches, whether they would have matched or not. The error itself is raised only if something among them
-//! matched the topics, keys and namespaces of the reader: a reader of rare things that lost none of them is not told of
-//! a lag.
+//! matched the topics, keys and namespaces of the reader: a reader of rare things that lost none of them gets no error.
 //!
 //! | [`LagPolicy`] | the reader | use it |
 //! |---|---|---|
-//! | `Close`, the default | ends; the loss is its last word | where a gap makes everything after it useless: mirrors, and streams that leave the process |
-//! | `Continue` | is told once for each loss, and goes on at the oldest batch | where the newest counts and the rest is nice to have: dashboards, counters, caches that are only invalidated |
+//! | `Close`, the default | ends with the error, which repeats | where a gap makes everything after it useless: mirrors, and streams that leave the process |
+//! | `Continue` | gets the error once for each loss, and goes on at the oldest batch | where the newest counts and the rest is nice to have: dashboards, counters, caches that are only invalidated |
 //!
-//! A loss that the [`Verdict`](crate::Verdict) of a start has told is not told again as lag. [`Start::Oldest`], and a
-//! start whose verdict told a loss, may be overtaken before the first read without a lag, as far as only batches go
-//! that were buffered when the subscription was opened.
+//! A loss that the [`Verdict`](crate::Verdict) of a start has reported is not reported again as lag. [`Start::Oldest`],
+//! and a start whose verdict reports a loss, begin at the oldest batch of the first read: batches that were buffered
+//! when the subscription was opened, and are evicted before that read, are no lag. Batches that were published later
+//! are.
 //!
 //! ```
 //! use event_broker::{Broker, Event, LagPolicy, RecvError, Request, Term, TryRecvError};
@@ -168,7 +168,7 @@
 //! | how far back does the buffer reach? | `oldest_index` to `latest_index`; in seconds, `buffered_batches` over the rate |
 //! | which bound decides? | if `evicted_batches` grows while `buffered_batches` is below `max_batches`, events or bytes do |
 //! | who is about to be overtaken? | subscriptions whose `lag` comes near `buffered_batches` |
-//! | who has lost something? | subscriptions whose `missed` grows; [`Observer::on_lag`] tells of each loss when it is told to the reader |
+//! | who has lost something? | subscriptions whose `missed` grows; [`Observer::on_lag`] is called for each loss when the reader gets the error |
 //! | is a reader stuck or idle? | `lag` above 0 and `batches` that do not grow: stuck; `lag` of 0: nothing that it asked for lies ahead |
 //! | how often does publishing wake somebody? | the growth of `wakeups`, beside that of `published_batches` |
 //!

@@ -121,13 +121,13 @@
 //!
 //! | error | status | why |
 //! |---|---|---|
-//! | [`QueryError`], every [`QueryErrorKind`] | 400 | the text of the query is wrong; the message names the parameter, an excerpt of what it held, and what was expected |
+//! | [`QueryError`], every [`QueryErrorKind`] | 400 | the text of the query is wrong; the message names the parameter, an excerpt of what it held, and what was expected. For `QueryTooLong` 414 fits as well |
 //! | [`ParseTokenError`] | 400 | the text is no token |
 //! | [`SubscribeError::Invalid`] | 400 | an empty topic, key, namespace or event type; a parsed [`Query`] has none |
 //! | [`SubscribeError::Denied`] | 403 | the authorizer refuses the request, its grant does not cover a named namespace, the grant has expired already, or the token was deleted meanwhile |
 //! | [`SubscribeError::Absent`] | 404 | later batches exist, but none with exactly this index |
 //! | [`SubscribeError::Future`] | 404 | no batch has this index yet |
-//! | [`SubscribeError::Lost`] | 410 | batches of this index were evicted, and they do not come back |
+//! | [`SubscribeError::Lost`] | 410 | the index is no longer buffered, or lies before the history that this broker knows |
 //! | [`SubscribeError::AccessUnsettled`] | 503 | access changed each time that the authorizer was asked; the same request may succeed later |
 //! | [`SubscribeError::Closed`] | 503 | the server shuts down; another replica may answer |
 //! | a variant of a later version | 500 | the enums are `#[non_exhaustive]` |
@@ -136,8 +136,8 @@
 //! Three rows, `Absent`, `Future` and `Lost`, belong to [`Start::Exactly`]. No query asks for that start: `index`
 //! becomes [`Start::Oldest`] or [`Start::Index`]. For every start but `Exactly`, a loss is no error but a verdict.
 //!
-//! A server that tells "who are you?" (401) from "you may not" (403) checks the credentials before it subscribes. The
-//! reason of a [`Denial`] is written for the client, so it may be sent in the body.
+//! A server that distinguishes missing credentials (401) from missing rights (403) checks the credentials before it
+//! subscribes. The reason of a [`Denial`] is written for the client, so it may be sent in the body.
 //!
 //! [`Limits`] bounds the query: its length, the number of terms and namespaces, and the length of a name. A server with
 //! other limits calls [`Query::parse_with`].
@@ -147,8 +147,8 @@
 //! The head is sent before the first frame, and flushed, so that a client of an idle stream sees that it was accepted.
 //! Frames carry no verdict. The head is the one place where a client can learn that its start lost something
 //! ([`Verdict::Lost`]) or that its token is of another history ([`Verdict::OtherEpoch`]); the example uses a header of
-//! its own, `stream-start`. After the head the status cannot change. A server that checks the verdict earlier can
-//! instead answer 410 and open no stream.
+//! its own, `stream-start`. After the head the status cannot change. A server that wants no stream with a gap checks
+//! the verdict before the head, and answers 410.
 //!
 //! # Resuming by token
 //!
@@ -170,13 +170,13 @@
 //!
 //! | [`RecvError`], [`FrameError`] or [`WriteError`] | the server | the client |
 //! |---|---|---|
-//! | [`Closed`](crate::RecvError::Closed) | finishes; everything that was published has been sent | resumes by token, here later or at another replica |
+//! | [`Closed`](crate::RecvError::Closed) | finishes; everything that the client asked for has been sent | resumes by token, here later or at another replica |
 //! | [`Cancelled`](crate::RecvError::Cancelled) | finishes; the server itself called [`SubscriptionHandle::cancel`] | resumes by token |
 //! | [`Reset`](crate::RecvError::Reset) | writes an error line | lists the state again; indexes mean something else now |
 //! | [`Revoked`](crate::RecvError::Revoked) | writes an error line; the denial's reason may be in it | authenticates again, and does not retry with the same rights |
 //! | [`Expired`](crate::RecvError::Expired) | writes an error line | authenticates again, and resumes by token |
 //! | [`Lagged`](crate::RecvError::Lagged), [`LagPolicy::Close`] | writes an error line | lists the state again; with its old token, a new stream starts with [`Verdict::Lost`] |
-//! | [`Lagged`](crate::RecvError::Lagged), [`LagPolicy::Continue`] | may call `write_to` again; a line of its own must say what was lost, or the client does not know | lists again, or lives with the gap |
+//! | [`Lagged`](crate::RecvError::Lagged), [`LagPolicy::Continue`] | may call `write_to` again; without a line of the server's own the client does not learn of the loss | lists again, or lives with the gap |
 //! | [`FrameError::Encode`], [`WriteError::Encode`] | aborts; the delivery has been passed, and calling `write_to` again would leave a hole | lists the state again; the same event fails again if it resumes before it |
 //! | [`WriteError::Io`] | aborts; the last frame may have been written in part, and a further `write_to` fails | resumes by the last token that it read whole |
 //!
@@ -200,10 +200,10 @@
 //!
 //! # Heartbeats
 //!
-//! The first frame is a heartbeat, `{}`. A further one follows whenever the [interval] passes
-//! without a frame: 30 s unless it is set. A stalled client gathers none. Choose an interval below the idle timeout of
-//! every proxy on the way. With [progress] a heartbeat carries the highest index that is certainly finished, so that a
-//! client that matches little can resume near the present.
+//! The first frame is a heartbeat, `{}`. A further one follows whenever the [interval] passes without a frame: 30 s
+//! unless it is set. A stalled client gathers none. Choose an interval below the idle timeout of every proxy on the
+//! way. With [progress] a heartbeat carries the highest index that is certainly finished, so that a client that matches
+//! little can resume near the present.
 //!
 //! # Clients that leave
 //!
@@ -276,7 +276,8 @@
 //! - A *dispatcher* thread calls [`Dispatcher::run`]. It wakes the waiting readers, which otherwise the publishing
 //!   thread does. It is worth having where a commit must not take longer because thousands of readers wait for it.
 //! - A *tick* thread calls [`Broker::tick`] now and then. It ends and wakes readers whose grants have expired and who
-//!   wait as plain tasks or at doorbells. Blocking reads, [`Frames`] and [`FrameStream`] end in time without it.
+//!   wait as plain tasks or at doorbells. Blocking reads, [`Frames`] that wait, and [`FrameStream`] end in time without
+//!   it.
 //!
 //! Neither keeps the broker open: a [`Dispatcher`] does not count as a handle of the broker, and a tick thread holds a
 //! [`WeakBroker`].

@@ -65,16 +65,16 @@
 //!
 //! # Which call for which situation
 //!
-//! A new broker knows no history, and says of none that it is missing. A host that begins in the middle must say where.
-//! If it says nothing, a reader that missed something is not told. If it says that more is missing than is, every
-//! reader that had read everything is told of a loss, and all of them list the state again at once.
+//! A new broker assumes that no history is missing. A host that begins in the middle must say where. If it does not, a
+//! reader that missed something does not learn of it. If it declares more of the history to be past than necessary,
+//! every reader that had read everything gets a loss reported, and all of them list the state again at once.
 //!
 //! | the broker | the host calls | readers that had read everything |
 //! |---|---|---|
 //! | restarts, and a token was kept beside the snapshot | [`Builder::starts_after`] | go on |
 //! | the same, and the log behind the snapshot is applied again | [`Builder::starts_after`], and publishes what is applied | go on |
 //! | restarts at an index; one batch a commit | [`Builder::rising_indexes`], [`Builder::initial_index`] and the same [`Builder::epoch`] | go on |
-//! | restarts at an index that may carry several batches | [`Builder::initial_index`] and the same [`Builder::epoch`] | are told of a loss |
+//! | restarts at an index that may carry several batches | [`Builder::initial_index`] and the same [`Builder::epoch`] | get a loss reported |
 //! | installs a snapshot of the same history | [`Broker::skip_to`] | go on |
 //! | restores another state, where indexes mean something else | [`Broker::reset`] | end with [`RecvError::Reset`] |
 //!
@@ -106,25 +106,23 @@
 //! assert_eq!(from_snapshot.verdict(), Verdict::Whole);
 //! let mut from_newest = resume(newest)?; // it comes back before the log has been applied
 //! assert_eq!(from_newest.verdict(), Verdict::Future { latest: 9 });
+//! // What lies before the snapshot is past.
+//! assert_eq!(commit(&restarted, 8).unwrap_err().kind, PublishErrorKind::Falling { index: 8, latest: 9 });
 //! for index in [10, 11, 12] {
 //!     commit(&restarted, index)?;
 //! }
 //! assert_eq!(from_snapshot.recv()?.index(), 10);
 //! assert_eq!(from_newest.recv()?.index(), 12, "it had read 10 and 11 before the restart");
 //! assert_eq!(from_newest.try_recv().unwrap_err(), TryRecvError::Empty);
-//!
-//! // What lies before the snapshot is past.
-//! assert_eq!(commit(&restarted, 8).unwrap_err().kind, PublishErrorKind::Falling { index: 8, latest: 12 });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! What is applied again must be published in the same batches as before, or the places within an index differ. A
 //! broker that starts after a token accepts a further batch of the token's index. A host that may apply its last commit
-//! a second time says [`Builder::rising_indexes`] as well, and the second publish is refused.
+//! a second time sets [`Builder::rising_indexes`] as well, and the second publish is refused.
 //!
 //! A token holds no index that batches without events have reached since the last batch with some. So a store keeps its
-//! own index beside the token. The reverse is no loss either: a reader that such batches have moved ahead of the token
-//! goes on.
+//! own index beside the token. A reader that such batches have moved beyond the token goes on all the same.
 //!
 //! # An index, and one batch a commit
 //!
@@ -158,13 +156,13 @@
 //! Both parts of the history must rise, before the restart and after it. A batch without events counts as a batch of
 //! its index. If such a batch is the last of the history, the state stands at its index, and the token of the delivery
 //! before it lies below. A reader that has read on since, and found nothing more, has a token at that index, and goes
-//! on; a client that only kept the token of its last delivery is told of a loss. [Progress and tokens in
+//! on; a client that only kept the token of its last delivery gets a loss reported. [Progress and tokens in
 //! heartbeats][asked for] keep clients near the present.
 //!
 //! # An index that may carry several batches
 //!
 //! An index alone does not say how many of its batches a reader has seen. So without rising indexes a reader that
-//! stands behind a batch of the initial index is told of a loss, although it may have read all of that index:
+//! stands behind a batch of the initial index gets a loss reported, although it may have read all of that index:
 //!
 //! ```
 //! use event_broker::{Broker, Epoch, Event, PublishErrorKind, Request, Start, Verdict};
@@ -189,7 +187,8 @@
 //!
 //! A replica that has fallen behind installs a snapshot instead of what it missed. It goes on in the same history,
 //! behind a part that was never published there. [`Broker::skip_to`] takes the token of the broker that the snapshot
-//! was made beside. Readers that stand at that place go on. Readers before it are told of a loss that nobody can count:
+//! was made beside. Readers that stand at that place go on. Readers before it get a loss reported whose size is
+//! unknown:
 //!
 //! ```
 //! use event_broker::{Broker, Epoch, Event, LagPolicy, RecvError, Request, Start, TryRecvError};
@@ -213,8 +212,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A batch without events is no way to jump ahead. It says that the commits up to its index changed nothing, and
-//! readers before it are told of no loss.
+//! A batch without events is no way to jump ahead. It declares that the commits up to its index changed nothing, so
+//! readers before it get no loss reported.
 //!
 //! # Another state
 //!

@@ -145,14 +145,14 @@
 //! Without a dispatcher, [`Broker::publish`] wakes on its own thread, outside its lock: one `wake` for each waiting
 //! reader that matches.
 //!
-//! A [`Dispatcher`] moves that to a thread of the host's. Publishing then hands over whole lists, and takes the same
+//! A [`Dispatcher`] moves that to a thread of the host's. Publishing then queues whole lists for it, and takes the same
 //! time however many readers wait. The readers are woken somewhat later; the documentation of [`Dispatcher`] says by
 //! how much. If it stops, panics or is too slow by far, publishing wakes by itself.
 //!
 //! | situation | dispatcher |
 //! |---|---|
 //! | thousands of readers wait for the same batches, and commits must stay flat | yes |
-//! | few readers wait for any one batch, however many there are | no: there is little to hand over |
+//! | few readers wait for any one batch, however many there are | no: there is little to wake |
 //! | the latency of readers matters more than that of commits | no |
 //! | readers are mostly busy and seldom wait | no: a reader that reads is not woken |
 //!
