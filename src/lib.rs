@@ -43,7 +43,7 @@
 //!   says what each way costs and what readers share.
 //!
 //! The other [guides](guide) are about [access](guide::access), [restarts and replicas](guide::restart_and_replicas),
-//! and [bounds and lag](guide::bounds_and_lag).
+//! and [bounds and lag](guide::bounds_and_lag); [internals](guide::internals) shows how the broker works.
 //!
 //! # Map
 //!
