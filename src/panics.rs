@@ -1,20 +1,26 @@
-//! Running foreign code whose panic must not get any further, or only when everything else is done.
-//! What the code is for is not known here.
+//! Catches panics of foreign code: to stop them, or to resume them when all other work is done.
+//! What the foreign code does is not known here.
 //!
-//! A panic carries a payload, which is foreign code as well: its drop may panic in turn. So payloads are dropped where
-//! that is caught, and one that panics out of its drop even then is leaked rather than looked at again.
+//! The payload of a panic is foreign code as well, because its drop may panic in turn.
+//!
+//! Invariants:
+//! - No panic leaves [`ignore_panic`] and [`catch_panic`].
+//! - A payload is dropped only where a panic of its drop is caught. The payload of that second panic is leaked.
+//!
+//! Callers: `log`, `wait`, `core` and `subscription`, without any lock, around wakers, observers, authorizers and drops
+//! of payloads.
 
 use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread::panicking;
 
-/// Runs foreign code, whose panic is its own affair.
+/// Runs foreign code and discards its panic.
 pub(crate) fn ignore_panic(run: impl FnOnce()) {
     let _ = catch_panic(run);
 }
 
-/// Runs foreign code; `None` if it panicked.
+/// Runs foreign code and returns its result, or `None` if it panicked.
 pub(crate) fn catch_panic<R>(run: impl FnOnce() -> R) -> Option<R> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => Some(result),
@@ -25,15 +31,15 @@ pub(crate) fn catch_panic<R>(run: impl FnOnce() -> R) -> Option<R> {
     }
 }
 
-/// Drops the payload of a panic, whatever its drop does.
+/// Drops the payload of a panic. If that panics in turn, leaks the payload of the second panic.
 fn discard(panic: Box<dyn Any + Send>) {
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         mem::forget(another);
     }
 }
 
-/// Panics of several pieces of foreign code that must all run, such as the drops of values: the first goes on when all
-/// have run.
+/// Collects the panics of several pieces of foreign code that must all run, such as the drops of values. The first
+/// panic is resumed when all have run.
 #[derive(Default)]
 pub(crate) struct Panics(Option<Box<dyn Any + Send>>);
 
@@ -47,7 +53,7 @@ impl Panics {
         }
     }
 
-    /// Lets the first panic go on, unless the thread is unwinding already: a second one would abort the process.
+    /// Resumes the first panic, unless the thread is unwinding already: a second panic would abort the process.
     pub(crate) fn resume(self) {
         match self.0 {
             None => {}
