@@ -1,12 +1,13 @@
-//! The clock that grants expire by, and that heartbeats of frames go by.
-//! Nothing else in the broker has to know the time.
+//! The clock by which grants expire and heartbeats of frames are timed.
+//! When a grant expires is decided in `core` and `subscription`, when a heartbeat is due in `frames`.
 
 use std::fmt::Debug;
 use std::time::Instant;
 
-/// A monotonic clock, so that a host can supply its own and a test can turn the hands.
+/// A monotonic clock. A host can supply its own, and a test can advance it.
 ///
-/// A subscription whose grant does not expire never reads it. Frames over a subscription do, for their heartbeats.
+/// A subscription whose grant does not expire never reads the clock. Frames over a subscription do, for their
+/// heartbeats.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -28,11 +29,11 @@ use std::time::Instant;
 /// assert_eq!(clock.now() - before, Duration::from_secs(3600));
 /// ```
 pub trait Clock: Debug + Send + Sync {
-    /// The time now. It must not fall.
+    /// Returns the current time. It must never go back.
     fn now(&self) -> Instant;
 }
 
-/// [`Instant::now`].
+/// The clock that returns [`Instant::now`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

@@ -1,5 +1,5 @@
-//! One error type for each operation of a broker or a subscription.
-//! What can be wrong with a request, a query, a token or a frame lives beside its parser.
+//! The errors of a broker and a subscription: one type for each operation.
+//! The errors of a query, a token or a frame live beside their parsers.
 
 use std::error::Error;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::types::request::LagPolicy;
 use crate::types::term::InvalidRequest;
 use crate::types::token::{Epoch, Token};
 
-/// A batch that was not published. Nothing of it became visible, and the events come back.
+/// A batch that was not published. None of it became visible, and the error returns the events.
 ///
 /// ```
 /// use event_broker::{Broker, Event, PublishErrorKind};
@@ -24,9 +24,9 @@ use crate::types::token::{Epoch, Token};
 /// ```
 #[non_exhaustive]
 pub struct PublishError<P> {
-    /// Why it was refused.
+    /// Why the batch was refused.
     pub kind: PublishErrorKind,
-    /// The events, as they were given; each is stamped with the refused index.
+    /// The events as they were passed in, each stamped with the refused index.
     pub events: Vec<Event<P>>,
 }
 
@@ -38,27 +38,27 @@ pub enum PublishErrorKind {
     Falling {
         /// The refused index.
         index: u64,
-        /// The last index published: the next must not be lower.
+        /// The last index published. The next must not be lower.
         latest: u64,
     },
-    /// The index belongs to what is past by the broker's initial index or by a reset.
+    /// The index is past, because of the broker's initial index or of a reset.
     Past {
         /// The refused index.
         index: u64,
-        /// Everything up to and including this index is past: the next must be above.
+        /// Everything up to and including this index is past. The next must be above it.
         initial: u64,
     },
-    /// The index is that of the last batch, in a history of [rising indexes](crate::Builder::rising_indexes): the
+    /// The index is that of the last batch, in a history of [rising indexes](crate::Builder::rising_indexes). The
     /// commit was published already.
     Repeated {
         /// The refused index, which is the latest.
         index: u64,
     },
-    /// The batch was meant for another history: the broker was reset, or belongs to another one.
+    /// The batch names another epoch: the broker was reset in the meantime, or belongs to another history.
     OtherEpoch {
-        /// The history that the batch was meant for.
+        /// The epoch that the batch names.
         epoch: Epoch,
-        /// The history that the broker is in.
+        /// The epoch of the broker.
         current: Epoch,
     },
     /// The index has as many batches as it can have, 2³² - 1. Batches of a higher index are accepted.
@@ -118,11 +118,11 @@ impl<P> Error for PublishError<P> {}
 pub struct BuildError {
     /// What is wrong with the setting.
     pub kind: BuildErrorKind,
-    /// Which setting.
+    /// The name of the setting.
     pub setting: &'static str,
-    /// What it held.
+    /// The refused value.
     pub value: u64,
-    /// The least it may hold.
+    /// The minimum value.
     pub minimum: u64,
 }
 
@@ -130,10 +130,10 @@ pub struct BuildError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildErrorKind {
-    /// It is a bound that holds nothing.
+    /// A bound is below its minimum and would hold nothing.
     BelowMinimum,
-    /// It is a bound in bytes, payloads may own memory that the broker cannot see, and nothing says how much: set a
-    /// [`weigher`](crate::Builder::weigher), or weigh by the encoded length.
+    /// The setting is a bound in bytes, payloads may own memory that the broker cannot see, and there is no weigher.
+    /// Set a [`weigher`](crate::Builder::weigher), or weigh by the encoded length.
     NoWeigher,
 }
 
@@ -153,22 +153,22 @@ impl fmt::Display for BuildError {
 
 impl Error for BuildError {}
 
-/// A place that a broker cannot skip to; see [`Broker::skip_to`](crate::Broker::skip_to). Nothing was changed.
+/// A place that a broker cannot skip to. See [`Broker::skip_to`](crate::Broker::skip_to). Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkipError {
-    /// The token belongs to another history: [`Broker::reset`](crate::Broker::reset) begins one.
+    /// The token belongs to another epoch. [`Broker::reset`](crate::Broker::reset) begins one.
     OtherEpoch {
-        /// The history of the token.
+        /// The epoch of the token.
         epoch: Epoch,
-        /// The history that the broker is in.
+        /// The epoch of the broker.
         current: Epoch,
     },
     /// The place lies before the one that the broker has reached.
     Behind {
-        /// The token that was refused.
+        /// The refused token.
         token: Token,
-        /// Where the broker stands.
+        /// The place that the broker has reached.
         current: Token,
     },
     /// The broker is closed.
@@ -189,19 +189,19 @@ impl fmt::Display for SkipError {
 
 impl Error for SkipError {}
 
-/// A refusal, with its reason. The reason is shown to whoever asked: it must not hold a secret.
+/// A refusal with its reason. The reason is shown to whoever sent the request, so it must not hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     reason: Arc<str>,
 }
 
 impl Denial {
-    /// A refusal for this reason.
+    /// Creates a refusal with this reason.
     pub fn new(reason: impl Into<Arc<str>>) -> Self {
         Self { reason: reason.into() }
     }
 
-    /// The reason.
+    /// Returns the reason.
     pub fn reason(&self) -> &str {
         &self.reason
     }
@@ -232,35 +232,35 @@ impl Error for Denial {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// The request cannot mean anything.
+    /// The request is invalid. For example, a name in it is empty.
     Invalid(InvalidRequest),
-    /// The authorizer, or the extent of its grant, refused the request.
+    /// The authorizer refused the request, or its grant does not cover it.
     Denied(Denial),
     /// [`Start::Exactly`](crate::Start::Exactly): batches of this index have been evicted.
     Lost {
-        /// The index asked for.
+        /// The requested index.
         index: u64,
-        /// The oldest index still buffered, if anything is.
+        /// The oldest index still buffered, if any.
         oldest: Option<u64>,
     },
     /// [`Start::Exactly`](crate::Start::Exactly): no batch has this index, though later ones were published.
     Absent {
-        /// The index asked for.
+        /// The requested index.
         index: u64,
         /// The lowest buffered index above it, if there is one.
         next: Option<u64>,
     },
     /// [`Start::Exactly`](crate::Start::Exactly): the index has not been published yet.
     Future {
-        /// The index asked for.
+        /// The requested index.
         index: u64,
         /// The latest index.
         latest: u64,
     },
-    /// Each time that the authorizer had allowed the request, something that its answer rests on had changed meanwhile.
-    /// Subscribing again may succeed.
+    /// The authorizer allowed the request, but each time something that its answer rests on had changed in the
+    /// meantime. Subscribing again may succeed.
     AccessUnsettled {
-        /// How often it was asked.
+        /// How often the authorizer was asked.
         asked: u32,
     },
     /// The broker is closed.
@@ -306,31 +306,31 @@ impl From<InvalidRequest> for SubscribeError {
     }
 }
 
-/// What a reader lost by being overtaken.
+/// The loss of a reader that was overtaken: batches were evicted before it had read them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lagged {
-    /// How many batches this broker evicted between the reader and the oldest one, matching or not: exact, and all there
-    /// is to count unless [`skipped`](Self::skipped) is set.
+    /// The number of batches that this broker evicted between the reader and the oldest batch, matching or not. It is
+    /// exact. It is the whole loss unless [`skipped`](Self::skipped) is set.
     pub missed: u64,
-    /// Whether a part of the history was skipped that was never published here, so that nobody knows how many batches
-    /// were lost in all; see [`Broker::skip_to`](crate::Broker::skip_to).
+    /// Whether a part of the history was skipped that was never published here. The total number of lost batches is
+    /// then unknown. See [`Broker::skip_to`](crate::Broker::skip_to).
     pub skipped: bool,
-    /// Every lost batch has an index of at least this: the reader had passed all that is lower.
+    /// The lowest index that a lost batch can have: the reader had passed everything below it.
     pub from: u64,
-    /// The index of the last lost batch; after a skip, no lost batch has a higher one.
+    /// The index of the last lost batch. After a skip, the highest index that a lost batch can have.
     pub through: u64,
-    /// The index of the oldest batch still buffered, where a reader that continues goes on; after a skip that nothing
-    /// was published since, the index that it led to.
+    /// The index of the oldest batch still buffered, where a reader that continues goes on. If nothing was published
+    /// since a skip, the index that the skip led to.
     pub resumes_at: u64,
-    /// Whether all batches of that index are still buffered, or the first of them are among what was lost.
+    /// Whether all batches of that index are still buffered. If not, the first of them are lost.
     pub resumes_whole: bool,
-    /// What becomes of the reader.
+    /// The policy of the reader, which decides whether it ends or goes on.
     pub policy: LagPolicy,
 }
 
 impl Lagged {
-    /// How many batches were lost, matching or not, if that is known.
+    /// Returns the number of batches lost, matching or not, or `None` if it is unknown.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Request, TryRecvError};
@@ -365,9 +365,9 @@ impl fmt::Display for Lagged {
     }
 }
 
-/// Why a read gave no delivery, and will give none again unless [`is_terminal`](Self::is_terminal) says otherwise.
+/// Why a read returned no delivery. If [`is_terminal`](Self::is_terminal), every further read returns the same.
 ///
-/// Where several reasons hold at once, the first of this list is given.
+/// If several reasons hold at once, the read returns the one that comes first in this list.
 ///
 /// ```
 /// use event_broker::{Broker, RecvError, Request};
@@ -383,28 +383,28 @@ impl fmt::Display for Lagged {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// The state was restored: indexes mean something else now. Subscribe again, from the oldest.
+    /// The broker was reset: the state was restored, and indexes have a new meaning. Subscribe again, from the oldest.
     Reset,
-    /// Access was taken back.
+    /// Access was revoked.
     Revoked(Denial),
-    /// The grant has run out.
+    /// The grant has expired.
     Expired,
     /// The subscription was cancelled through its handle.
     Cancelled,
-    /// The reader was overtaken and lost batches that it had asked for. By its policy it ends there, or goes on at the
-    /// oldest batch: the one error that may not be an end.
+    /// The reader was overtaken and lost batches that match its request. By its policy the subscription ends, or goes
+    /// on at the oldest batch. This is the only error that may not be terminal.
     Lagged(Lagged),
-    /// The broker is closed, and all that it held has been read.
+    /// The broker is closed, and everything that it held has been read.
     Closed,
 }
 
 impl RecvError {
-    /// Whether every further read will say the same.
+    /// Returns whether every further read returns this error again.
     pub fn is_terminal(&self) -> bool {
         !matches!(self, Self::Lagged(lagged) if lagged.policy == LagPolicy::Continue)
     }
 
-    /// A short name of the reason that stays the same, for labels and logs: `reset`, `revoked`, `expired`, `cancelled`,
+    /// Returns a short, stable name of the reason, for labels and logs: `reset`, `revoked`, `expired`, `cancelled`,
     /// `lagged` or `closed`.
     ///
     /// ```
@@ -421,7 +421,7 @@ impl RecvError {
         }
     }
 
-    /// What was lost, if this is about a loss.
+    /// Returns the loss, if this error reports one.
     pub fn lagged(&self) -> Option<&Lagged> {
         match self {
             Self::Lagged(lagged) => Some(lagged),
@@ -452,7 +452,7 @@ macro_rules! recv_error {
         pub enum $name {
             $(#[$nothing_doc])*
             $nothing,
-            /// As [`recv`](crate::Subscription::recv) would have failed.
+            /// The error that [`recv`](crate::Subscription::recv) would have returned.
             Recv(RecvError),
         }
 
@@ -476,15 +476,15 @@ macro_rules! recv_error {
 }
 
 recv_error! {
-    /// Why [`try_recv`](crate::Subscription::try_recv) gave no delivery.
+    /// Why [`try_recv`](crate::Subscription::try_recv) returned no delivery.
     TryRecvError,
-    /// Nothing to read now; all that was published before the call has been passed.
+    /// There is nothing to read now. The reader has passed everything published before the call.
     Empty, "nothing to read"
 }
 
 recv_error! {
-    /// Why a timed read gave no delivery.
+    /// Why a timed read returned no delivery.
     RecvTimeoutError,
-    /// Nothing came in time.
+    /// Nothing came before the deadline.
     Timeout, "nothing to read in time"
 }

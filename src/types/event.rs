@@ -1,4 +1,4 @@
-//! Events, and the batches that unvisited them.
+//! Events, and the batches that carry them.
 //! Nothing here knows a broker: an event is a value that can be read back and published again.
 
 use smallvec::SmallVec;
@@ -7,8 +7,8 @@ use crate::types::name::{EventType, Key, Namespace, Topic};
 
 /// One change of one object.
 ///
-/// `P` is the payload, and the broker never looks into it. An event is encoded if `P: Serialize` and decoded if
-/// `P: Deserialize`; nothing else asks anything of `P`.
+/// `P` is the payload. The broker never inspects it. Encoding needs `P: Serialize` and decoding `P: Deserialize`;
+/// nothing else puts a bound on `P`.
 ///
 /// ```
 /// use event_broker::Event;
@@ -32,7 +32,7 @@ pub struct Event<P> {
 }
 
 impl<P> Event<P> {
-    /// An event without namespace and filter keys. Names may be empty and stay so.
+    /// Creates an event without namespace and filter keys. Names may be empty, and empty names are kept.
     pub fn new(topic: impl Into<Topic>, event_type: impl Into<EventType>, key: impl Into<Key>, payload: P) -> Self {
         Self {
             topic: topic.into(),
@@ -45,68 +45,68 @@ impl<P> Event<P> {
         }
     }
 
-    /// Sets the namespace; an empty one is none.
+    /// Sets the namespace. An empty one means that the object has none.
     #[must_use]
     pub fn with_namespace(mut self, namespace: impl Into<Namespace>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// Adds a further id that the event can be found by.
+    /// Adds a filter key: a further id by which the event can be found.
     #[must_use]
     pub fn with_filter_key(mut self, key: impl Into<Key>) -> Self {
         self.filter_keys.push(key.into());
         self
     }
 
-    /// Adds further ids that the event can be found by.
+    /// Adds filter keys: further ids by which the event can be found.
     #[must_use]
     pub fn with_filter_keys<K: Into<Key>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         self.filter_keys.extend(keys.into_iter().map(Into::into));
         self
     }
 
-    /// The kind of object that changed.
+    /// Returns the topic: the kind of object that changed.
     pub fn topic(&self) -> &Topic {
         &self.topic
     }
 
-    /// What happened to it.
+    /// Returns the event type: what happened to the object.
     pub fn event_type(&self) -> &EventType {
         &self.event_type
     }
 
-    /// The object's own id.
+    /// Returns the object's own id.
     pub fn key(&self) -> &Key {
         &self.key
     }
 
-    /// The object's scope, empty if it has none.
+    /// Returns the object's namespace, which is empty if it has none.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    /// Further ids, in the order they were given.
+    /// Returns the filter keys, in the order in which they were added.
     pub fn filter_keys(&self) -> &[Key] {
         &self.filter_keys
     }
 
-    /// The index of the commit: 0 until the event is published or read back.
+    /// Returns the index of the commit. It is 0 until the event is published or read back.
     pub fn index(&self) -> u64 {
         self.index
     }
 
-    /// The payload.
+    /// Returns the payload.
     pub fn payload(&self) -> &P {
         &self.payload
     }
 
-    /// Gives the payload up.
+    /// Consumes the event and returns the payload.
     pub fn into_payload(self) -> P {
         self.payload
     }
 
-    /// The same event around another payload.
+    /// Replaces the payload by what `f` makes of it.
     pub fn map<Q>(self, f: impl FnOnce(P) -> Q) -> Event<Q> {
         Event {
             topic: self.topic,
@@ -126,7 +126,8 @@ impl<P> Event<P> {
 
 /// All events of one commit, under its index: the unit of publishing, eviction, delivery and framing.
 ///
-/// This is also the form on the wire. A batch without events is progress: the state reached that index.
+/// This is also the form on the wire. A batch without events is progress: it states that the host has reached that
+/// index.
 ///
 /// ```
 /// use event_broker::{Batch, Event};
@@ -149,7 +150,7 @@ pub struct Batch<P> {
 }
 
 impl<P> Batch<P> {
-    /// The events of the commit `index`, each stamped with it.
+    /// Creates the batch of the commit `index` and stamps each event with it.
     pub fn new(index: u64, events: impl Into<Vec<Event<P>>>) -> Self {
         let mut events = events.into();
         for event in &mut events {
@@ -158,27 +159,27 @@ impl<P> Batch<P> {
         Self { index, events }
     }
 
-    /// A batch as a recorded stream has it: the events keep the index they unvisited.
+    /// Creates a batch as a recorded stream holds it: the events keep the index that they carry.
     pub(crate) fn recorded(index: u64, events: Vec<Event<P>>) -> Self {
         Self { index, events }
     }
 
-    /// Collects events while a commit is under way; see [`BatchBuilder`].
+    /// Returns a builder that collects events while a commit is under way. See [`BatchBuilder`].
     pub const fn builder() -> BatchBuilder<P> {
         BatchBuilder { events: Vec::new() }
     }
 
-    /// The index of the commit.
+    /// Returns the index of the commit.
     pub fn index(&self) -> u64 {
         self.index
     }
 
-    /// The events, in the order of the commit.
+    /// Returns the events, in the order of the commit.
     pub fn events(&self) -> &[Event<P>] {
         &self.events
     }
 
-    /// Gives the events up.
+    /// Consumes the batch and returns the events.
     pub fn into_events(self) -> Vec<Event<P>> {
         self.events
     }
@@ -190,7 +191,7 @@ impl<P> From<Batch<P>> for Vec<Event<P>> {
     }
 }
 
-/// Events collected while a commit is under way. Dropping it publishes nothing.
+/// Collects events while a commit is under way. Dropping the builder publishes nothing.
 ///
 /// Commit first, then publish: a reader that sees an event must find its change in the state.
 ///
@@ -211,23 +212,23 @@ pub struct BatchBuilder<P> {
 }
 
 impl<P> BatchBuilder<P> {
-    /// Adds an event after those already collected.
+    /// Appends an event.
     pub fn push(&mut self, event: Event<P>) -> &mut Self {
         self.events.push(event);
         self
     }
 
-    /// How many events have been collected.
+    /// Returns the number of events collected.
     pub fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// Whether nothing has been collected.
+    /// Returns whether no event has been collected.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
-    /// The batch of the commit `index`.
+    /// Builds the batch of the commit `index`.
     pub fn build(self, index: u64) -> Batch<P> {
         Batch::new(index, self.events)
     }

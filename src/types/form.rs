@@ -1,5 +1,5 @@
-//! Events and batches as `serde` sees them: written as on the wire, and read back from formats with and without names.
-//! What an event is, and what a line of JSON around it means, is not decided here.
+//! The `serde` form of events and batches: written as on the wire, read from formats with and without field names.
+//! What an event is lives in `event`. What a line of JSON around it means is decided in `frame`.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -41,7 +41,8 @@ enum Field {
 }
 
 struct EventVisitor<P> {
-    /// Whether the format is one for people, such as JSON. There an event is an object, and a list is a mistake.
+    /// Whether the format is human-readable, such as JSON. In such a format an event is an object, and a list is an
+    /// error.
     readable: bool,
     payload: PhantomData<P>,
 }
@@ -53,7 +54,8 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for EventVisitor<P> {
         f.write_str("an event object with Topic, Type and Key")
     }
 
-    /// The members as `Serialize` wrote them, in that order: formats without names can leave none out.
+    /// Reads the fields in the order in which `Serialize` writes them. A format without field names cannot leave any
+    /// out.
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Event<P>, A::Error> {
         if self.readable {
             return Err(A::Error::invalid_type(Unexpected::Seq, &self));
@@ -95,7 +97,7 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for EventVisitor<P> {
             index: index.flatten().unwrap_or_default(),
             payload: match payload {
                 Some(payload) => payload,
-                // An absent payload is what a null one is, for the types that take null.
+                // An absent payload reads as null, for the types that accept null.
                 None => P::deserialize(UnitDeserializer::<A::Error>::new())
                     .map_err(|_| A::Error::missing_field("Payload"))?,
             },
@@ -103,7 +105,7 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for EventVisitor<P> {
     }
 }
 
-/// Keeps the value of a field that may be given once.
+/// Stores the value of a field that may occur once.
 pub(crate) fn once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
     match slot.replace(value) {
         None => Ok(()),
@@ -111,15 +113,16 @@ pub(crate) fn once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static 
     }
 }
 
-/// The next member of a list that has one for each field.
+/// Reads the next element of a list that holds one element for each field.
 fn member<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(list: &mut A, name: &'static str) -> Result<T, A::Error> {
     list.next_element()?.ok_or_else(|| A::Error::missing_field(name))
 }
 
-/// Reads an event back: `Topic`, `Type` and `Key` are required, the others default, unknown fields are ignored.
+/// Reads an event back. `Topic`, `Type` and `Key` are required. The other fields have defaults. Unknown fields are
+/// ignored.
 ///
-/// An absent payload is read as null; if `P` takes no null, that is an error. In formats that write no names of fields
-/// (bincode, or `rmp-serde` by default) every field is there, in the order in which it was written.
+/// An absent payload is read as null, which is an error if `P` does not accept null. A format without field names
+/// (bincode, or `rmp-serde` by default) holds every field, in the order in which it was written.
 impl<'de, P: Deserialize<'de>> Deserialize<'de> for Event<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const FIELDS: &[&str] = &["Topic", "Type", "Key", "Namespace", "FilterKeys", "Index", "Payload"];
@@ -137,13 +140,13 @@ impl<P: Serialize> Serialize for Batch<P> {
     }
 }
 
-/// Reads a batch back. `Events` null or absent means none; unknown fields are ignored; `Index` is required. Formats that
-/// write no names of fields read back as well, as for [`Event`].
+/// Reads a batch back. `Index` is required. `Events` null or absent means no events. Unknown fields are ignored.
+/// Formats without field names read back as well, as for [`Event`].
 ///
 /// An object that has fields of an event (`Topic`, `Type`, `Key`, `Namespace`, `FilterKeys` or `Payload`) and no
-/// `Events` is an event and no batch without events: that is an error.
+/// `Events` is an error: it is an event, and not a batch without events.
 ///
-/// The events keep the index they unvisited, which a recorded stream may have set apart from the batch's.
+/// The events keep the index that they carry. In a recorded stream it may differ from the index of the batch.
 impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let readable = deserializer.is_human_readable();
@@ -151,14 +154,14 @@ impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {
     }
 }
 
-/// The members of a batch, and of a frame, which is one with a token perhaps.
+/// The fields of a batch, and of a frame, which is a batch with an optional token.
 #[derive(Deserialize)]
 #[serde(field_identifier)]
 pub(crate) enum BatchField {
     Index,
     Events,
     Token,
-    /// A member of events, which a batch does not have.
+    /// A field of an event. A batch has none of them.
     #[serde(
         rename = "Topic",
         alias = "Type",
@@ -173,7 +176,7 @@ pub(crate) enum BatchField {
 }
 
 struct BatchVisitor<P> {
-    /// Whether the format is one for people, such as JSON, where `Events` may be null or absent.
+    /// Whether the format is human-readable, such as JSON. In such a format `Events` may be null or absent.
     readable: bool,
     payload: PhantomData<P>,
 }
@@ -196,13 +199,13 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for BatchVisitor<P> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch<P>, A::Error> {
-        let (mut index, mut events, mut of_event) = (None, None, false);
+        let (mut index, mut events, mut has_event_field) = (None, None, false);
         while let Some(field) = map.next_key::<BatchField>()? {
             match field {
                 BatchField::Index => once(&mut index, "Index", map.next_value()?)?,
                 BatchField::Events => once(&mut events, "Events", map.next_value::<Option<Vec<_>>>()?)?,
                 BatchField::OfEvent => {
-                    of_event = true;
+                    has_event_field = true;
                     map.next_value::<IgnoredAny>()?;
                 }
                 BatchField::Token | BatchField::Unknown => {
@@ -210,7 +213,7 @@ impl<'de, P: Deserialize<'de>> Visitor<'de> for BatchVisitor<P> {
                 }
             }
         }
-        if of_event && events.is_none() {
+        if has_event_field && events.is_none() {
             return Err(A::Error::custom("an event by itself, expected a batch with Events, the event among them"));
         }
         let index = index.ok_or_else(|| A::Error::missing_field("Index"))?;

@@ -1,4 +1,4 @@
-//! The words of the crate: values that every layer above speaks of.
+//! The value types that every layer above uses: names, events, requests, tokens, errors and statistics.
 //! Nothing here locks, waits or knows a broker.
 
 pub(crate) mod clock;

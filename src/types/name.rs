@@ -1,5 +1,5 @@
-//! The names of the broker's world: topics, event types, keys and namespaces.
-//! What a name matches is not decided here, only what it is.
+//! Names: topics, event types, keys and namespaces.
+//! What a name matches is not decided here.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -17,18 +17,18 @@ macro_rules! name {
         pub struct $name(SmolStr);
 
         impl $name {
-            /// A name known when the program is compiled. Neither this nor a clone of it allocates.
+            /// Creates a name from a literal. Neither this nor a clone of it allocates.
             pub const fn from_static(name: &'static str) -> Self {
                 Self(SmolStr::new_static(name))
             }
 
-            /// The name as text.
+            /// Returns the name as text.
             #[inline]
             pub fn as_str(&self) -> &str {
                 self.0.as_str()
             }
 
-            /// Whether the name has no characters.
+            /// Returns whether the name is empty.
             #[inline]
             pub fn is_empty(&self) -> bool {
                 self.as_str().is_empty()
@@ -112,7 +112,7 @@ macro_rules! name {
 
         impl Hash for $name {
             fn hash<H: Hasher>(&self, state: &mut H) {
-                // `Borrow<str>` promises that a name hashes as its text does.
+                // `Borrow<str>` requires that a name hashes as its text does.
                 self.as_str().hash(state);
             }
         }
@@ -144,7 +144,7 @@ macro_rules! name {
 }
 
 name! {
-    /// The subject of an event: what kind of object changed.
+    /// The subject of an event: the kind of object that changed.
     ///
     /// ```
     /// use event_broker::Topic;
@@ -156,19 +156,19 @@ name! {
 }
 
 name! {
-    /// What happened to the object, as a name: `JobRegistered`.
+    /// What happened to the object, as a name such as `JobRegistered`.
     EventType
 }
 
 name! {
-    /// The id of an object, or a further id that it can be found by.
+    /// The id of an object, or a further id by which the object can be found.
     ///
-    /// A key that a publisher sends may be empty; only the wildcard matches it.
+    /// A publisher may send an empty key. Only the wildcard matches it.
     Key
 }
 
 name! {
-    /// The scope of an event. An event whose object has none carries [`Namespace::NONE`].
+    /// The scope of an event. If the object of an event has none, the event's namespace is [`Namespace::NONE`].
     ///
     /// ```
     /// use event_broker::Namespace;
@@ -180,7 +180,7 @@ name! {
 }
 
 impl Topic {
-    /// The name as it is held.
+    /// Returns the name as the string type that holds it.
     #[inline]
     pub(crate) fn text(&self) -> &SmolStr {
         &self.0
@@ -188,13 +188,13 @@ impl Topic {
 }
 
 impl Namespace {
-    /// The name as it is held.
+    /// Returns the name as the string type that holds it.
     #[inline]
     pub(crate) fn text(&self) -> &SmolStr {
         &self.0
     }
 
-    /// The absence of a namespace: it is the empty name, and passes every namespace scope.
+    /// No namespace. It is the empty name, and passes every namespace scope.
     pub const NONE: Self = Self::from_static("");
 
     /// The namespace of a request that names none.

@@ -1,12 +1,15 @@
-//! The hook for what a host wants to count or log.
-//! It decides nothing and is never called under a lock.
+//! The observer hook, for hosts that count or log what a broker does.
+//! An observer decides nothing, and is never called under a lock.
+//!
+//! Callers: `core`, `broker` and `subscription`, without the broker's lock.
 
 use crate::types::error::{Lagged, RecvError};
 use crate::types::stats::SubscriptionId;
 
-/// Told what happens in a broker. Every default does nothing.
+/// A hook that receives what happens in a broker. Every default implementation does nothing.
 ///
-/// Called on the thread of whoever caused it, outside every lock, so it may call the broker. A panic in it is caught.
+/// The broker calls it on the thread that caused the event, outside every lock, so it may call the broker. A panic in
+/// it is caught.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -29,13 +32,13 @@ use crate::types::stats::SubscriptionId;
 /// assert_eq!(evictions.0.load(Ordering::Relaxed), 1);
 /// ```
 pub trait Observer: Send + Sync {
-    /// A batch of so many events was published under `index`; none for one that moves the index alone.
+    /// A batch of `events` events was published under `index`. `events` is 0 if the publish only moved the index.
     fn on_publish(&self, index: u64, events: usize) {
         let _ = (index, events);
     }
 
-    /// So many batches were put out of reach, the last of them of index `through`: by publishing, or in a buffer that is
-    /// bounded in bytes by a reader that encoded a batch.
+    /// `batches` batches were evicted, and the last of them has the index `through`. The cause is a publish, or in a
+    /// buffer that is bounded in bytes a reader that encoded a batch.
     fn on_evict(&self, batches: u64, through: u64) {
         let _ = (batches, through);
     }
@@ -45,12 +48,13 @@ pub trait Observer: Send + Sync {
         let _ = id;
     }
 
-    /// A reader was told of a loss.
+    /// A reader received a report of a loss.
     fn on_lag(&self, id: SubscriptionId, lagged: &Lagged) {
         let _ = (id, lagged);
     }
 
-    /// A subscription ended, once: by an end that its reader was told, or by being dropped before one.
+    /// A subscription ended. Called once for each: with the end that its reader received, or with `None` if it was
+    /// dropped before one.
     fn on_end(&self, id: SubscriptionId, end: Option<&RecvError>) {
         let _ = (id, end);
     }

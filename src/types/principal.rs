@@ -1,12 +1,12 @@
-//! Who is asking.
+//! The principal on whose behalf a subscription reads.
 //! What a principal may read is decided by the authorizer.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Who is asking: a public id, and a secret that only the authorizer reads.
+/// A principal: a public id, and a secret that only the authorizer reads.
 ///
-/// Access changes name the public id. The secret appears in no `Debug`, log or error.
+/// Access changes name the public id. The secret appears in no `Debug` output, log or error.
 ///
 /// ```
 /// use event_broker::Principal;
@@ -22,42 +22,42 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// The id that access changes name the anonymous principal by.
+    /// The id by which access changes name the anonymous principal.
     pub const ANONYMOUS: &'static str = "anonymous";
 
-    /// A principal by its public id.
+    /// Creates a principal with this public id. [`ANONYMOUS`](Self::ANONYMOUS) makes the anonymous principal.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self { id: Some(id.into()).filter(|id| &**id != Self::ANONYMOUS), secret: None }
     }
 
-    /// Nobody in particular. Its access is checked and re-checked like anybody's.
+    /// Returns the anonymous principal. Its access is checked and re-checked like that of any other.
     pub const fn anonymous() -> Self {
         Self { id: None, secret: None }
     }
 
-    /// Adds what proves the identity.
+    /// Adds the secret that proves the identity.
     #[must_use]
     pub fn with_secret(mut self, secret: impl Into<Arc<str>>) -> Self {
         self.secret = Some(secret.into());
         self
     }
 
-    /// The public id, [`ANONYMOUS`](Self::ANONYMOUS) for the anonymous principal.
+    /// Returns the public id, which is [`ANONYMOUS`](Self::ANONYMOUS) for the anonymous principal.
     pub fn id(&self) -> &str {
         self.id.as_deref().unwrap_or(Self::ANONYMOUS)
     }
 
-    /// The secret, for the authorizer's eyes.
+    /// Returns the secret. Only the authorizer should read it.
     pub fn secret(&self) -> Option<&str> {
         self.secret.as_deref()
     }
 
-    /// The public id, if it has one of its own.
+    /// Returns the public id, or `None` for the anonymous principal.
     pub(crate) fn public_id(&self) -> Option<Arc<str>> {
         self.id.clone()
     }
 
-    /// Whether this is the anonymous principal.
+    /// Returns whether this is the anonymous principal.
     pub fn is_anonymous(&self) -> bool {
         self.id.is_none()
     }

@@ -1,5 +1,5 @@
-//! What a reader asks for: start, terms, namespaces, and who is asking.
-//! How a request is matched, granted or read from a query is not decided here.
+//! The request of a reader: start, terms, namespaces, event types, predicate, principal and lag policy.
+//! How a request is matched, granted or parsed from a query is decided elsewhere.
 
 use std::fmt;
 
@@ -12,19 +12,19 @@ use crate::types::term::{InvalidRequest, Scope, Term};
 /// What happens to a subscription that was overtaken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LagPolicy {
-    /// It ends: the loss is its last word.
+    /// The subscription ends, and reports the loss as its end.
     #[default]
     Close,
-    /// It is told once for each loss, and goes on at the oldest batch.
+    /// The subscription reports each loss once, and goes on at the oldest batch.
     Continue,
 }
 
 pub(crate) type Predicate<P> = Box<dyn FnMut(&Event<P>) -> bool + Send>;
 
-/// What a reader asks for.
+/// A request to subscribe.
 ///
-/// Left alone it is the request without parameters of the HTTP API whose event stream [`nomad`](crate::nomad)
-/// describes: everything buffered and all that comes, of every topic, in the namespace `default`, for the anonymous
+/// The default is the request without parameters of the HTTP API whose event stream [`nomad`](crate::nomad) describes:
+/// everything buffered and everything published later, of every topic, in the namespace `default`, for the anonymous
 /// principal. Events without a namespace pass as well.
 ///
 /// ```
@@ -54,8 +54,9 @@ pub struct Request<P> {
 }
 
 impl<P> Request<P> {
-    /// Everything buffered and all that comes, of every topic, in the namespace `default`: the request without
-    /// parameters of the HTTP API whose event stream [`nomad`](crate::nomad) describes.
+    /// Creates the default request: everything buffered and everything published later, of every topic, in the
+    /// namespace `default`. It is the request without parameters of the HTTP API whose event stream
+    /// [`nomad`](crate::nomad) describes.
     pub fn new() -> Self {
         Self {
             start: Start::Oldest,
@@ -75,7 +76,7 @@ impl<P> Request<P> {
         self
     }
 
-    /// Adds a term. No terms means everything; several are a union.
+    /// Adds a term. An event must match at least one term. Without terms every event matches.
     #[must_use]
     pub fn term(mut self, term: Term) -> Self {
         self.terms.push(term);
@@ -89,7 +90,8 @@ impl<P> Request<P> {
         self
     }
 
-    /// Adds a namespace; `*` is all of them, also those to come. None named means `default`.
+    /// Adds a namespace. `*` means all namespaces, including those that are created later. Without any, the namespace
+    /// is `default`.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<Namespace>) -> Self {
         self.namespaces.push(namespace.into());
@@ -103,17 +105,17 @@ impl<P> Request<P> {
         self
     }
 
-    /// Adds an event type to deliver. None named means every type.
+    /// Adds an event type to deliver. Without any, every type is delivered.
     #[must_use]
     pub fn event_type(mut self, event_type: impl Into<EventType>) -> Self {
         self.types.push(event_type.into());
         self
     }
 
-    /// Sets a predicate that an event must pass after everything else. It runs on the reader's thread, outside every
-    /// lock, once for each event that gets so far. Several predicates must all hold.
+    /// Sets a predicate that an event must pass after all other filters. It runs on the reader's thread, outside every
+    /// lock, once for each event that reaches it. Several predicates must all hold.
     ///
-    /// If it panics, the panic reaches the caller of the read, and the batch has not been passed.
+    /// If it panics, the panic reaches the caller of the read, and the read does not pass the batch.
     #[must_use]
     pub fn filter(mut self, mut predicate: impl FnMut(&Event<P>) -> bool + Send + 'static) -> Self
     where
@@ -126,7 +128,7 @@ impl<P> Request<P> {
         self
     }
 
-    /// Sets who is asking.
+    /// Sets the principal on whose behalf the subscription reads.
     #[must_use]
     pub fn principal(mut self, principal: Principal) -> Self {
         self.principal = principal;
@@ -140,26 +142,26 @@ impl<P> Request<P> {
         self
     }
 
-    /// Where the subscription will begin.
+    /// Returns where the subscription will begin.
     pub fn requested_start(&self) -> Start {
         self.start
     }
 
-    /// The terms named so far.
+    /// Returns the terms added so far.
     pub fn requested_terms(&self) -> &[Term] {
         &self.terms
     }
 
-    /// The namespaces named so far.
+    /// Returns the namespaces added so far.
     pub fn requested_namespaces(&self) -> &[Namespace] {
         &self.namespaces
     }
 
-    /// The scope that the named namespaces amount to.
+    /// Returns the scope that the added namespaces form.
     ///
     /// # Errors
     ///
-    /// If one of them is empty.
+    /// Returns an error if one of them is empty.
     pub fn scope(&self) -> Result<Scope, InvalidRequest> {
         Scope::of(&self.namespaces)
     }

@@ -1,9 +1,10 @@
-//! A list that never grows and mostly holds one: in place, or several behind a pointer.
-//! What it holds is not known here.
+//! A list that never grows and mostly holds one element: that one in place, any other number in a box.
+//! Nothing here depends on what the list holds.
 
 use std::ops::Deref;
 
-/// One in place, or any other number in a box; two words, if one fits beside a pointer's null.
+/// One element in place, or any other number of them in a box. It takes two words if an element fits beside a null
+/// pointer.
 #[derive(Clone, Debug)]
 pub(crate) enum SmallList<T> {
     One([T; 1]),

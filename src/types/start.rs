@@ -6,7 +6,7 @@ use crate::types::token::Token;
 /// Where a subscription begins.
 ///
 /// Only [`Exactly`](Start::Exactly) can be refused. Every other start succeeds, and the
-/// [verdict](crate::Subscription::verdict) tells what it found.
+/// [verdict](crate::Subscription::verdict) reports what it found.
 ///
 /// ```
 /// use event_broker::{Broker, Event, Request, Start, Verdict};
@@ -26,30 +26,31 @@ use crate::types::token::Token;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
-    /// With the oldest batch that is buffered when the subscription opens; index 0 in the HTTP API whose event stream
-    /// [`nomad`](crate::nomad) describes.
+    /// Begins with the oldest batch that is buffered when the subscription opens. This is index 0 in the HTTP API whose
+    /// event stream [`nomad`](crate::nomad) describes.
     ///
-    /// If that is evicted before the first read, the subscription begins at what is the oldest then: what was there
-    /// already is no loss. What was published after the subscription had opened is, and is told as lag. The same holds
-    /// for every start whose verdict told a loss.
+    /// If that batch is evicted before the first read, the subscription begins with the oldest batch at the time of
+    /// that read. What was buffered at opening and evicted before the first read does not count as lost. What was
+    /// published after opening does, and is reported as lag. The same holds for every start whose verdict reported a
+    /// loss.
     #[default]
     Oldest,
-    /// With the first batch whose index is at least this one. Nothing lower is ever delivered: if the index lies in
-    /// the future, the stream is silent until it comes.
+    /// Begins with the first batch whose index is at least this one. Nothing lower is ever delivered: if the index lies
+    /// in the future, the stream is silent until it is published.
     Index(u64),
-    /// With the first batch of exactly this index; refused if that is lost, absent or in the future.
+    /// Begins with the first batch of exactly this index. Refused if that batch is lost, absent or in the future.
     Exactly(u64),
-    /// After what the token says has been read. A place that the broker has not reached yet, at a replica that is behind,
-    /// is waited for; a token of another epoch starts at the oldest batch.
+    /// Begins after everything before the token's place. If the broker has not reached that place yet, as on a replica
+    /// that is behind, the stream is silent until it does. A token of another epoch starts at the oldest batch.
     After(Token),
-    /// With the next batch that is published.
+    /// Begins with the next batch that is published.
     Latest,
 }
 
 /// What a start found, known before the first event.
 ///
-/// Loss is decided by what was evicted, whether it would have matched or not; gaps between indexes are no losses. A
-/// loss that is told here is not raised again as lag.
+/// Loss is decided by what was evicted, matching or not. Gaps between indexes are not losses. A loss that the verdict
+/// reports is not reported again as lag.
 ///
 /// ```
 /// use event_broker::{Broker, Event, Request, Start, Verdict};
@@ -70,19 +71,19 @@ pub enum Start {
 pub enum Verdict {
     /// Nothing that the start asked for is lost.
     Whole,
-    /// Batches that the start asked for are gone: list the state, or live with the gap.
+    /// Batches that the start asked for are evicted. List the state, or accept the gap.
     Lost {
-        /// The oldest index still buffered, if anything is.
+        /// The oldest index still buffered, if any.
         oldest: Option<u64>,
     },
-    /// The start lies beyond the next index: the stream is silent until it comes.
+    /// The start lies beyond the next index. The stream is silent until it is published.
     Future {
         /// The latest index.
         latest: u64,
     },
-    /// The token belongs to another history; the stream starts at the oldest batch.
+    /// The token belongs to another epoch. The stream starts at the oldest batch.
     OtherEpoch {
-        /// The oldest index buffered, if anything is.
+        /// The oldest index buffered, if any.
         oldest: Option<u64>,
     },
 }

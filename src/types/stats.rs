@@ -1,14 +1,14 @@
-//! What a broker and a subscription tell of themselves, as plain numbers.
-//! Counting happens where things happen, not here.
+//! The statistics of a broker and of a subscription, as plain numbers.
+//! Nothing is counted here: `core` counts under the broker's lock, and each subscription counts its own reads.
 
 use std::fmt;
 
-/// The name of a subscription within its broker. Never reused.
+/// The id of a subscription within its broker. An id is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub(crate) u64);
 
 impl SubscriptionId {
-    /// The number behind the id.
+    /// Returns the id as a number.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -20,7 +20,7 @@ impl fmt::Display for SubscriptionId {
     }
 }
 
-/// A broker in numbers, all of one instant.
+/// The statistics of a broker, all taken at the same instant.
 ///
 /// ```
 /// use event_broker::{Broker, Event};
@@ -38,33 +38,34 @@ impl fmt::Display for SubscriptionId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BrokerStats {
-    /// Batches published since the broker was built, those without events not counted.
+    /// The number of batches published since the broker was built. Batches without events do not count.
     pub published_batches: u64,
-    /// Events in them.
+    /// The number of events in the published batches.
     pub published_events: u64,
-    /// Batches that went out of reach.
+    /// The number of batches that have left the buffer.
     pub evicted_batches: u64,
-    /// Batches in reach.
+    /// The number of batches in the buffer.
     pub buffered_batches: u64,
-    /// Events in them.
+    /// The number of events in the buffered batches.
     pub buffered_events: u64,
-    /// What they take of the [bound in bytes](crate::Builder::max_bytes): what the weigher said of them, and what is kept
-    /// beside them for finding them and of their JSON. At most the bound, unless the newest batch alone is heavier; 0
-    /// without a bound in bytes.
+    /// The bytes that count against the [bound in bytes](crate::Builder::max_bytes): the weigher's result for each
+    /// event, the index data beside each batch, and the cached JSON.
+    ///
+    /// It exceeds the bound only if the newest batch alone does. It is 0 without a bound in bytes.
     pub buffered_bytes: u64,
-    /// The index of the oldest batch in reach, if there is one.
+    /// The index of the oldest buffered batch, if the buffer holds any.
     pub oldest_index: Option<u64>,
-    /// The latest index, which an empty batch may have moved; 0 before the first.
+    /// The latest index, which a batch without events may have moved. It is 0 before the first publish.
     pub latest_index: u64,
-    /// Open subscriptions.
+    /// The number of open subscriptions.
     pub subscriptions: u64,
-    /// Distinct terms that they joined.
+    /// The number of distinct terms that open subscriptions have registered.
     pub terms: u64,
-    /// Waiting readers that publishing took from their lists to wake.
+    /// The number of waiters that publishing took from wait lists to wake.
     pub wakeups: u64,
 }
 
-/// A subscription in numbers. Its own counts are those of its reader's last completed read or drain window.
+/// The statistics of a subscription. Its own counts are those of its reader's last completed read or drain window.
 ///
 /// ```
 /// use event_broker::{Broker, Event, Request, Term};
@@ -83,17 +84,18 @@ pub struct BrokerStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscriptionStats {
-    /// Batches delivered.
+    /// The number of batches delivered.
     pub batches: u64,
-    /// Events in those deliveries.
+    /// The number of events in the delivered batches.
     pub events: u64,
-    /// Batches lost, as told by [`Lagged::missed`](crate::Lagged::missed).
+    /// The number of batches lost, as reported by [`Lagged::missed`](crate::Lagged::missed).
     pub missed: u64,
-    /// Batches between the reader and the newest, those included that were evicted; 0 when nothing that it asked for lies
-    /// ahead. Counting takes the same
-    /// time however much that is: of a longer backlog than some hundred events that was there before the subscription,
-    /// and that its reader has not read yet, it is taken that something was asked for.
+    /// The number of batches between the reader's cursor and the newest, evicted ones included. It is 0 if none of them
+    /// matches the request.
+    ///
+    /// It takes the same time whatever the distance. Of a backlog that is older than the subscription and still unread,
+    /// only some hundred events are examined. A longer one counts as if it held a match.
     pub lag: u64,
-    /// How often it was woken, or its doorbell rung.
+    /// How often the reader was woken or its doorbell rung.
     pub wakeups: u64,
 }

@@ -1,5 +1,5 @@
-//! What a request names: terms, namespaces, and the error of a name that cannot be asked for.
-//! How terms are matched against many events at once is the business of `interest`.
+//! What a request names: terms and namespaces, and the error of an invalid name.
+//! How many terms are matched against an event at once is decided in `interest`.
 
 use std::error::Error;
 use std::fmt;
@@ -8,9 +8,9 @@ use crate::types::event::Event;
 use crate::types::name::{Key, Namespace, Topic};
 use crate::types::small_list::SmallList;
 
-/// One term of a request, `topic:key`, where either side may be the wildcard.
+/// A term of a request, `topic:key`. Either side may be the wildcard.
 ///
-/// An event matches if its topic is the term's and the term's key is its key or one of its filter keys.
+/// An event matches if it has the term's topic, and the term's key is its key or one of its filter keys.
 ///
 /// ```
 /// use event_broker::Term;
@@ -27,14 +27,14 @@ pub struct Term {
 }
 
 impl Term {
-    /// The term of everything, `*:*`.
+    /// The term that every event matches, `*:*`.
     pub const ALL: Self = Self { topic: None, key: None };
 
-    /// The term `topic:key`. Either side may be `*`; a key may hold colons here, unlike in a query.
+    /// Creates the term `topic:key`. Either side may be `*`. Unlike in a query, the key may hold colons.
     ///
     /// # Errors
     ///
-    /// If either side is empty.
+    /// Returns an error if either side is empty.
     pub fn new(topic: impl Into<Topic>, key: impl Into<Key>) -> Result<Self, InvalidRequest> {
         let (topic, key) = (topic.into(), key.into());
         if topic.is_empty() {
@@ -46,35 +46,35 @@ impl Term {
         Ok(Self { topic: (topic != "*").then_some(topic), key: (key != "*").then_some(key) })
     }
 
-    /// The term `topic:*`.
+    /// Creates the term `topic:*`.
     ///
     /// # Errors
     ///
-    /// If the topic is empty.
+    /// Returns an error if the topic is empty.
     pub fn topic(topic: impl Into<Topic>) -> Result<Self, InvalidRequest> {
         Self::new(topic, Key::from_static("*"))
     }
 
-    /// The term `*:key`.
+    /// Creates the term `*:key`.
     ///
     /// # Errors
     ///
-    /// If the key is empty.
+    /// Returns an error if the key is empty.
     pub fn key(key: impl Into<Key>) -> Result<Self, InvalidRequest> {
         Self::new(Topic::from_static("*"), key)
     }
 
-    /// The topic, or `None` for the wildcard.
+    /// Returns the topic, or `None` for the wildcard.
     pub fn topic_name(&self) -> Option<&Topic> {
         self.topic.as_ref()
     }
 
-    /// The key, or `None` for the wildcard.
+    /// Returns the key, or `None` for the wildcard.
     pub fn key_name(&self) -> Option<&Key> {
         self.key.as_ref()
     }
 
-    /// Whether an event has the term's topic, and its key as key or filter key.
+    /// Returns whether an event has the term's topic, and has the term's key as its key or as a filter key.
     pub fn matches<P>(&self, event: &Event<P>) -> bool {
         self.topic.as_ref().is_none_or(|topic| topic == event.topic())
             && self.key.as_ref().is_none_or(|key| key == event.key() || event.filter_keys().contains(key))
@@ -89,7 +89,7 @@ impl fmt::Display for Term {
     }
 }
 
-/// The namespaces that a request asks for. An event without a namespace passes every scope.
+/// The namespaces of a request. An event without a namespace passes every scope.
 ///
 /// ```
 /// use event_broker::{Request, Scope};
@@ -102,36 +102,36 @@ impl fmt::Display for Term {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Every namespace, also one that comes into being later: `*`.
+    /// Every namespace, including those that are created later: `*`.
     All,
-    /// These, at least one, sorted and each once.
+    /// These namespaces: at least one, sorted, without duplicates.
     Named(Named),
 }
 
-/// The namespaces that a [`Scope`] names: at least one, sorted, each once.
+/// The namespaces that a [`Scope`] names: at least one, sorted, without duplicates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named(SmallList<Namespace>);
 
 impl Named {
-    /// The names, sorted.
+    /// Returns the names, sorted.
     pub fn as_slice(&self) -> &[Namespace] {
         &self.0
     }
 }
 
 impl Default for Scope {
-    /// [`Namespace::DEFAULT`] alone.
+    /// Returns the scope of [`Namespace::DEFAULT`] alone.
     fn default() -> Self {
         Self::Named(Named(SmallList::One([Namespace::DEFAULT])))
     }
 }
 
 impl Scope {
-    /// Returns the scope that these names amount to. None named means [`Namespace::DEFAULT`].
+    /// Returns the scope that these names form. No names mean [`Namespace::DEFAULT`].
     ///
     /// # Errors
     ///
-    /// If one of them is empty.
+    /// Returns an error if one of them is empty.
     pub(crate) fn of(names: &[Namespace]) -> Result<Self, InvalidRequest> {
         if names.iter().any(Namespace::is_empty) {
             return Err(InvalidRequest::EmptyNamespace);
@@ -148,7 +148,7 @@ impl Scope {
         Ok(Self::Named(Named(names.into())))
     }
 
-    /// Whether an event of this namespace is in the scope.
+    /// Returns whether an event of this namespace is in the scope.
     pub fn admits(&self, namespace: &Namespace) -> bool {
         match self {
             Self::All => true,
@@ -160,7 +160,7 @@ impl Scope {
         }
     }
 
-    /// The namespaces named, or `None` if all are asked for.
+    /// Returns the named namespaces, or `None` if the scope is all of them.
     pub fn named(&self) -> Option<&[Namespace]> {
         match self {
             Self::All => None,
@@ -169,23 +169,23 @@ impl Scope {
     }
 }
 
-/// A request that cannot mean anything.
+/// An invalid request: one that holds an empty name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidRequest {
-    /// A term without a topic.
+    /// A term has an empty topic.
     EmptyTopic {
         /// The term's key.
         key: Key,
     },
-    /// A term without a key.
+    /// A term has an empty key.
     EmptyKey {
         /// The term's topic.
         topic: Topic,
     },
-    /// A namespace without a name.
+    /// A namespace is empty.
     EmptyNamespace,
-    /// An event type without a name.
+    /// An event type is empty.
     EmptyType,
 }
 

@@ -1,5 +1,5 @@
-//! Where in a history a reader stands, as text: the resume token and the epoch it belongs to.
-//! How a broker finds that place again is not decided here.
+//! The resume token, which is a reader's place in a history as text, and the epoch that the token belongs to.
+//! How a broker finds that place again is decided in `core`.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Random bytes of the system, where a file gives them.
+/// Reads random bytes from the system, where it offers them as a file.
 #[cfg(unix)]
 fn system_random() -> Option<[u8; 16]> {
     use std::io::Read as _;
@@ -19,7 +19,7 @@ fn system_random() -> Option<[u8; 16]> {
     Some(bytes)
 }
 
-/// No process is forked here.
+/// Returns nothing: systems other than Unix do not fork processes.
 #[cfg(not(unix))]
 fn system_random() -> Option<[u8; 16]> {
     None
@@ -27,8 +27,8 @@ fn system_random() -> Option<[u8; 16]> {
 
 /// The name of one history of indexes.
 ///
-/// Replicas of one history share it (the host sets it); across epochs an index means something else, so a token of
-/// another epoch starts at the oldest batch.
+/// Replicas of one history share an epoch, which the host sets. An index of another epoch has another meaning, so a
+/// token of another epoch starts at the oldest batch.
 ///
 /// ```
 /// use event_broker::Epoch;
@@ -41,18 +41,18 @@ fn system_random() -> Option<[u8; 16]> {
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// An epoch that no other broker has, as far as 64 random bits go: also not one that was made after a fork of the
-    /// same process.
+    /// Draws an epoch that no other broker has, with the certainty of 64 random bits. This includes brokers that are
+    /// made after a fork of the same process.
     ///
-    /// It is drawn from the system's source of randomness where the standard library reaches that by a file
-    /// (`/dev/urandom`), and hashed with the process's id, the time and a random key in any case.
+    /// The epoch is a hash of the process's id, the time and a random key. Where the standard library reaches the
+    /// system's random source by a file (`/dev/urandom`), bytes drawn from it are hashed as well.
     pub fn random() -> Self {
-        // What a fork copies, such as the key of this process, is the same on both sides; the rest is not.
+        // A fork copies the process's random key, so that it is the same on both sides. The rest is not.
         let drawn = (system_random(), std::process::id(), SystemTime::now(), Instant::now());
         Self(ahash::RandomState::new().hash_one(drawn))
     }
 
-    /// The number behind the epoch.
+    /// Returns the epoch as a number.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -82,9 +82,9 @@ impl FromStr for Epoch {
     }
 }
 
-/// A place in an index: `count` batches of the commit `index`, and all of lower indexes, lie behind it.
+/// A place in a history: `count` batches of the commit `index`, and all batches of lower indexes, lie before it.
 ///
-/// One index may unvisited several batches, so an index alone does not say which of them a reader has seen.
+/// Several batches may have the same index, so an index alone does not determine which of them a reader has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
     pub(crate) index: u64,
@@ -92,28 +92,29 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Before the first batch of `index`.
+    /// Returns the place before the first batch of `index`.
     pub(crate) const fn before(index: u64) -> Self {
         Self { index, count: 0 }
     }
 
-    /// After this batch. A batch of the last place of its index is never published: see [`is_last`](Self::is_last).
+    /// Returns the place after the batch that lies here. No batch is published at the last place of an index: see
+    /// [`is_last`](Self::is_last).
     pub(crate) const fn next(self) -> Self {
         debug_assert!(!self.is_last(), "no batch has the last place of an index");
         Self { index: self.index, count: self.count.saturating_add(1) }
     }
 
-    /// The highest index that a batch before this place can have.
+    /// Returns the highest index that a batch before this place can have.
     pub(crate) const fn last_index(self) -> u64 {
         if self.count == 0 { self.index.saturating_sub(1) } else { self.index }
     }
 
-    /// Whether no further batch of the index has a place of its own: the count is used up.
+    /// Returns whether the count is used up, so that the index can have no further batch.
     pub(crate) const fn is_last(self) -> bool {
         self.count == u32::MAX
     }
 
-    /// After all batches of `index`, however many there are.
+    /// Returns the place after all batches of `index`, however many there are.
     pub(crate) const fn after_all_of(index: u64) -> Self {
         match index.checked_add(1) {
             Some(next) => Self::before(next),
@@ -121,17 +122,18 @@ impl Place {
         }
     }
 
-    /// The same place where an index has one batch at most: whoever has read a batch of it has read all of it.
+    /// Returns this place in a history where an index has at most one batch: a reader of one batch of an index has read
+    /// all of it.
     pub(crate) const fn in_rising_history(self) -> Self {
         if self.count == 0 { self } else { Self::after_all_of(self.index) }
     }
 }
 
-/// Where a reader stands: everything up to here has been read.
+/// The place of a reader: everything before it has been read.
 ///
-/// A reader that subscribes [`Start::After`](crate::Start::After) its last token neither repeats nor misses a batch,
-/// in this process or on another replica of the same history. The text is opaque: an epoch, an index, and a place
-/// within the index.
+/// A reader that subscribes [`Start::After`](crate::Start::After) its last token neither repeats nor misses a batch, in
+/// this process or on another replica of the same history. Treat the text as opaque. It holds an epoch, an index, and a
+/// place within the index.
 ///
 /// ```
 /// use event_broker::{Broker, Event, Request, Start, Token};
@@ -162,12 +164,12 @@ impl Token {
         self.place
     }
 
-    /// The history that the token belongs to.
+    /// Returns the epoch that the token belongs to.
     pub const fn epoch(self) -> Epoch {
         self.epoch
     }
 
-    /// The index that the reader stands in: what is lower has been read.
+    /// Returns the index at which the reader stands. Everything below it has been read.
     pub const fn index(self) -> u64 {
         self.place.index
     }
@@ -184,7 +186,7 @@ impl FromStr for Token {
 
     fn from_str(text: &str) -> Result<Self, ParseTokenError> {
         fn number<T: FromStr>(text: Option<&str>) -> Option<T> {
-            // `parse` takes a leading plus sign, which no token has.
+            // `parse` accepts a leading plus sign, which a token never has.
             text.filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
         }
         let mut parts = text.splitn(3, '-');
@@ -207,7 +209,7 @@ impl<'de> Deserialize<'de> for Token {
     }
 }
 
-/// Text that is no token: which part of it, and what was expected there.
+/// Text that is not a token: which part is malformed, and what was expected there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseTokenError {
     part: &'static str,
@@ -215,7 +217,7 @@ pub struct ParseTokenError {
 }
 
 impl ParseTokenError {
-    /// The part that could not be read: `epoch`, `index` or `place`.
+    /// Returns the malformed part: `epoch`, `index` or `place`.
     pub fn part(&self) -> &str {
         self.part
     }
@@ -267,7 +269,7 @@ mod tests {
         assert_eq!(third.next(), Place { index: 7, count: 3 });
         assert_eq!([Place::before(0), Place::before(7), third].map(Place::last_index), [0, 6, 7]);
         assert_eq!([Place::before(7), third].map(Place::in_rising_history), [Place::before(7), Place::before(8)]);
-        // The last index there is has a place behind all of its batches, too.
+        // The last index, too, has a place after all of its batches.
         let end = Place { index: u64::MAX, count: u32::MAX };
         assert_eq!([7, u64::MAX].map(Place::after_all_of), [Place::before(8), end]);
         assert_eq!([end, Place { count: u32::MAX - 1, ..end }].map(Place::is_last), [true, false]);
@@ -280,7 +282,7 @@ mod tests {
         assert_eq!(refused.to_string(), "malformed epoch of a resume token, expected 16 lower-case hexadecimal digits");
     }
 
-    /// What epochs of processes differ by that are copies of each other.
+    /// These bytes make the epochs of two processes differ when one is a copy of the other.
     #[cfg(unix)]
     #[test]
     fn the_system_gives_other_bytes_each_time() {
