@@ -1,5 +1,7 @@
-//! Who may read what: principals, the authorizer hook, grants, denials and access changes.
-//! When the hook is asked and how a grant is taken back is the broker's business, not this file's.
+//! The authorizer hook: requests, grants and access changes.
+//! When the hook is called, and how a grant is revoked, is decided in `core`.
+//!
+//! Callers: `core` and `subscription` call the hook without the broker's lock.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +12,7 @@ use crate::types::name::Namespace;
 use crate::types::principal::Principal;
 use crate::types::term::{Scope, Term};
 
-/// What an authorizer is asked about.
+/// The request that an authorizer decides.
 ///
 /// ```
 /// use event_broker::{AccessRequest, Principal, Request, Term};
@@ -31,20 +33,19 @@ pub struct AccessRequest<'a> {
 }
 
 impl<'a> AccessRequest<'a> {
-    /// A question to put to an authorizer, as the broker puts it to open a subscription; for tests of authorizers and
-    /// policies.
+    /// Creates the request that the broker makes to open a subscription. It serves tests of authorizers and policies.
     pub fn new(principal: &'a Principal, terms: &'a [Term], scope: &'a Scope) -> Self {
         Self { principal, terms, scope, recheck: false }
     }
 
-    /// The same question about a subscription that is open already.
+    /// Marks the request as a re-check of an open subscription.
     #[must_use]
     pub fn of_recheck(self) -> Self {
         Self { recheck: true, ..self }
     }
 
-    /// Whether the question is about a subscription that is open already, because access has changed: a limit on how many
-    /// a principal may have, say, is for those that are being opened.
+    /// Returns whether this is a re-check: the subscription is open already, and access has changed. A limit on how
+    /// many subscriptions a principal may have, for example, applies only to those that are being opened.
     ///
     /// ```
     /// use event_broker::{AccessRequest, Authorizer, Broker, Denial, Grant, Request};
@@ -65,23 +66,23 @@ impl<'a> AccessRequest<'a> {
         self.recheck
     }
 
-    /// Who is asking.
+    /// Returns the principal that sends the request.
     pub fn principal(&self) -> &'a Principal {
         self.principal
     }
 
-    /// The terms asked for, at least one: a request without terms asks for [`Term::ALL`].
+    /// Returns the requested terms, at least one. A request without terms asks for [`Term::ALL`].
     pub fn terms(&self) -> &'a [Term] {
         self.terms
     }
 
-    /// The namespaces asked for.
+    /// Returns the requested namespaces.
     pub fn scope(&self) -> &'a Scope {
         self.scope
     }
 }
 
-/// What is allowed, until when, and what that rests on.
+/// What an authorizer allows, until when, and what its answer rests on.
 ///
 /// ```
 /// use event_broker::Grant;
@@ -102,7 +103,7 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// All that was asked for, for good.
+    /// Allows everything that was requested, without expiry.
     pub const fn all() -> Self {
         Self {
             scope: None,
@@ -114,8 +115,8 @@ impl Grant {
         }
     }
 
-    /// What was asked for, within these namespaces. A request that names one outside is denied as a whole; a request
-    /// for all of them is narrowed to these.
+    /// Allows what was requested within these namespaces. A request that names another namespace is denied as a whole.
+    /// A request for all namespaces is narrowed to these.
     pub fn namespaces<N: Into<Namespace>>(namespaces: impl IntoIterator<Item = N>) -> Self {
         let mut names: Vec<_> = namespaces.into_iter().map(Into::into).collect();
         names.sort_unstable();
@@ -123,56 +124,56 @@ impl Grant {
         Self { scope: Some(names.into()), ..Self::all() }
     }
 
-    /// Sets when the grant ends, on the broker's [`Clock`](crate::Clock).
+    /// Sets when the grant expires, by the broker's [`Clock`](crate::Clock).
     ///
-    /// When it does, the authorizer is not asked: reads end with [`RecvError::Expired`](crate::RecvError::Expired). To renew
-    /// it, announce a change of what it rests on in time, such as [`AccessChange::Token`] of the principal's id: the next
-    /// read asks, and a reader that waits is woken to.
+    /// At that time the authorizer is not asked: reads end with [`RecvError::Expired`](crate::RecvError::Expired). To
+    /// renew the grant, announce a change of something that it rests on in time, such as [`AccessChange::Token`] of the
+    /// principal's id. The next read then asks the authorizer, and a waiting reader is woken to do so.
     #[must_use]
     pub fn expires_at(mut self, expiry: Instant) -> Self {
         self.expires_at = Some(expiry);
         self
     }
 
-    /// Says that the grant rests on a token, beside the principal's own id.
+    /// Adds a token that the grant rests on, beside the principal's own id.
     #[must_use]
     pub fn resting_on_token(mut self, id: impl Into<Arc<str>>) -> Self {
         self.tokens.push(id.into());
         self
     }
 
-    /// Says that the grant rests on a policy: it is asked for again when that changes.
+    /// Adds a policy that the grant rests on. When the policy changes, the authorizer is asked again.
     #[must_use]
     pub fn resting_on_policy(mut self, name: impl Into<Arc<str>>) -> Self {
         self.policies.push(name.into());
         self
     }
 
-    /// Says that the grant rests on a role: it is asked for again when that changes.
+    /// Adds a role that the grant rests on. When the role changes, the authorizer is asked again.
     #[must_use]
     pub fn resting_on_role(mut self, id: impl Into<Arc<str>>) -> Self {
         self.roles.push(id.into());
         self
     }
 
-    /// Says that every event in the scope is allowed, so that [`Authorizer::permits`] need not be called.
+    /// States that every event in the scope is allowed, so that [`Authorizer::permits`] is not called.
     #[must_use]
     pub fn without_event_checks(mut self) -> Self {
         self.checks_events = false;
         self
     }
 
-    /// Whether the grant's namespaces hold this one.
+    /// Returns whether the grant covers this namespace.
     pub fn admits(&self, namespace: &Namespace) -> bool {
         namespace.is_empty() || self.scope.as_ref().is_none_or(|names| names.binary_search(namespace).is_ok())
     }
 
-    /// The namespaces allowed, or `None` for all.
+    /// Returns the allowed namespaces, or `None` for all.
     pub fn allowed_namespaces(&self) -> Option<&[Namespace]> {
         self.scope.as_deref()
     }
 
-    /// When the grant ends, if it does.
+    /// Returns when the grant expires, or `None` if it does not.
     pub fn expiry(&self) -> Option<Instant> {
         self.expires_at
     }
@@ -181,7 +182,8 @@ impl Grant {
         self.checks_events
     }
 
-    /// The changes that call this grant of `principal` into question.
+    /// Returns what this grant of `principal` rests on: the principal's own id first, then tokens, policies and roles.
+    /// A change of any of them requires a re-check.
     pub(crate) fn basis(&self, principal: &Principal) -> impl Iterator<Item = Basis> + '_ {
         let own = Basis::Token(Arc::from(principal.id()));
         std::iter::once(own)
@@ -190,13 +192,13 @@ impl Grant {
             .chain(self.roles.iter().cloned().map(Basis::Role))
     }
 
-    /// The first namespace that the request names and the grant does not cover.
+    /// Returns the first namespace that the request names and the grant does not cover.
     pub(crate) fn uncovered<'a>(&self, scope: &'a Scope) -> Option<&'a Namespace> {
         scope.named()?.iter().find(|name| !self.admits(name))
     }
 }
 
-/// One thing that a grant rests on.
+/// Something that a grant rests on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Basis {
     Token(Arc<str>),
@@ -204,7 +206,7 @@ pub(crate) enum Basis {
     Role(Arc<str>),
 }
 
-/// A change of the server's own access rules, and whom it concerns.
+/// A change of the server's access rules, and whom it concerns.
 ///
 /// Names are public ids, never secrets.
 ///
@@ -223,21 +225,21 @@ pub(crate) enum Basis {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AccessChange {
-    /// A token is gone: what rests on it ends without the authorizer being asked.
+    /// A token was deleted. What rests on it ends, and the authorizer is not asked.
     TokenDeleted(Arc<str>),
-    /// A token changed: that of the principals of this [id](Principal::id), or one that a grant
-    /// [rests on](Grant::resting_on_token).
+    /// A token changed: that of the principals with this [id](Principal::id), or one that a grant [rests
+    /// on](Grant::resting_on_token).
     Token(Arc<str>),
-    /// A policy changed or is gone.
+    /// A policy changed or was deleted.
     Policy(Arc<str>),
-    /// A role changed or is gone.
+    /// A role changed or was deleted.
     Role(Arc<str>),
-    /// Everybody's access is to be asked for again.
+    /// The access of everyone must be re-checked.
     Everyone,
 }
 
 impl AccessChange {
-    /// What the change is about, or `None` if it concerns everyone.
+    /// Returns what changed, or `None` if the change concerns everyone.
     pub(crate) fn basis(&self) -> Option<Basis> {
         match self {
             Self::TokenDeleted(id) | Self::Token(id) => Some(Basis::Token(Arc::clone(id))),
@@ -248,12 +250,14 @@ impl AccessChange {
     }
 }
 
-/// The server's own rules, as hooks. Every default allows everything and changes nothing.
+/// The server's access rules, as hooks. The default implementations allow everything and report no changes.
 ///
-/// All three run outside every lock of the broker, so they may call it. A change of the token that
-/// [`authorize`] is asked about, announced while it is, is a fence like any other but wakes nobody: so two readers of one
-/// token, for which it is noted each time that it was used, do not wake each other for ever. They may be slow: [`authorize`] and
-/// [`permits`] hold up the reader they are asked for and nobody else, [`changes`] the publisher.
+/// All three hooks run outside every lock of the broker, so they may call it. They may be slow: [`authorize`] and
+/// [`permits`] delay only the reader they are called for, and [`changes`] only the publisher.
+///
+/// While [`authorize`] runs, it may announce a change of the token that it decides about, as an authorizer does that
+/// records each use of a token. Such a change is a fence like any other but wakes no reader. Otherwise two readers of
+/// one token would wake each other forever.
 ///
 /// [`authorize`]: Authorizer::authorize
 /// [`permits`]: Authorizer::permits
@@ -279,28 +283,29 @@ impl AccessChange {
 /// assert_eq!(denied.to_string(), "access denied: no right to read *:*");
 /// ```
 pub trait Authorizer<P>: Send + Sync {
-    /// Decides a request, when it is made and again whenever what the grant rests on changes.
+    /// Decides a request when a subscription is opened, and again whenever something that the grant rests on changes.
     ///
     /// # Errors
     ///
-    /// The denial refuses the whole request: at subscribing as an error, later as the end of the stream.
+    /// Returns a denial to refuse the whole request. At subscribing it is returned as an error. In a re-check it ends
+    /// the stream.
     ///
     /// # Panics
     ///
-    /// At subscribing a panic reaches the caller; in a later check it counts as a denial.
+    /// At subscribing a panic reaches the caller. In a re-check it counts as a denial.
     fn authorize(&self, request: &AccessRequest<'_>) -> Result<Grant, Denial> {
         let _ = request;
         Ok(Grant::all())
     }
 
-    /// Decides one event, for rules finer than namespaces. Called once for each event and subscription, unless the
-    /// grant says that it [need not be](Grant::without_event_checks).
+    /// Decides a single event, for rules finer than namespaces. Called once for each event and subscription, unless the
+    /// grant [rules it out](Grant::without_event_checks).
     fn permits(&self, principal: &Principal, event: &Event<P>) -> bool {
         let _ = (principal, event);
         true
     }
 
-    /// Says which changes of access an event stands for. They take effect before the event becomes visible.
+    /// Adds the access changes that a published event stands for. They take effect before the event becomes visible.
     fn changes(&self, event: &Event<P>, changes: &mut Vec<AccessChange>) {
         let _ = (event, changes);
     }

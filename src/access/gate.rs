@@ -1,23 +1,30 @@
-//! The gate of one subscription: has access changed, has it been ended from outside.
-//! What to do about it is decided by the reader that looks.
+//! The gate of one subscription: an atomic word that reports access changes, ends from outside and skips.
+//! What a reader does about them is decided in `subscription::recheck`; whom a change concerns, in `core`.
+//!
+//! Invariants:
+//! - Fence: a publisher records a change in every gate that it concerns before the end in `log::frontier` reveals the
+//!   position that carries it. A reader loads that end first and the gate after it. A reader that sees the position
+//!   therefore sees the change, and hands out nothing under the old grant. The gate need not hold the position.
+//! - A flag that is set stays set. The only exception is the flag of a skip, which the reader clears.
+//!
+//! Callers: `core` records changes, ends, skips and leaving under the broker's lock. `subscription` reads the gate,
+//! clears or restores a skip and cancels without it.
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// One word, so that a reader checks everything with one load: six flags, and above them a count of access changes.
-/// Four flags are ends; one says that a part of the history was skipped, and is cleared by the reader; one that the
-/// reader has left.
+/// One word, so that a reader checks everything with one load. The low six bits are flags, and the bits above them
+/// count access changes.
 ///
-/// This is the fence: a publisher passes a change through the gates it concerns before it makes the position visible
-/// that brought it. A reader loads the end of the log first and the gate after it, so one that sees the position sees
-/// the change, and hands out nothing under the old grant. The position itself need not be kept.
+/// Four flags are ends. `SKIPPED` reports that a part of the history was skipped. `LEFT` reports that the reader has
+/// left.
 #[derive(Debug)]
 pub(crate) struct Gate(AtomicU64);
 
-/// What a gate said.
+/// The value of a gate at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GateState(u64);
 
-/// Why a subscription was ended from outside, most important first.
+/// Why a subscription was ended from outside, in falling order of precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Ending {
@@ -36,13 +43,14 @@ impl Gate {
         Self(AtomicU64::new(0))
     }
 
-    /// Acquire, with the Release of the two writes: whoever sees a change sees what it was made from.
+    /// Loads the state. Acquire, paired with the Release in [`change`](Self::change), [`end`](Self::end),
+    /// [`skip`](Self::skip) and [`leave`](Self::leave): a reader that sees a change sees everything that preceded it.
     #[inline]
     pub(crate) fn state(&self) -> GateState {
         GateState(self.0.load(Ordering::Acquire))
     }
 
-    /// Access has changed: the grant is to be asked for again.
+    /// Counts an access change, so that the reader asks for its grant again.
     pub(crate) fn change(&self) {
         self.0.fetch_add(CHANGE, Ordering::Release);
     }
@@ -51,25 +59,26 @@ impl Gate {
         self.0.fetch_or(ending as u64, Ordering::Release);
     }
 
-    /// The history goes on behind a part that was never published here, and the reader stands before it.
+    /// Reports that the history goes on after a part that was never published here, and that the reader stands before
+    /// it.
     pub(crate) fn skip(&self) {
         self.0.fetch_or(SKIPPED, Ordering::Release);
     }
 
-    /// The reader has left: nobody keeps account of what it loses any more.
+    /// Reports that the reader has left, so that its losses are no longer accounted for.
     pub(crate) fn leave(&self) {
         self.0.fetch_or(LEFT, Ordering::Release);
     }
 
-    /// Takes notice of a skip. Acquire: what the reader looks at next is as it is after the skip. A skip that comes
-    /// later sets the flag again.
+    /// Clears the flag of a skip. Acquire, paired with the Release in [`skip`](Self::skip): what the reader loads next
+    /// is at least as new as the skip. A later skip sets the flag again.
     pub(crate) fn clear_skipped(&self) {
         self.0.fetch_and(!SKIPPED, Ordering::AcqRel);
     }
 }
 
 impl GateState {
-    /// What a new gate says.
+    /// The state of a new gate.
     pub(crate) const OPEN: Self = Self(0);
 
     #[inline]
@@ -77,7 +86,8 @@ impl GateState {
         self.0 & ending as u64 != 0
     }
 
-    /// Whether it was ended for a reason that does not wait for an answer about access.
+    /// Returns whether the subscription was reset, cancelled or lost its token. These ends do not wait for the
+    /// authorizer's answer.
     pub(crate) fn is_ended_at_once(self) -> bool {
         self.0 & (Ending::Reset as u64 | Ending::TokenDeleted as u64 | Ending::Cancelled as u64) != 0
     }
@@ -91,17 +101,17 @@ impl GateState {
         self.0 & LEFT != 0
     }
 
-    /// The same after [`Gate::clear_skipped`].
+    /// Returns this state as it is after [`Gate::clear_skipped`].
     pub(crate) fn without_skipped(self) -> Self {
         Self(self.0 & !SKIPPED)
     }
 
-    /// The same flags, with the changes of `other`.
+    /// Returns the flags of this state with the change count of `other`.
     pub(crate) fn with_changes_of(self, other: Self) -> Self {
         Self(self.0 % CHANGE + other.0 / CHANGE * CHANGE)
     }
 
-    /// How many access changes there were: only their being equal means anything.
+    /// Returns the number of access changes. Only its equality is meaningful.
     #[inline]
     pub(crate) fn changes(self) -> u64 {
         self.0 / CHANGE
