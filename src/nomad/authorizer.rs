@@ -1,5 +1,5 @@
-//! An authorizer by the API's rights, around the server's own tokens, and the changes of access its events stand for.
-//! How a token is looked up is the server's business, what a right is good for that of the policy.
+//! An authorizer that applies the API's rights to the server's own tokens, and the access changes of its events.
+//! How a token is looked up is decided by the server. What a right allows is decided in `rights`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,19 +12,20 @@ use crate::types::event::Event;
 use crate::types::name::Key;
 use crate::types::principal::Principal;
 
-/// Looks up what a principal may do. The server's token store is one; so is a closure.
+/// Looks up what a principal may do. The server's token store can implement it, and so does a closure.
 ///
 /// It is called on a reader's thread, outside every lock of the broker: when a subscription is opened, and again
-/// whenever what the grant rests on has changed. So it must answer by the state as it is now, and not from a cache.
+/// whenever something that the grant rests on has changed. It must therefore answer by the current state, not from a
+/// cache.
 ///
-/// It should look at the principal's [secret](Principal::secret): the id is a name, and anybody can know it.
+/// It should check the principal's [secret](Principal::secret). The id is a name that anybody may know.
 ///
 /// ```
 /// use event_broker::nomad::{AclAuthorizer, Resolved, rights::Rights};
 /// use event_broker::{Denial, Principal};
 ///
 /// let authorizer = AclAuthorizer::new(|principal: &Principal| match principal.secret() {
-///     // Also what nobody may do in particular rests on something that can change.
+///     // The rights of the anonymous principal rest on a policy as well, so that they can change.
 ///     None => Ok(Resolved::new(Rights::anonymous()).resting_on_policy("anonymous")),
 ///     Some("hunter2") => Ok(Resolved::new(Rights::management())),
 ///     Some(_) => Err(Denial::new("token not found")),
@@ -32,14 +33,15 @@ use crate::types::principal::Principal;
 /// # let _ = authorizer;
 /// ```
 pub trait Resolver: Send + Sync {
-    /// How the server says what somebody may do.
+    /// The type that holds what a principal may do.
     type Capabilities: Capabilities;
 
-    /// What the principal may do now, and what that rests on.
+    /// Returns what the principal may do now, and what that rests on.
     ///
     /// # Errors
     ///
-    /// If the principal is nobody known: the reason is shown to whoever asked, and must not hold the secret.
+    /// Returns a denial if the principal is unknown. The reason is shown to whoever sent the request, and must not hold
+    /// the secret.
     fn resolve(&self, principal: &Principal) -> Result<Resolved<Self::Capabilities>, Denial>;
 }
 
@@ -57,8 +59,8 @@ where
 
 /// What a principal may do, until when, and what that rests on.
 ///
-/// What is left out here is not taken back later: a policy that changes calls only those grants into question that rest
-/// on it.
+/// A change of something that is not listed here revokes nothing: a change of a policy re-checks only the grants that
+/// rest on it.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -82,46 +84,46 @@ pub struct Resolved<C> {
 }
 
 impl<C> Resolved<C> {
-    /// What a principal may do, for good, resting on nothing but the principal's own id.
+    /// Creates an answer without expiry that rests on nothing but the principal's own id.
     pub const fn new(capabilities: C) -> Self {
         Self { capabilities, expires_at: None, tokens: Vec::new(), policies: Vec::new(), roles: Vec::new() }
     }
 
-    /// Sets when it ends, on the broker's [`Clock`](crate::Clock).
+    /// Sets when the answer expires, by the broker's [`Clock`](crate::Clock).
     #[must_use]
     pub fn expires_at(mut self, expiry: Instant) -> Self {
         self.expires_at = Some(expiry);
         self
     }
 
-    /// Says that it rests on a token, by its public id, where that is not the principal's own id.
+    /// Adds a token that the answer rests on, by its public id. The principal's own id need not be added.
     #[must_use]
     pub fn resting_on_token(mut self, id: impl Into<Arc<str>>) -> Self {
         self.tokens.push(id.into());
         self
     }
 
-    /// Says that it rests on a policy, by the key that the policy's events unvisited.
+    /// Adds a policy that the answer rests on, by the key that the policy's events carry.
     #[must_use]
     pub fn resting_on_policy(mut self, name: impl Into<Arc<str>>) -> Self {
         self.policies.push(name.into());
         self
     }
 
-    /// Says that it rests on a role, by the key or a filter key that the role's events unvisited.
+    /// Adds a role that the answer rests on, by the key or a filter key that the role's events carry.
     #[must_use]
     pub fn resting_on_role(mut self, id: impl Into<Arc<str>>) -> Self {
         self.roles.push(id.into());
         self
     }
 
-    /// What the principal may do.
+    /// Returns what the principal may do.
     pub fn capabilities(&self) -> &C {
         &self.capabilities
     }
 
-    /// Puts a grant on what this rests on.
-    fn found(self, grant: Grant) -> Grant {
+    /// Adds the expiry and the basis of this answer to a grant.
+    fn apply_to(self, grant: Grant) -> Grant {
         let grant = match self.expires_at {
             Some(expiry) => grant.expires_at(expiry),
             None => grant,
@@ -132,8 +134,9 @@ impl<C> Resolved<C> {
     }
 }
 
-/// The authorizer of the HTTP API whose event stream [`nomad`](super) describes: a [`Resolver`] says what somebody may
-/// do, [`rights::decide`] whether that is enough, and [`access_changes`] when to ask again.
+/// The authorizer of the HTTP API whose event stream [`nomad`](super) describes. A [`Resolver`] returns what a
+/// principal may do, [`rights::decide`] checks whether that is enough, and [`access_changes`] reports when to ask
+/// again.
 ///
 /// ```
 /// use event_broker::nomad::{AclAuthorizer, Resolved, rights::Rights};
@@ -156,12 +159,12 @@ pub struct AclAuthorizer<R> {
 }
 
 impl<R: Resolver> AclAuthorizer<R> {
-    /// An authorizer that asks this resolver.
+    /// Creates an authorizer around this resolver.
     pub const fn new(resolver: R) -> Self {
         Self { resolver }
     }
 
-    /// The resolver.
+    /// Returns the resolver.
     pub const fn resolver(&self) -> &R {
         &self.resolver
     }
@@ -171,8 +174,8 @@ impl<P, R: Resolver> Authorizer<P> for AclAuthorizer<R> {
     fn authorize(&self, request: &AccessRequest<'_>) -> Result<Grant, Denial> {
         let resolved = self.resolver.resolve(request.principal())?;
         let grant = rights::decide(request, resolved.capabilities())?;
-        // The table knows topics and namespaces only, and the broker checks those itself.
-        Ok(resolved.found(grant).without_event_checks())
+        // The table covers only topics and namespaces, which the broker checks itself.
+        Ok(resolved.apply_to(grant).without_event_checks())
     }
 
     fn changes(&self, event: &Event<P>, changes: &mut Vec<AccessChange>) {
@@ -180,11 +183,11 @@ impl<P, R: Resolver> Authorizer<P> for AclAuthorizer<R> {
     }
 }
 
-/// Adds the changes of access that an event stands for in the HTTP API whose event stream [`nomad`](super) describes;
-/// for [`Authorizer::changes`] of authorizers that have rules of their own.
+/// Adds the access changes that an event stands for in the HTTP API whose event stream [`nomad`](super) describes. It
+/// serves [`Authorizer::changes`] of authorizers with rules of their own.
 ///
-/// A token and a policy are named by the event's key, a role by its key and by its filter keys. A deleted token ends
-/// what rests on it; anything else is a reason to ask again. An event of another topic changes nothing.
+/// The event's key names a token or a policy. A role is named by its key and its filter keys. A deleted token ends what
+/// rests on it. Every other change requires a re-check. An event of another topic changes nothing.
 ///
 /// ```
 /// use event_broker::nomad::{access_changes, event_type, topic};

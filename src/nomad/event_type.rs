@@ -1,5 +1,5 @@
 //! The event types of the HTTP API whose event stream [`nomad`](super) describes.
-//! Which topic carries which type is the publisher's business, and an unknown type is no error anywhere.
+//! Which topic carries which type is decided by the publisher. An unknown type is not an error anywhere.
 
 use crate::types::name::EventType;
 
@@ -22,21 +22,21 @@ macro_rules! event_types {
 event_types! {
     /// A token was created or changed.
     ACL_TOKEN_UPSERTED = "ACLTokenUpserted";
-    /// A token is gone: what rests on it ends.
+    /// A token was deleted. What rests on it ends.
     ACL_TOKEN_DELETED = "ACLTokenDeleted";
     /// A policy was created or changed.
     ACL_POLICY_UPSERTED = "ACLPolicyUpserted";
-    /// A policy is gone.
+    /// A policy was deleted.
     ACL_POLICY_DELETED = "ACLPolicyDeleted";
     /// A role was created or changed.
     ACL_ROLE_UPSERTED = "ACLRoleUpserted";
-    /// A role is gone.
+    /// A role was deleted.
     ACL_ROLE_DELETED = "ACLRoleDeleted";
     /// An allocation was placed.
     ALLOCATION_CREATED = "AllocationCreated";
-    /// A client told of an allocation.
+    /// A client reported the state of an allocation.
     ALLOCATION_UPDATED = "AllocationUpdated";
-    /// An allocation is to be in another state.
+    /// The desired state of an allocation changed.
     ALLOCATION_UPDATE_DESIRED_STATUS = "AllocationUpdateDesiredStatus";
     /// A deployment changed its status.
     DEPLOYMENT_STATUS_UPDATE = "DeploymentStatusUpdate";
@@ -46,7 +46,7 @@ event_types! {
     DEPLOYMENT_ALLOC_HEALTH = "DeploymentAllocHealth";
     /// An evaluation was created or changed.
     EVALUATION_UPDATED = "EvaluationUpdated";
-    /// A job was registered, or registered anew.
+    /// A job was registered or updated.
     JOB_REGISTERED = "JobRegistered";
     /// A job was stopped.
     JOB_DEREGISTERED = "JobDeregistered";
@@ -56,21 +56,21 @@ event_types! {
     NODE_REGISTRATION = "NodeRegistration";
     /// A node left.
     NODE_DEREGISTRATION = "NodeDeregistration";
-    /// A node became eligible for work, or ceased to be.
+    /// The eligibility of a node for work changed.
     NODE_ELIGIBILITY = "NodeEligibility";
     /// The drain of a node began, changed or ended.
     NODE_DRAIN = "NodeDrain";
-    /// A node tells of itself.
+    /// A node reported an event of its own.
     NODE_EVENT = "NodeEvent";
     /// A node pool was created or changed.
     NODE_POOL_UPSERTED = "NodePoolUpserted";
-    /// A node pool is gone.
+    /// A node pool was deleted.
     NODE_POOL_DELETED = "NodePoolDeleted";
     /// The scheduler's plan was applied.
     PLAN_RESULT = "PlanResult";
     /// A service was registered.
     SERVICE_REGISTRATION = "ServiceRegistration";
-    /// A service registration is gone.
+    /// A service registration was deleted.
     SERVICE_DEREGISTRATION = "ServiceDeregistration";
 }
 

@@ -1,9 +1,9 @@
-//! The beginning of a stranger's text, fit to stand in an error: short, quoted, without raw control characters.
-//! What was wrong with the text is said elsewhere.
+//! The beginning of an untrusted text for use in an error: short, quoted, without raw control characters.
+//! What is wrong with the text is reported by the error that holds the excerpt.
 
 use std::fmt;
 
-/// How many characters an excerpt keeps.
+/// The number of characters that an excerpt keeps, at most.
 const CHARACTERS: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Excerpt {
 
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Escaped, because errors end up in logs, and a line break in one would begin a line of the stranger's making.
+        // Escaped, because errors end up in logs, where a line break in one would let a client forge a log line.
         write!(f, "\"{}{}\"", self.text.escape_debug(), if self.is_cut { "…" } else { "" })
     }
 }

@@ -1,5 +1,5 @@
 //! The event stream of a scheduler's HTTP API: its topics and event types, its rights, its query string.
-//! The broker itself knows none of it: a server with other words leaves this module alone.
+//! The broker does not depend on this module. A server with other topics and rights does not need it.
 //!
 //! | what | where |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | an [`Authorizer`](crate::Authorizer) around the server's own tokens | [`AclAuthorizer`] |
 //! | `?index=7&topic=Job:web` to a [`Request`](crate::Request) | [`Query`] |
 //!
-//! From the query of a stranger to a decision:
+//! From a query to an access decision:
 //!
 //! ```
 //! use event_broker::nomad::{Query, rights::{self, Rights}};

@@ -1,5 +1,5 @@
-//! The topics of the HTTP API whose event stream [`nomad`](super) describes, and the one member each payload holds.
-//! Which right a topic needs is not said here, and an unknown topic is no error anywhere.
+//! The topics of the HTTP API whose event stream [`nomad`](super) describes, and the one field of each payload.
+//! Which right a topic needs is decided in `rights`. An unknown topic is not an error anywhere.
 
 use crate::types::name::Topic;
 
@@ -7,8 +7,8 @@ macro_rules! topics {
     ($($(#[$doc:meta])* $name:ident = $text:literal holds $member:literal;)*) => {
         $($(#[$doc])* pub const $name: Topic = Topic::from_static($text);)*
 
-        /// Every topic, in the order of the page of the HTTP API whose event stream [`nomad`](super) describes; roles
-        /// are there twice, since the page spells them both ways.
+        /// Every topic, in the order of the page of the HTTP API whose event stream [`nomad`](super) describes. Roles
+        /// are listed twice, because the page spells them in two ways.
         ///
         /// ```
         /// use event_broker::nomad::topic;
@@ -18,8 +18,8 @@ macro_rules! topics {
         /// ```
         pub const ALL: &[Topic] = &[$($name),*];
 
-        /// The name of the one member that a payload of this topic holds. `None` for a topic that is not in the HTTP
-        /// API whose event stream [`nomad`](super) describes.
+        /// Returns the name of the one field that a payload of this topic holds. Returns `None` for a topic that is not
+        /// in the HTTP API whose event stream [`nomad`](super) describes.
         ///
         /// ```
         /// use event_broker::nomad::topic;
@@ -37,7 +37,7 @@ macro_rules! topics {
 }
 
 topics! {
-    /// ACL tokens; their keys are public accessor ids.
+    /// ACL tokens. Their keys are public accessor ids.
     ACL_TOKEN = "ACLToken" holds "ACLToken";
     /// ACL policies.
     ACL_POLICY = "ACLPolicy" holds "ACLPolicy";
@@ -45,7 +45,7 @@ topics! {
     ACL_ROLE = "ACLRole" holds "ACLRole";
     /// ACL roles, as the table of topics spells them.
     ACL_ROLES = "ACLRoles" holds "ACLRole";
-    /// Allocations; the payload leaves the job out.
+    /// Allocations. The payload omits the job.
     ALLOCATION = "Allocation" holds "Allocation";
     /// Jobs.
     JOB = "Job" holds "Job";
@@ -67,7 +67,7 @@ topics! {
 mod tests {
     use super::*;
 
-    // Conformance: TestTopic_String, the seven topics it names; the wildcard is a term's, not a topic's.
+    // Conformance: TestTopic_String, the seven topics that it names. The wildcard belongs to terms, not to topics.
     #[test]
     fn topic_string() {
         for (topic, text) in [

@@ -1,5 +1,5 @@
 //! The form encoding of one name or value: percent escapes, `+` for a space, text in UTF-8.
-//! What the text means is not known here.
+//! What the text means is decided in `query`.
 
 use std::borrow::Cow;
 
@@ -12,11 +12,11 @@ pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, QueryErrorKind> {
     if !text.contains(['%', '+']) {
         return Ok(Cow::Borrowed(text));
     }
-    // The decoder passes malformed escapes through as they are; here they are mistakes.
+    // The decoder passes malformed escapes through unchanged. Here they are errors.
     if text.split('%').skip(1).any(|after| !begins_with_two_digits(after)) {
         return Err(QueryErrorKind::MalformedEscape);
     }
-    // Before decoding, since an escaped plus sign is a plus sign.
+    // Replaced before decoding, because an escaped plus sign is a plus sign.
     let spaced = text.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8().map_err(|_| QueryErrorKind::NotUtf8)?;
     Ok(Cow::Owned(decoded.into_owned()))

@@ -1,12 +1,12 @@
-//! What can be wrong with a query: in which parameter, what it held, what was expected.
-//! How a server answers with it is not known here.
+//! The errors of a query: which parameter is wrong, what it held, what was expected.
+//! How a server answers such an error is decided by the host.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::nomad::excerpt::Excerpt;
 
-/// A query that was refused: which parameter, what it held, what was expected.
+/// A query that was refused: which parameter is wrong, what it held, and what was expected.
 ///
 /// ```
 /// use event_broker::nomad::{Parameter, Query, QueryErrorKind};
@@ -29,17 +29,17 @@ impl QueryError {
         Self { parameter, held: Excerpt::of(held), kind }
     }
 
-    /// Which parameter it is about.
+    /// Returns the parameter that is wrong.
     pub fn parameter(&self) -> Parameter {
         self.parameter
     }
 
-    /// What it held, as it was sent, not decoded, and cut after 64 characters.
+    /// Returns the text of the parameter as it was sent, not decoded, and cut after 64 characters.
     pub fn held(&self) -> &str {
         self.held.as_str()
     }
 
-    /// What is wrong with it.
+    /// Returns what is wrong with it.
     pub fn kind(&self) -> QueryErrorKind {
         self.kind
     }
@@ -59,13 +59,13 @@ impl fmt::Display for QueryError {
 
 impl Error for QueryError {}
 
-/// Which part of a query an error is about.
+/// The part of a query that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Parameter {
     /// The query string as a whole.
     Query,
-    /// The name of a parameter, which could not be read.
+    /// The name of a parameter, which could not be decoded.
     Name,
     /// `index`.
     Index,
@@ -87,53 +87,53 @@ impl fmt::Display for Parameter {
     }
 }
 
-/// What is wrong with a query. Its text is what was expected instead.
+/// What is wrong with a query. Its text names what was expected instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QueryErrorKind {
-    /// A percent sign without two hexadecimal digits after it.
+    /// A percent sign is not followed by two hexadecimal digits.
     MalformedEscape,
-    /// Decoded, it is not UTF-8.
+    /// The decoded text is not UTF-8.
     NotUtf8,
-    /// A parameter without a value.
+    /// A parameter has no value.
     Empty,
-    /// A term without a topic: `:web`.
+    /// A term has no topic: `:web`.
     EmptyTopic,
-    /// A term with a colon and no key: `Job:`.
+    /// A term has a colon and no key: `Job:`.
     EmptyKey,
-    /// A term with more than one colon.
+    /// A term has more than one colon.
     SeveralColons,
-    /// A topic, key or namespace that holds a `*` and something else: `web-*`. It would match nothing but that very name,
-    /// which is hardly what was meant.
+    /// A topic, key or namespace holds a `*` beside other characters: `web-*`. It would match only that literal name,
+    /// which is hardly what the client meant.
     PartialWildcard,
-    /// A second `index`.
+    /// There is a second `index`.
     Repeated,
-    /// An `index` with anything but digits in it.
+    /// An `index` holds something other than digits.
     NotDigits,
-    /// An `index` that does not fit 64 bits.
+    /// An `index` does not fit into 64 bits.
     TooLarge,
     /// The query is too long.
     QueryTooLong {
-        /// How long it is, in bytes, not decoded.
+        /// The length of the query, in bytes, not decoded.
         bytes: usize,
-        /// How long it may be.
+        /// The maximum length.
         limit: usize,
     },
     /// A topic, key or namespace is too long.
     NameTooLong {
-        /// How long it is, in bytes, decoded.
+        /// The length of the name, in bytes, decoded.
         bytes: usize,
-        /// How long it may be.
+        /// The maximum length.
         limit: usize,
     },
-    /// More terms than allowed; those given twice count twice.
+    /// There are more terms than allowed. Repeated terms count each time.
     TooManyTerms {
-        /// How many there may be.
+        /// The maximum number of terms.
         limit: usize,
     },
-    /// More namespaces than allowed; those given twice count twice.
+    /// There are more namespaces than allowed. Repeated namespaces count each time.
     TooManyNamespaces {
-        /// How many there may be.
+        /// The maximum number of namespaces.
         limit: usize,
     },
 }

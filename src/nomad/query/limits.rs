@@ -1,10 +1,10 @@
-//! How large a query may be.
-//! What a query means is not known here.
+//! The limits of a query: its length, the number of its parts and the length of its names.
+//! What a query means is decided in `query`.
 
 use super::error::QueryErrorKind;
 
-/// How large a query may be. The defaults let through what a client may reasonably ask for, and bound what a hostile
-/// one can make a server hold.
+/// The limits of a query. The defaults admit what a client may reasonably request, and bound what a hostile client can
+/// make a server hold.
 ///
 /// ```
 /// use event_broker::nomad::{Limits, Query, QueryErrorKind};
@@ -23,12 +23,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 64 KiB of query, 4,096 terms, 1,024 namespaces, 4 KiB a name.
+    /// Creates the default limits: 64 KiB for the query, 4,096 terms, 1,024 namespaces, 4 KiB for each name.
     pub const fn new() -> Self {
         Self { query_bytes: 64 * 1024, terms: 4096, namespaces: 1024, name_bytes: 4 * 1024 }
     }
 
-    /// Sets how long the whole query may be, in bytes, not decoded.
+    /// Sets the maximum length of the whole query, in bytes, not decoded.
     ///
     /// ```
     /// use event_broker::nomad::{Limits, Query};
@@ -41,7 +41,7 @@ impl Limits {
         self
     }
 
-    /// Sets how many terms there may be; those given twice count twice.
+    /// Sets the maximum number of terms. Repeated terms count each time.
     ///
     /// ```
     /// use event_broker::nomad::{Limits, Query};
@@ -54,7 +54,7 @@ impl Limits {
         self
     }
 
-    /// Sets how many namespaces there may be; those given twice count twice.
+    /// Sets the maximum number of namespaces. Repeated namespaces count each time.
     ///
     /// ```
     /// use event_broker::nomad::{Limits, Query};
@@ -67,7 +67,7 @@ impl Limits {
         self
     }
 
-    /// Sets how long a topic, a key or a namespace may be, in bytes, decoded.
+    /// Sets the maximum length of a topic, a key or a namespace, in bytes, decoded.
     ///
     /// ```
     /// use event_broker::nomad::{Limits, Query};

@@ -1,5 +1,5 @@
-//! The query string of the HTTP API's event stream, and the request it stands for.
-//! Who may ask for what is not decided here, and nothing here knows a socket.
+//! The query string of the HTTP API's event stream, and the request that it stands for.
+//! Who may request what is not decided here, and nothing here knows a socket.
 
 mod decode;
 mod error;
@@ -23,22 +23,25 @@ use decode::decode;
 pub use error::{Parameter, QueryError, QueryErrorKind};
 pub use limits::Limits;
 
-/// What is written as itself: what needs no escape anywhere in a URL, and the wildcard.
+/// The characters that are escaped: all but those that need no escape anywhere in a URL, and the wildcard.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*');
 
 /// A query of the HTTP API whose event stream [`nomad`](super) describes: `index`, and any number of `namespace` and
 /// `topic`.
 ///
-/// - Names and values of parameters are percent-decoded, `+` is a space, `&` stands between parameters. Empty
-///   parameters (`&&`) and one leading `?` are skipped.
-/// - `index` is digits only, at most once; absent or 0 it is [`Start::Oldest`], else [`Start::Index`].
-/// - `namespace` is a name, or `*` for all of them, also those to come; several are a union, none is `default`.
-/// - `topic` is `topic:key` or, for every key, `topic`; either side may be `*`; several are a union, none is everything.
-///   A key with a colon is refused, as servers of that API refuse it; a [`Term`] made in the program takes any key.
-/// - A `*` beside other characters, as in `Job:web-*` or `prod-*`, is refused wherever it stands: a query has no prefixes.
-/// - Any other parameter is ignored, whatever its value holds. Its name must decode, else it might be one of these.
+/// - Names and values of parameters are percent-decoded, `+` is a space, `&` separates parameters. Empty parameters
+///   (`&&`) and one leading `?` are skipped.
+/// - `index` is digits only, at most once. Absent or 0, it is [`Start::Oldest`], else [`Start::Index`].
+/// - `namespace` is a name, or `*` for all of them, including those that are created later. Several are a union. None
+///   means `default`.
+/// - `topic` is `topic:key` or, for every key, `topic`. Either side may be `*`. Several are a union. None means
+///   everything. A key with a colon is refused, as servers of that API refuse it. A [`Term`] that the program makes
+///   takes any key.
+/// - A `*` beside other characters, as in `Job:web-*` or `prod-*`, is refused everywhere: a query has no prefixes.
+/// - Any other parameter is ignored, whatever its value holds. Its name must decode, because otherwise it might be one
+///   of these.
 ///
-/// What is given twice stays there twice, in order. The text form is a query again, and reads back as the same.
+/// Repeated values stay repeated and in order. The text form is a query again, and parses to the same value.
 ///
 /// ```
 /// use event_broker::nomad::{Parameter, Query, QueryErrorKind};
@@ -63,44 +66,44 @@ pub struct Query {
 }
 
 impl Query {
-    /// Reads a query within the default [`Limits`].
+    /// Parses a query within the default [`Limits`].
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it, from the left.
+    /// Returns the first error in the query, from the left.
     pub fn parse(query: &str) -> Result<Self, QueryError> {
         Self::parse_with(query, &Limits::new())
     }
 
-    /// Reads a query within these limits.
+    /// Parses a query within these limits.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it, from the left.
+    /// Returns the first error in the query, from the left.
     pub fn parse_with(query: &str, limits: &Limits) -> Result<Self, QueryError> {
-        // Before anything is copied: what is decoded is never longer than what was sent.
+        // Checked before anything is copied. Decoded text is never longer than the text that was sent.
         limits.check_query(query).map_err(|kind| QueryError::new(Parameter::Query, query, kind))?;
         let mut parsed = Self::default();
         for pair in query.strip_prefix('?').unwrap_or(query).split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let known = decode(name).map_err(|kind| QueryError::new(Parameter::Name, name, kind))?;
-            let (parameter, taken) = match known.as_ref() {
-                "index" => (Parameter::Index, parsed.take_index(value)),
-                "namespace" => (Parameter::Namespace, parsed.take_namespace(value, limits)),
-                "topic" => (Parameter::Topic, parsed.take_topic(value, limits)),
+            let (parameter, result) = match known.as_ref() {
+                "index" => (Parameter::Index, parsed.parse_index(value)),
+                "namespace" => (Parameter::Namespace, parsed.parse_namespace(value, limits)),
+                "topic" => (Parameter::Topic, parsed.parse_topic(value, limits)),
                 _ => continue,
             };
-            taken.map_err(|kind| QueryError::new(parameter, value, kind))?;
+            result.map_err(|kind| QueryError::new(parameter, value, kind))?;
         }
         Ok(parsed)
     }
 
-    fn take_index(&mut self, value: &str) -> Result<(), QueryErrorKind> {
+    fn parse_index(&mut self, value: &str) -> Result<(), QueryErrorKind> {
         if self.index.is_some() {
             return Err(QueryErrorKind::Repeated);
         }
         let digits = decode_filled(value)?;
-        // `parse` takes a leading plus sign as well.
+        // `parse` also accepts a leading plus sign.
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(QueryErrorKind::NotDigits);
         }
@@ -108,7 +111,7 @@ impl Query {
         Ok(())
     }
 
-    fn take_namespace(&mut self, value: &str, limits: &Limits) -> Result<(), QueryErrorKind> {
+    fn parse_namespace(&mut self, value: &str, limits: &Limits) -> Result<(), QueryErrorKind> {
         limits.check_one_more_namespace(self.namespaces.len())?;
         let name = decode_filled(value)?;
         limits.check_name(&name)?;
@@ -117,7 +120,7 @@ impl Query {
         Ok(())
     }
 
-    fn take_topic(&mut self, value: &str, limits: &Limits) -> Result<(), QueryErrorKind> {
+    fn parse_topic(&mut self, value: &str, limits: &Limits) -> Result<(), QueryErrorKind> {
         limits.check_one_more_term(self.terms.len())?;
         let term = decode_filled(value)?;
         let (topic, key) = match term.split_once(':') {
@@ -142,12 +145,12 @@ impl Query {
         Ok(())
     }
 
-    /// The index as it was given, 0 included.
+    /// Returns the index as it was sent, 0 included.
     pub fn index(&self) -> Option<u64> {
         self.index
     }
 
-    /// Where the stream is to begin: at the oldest if the index is absent or 0.
+    /// Returns where the stream begins: at the oldest if the index is absent or 0.
     ///
     /// ```
     /// use event_broker::{Start, nomad::Query};
@@ -163,30 +166,30 @@ impl Query {
         }
     }
 
-    /// The namespaces, in the order they were given; none means `default`.
+    /// Returns the namespaces, in the order of the query. None means `default`.
     pub fn namespaces(&self) -> &[Namespace] {
         &self.namespaces
     }
 
-    /// The terms, in the order they were given; none means everything.
+    /// Returns the terms, in the order of the query. None means everything.
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }
 
-    /// The request that the query stands for, of the anonymous principal until [`Request::principal`] says otherwise.
+    /// Converts the query into a request. Its principal is anonymous until [`Request::principal`] sets another.
     pub fn into_request<P>(self) -> Request<P> {
         let start = self.start();
         Request::new().start(start).namespaces(self.namespaces).terms(self.terms)
     }
 }
 
-/// Decodes a value that must hold something.
+/// Decodes a value that must not be empty.
 fn decode_filled(value: &str) -> Result<Cow<'_, str>, QueryErrorKind> {
     let value = decode(value)?;
     if value.is_empty() { Err(QueryErrorKind::Empty) } else { Ok(value) }
 }
 
-/// Refuses a name that only looks like a pattern: there is one wildcard, and it stands by itself.
+/// Refuses a name that looks like a pattern. The only wildcard is a `*` by itself.
 fn check_wildcard(name: &str) -> Result<(), QueryErrorKind> {
     if name != "*" && name.contains('*') { Err(QueryErrorKind::PartialWildcard) } else { Ok(()) }
 }

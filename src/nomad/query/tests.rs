@@ -1,5 +1,5 @@
-//! What the query parser is held to: the server's own rows, every kind of error, the limits, and a naive parser.
-//! Nothing here is more than a test.
+//! Tests of the query parser: the server's own rows, every kind of error, the limits, and a naive parser.
+//! Nothing but tests lives here.
 
 #![expect(clippy::unwrap_used, reason = "a query that a test expects to be read has to be")]
 
@@ -18,7 +18,7 @@ fn refuses(query: &str, parameter: Parameter, held: &str, kind: QueryErrorKind) 
     assert_eq!((error.parameter(), error.held(), error.kind()), (parameter, held, kind), "{query}");
 }
 
-// Conformance: QueryParse, 7 rows. No topic is no term, which a request takes as everything.
+// Conformance: QueryParse, 7 rows. A query without topics has no term, which a request takes as everything.
 #[test]
 fn query_parse() {
     shows("topic=*:*", "topic=*:*");
@@ -37,7 +37,7 @@ fn err_invalid_query_param() {
     refuses("topic=::*", Parameter::Topic, "::*", QueryErrorKind::SeveralColons);
 }
 
-// Conformance: TopicsFromString, the rows that a query can say; its words `all` and `none` belong to that command.
+// Conformance: TopicsFromString, the rows that a query can express. Its words `all` and `none` belong to that command.
 #[test]
 fn topics_from_string() {
     shows("topic=Deployment&topic=Job", "topic=Deployment:*&topic=Job:*");
@@ -45,7 +45,7 @@ fn topics_from_string() {
     shows("topic=*:example", "topic=*:example");
 }
 
-// Conformance: TestTopic_String, 8 rows, as the names stand in a query.
+// Conformance: TestTopic_String, 8 rows, as the names appear in a query.
 #[test]
 fn topic_string() {
     for name in ["Deployment", "Evaluation", "Allocation", "Job", "Node", "NodePool", "Service", "*"] {
@@ -92,7 +92,7 @@ fn other_parameters_are_ignored_whatever_they_hold() {
         shows(query, "");
     }
     shows("wait=%&index=7&index%5B%5D=x", "index=7");
-    // But only one question mark is skipped, and a name that cannot be read might be anything.
+    // Only one question mark is skipped, and a name that cannot be decoded might be any parameter.
     shows("??index=7", "");
     refuses("%zz=1", Parameter::Name, "%zz", QueryErrorKind::MalformedEscape);
     refuses("a=1&top%FFic=1", Parameter::Name, "top%FFic", QueryErrorKind::NotUtf8);
@@ -164,7 +164,7 @@ fn what_is_wrong_is_said() {
     }
 }
 
-/// What a program asks for is taken as it is: only what comes as text may be meant as a pattern.
+/// A term made by the program is taken literally. Only text from a query may be meant as a pattern.
 #[test]
 fn a_term_made_in_the_program_takes_a_star_among_other_characters() {
     let term = Term::new("Jo*", "web-*").unwrap();
@@ -224,7 +224,7 @@ mod against_a_naive_parser {
         String::from_utf8(bytes).ok()
     }
 
-    /// The same grammar, said as plainly as it can be: `None` for whatever is refused.
+    /// Parses the same grammar in the plainest way. Returns `None` for whatever is refused.
     fn naive(query: &str) -> Option<Naive> {
         let (mut index, mut namespaces, mut terms) = (None, Vec::new(), Vec::new());
         if query.len() > 48 {

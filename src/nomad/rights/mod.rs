@@ -1,6 +1,7 @@
-//! The table of rights of the HTTP API whose event stream [`nomad`](super) describes, as a ready policy: which topic
-//! needs which right, and what a request is answered.
-//! Where rights come from is not known here: whoever holds some says so through [`Capabilities`].
+//! The table of rights of the HTTP API whose event stream [`nomad`](super) describes, as a ready policy.
+//! Where rights come from is not decided here: the type that holds them implements [`Capabilities`].
+//!
+//! The policy holds which topic needs which right, and decides requests by it.
 
 mod set;
 #[cfg(test)]
@@ -20,13 +21,13 @@ pub use set::{ParseRightsError, Rights};
 
 const EVERY_NAMESPACE: Namespace = Namespace::from_static("*");
 
-/// What somebody may do, as far as the policy asks. [`Rights`] is a ready one.
+/// The rights of a principal, as far as the policy needs them. [`Rights`] is a ready implementation.
 ///
 /// ```
 /// use event_broker::Namespace;
 /// use event_broker::nomad::rights::{Capabilities, NamespaceRight};
 ///
-/// /// Reads one team's namespaces, whatever they come to be called, and nothing else.
+/// /// Reads the namespaces whose names begin with the team's, and nothing else.
 /// struct Team(&'static str);
 ///
 /// impl Capabilities for Team {
@@ -45,14 +46,14 @@ const EVERY_NAMESPACE: Namespace = Namespace::from_static("*");
 /// assert!(!Team("web-").allows_namespace(&"*".into(), NamespaceRight::ReadJob));
 /// ```
 pub trait Capabilities {
-    /// Whether everything is allowed.
+    /// Returns whether everything is allowed.
     fn is_management(&self) -> bool;
 
-    /// Whether a right is held in a namespace. The namespace `*` asks for a right that covers every namespace, also
-    /// those that come into being later: a list of all there are today is not enough.
+    /// Returns whether a right is held in a namespace. The namespace `*` asks for a right that covers every namespace,
+    /// including those that are created later. A list of all namespaces that exist today does not suffice.
     fn allows_namespace(&self, namespace: &Namespace, right: NamespaceRight) -> bool;
 
-    /// Whether nodes may be read.
+    /// Returns whether nodes may be read.
     fn allows_node_read(&self) -> bool;
 }
 
@@ -76,16 +77,16 @@ macro_rules! capabilities_behind {
 
 capabilities_behind!(Arc, Box);
 
-/// A right that is held namespace by namespace.
+/// A right that is granted for single namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum NamespaceRight {
-    /// To read jobs and what comes of them: allocations, deployments, evaluations, services.
+    /// The right to read jobs and what results from them: allocations, deployments, evaluations, services.
     ReadJob,
 }
 
 impl NamespaceRight {
-    /// The name of the right: `read-job`.
+    /// Returns the name of the right: `read-job`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReadJob => "read-job",
@@ -99,14 +100,14 @@ impl fmt::Display for NamespaceRight {
     }
 }
 
-/// What a topic needs. Its text is that of the table of the HTTP API whose event stream [`nomad`](super) describes:
-/// `management`, `namespace:read-job`, `node:read`.
+/// The right that a topic needs. Its text is that of the table of the HTTP API whose event stream [`nomad`](super)
+/// describes: `management`, `namespace:read-job`, `node:read`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Required {
     /// A management token.
     Management,
-    /// A right in every namespace asked for.
+    /// A right in every requested namespace.
     Namespace(NamespaceRight),
     /// The right to read nodes, which have no namespace.
     NodeRead,
@@ -136,7 +137,8 @@ static TABLE: [(Topic, Required); 10] = [
     (topic::SERVICE, Required::Namespace(NamespaceRight::ReadJob)),
 ];
 
-/// What a topic needs; `None` is the wildcard. What the table does not list needs management, as the wildcard does.
+/// Returns the right that a topic needs, where `None` is the wildcard. A topic that is not in the table needs
+/// management, as the wildcard does.
 ///
 /// ```
 /// use event_broker::nomad::rights::{Required, required};
@@ -154,15 +156,16 @@ pub fn required(topic: Option<&Topic>) -> Required {
 
 /// Decides a request by the table of rights of the HTTP API whose event stream [`nomad`](super) describes.
 ///
-/// Every topic and every namespace named must be covered, else the whole request is denied. `namespace=*` needs
-/// management or a read-job right that covers `*`, whatever the topics are. A request without terms is one for `*`.
+/// Every named topic and namespace must be covered. Otherwise the whole request is denied. `namespace=*` needs
+/// management or a read-job right that covers `*`, whatever the topics are. A request without terms counts as one for
+/// `*`.
 ///
-/// The grant covers what was asked for, and rests on nothing but the principal: add expiry, policies and roles, and
+/// The grant covers what was requested, and rests on nothing but the principal. Add expiry, policies and roles, and
 /// [`without_event_checks`](Grant::without_event_checks) if there is no finer rule.
 ///
 /// # Errors
 ///
-/// The denial names the first topic or namespace that is not covered, and the right it needs.
+/// Returns a denial that names the first topic or namespace that is not covered, and the right that it needs.
 ///
 /// ```
 /// use event_broker::nomad::rights::{Rights, decide};
@@ -190,7 +193,7 @@ pub fn decide(request: &AccessRequest<'_>, capabilities: &(impl Capabilities + ?
     if request.terms().is_empty() {
         return Err(missing(None, Required::Management));
     }
-    // A stranger may name thousands of topics and of namespaces. Each right is asked for once, for the first topic that
+    // A client may name thousands of topics and of namespaces. Each right is checked once, for the first topic that
     // needs it, so that the work is their sum and not their product.
     let mut covered = Vec::new();
     for term in request.terms() {
@@ -203,7 +206,7 @@ pub fn decide(request: &AccessRequest<'_>, capabilities: &(impl Capabilities + ?
     Ok(Grant::all())
 }
 
-/// Whether somebody without management has a right wherever the request wants it.
+/// Checks that a principal without management has a right everywhere the request needs it.
 fn covers(
     needed: Required,
     topic: Option<&Topic>,
@@ -232,7 +235,7 @@ fn missing(topic: Option<&Topic>, needed: Required) -> Denial {
     Denial::new(format!("topic {} needs {needed}", quoted(topic)))
 }
 
-/// A stranger's topic as a denial may show it: quoted and cut, the wildcard bare.
+/// Returns a client's topic as a denial may show it: quoted and cut, the wildcard bare.
 fn quoted(topic: Option<&Topic>) -> String {
     topic.map_or_else(|| "*".to_owned(), |topic| Excerpt::of(topic.as_str()).to_string())
 }

@@ -1,5 +1,5 @@
-//! Rights as a value, with a text form: for tests, tools, and servers whose rights are a list.
-//! What a right is good for is not decided here.
+//! A set of rights with a text form, for tests, tools, and servers that keep rights as a list.
+//! What a right allows is decided in `rights`.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -12,8 +12,8 @@ use crate::types::name::Namespace;
 
 /// A set of rights: management, or a list that may be empty.
 ///
-/// As text it is `management`, `anonymous` (the empty list), or a comma list of `namespace:NAME:read-job` and
-/// `node:read`. `NAME` may be `*`: that right covers every namespace, also those to come.
+/// Its text is `management`, `anonymous` (the empty list), or a comma-separated list of `namespace:NAME:read-job` and
+/// `node:read`. `NAME` may be `*`: such a right covers every namespace, including those that are created later.
 ///
 /// ```
 /// use event_broker::nomad::rights::{Capabilities, NamespaceRight, Rights};
@@ -46,22 +46,23 @@ const ITEM: &str = "management or anonymous alone, or namespace:NAME:read-job or
 const NAME: &str = "a namespace's name, without colon, comma, star or space around it, or * for all";
 
 impl Rights {
-    /// Every right there is.
+    /// Returns the set of every right.
     pub const fn management() -> Self {
         Self(Held::Management)
     }
 
-    /// No right at all.
+    /// Returns the empty set.
     pub const fn anonymous() -> Self {
         Self(Held::Listed(BTreeSet::new()))
     }
 
-    /// Adds a right in a namespace; `*` is every namespace, also those to come. To management it adds nothing.
+    /// Adds a right in a namespace. `*` means every namespace, including those that are created later. Management stays
+    /// as it is.
     ///
     /// # Errors
     ///
-    /// If the name is empty, or one that the text form could not hold or would mistake: it must have no colon, comma
-    /// or star in it, and no space around it.
+    /// Returns an error if the name is empty, or if the text form could not hold it unambiguously: it must not contain
+    /// a colon, comma or star, and must not begin or end with a space.
     ///
     /// ```
     /// use event_broker::nomad::rights::{NamespaceRight, Rights};
@@ -86,7 +87,7 @@ impl Rights {
         }
     }
 
-    /// Adds the right to read nodes. To management it adds nothing.
+    /// Adds the right to read nodes. Management stays as it is.
     #[must_use]
     pub fn with_node_read(self) -> Self {
         self.with(Right::NodeRead)
@@ -101,7 +102,7 @@ impl Rights {
 }
 
 impl Default for Rights {
-    /// No right at all.
+    /// Returns the empty set.
     fn default() -> Self {
         Self::anonymous()
     }
@@ -133,7 +134,7 @@ impl Capabilities for Rights {
 impl FromStr for Rights {
     type Err = ParseRightsError;
 
-    /// Reads the text form. Spaces around an item are skipped, and an item may be there twice.
+    /// Parses the text form. Spaces around an item are skipped, and an item may be repeated.
     fn from_str(text: &str) -> Result<Self, ParseRightsError> {
         match text.trim() {
             "management" => return Ok(Self::management()),
@@ -176,7 +177,7 @@ impl fmt::Display for Rights {
     }
 }
 
-/// Text that is no set of rights: which item of it, and what was expected there.
+/// Text that is not a set of rights: which item is wrong, and what was expected there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseRightsError {
     item: Excerpt,
@@ -184,12 +185,12 @@ pub struct ParseRightsError {
 }
 
 impl ParseRightsError {
-    /// The item that could not be read, cut after 64 characters.
+    /// Returns the item that could not be parsed, cut after 64 characters.
     pub fn item(&self) -> &str {
         self.item.as_str()
     }
 
-    /// What was expected in its place.
+    /// Returns what was expected in its place.
     pub fn expected(&self) -> &str {
         self.expected
     }

@@ -1,5 +1,5 @@
-//! What the policy is held to: every row of the API's table, and the server's own rows.
-//! How rights are written down is tested beside their text form.
+//! Tests of the policy: every row of the API's table, and the rows of the server's own tests.
+//! The text form of rights is tested beside it, in `set`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its own rights has failed")]
 
@@ -11,7 +11,7 @@ use crate::nomad::Query;
 use crate::types::principal::Principal;
 use crate::types::request::Request;
 
-/// What a holder of `rights` is answered to a query: nothing, or the reason of the denial.
+/// Decides `query` for a holder of `rights`, and returns the reason if it is denied.
 fn answer(rights: &str, query: &str) -> Result<(), String> {
     let held: Rights = rights.parse().unwrap();
     answer_to(&held, query)
@@ -51,7 +51,7 @@ fn every_row_of_the_page_needs_exactly_its_right() {
         ("Node", "node:read"),
         ("NodePool", "management"),
         ("Service", "namespace:read-job"),
-        // On the page without a right, and not on the page at all.
+        // Topics that the page lists without a right, and topics that it does not list.
         ("NodeDrain", "management"),
         ("ACLRoles", "management"),
         ("Variable", "management"),
@@ -78,8 +78,8 @@ fn every_row_of_the_page_needs_exactly_its_right() {
     }
 }
 
-// Conformance: _validateNsOp. Host volumes, CSI and variables are no topics of the page, so that only management
-// reads them here; the server's own finer rules for them are a per-event hook's business.
+// Conformance: _validateNsOp. Host volumes, CSI and variables are not topics of the page, so only management reads them
+// here. The server's own finer rules for them belong to a per-event hook.
 #[test]
 fn validate_ns_op() {
     let jobs = "namespace:foo:read-job";
@@ -112,7 +112,7 @@ fn validate_acl() {
     assert_eq!(answer("namespace:foo:read-job", "topic=Job&namespace=*"), denied);
     assert_eq!(answer("namespace:*:read-job", "topic=Job&namespace=*"), Ok(()));
     assert_eq!(answer("namespace:foo:read-job", "topic=Job&namespace=foo"), Ok(()));
-    // Whatever the topics are, also those whose objects have no namespace.
+    // Whatever the topics are, including those whose objects have no namespace.
     assert_eq!(answer("node:read", "topic=Node&namespace=*"), denied);
     assert_eq!(answer("node:read,namespace:*:read-job", "topic=Node&namespace=*&namespace=foo"), Ok(()));
     assert_eq!(answer("management", "topic=Node&namespace=*"), Ok(()));
