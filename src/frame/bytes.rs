@@ -1,5 +1,5 @@
 //! A frame: one line of JSON with its newline, as shared text.
-//! What stands in the line is put together elsewhere.
+//! What the line holds is assembled in `encode` and `cache`.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use crate::types::token::Token;
 
-/// One line of JSON with its newline: what one write puts on the wire.
+/// One line of JSON with its newline. It is sent with one write.
 ///
-/// A clone shares the bytes. The newline at the end is the only one, so a line is a frame and a frame is a line.
-/// Since it is `AsRef<[u8]>`, what takes owners of bytes takes it without a copy; with the feature `bytes` it converts
-/// into a `bytes::Bytes`, which shares the bytes as well.
+/// A clone shares the bytes. The newline at the end is the only one, so every line of a stream is one frame. A frame is
+/// `AsRef<[u8]>`, so whatever accepts an owner of bytes accepts it without a copy. With the feature `bytes` it converts
+/// into a `bytes::Bytes` that shares the bytes.
 ///
 /// ```
 /// use event_broker::{Batch, Event, Frame};
@@ -32,25 +32,26 @@ use crate::types::token::Token;
 #[derive(Clone)]
 pub struct Frame(Content);
 
-/// The text stands behind two pointers because it is then moved in as it was built, instead of copied.
+/// The content of a frame. The text is behind two pointers because a `Box<str>` moves into the `Arc` without being
+/// copied.
 #[derive(Clone)]
 enum Content {
     Heartbeat,
-    /// A token, no index and no events.
+    /// A token without an index and without events.
     Bookmark(Arc<Box<str>>),
-    /// An index and no events, with or without a token.
+    /// An index without events, with or without a token.
     Progress(Arc<Box<str>>),
     Batch(Arc<Box<str>>),
 }
 
 impl Frame {
-    /// The frame that says "still here": `{}`. It does not allocate.
+    /// Returns the heartbeat `{}`, which reports that the sender is alive. Does not allocate.
     pub const fn heartbeat() -> Self {
         Self(Content::Heartbeat)
     }
 
-    /// A heartbeat that says how far the state got: `{"Index":7,"Events":[]}`, everything up to and including 7 is
-    /// finished.
+    /// Creates a heartbeat that reports progress, such as `{"Index":7,"Events":[]}`: everything up to and including 7
+    /// is finished.
     ///
     /// ```
     /// use event_broker::Frame;
@@ -64,9 +65,9 @@ impl Frame {
         Self(Content::Progress(Arc::new(line.into_boxed_str())))
     }
 
-    /// A heartbeat that carries a resume token, and progress if an index is given.
+    /// Creates a heartbeat that carries a resume token, and progress if an index is given.
     ///
-    /// A reader to whom nothing was sent yet can so resume where it stands.
+    /// A reader that has not received a batch yet can resume from it.
     ///
     /// ```
     /// use event_broker::{Broker, Frame, Request};
@@ -92,13 +93,14 @@ impl Frame {
         })
     }
 
-    /// The frame of a batch; `line` ends with its newline and holds no other.
+    /// Creates the frame of a batch. `line` ends with its newline and holds no other.
     pub(super) fn batch(line: String) -> Self {
         debug_assert_eq!(line.find(['\n', '\r']), line.len().checked_sub(1), "a frame is a line");
         Self(Content::Batch(Arc::new(line.into_boxed_str())))
     }
 
-    /// What the line takes, shared by all clones: its bytes, and the pointer and the two counts of the [`Arc`].
+    /// Returns the heap memory that all clones share: the bytes of the line, its `Box<str>`, and the two counts of the
+    /// [`Arc`].
     pub(super) fn heap_bytes(&self) -> usize {
         match &self.0 {
             Content::Heartbeat => 0,
@@ -108,7 +110,7 @@ impl Frame {
         }
     }
 
-    /// The line as text, newline included.
+    /// Returns the line as text, newline included.
     #[inline]
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -117,8 +119,8 @@ impl Frame {
         }
     }
 
-    /// The line as text, without its newline: for transports that have a framing of their own, such as server-sent
-    /// events or messages of a socket.
+    /// Returns the line as text, without its newline. It serves transports with a framing of their own, such as
+    /// server-sent events or WebSocket messages.
     ///
     /// ```
     /// use event_broker::Frame;
@@ -131,19 +133,19 @@ impl Frame {
         text.strip_suffix('\n').unwrap_or(text)
     }
 
-    /// The line as bytes, newline included.
+    /// Returns the line as bytes, newline included.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         self.as_str().as_bytes()
     }
 
-    /// Whether the frame is there to say "still here", with or without progress and token: it carries no events.
+    /// Returns whether the frame carries no events, with or without progress and token.
     #[inline]
     pub fn is_heartbeat(&self) -> bool {
         !matches!(self.0, Content::Batch(_))
     }
 
-    /// Whether the frame is a heartbeat that carries progress.
+    /// Returns whether the frame is a heartbeat that carries progress.
     pub fn is_progress(&self) -> bool {
         matches!(self.0, Content::Progress(_))
     }
@@ -172,7 +174,7 @@ impl Deref for Frame {
     }
 }
 
-/// Shares the bytes of the frame.
+/// Converts without a copy: the result shares the bytes of the frame.
 #[cfg(feature = "bytes")]
 impl From<Frame> for ::bytes::Bytes {
     fn from(frame: Frame) -> Self {
@@ -198,7 +200,7 @@ impl fmt::Debug for Frame {
 }
 
 impl fmt::Display for Frame {
-    /// The line, newline included.
+    /// Writes the line, newline included.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

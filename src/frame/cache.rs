@@ -1,5 +1,12 @@
-//! The encode-once cells beside a batch, and the frames put together from them.
-//! How an event becomes text is decided in `encode`, and what the memory is charged to by the owner of the batch.
+//! The encode-once cache beside a batch, and the frames assembled from it.
+//! How an event becomes text is decided in `encode`. The memory is charged by the owner of the batch, in `core`.
+//!
+//! Invariants:
+//! - A cell receives only a finished value. No reader waits for another reader's encoding, which is foreign code.
+//! - Everything stored is charged to an [`Account`] before it is stored. What the account refuses is not stored.
+//! - Every call on one cache passes the events of the same batch.
+//!
+//! Callers: `frames::delivery`, on the reader's thread, without a lock.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,42 +21,42 @@ use super::error::EncodeError;
 use crate::types::event::Event;
 use crate::types::token::Token;
 
-/// What has been encoded of one batch. It stands beside the batch, takes two words until it is used, and must always
-/// be given the events of the same batch.
+/// The encoded forms of one batch. It lives beside the batch, and takes two words until it is used.
 ///
-/// An event is encoded by the first reader that needs it. Readers that meet there may each do it, and one result is
-/// kept: encoding is foreign code, so nobody waits for another's. That holds because every cell is given a finished
-/// value. If an encoding fails or panics, what was encoded before it is kept and the next reader tries again.
+/// An event is encoded by the first reader that needs it. Readers that need it at the same time may each encode it, and
+/// one result is stored. If an encoding fails or panics, what was encoded before it is stored, and the next reader
+/// tries again.
 ///
-/// Memory: once a whole frame exists, events are cut out of it. Events that were needed alone before that, and a whole
-/// frame with and one without the token if both are asked for, are kept beside it. All that is kept is charged to an
-/// [`Account`], to the byte that is asked of the allocator; what that refuses is not kept.
+/// Once a whole frame exists, events are cut out of it. Stored beside it are the events that were needed alone before
+/// that, and a second whole frame if frames with and without the token are both requested. Memory is charged to an
+/// [`Account`] exactly as it is requested from the allocator.
 #[derive(Default)]
 pub(crate) struct FrameCache(OnceLock<Box<Cells>>);
 
-/// What the memory of a cache is charged to.
+/// The account to which the memory of a cache is charged.
 pub(crate) trait Account {
-    /// Charges bytes that are about to be kept. Returns whether they may be.
+    /// Charges bytes that are about to be stored. Returns whether they may be stored.
     fn charge(&self, bytes: u64) -> bool;
-    /// Takes back what was charged and has not been kept after all: another reader was faster.
+    /// Takes back a charge for bytes that were not stored, because another reader was faster.
     fn refund(&self, bytes: u64);
 }
 
-/// Keeps a finished value in a cell, unless there is one, if the account lets it. Returns what is kept, or the value.
-fn keep<'c, T>(cell: &'c OnceLock<T>, value: T, bytes: usize, account: &impl Account) -> Result<&'c T, T> {
+/// Stores a finished value in a cell, unless the cell is filled or the account refuses. Returns the stored value, or
+/// `value` if there is none.
+fn store<'c, T>(cell: &'c OnceLock<T>, value: T, bytes: usize, account: &impl Account) -> Result<&'c T, T> {
     let bytes = bytes as u64;
-    let unkept = if cell.get().is_none() && account.charge(bytes) {
-        let unkept = cell.set(value).err();
-        if unkept.is_some() {
+    let unstored = if cell.get().is_none() && account.charge(bytes) {
+        let unstored = cell.set(value).err();
+        if unstored.is_some() {
             account.refund(bytes);
         }
-        unkept
+        unstored
     } else {
         Some(value)
     };
-    match (cell.get(), unkept) {
+    match (cell.get(), unstored) {
         (None, Some(value)) => Err(value),
-        (kept, _) => Ok(kept.expect("it was set")),
+        (stored, _) => Ok(stored.expect("it was set")),
     }
 }
 
@@ -57,7 +64,7 @@ fn keep<'c, T>(cell: &'c OnceLock<T>, value: T, bytes: usize, account: &impl Acc
 struct Cells {
     /// The first whole frame that was built.
     whole: OnceLock<Whole>,
-    /// The same batch, the other way: without the token if the first has it, and the reverse.
+    /// The second whole frame: without the token if the first has it, and with it otherwise.
     other: OnceLock<(Option<Token>, Frame)>,
     /// Events that were needed before there was a whole frame.
     events: OnceLock<Box<[OnceLock<Box<str>>]>>,
@@ -68,14 +75,15 @@ impl FrameCache {
         Self(OnceLock::new())
     }
 
-    /// The frame of all events, if it has been built with this token or without one, as asked.
+    /// Returns the frame of all events, if the first one was built with this token, or without one if `token` is
+    /// `None`.
     #[inline]
     pub(crate) fn ready(&self, token: Option<Token>) -> Option<Frame> {
         let whole = self.0.get()?.whole.get()?;
         if whole.token == token { Some(whole.frame.clone()) } else { None }
     }
 
-    /// The frame of all events, shared by everybody who asks with the same token.
+    /// Returns the frame of all events. Everyone who passes the same token shares its bytes.
     pub(crate) fn whole<P: Serialize>(
         &self,
         index: u64,
@@ -83,22 +91,22 @@ impl FrameCache {
         token: Option<Token>,
         account: &impl Account,
     ) -> Result<Frame, EncodeError> {
-        let mut unkept = None;
-        let cells = self.cells(&mut unkept, account);
+        let mut unstored = None;
+        let cells = self.cells(&mut unstored, account);
         if let Some(whole) = cells.whole.get() {
             return Ok(cells.variant(whole, index, token, account));
         }
         let built = Whole::build(index, &cells.encode_all(events, account)?, token);
         let (frame, bytes) = (built.frame.clone(), built.heap_bytes());
-        match keep(&cells.whole, built, bytes, account) {
-            Ok(kept) if kept.token == token => Ok(kept.frame.clone()),
-            // Another reader was faster, the other way: this frame is the variant then.
-            Ok(_) => Ok(cells.keep_variant(token, frame, account)),
+        match store(&cells.whole, built, bytes, account) {
+            Ok(stored) if stored.token == token => Ok(stored.frame.clone()),
+            // Another reader stored the first whole frame, with another token. This frame is stored as the second.
+            Ok(_) => Ok(cells.store_variant(token, frame, account)),
             Err(_) => Ok(frame),
         }
     }
 
-    /// The frame of the events at these ordinals, which rise and lie within the batch.
+    /// Returns the frame of the events at these ordinals. The ordinals rise and lie within the batch.
     pub(crate) fn part<P: Serialize>(
         &self,
         index: u64,
@@ -113,8 +121,8 @@ impl FrameCache {
         if ordinals.len() == events.len() {
             return self.whole(index, events, token, account);
         }
-        let mut unkept = None;
-        let cells = self.cells(&mut unkept, account);
+        let mut unstored = None;
+        let cells = self.cells(&mut unstored, account);
         let pieces = match cells.whole.get() {
             Some(whole) => ordinals.iter().filter_map(|ordinal| whole.event(*ordinal).map(Cow::Borrowed)).collect(),
             None => cells.encode_some(events, &ordinals, account)?,
@@ -122,13 +130,12 @@ impl FrameCache {
         Ok(Frame::batch(assemble(index, &pieces, token)))
     }
 
-    /// The cells of the batch, or if they may not be kept some for this call alone.
-    fn cells<'c>(&'c self, unkept: &'c mut Option<Box<Cells>>, account: &impl Account) -> &'c Cells {
+    /// Returns the cells of the batch. If the account refuses them, returns cells for this call alone.
+    fn cells<'c>(&'c self, unstored: &'c mut Option<Box<Cells>>, account: &impl Account) -> &'c Cells {
         match self.0.get() {
             Some(cells) => cells,
-            None => {
-                keep(&self.0, Box::default(), size_of::<Cells>(), account).unwrap_or_else(|cells| unkept.insert(cells))
-            }
+            None => store(&self.0, Box::default(), size_of::<Cells>(), account)
+                .unwrap_or_else(|cells| unstored.insert(cells)),
         }
     }
 }
@@ -141,7 +148,8 @@ impl fmt::Debug for FrameCache {
 }
 
 impl Cells {
-    /// The whole frame with this token or without one, however the first was built.
+    /// Returns the whole frame with this token or without one: the first one built, the second, or one assembled now
+    /// from the first.
     fn variant(&self, whole: &Whole, index: u64, token: Option<Token>, account: &impl Account) -> Frame {
         if whole.token == token {
             return whole.frame.clone();
@@ -150,34 +158,34 @@ impl Cells {
             return frame.clone();
         }
         let pieces: Vec<&str> = (0..whole.len()).filter_map(|ordinal| whole.event(ordinal)).collect();
-        self.keep_variant(token, Frame::batch(assemble(index, &pieces, token)), account)
+        self.store_variant(token, Frame::batch(assemble(index, &pieces, token)), account)
     }
 
-    fn keep_variant(&self, token: Option<Token>, frame: Frame, account: &impl Account) -> Frame {
-        match keep(&self.other, (token, frame.clone()), frame.heap_bytes(), account) {
-            Ok((kept_token, kept)) if *kept_token == token => kept.clone(),
+    fn store_variant(&self, token: Option<Token>, frame: Frame, account: &impl Account) -> Frame {
+        match store(&self.other, (token, frame.clone()), frame.heap_bytes(), account) {
+            Ok((stored_token, stored)) if *stored_token == token => stored.clone(),
             _ => frame,
         }
     }
 
-    /// Each of these events, encoded now if it has not been.
+    /// Returns the text of each of these events, and encodes those that are not stored.
     fn encode_some<'a, P: Serialize>(
         &'a self,
         events: &[Event<P>],
         ordinals: &[usize],
         account: &impl Account,
     ) -> Result<Pieces<'a>, EncodeError> {
-        let kept = self.event_cells(events.len(), account);
+        let stored = self.event_cells(events.len(), account);
         let wanted = ordinals.iter().filter_map(|ordinal| Some((*ordinal, events.get(*ordinal)?)));
         wanted
             .map(|(ordinal, event)| {
-                let cell = kept.get(ordinal);
+                let cell = stored.get(ordinal);
                 if let Some(text) = cell.and_then(OnceLock::get) {
                     return Ok(Cow::Borrowed(&**text));
                 }
                 let text = encode_event(event)?.into_boxed_str();
                 Ok(match cell {
-                    Some(cell) => keep_event(cell, text, account)
+                    Some(cell) => store_event(cell, text, account)
                         .map_or_else(|text| Cow::Owned(text.into_string()), Cow::Borrowed),
                     None => Cow::Owned(text.into_string()),
                 })
@@ -185,17 +193,18 @@ impl Cells {
             .collect()
     }
 
-    /// All events, encoded now if they have not been, and not kept one by one unless one of them fails.
+    /// Returns the text of all events, and encodes those that are not stored. The texts are stored one by one only if
+    /// an encoding fails or panics.
     fn encode_all<'a, P: Serialize>(
         &'a self,
         events: &[Event<P>],
         account: &impl Account,
     ) -> Result<Vec<Cow<'a, str>>, EncodeError> {
-        let kept = self.events.get();
+        let stored = self.events.get();
         let pieces = Vec::with_capacity(events.len());
         let mut draft = Draft { cells: self, account, events: events.len(), pieces };
         for (ordinal, event) in events.iter().enumerate() {
-            let piece = match kept.and_then(|kept| kept.get(ordinal)?.get()) {
+            let piece = match stored.and_then(|stored| stored.get(ordinal)?.get()) {
                 Some(text) => Cow::Borrowed(&**text),
                 None => Cow::Owned(encode_event(event)?),
             };
@@ -204,14 +213,14 @@ impl Cells {
         Ok(std::mem::take(&mut draft.pieces))
     }
 
-    /// A cell for each event, or none if they may not be kept.
+    /// Returns a cell for each event, or none if the account refuses them.
     fn event_cells(&self, events: usize, account: &impl Account) -> &[EventCell] {
-        if let Some(kept) = self.events.get() {
-            return kept;
+        if let Some(stored) = self.events.get() {
+            return stored;
         }
         let cells: Box<[EventCell]> = std::iter::repeat_with(OnceLock::new).take(events).collect();
         let bytes = size_of_val(&*cells);
-        keep(&self.events, cells, bytes, account).map_or(&[], |cells| cells)
+        store(&self.events, cells, bytes, account).map_or(&[], |cells| cells)
     }
 }
 
@@ -219,13 +228,13 @@ type EventCell = OnceLock<Box<str>>;
 
 type Pieces<'a> = SmallVec<[Cow<'a, str>; 16]>;
 
-fn keep_event<'c>(cell: &'c EventCell, text: Box<str>, account: &impl Account) -> Result<&'c str, Box<str>> {
+fn store_event<'c>(cell: &'c EventCell, text: Box<str>, account: &impl Account) -> Result<&'c str, Box<str>> {
     let bytes = text.len();
-    keep(cell, text, bytes, account).map(|text| &**text)
+    store(cell, text, bytes, account).map(|text| &**text)
 }
 
-/// Events on their way into a whole frame. If one of them fails or panics, those before it are kept one by one, so
-/// that neither the next attempt nor a reader of those alone encodes them again.
+/// The events encoded so far for a whole frame. If one of them fails or panics, the drop stores those before it one by
+/// one, so that neither the next attempt nor a reader of those alone encodes them again.
 struct Draft<'a, 'c, A: Account> {
     cells: &'a Cells,
     account: &'c A,
@@ -241,17 +250,18 @@ impl<A: Account> Drop for Draft<'_, '_, A> {
         let cells = self.cells.event_cells(self.events, self.account);
         for (cell, piece) in cells.iter().zip(self.pieces.drain(..)) {
             if let Cow::Owned(text) = piece {
-                let _ = keep_event(cell, text.into_boxed_str(), self.account);
+                let _ = store_event(cell, text.into_boxed_str(), self.account);
             }
         }
     }
 }
 
-/// A frame of a whole batch, and where its events lie in it.
+/// The frame of a whole batch, and the places of its events in it.
 struct Whole {
     token: Option<Token>,
     frame: Frame,
-    /// Where each event begins, and where one more would after a comma. Most batches have one event.
+    /// The offset of each event, and the offset at which one more would begin after a comma. Two fit in place, because
+    /// most batches have one event.
     starts: SmallVec<[usize; 2]>,
 }
 
@@ -271,13 +281,13 @@ impl Whole {
         self.starts.len() - 1
     }
 
-    /// What it takes beside its own size.
+    /// Returns the heap memory that it takes.
     fn heap_bytes(&self) -> usize {
         let starts = if self.starts.spilled() { self.starts.capacity() * size_of::<usize>() } else { 0 };
         self.frame.heap_bytes() + starts
     }
 
-    /// The JSON of the event at this ordinal.
+    /// Returns the JSON of the event at this ordinal.
     fn event(&self, ordinal: usize) -> Option<&str> {
         let (start, next) = (*self.starts.get(ordinal)?, *self.starts.get(ordinal + 1)?);
         self.frame.as_str().get(start..next - 1)

@@ -1,5 +1,9 @@
-//! Bytes to lines, however they were split, and the error of a line that is no frame.
-//! What a line means is decided elsewhere, and nothing here reads from anywhere.
+//! The decoder: splits bytes into lines, whatever pieces they come in, and locates the errors of a line.
+//! What a line means is decided in `line`. Nothing here reads from a source.
+//!
+//! Invariants:
+//! - `partial` holds no newline and never more than `limit` bytes.
+//! - A line is passed before its payload is deserialized, so that a panic of the payload leaves nothing of it behind.
 
 use std::fmt;
 use std::io::BufRead;
@@ -9,19 +13,19 @@ use std::mem;
 use serde::de::DeserializeOwned;
 
 use super::error::{DecodeError, DecodeErrorKind, Fault};
-use super::line::{self, At, Incoming};
+use super::line::{self, Incoming, WhichLine};
 
-/// Reads frames out of bytes that come in any split.
+/// Decodes frames from bytes that come in pieces of any size.
 ///
-/// A line that is no frame is an error, and the next line is decoded as if it had not been there. Blank lines are
-/// passed over, and so are a carriage return before the newline and a byte order mark at the very start of the stream.
-/// No input makes it panic.
+/// A line that is not a frame is an error, and decoding goes on with the next line. Blank lines are skipped, and so are
+/// a carriage return before the newline and a byte order mark at the very start of the stream. No input makes the
+/// decoder panic.
 ///
-/// What a line means is said at [`Incoming`]. An event on a line of its own is no frame, and is refused as
-/// [`DecodeErrorKind::BareEvent`]: passed for progress, it would be lost without a word.
+/// [`Incoming`] documents what a line means. An event on a line of its own is not a frame, and is refused as
+/// [`DecodeErrorKind::BareEvent`]. If it were taken for progress, it would be lost silently.
 ///
-/// Beside the input it holds the part of a line whose newline has not come, and that never grows beyond the
-/// [limit](Self::with_limit). What is decoded takes a small multiple of its line.
+/// The decoder holds the part of a line whose newline has not come, which never exceeds the [limit](Self::with_limit).
+/// A decoded frame takes a small multiple of the length of its line.
 ///
 /// ```
 /// use event_broker::{Decoder, Incoming};
@@ -44,7 +48,7 @@ pub struct Decoder<P> {
     /// The line so far, if its newline has not come. It holds no newline, so no byte is searched twice.
     partial: Vec<u8>,
     state: State,
-    /// The number of the line that comes next or is under way.
+    /// The number of the line that comes next or is incomplete.
     line: u64,
     limit: usize,
     payload: PhantomData<fn() -> P>,
@@ -53,22 +57,22 @@ pub struct Decoder<P> {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Reading,
-    /// The line was too long and has been refused; its rest is passed over.
+    /// The line was too long and has been refused. The rest of it is skipped.
     Skipping,
 }
 
 impl<P: DeserializeOwned> Decoder<P> {
-    /// The longest line if nothing else is set, 64 MiB: 16,000 events of 4 KiB, more than a commit should hold, and
-    /// still little beside the memory of a server.
+    /// The default limit of a line, 64 MiB. That is 16,000 events of 4 KiB: more than a commit should hold, and still
+    /// little beside the memory of a server.
     pub const DEFAULT_LIMIT: usize = 64 << 20;
 
-    /// A decoder at the first line, with the [default limit](Self::DEFAULT_LIMIT).
+    /// Creates a decoder at the first line, with the [default limit](Self::DEFAULT_LIMIT).
     pub const fn new() -> Self {
         Self { partial: Vec::new(), state: State::Reading, line: 1, limit: Self::DEFAULT_LIMIT, payload: PhantomData }
     }
 
-    /// Sets how many bytes a line may have, without its newline, but with a byte order mark before it. A longer one is
-    /// refused, once, and passed over.
+    /// Sets the maximum length of a line, in bytes, without its newline, but with a byte order mark before it. A longer
+    /// line is refused once, and skipped.
     ///
     /// ```
     /// use event_broker::{DecodeErrorKind, Decoder, Incoming};
@@ -85,16 +89,16 @@ impl<P: DeserializeOwned> Decoder<P> {
         self
     }
 
-    /// Takes the next frame out of the input and moves the input past it. `None` says that the input is used up: call
-    /// again with what comes next, starting where this input ended.
+    /// Decodes the next frame of the input and moves the input past it. Returns `None` if the input is used up. Then
+    /// call again with the bytes that follow this input.
     ///
     /// # Errors
     ///
-    /// If a line is not a frame. It has been passed then, and decoding goes on behind it.
+    /// Returns an error if a line is not a frame. The line has then been passed, and decoding goes on after it.
     ///
     /// # Panics
     ///
-    /// Only if the payload's `Deserialize` does; the line has been passed then too.
+    /// Panics only if the payload's `Deserialize` panics. The line has then been passed, too.
     pub fn decode(&mut self, input: &mut &[u8]) -> Option<Result<Incoming<P>, DecodeError>> {
         while let Some((line, rest)) = split_line(input) {
             *input = rest;
@@ -102,10 +106,11 @@ impl<P: DeserializeOwned> Decoder<P> {
                 return Some(frame);
             }
         }
-        self.keep(mem::take(input)).err().map(Err)
+        self.extend_partial(mem::take(input)).err().map(Err)
     }
 
-    /// Takes what has come of a line without newline for the last line. `None` if nothing has, or nothing that counts.
+    /// Decodes what has come of the last line, which has no newline. Returns `None` if nothing has come, or only a
+    /// blank line or the rest of a refused one.
     ///
     /// ```
     /// use event_broker::{Decoder, Incoming};
@@ -118,7 +123,7 @@ impl<P: DeserializeOwned> Decoder<P> {
     ///
     /// # Errors
     ///
-    /// If it is not a frame, for example because the stream broke off within one.
+    /// Returns an error if it is not a frame, for example because the stream broke off within one.
     pub fn finish(&mut self) -> Option<Result<Incoming<P>, DecodeError>> {
         match self.state {
             State::Reading if self.partial.is_empty() => None,
@@ -127,26 +132,27 @@ impl<P: DeserializeOwned> Decoder<P> {
     }
 
     #[cfg(all(test, not(broker_loom)))]
-    pub(super) fn space(&self) -> usize {
+    pub(super) fn capacity(&self) -> usize {
         self.partial.capacity()
     }
 
-    /// Reads the line under way, of which this is the rest. `None` if it is blank or was refused before.
+    /// Decodes the incomplete line, of which `rest` is the last part. Returns `None` if the line is blank or was
+    /// refused before.
     fn end_line(&mut self, rest: &[u8]) -> Option<Result<Incoming<P>, DecodeError>> {
         let in_place = self.partial.is_empty() && rest.len() <= self.limit;
-        let kept = if in_place { Ok(()) } else { self.keep(rest) };
+        let extended = if in_place { Ok(()) } else { self.extend_partial(rest) };
         let number = self.line;
         self.line += 1;
-        match (kept, mem::replace(&mut self.state, State::Reading)) {
+        match (extended, mem::replace(&mut self.state, State::Reading)) {
             (Err(error), _) => Some(Err(error)),
             (Ok(()), State::Skipping) => None,
             (Ok(()), State::Reading) => {
                 // Taken out, so that a payload that panics leaves nothing of its line behind.
                 let mut partial = mem::take(&mut self.partial);
-                let at = if number == 1 { At::Start } else { At::Behind };
-                let frame = line::read(if in_place { rest } else { &partial }, at);
+                let which = if number == 1 { WhichLine::First } else { WhichLine::Later };
+                let frame = line::read(if in_place { rest } else { &partial }, which);
                 partial.clear();
-                partial.shrink_to(KEPT_SPACE);
+                partial.shrink_to(RETAINED_CAPACITY);
                 self.partial = partial;
                 let error = |Fault { column, kind }| DecodeError { line: number, column, kind };
                 frame.map(|frame| frame.map_err(error))
@@ -154,8 +160,8 @@ impl<P: DeserializeOwned> Decoder<P> {
         }
     }
 
-    /// Adds to the line under way, or refuses it if that is too much.
-    fn keep(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+    /// Appends to the incomplete line, or refuses the line if it becomes too long.
+    fn extend_partial(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         if matches!(self.state, State::Skipping) {
             return Ok(());
         }
@@ -167,7 +173,8 @@ impl<P: DeserializeOwned> Decoder<P> {
             return Err(DecodeError { line: self.line, column: None, kind });
         }
         if needed > self.partial.capacity() {
-            // Twice the space, so that a line in single bytes costs no more than linear time, but not beyond the limit.
+            // The capacity doubles, so that a line that comes in single bytes takes linear time. It does not exceed the
+            // limit.
             let space = needed.max(self.partial.capacity().saturating_mul(2)).min(self.limit);
             self.partial.reserve_exact(space - self.partial.len());
         }
@@ -176,14 +183,14 @@ impl<P: DeserializeOwned> Decoder<P> {
     }
 }
 
-/// Space for split lines that is kept from one line to the next, 64 KiB: one huge line must not stay in memory for as
-/// long as its stream.
-const KEPT_SPACE: usize = 64 << 10;
+/// The capacity for split lines that is kept from one line to the next, 64 KiB. Without it one huge line would stay in
+/// memory as long as its stream.
+const RETAINED_CAPACITY: usize = 64 << 10;
 
-/// The bytes before the first newline and those after it.
+/// Returns the bytes before the first newline and those after it.
 fn split_line<'a>(bytes: &&'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     let mut rest = *bytes;
-    // The standard library's fast search for a byte has no other door; reading a slice does not fail.
+    // The standard library offers its fast search for a byte only by this function. Reading a slice does not fail.
     let passed = rest.skip_until(b'\n').ok()?;
     let line = bytes.get(..passed)?.strip_suffix(b"\n")?;
     Some((line, rest))

@@ -1,5 +1,5 @@
-//! Events to bytes: the JSON of one event, and the line of several.
-//! What has been encoded before is not kept here, but in `cache`.
+//! The encoder: the JSON of one event, and the line of several.
+//! What was encoded before is stored in `cache`, not here.
 
 use std::io::{self, Write};
 
@@ -11,18 +11,18 @@ use crate::types::event::{Batch, Event};
 use crate::types::token::Token;
 
 impl Frame {
-    /// The frame of a batch that no broker carries, such as one to record. The events keep the index they unvisited; a batch
-    /// without events is [progress](Self::progress).
+    /// Encodes a batch that no broker carries, such as one to record. The events keep the index that they carry. A
+    /// batch without events becomes [progress](Self::progress).
     ///
-    /// Numbers in payloads that JSON does not have, NaN and the infinities, become `null`.
+    /// Numbers in payloads that JSON lacks, NaN and the infinities, become `null`.
     ///
     /// # Errors
     ///
-    /// If the payload of an event refuses to be JSON; the error names the event.
+    /// Returns an error that names the event if its payload cannot be encoded as JSON.
     ///
     /// # Panics
     ///
-    /// If the payload's `Serialize` does.
+    /// Panics if the payload's `Serialize` does.
     pub fn encode<P: Serialize>(batch: &Batch<P>) -> Result<Self, EncodeError> {
         if batch.events().is_empty() {
             return Ok(Self::progress(batch.index()));
@@ -32,7 +32,7 @@ impl Frame {
     }
 }
 
-/// The JSON of one event, without a line break.
+/// Returns the JSON of one event, without a line break.
 pub(super) fn encode_event<P: Serialize>(event: &Event<P>) -> Result<String, EncodeError> {
     let text = serde_json::to_string(event).map_err(|error| EncodeError {
         topic: event.topic().clone(),
@@ -40,11 +40,11 @@ pub(super) fn encode_event<P: Serialize>(event: &Event<P>) -> Result<String, Enc
         index: event.index(),
         message: error.to_string(),
     })?;
-    // Within strings line breaks are escaped, so these are white space between the tokens of a raw payload.
+    // Strings escape their line breaks, so these are white space between the tokens of a raw payload.
     Ok(if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text })
 }
 
-/// Returns how long the JSON of one event is, if its payload is JSON. Nothing is allocated for it.
+/// Returns the length of the JSON of one event, or `None` if its payload cannot be encoded. Does not allocate.
 pub(crate) fn encoded_len<P: Serialize>(event: &Event<P>) -> Option<u64> {
     struct Count(u64);
 
@@ -67,7 +67,7 @@ pub(super) fn head(index: u64) -> String {
     format!("{{\"Index\":{index},\"Events\":[")
 }
 
-/// The line of these events, in memory of exactly its size.
+/// Returns the line of these events, in an allocation of exactly its size.
 pub(super) fn assemble(index: u64, pieces: &[impl AsRef<str>], token: Option<Token>) -> String {
     let head = head(index);
     let tail = token.map_or_else(|| String::from("]}\n"), |token| format!("],\"Token\":\"{token}\"}}\n"));

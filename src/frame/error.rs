@@ -1,4 +1,4 @@
-//! The errors of encoding and decoding, and the fault that a line is found to have.
+//! The errors of encoding and decoding frames.
 //! Nothing here encodes or decodes.
 
 use std::error::Error;
@@ -6,7 +6,8 @@ use std::fmt;
 
 use crate::types::name::{Key, Topic};
 
-/// An event whose payload refused to be JSON: which one, and what the payload's `Serialize` or the encoder said.
+/// An event whose payload cannot be encoded as JSON: which event, and the message of the payload's `Serialize` or of
+/// the encoder.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -25,7 +26,7 @@ pub struct EncodeError {
     pub key: Key,
     /// The event's index.
     pub index: u64,
-    /// What was wrong.
+    /// The message of the payload's `Serialize` or of the encoder.
     pub message: String,
 }
 
@@ -38,21 +39,21 @@ impl fmt::Display for EncodeError {
 
 impl Error for EncodeError {}
 
-/// A line that is no frame. The lines after it can still be decoded.
+/// A line that is not a frame. The lines after it can still be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecodeError {
-    /// The number of the line, counted from 1; blank lines count.
+    /// The number of the line, counted from 1. Blank lines count.
     pub line: u64,
-    /// The byte of the line at which decoding stopped, counted from 1, if there is such a place.
+    /// The byte of the line at which decoding stopped, counted from 1, if there is such a byte.
     pub column: Option<usize>,
-    /// What was wrong.
+    /// What is wrong with the line.
     pub kind: DecodeErrorKind,
 }
 
-/// What was wrong with a line.
+/// What is wrong with a line.
 ///
-/// Messages are those of the JSON decoder or of the payload's `Deserialize`, and may quote a part of the line.
+/// Messages are those of the JSON decoder or of the payload's `Deserialize`. They may quote a part of the line.
 ///
 /// ```
 /// use event_broker::Decoder;
@@ -80,9 +81,9 @@ pub struct DecodeError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// The line is longer than the limit. Its rest is passed over.
+    /// The line is longer than the limit. The rest of it is skipped.
     TooLong {
-        /// How many bytes a line may have.
+        /// The maximum length of a line, in bytes.
         limit: usize,
     },
     /// The line is not UTF-8, from the column on.
@@ -94,25 +95,25 @@ pub enum DecodeErrorKind {
     },
     /// The line is JSON, but not an object.
     NotAnObject,
-    /// The line is an object with members of an event, and without `Events`: an event that is in no frame.
+    /// The line is an object with fields of an event and without `Events`: an event that is not in a frame.
     BareEvent,
     /// A field of the frame is missing, repeated or of a wrong type.
     Field {
-        /// `Index`, `Events` or `Token`; the last can only be repeated.
+        /// `Index`, `Events` or `Token`. `Token` can only be repeated.
         name: &'static str,
         /// What was found and what was expected.
         message: String,
     },
-    /// A member of `Events` is not an event.
+    /// An element of `Events` is not an event.
     Event {
-        /// Its place in `Events`, counted from 0.
+        /// Its ordinal in `Events`, counted from 0.
         ordinal: usize,
         /// What was found and what was expected.
         message: String,
     },
-    /// The payload of an event is not a `P`. One that is absent is read as null.
+    /// The payload of an event is not a `P`. An absent payload is read as null.
     Payload {
-        /// The event's place in `Events`, counted from 0.
+        /// The ordinal of the event in `Events`, counted from 0.
         ordinal: usize,
         /// What was found and what was expected.
         message: String,
@@ -148,7 +149,7 @@ impl fmt::Display for DecodeErrorKind {
 
 impl Error for DecodeError {}
 
-/// What is wrong with a line, and at which of its bytes, counted from 1.
+/// What is wrong with a line, and the byte at which it was found, counted from 1.
 pub(super) struct Fault {
     pub(super) column: Option<usize>,
     pub(super) kind: DecodeErrorKind,

@@ -1,5 +1,5 @@
-//! What one line means: a heartbeat, progress, a bookmark or a batch, or what is wrong with it.
-//! Where a line begins and ends is not found here.
+//! The meaning of one line: a heartbeat, progress, a bookmark or a batch, or what is wrong with it.
+//! Where a line begins and ends is decided in `decode`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,10 +16,10 @@ use crate::types::event::{Batch, Event};
 use crate::types::form::{BatchField, once};
 use crate::types::token::Token;
 
-/// What a frame says.
+/// The meaning of a frame.
 ///
-/// A token counts only if it is one of this crate: any other value of `Token`, whatever its type, is no token, and the
-/// frame means what it would without it.
+/// A token counts only if it is one of this crate. Any other value of `Token`, of whatever type, is ignored, and the
+/// frame means what it would mean without it.
 ///
 /// ```
 /// use event_broker::{Batch, Decoder, Incoming};
@@ -37,29 +37,29 @@ use crate::types::token::Token;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming<P> {
-    /// `{}`: the other side is still there.
+    /// `{}`: the sender is alive.
     Heartbeat,
-    /// An index without events and without a token: everything up to and including it is finished.
+    /// An index without events and without a token: everything up to and including the index is finished.
     Progress(u64),
-    /// A frame without events that carries a token: the other side is still there, and this reader stands there.
+    /// A token without events: the sender is alive, and the reader stands at the token.
     Bookmark {
-        /// Everything up to and including this index is finished, if the frame says so.
+        /// The index up to and including which everything is finished, if the frame carries one.
         index: Option<u64>,
-        /// Where a reader that has read this frame stands.
+        /// The place of a reader that has read this frame.
         token: Token,
     },
     /// A batch with at least one event.
     Batch {
-        /// The batch. Its events keep the index they unvisited.
+        /// The batch. Its events keep the index that they carry.
         batch: Batch<P>,
-        /// Where a reader that has read this frame stands, if the frame says so.
+        /// The place of a reader that has read this frame, if the frame carries one.
         token: Option<Token>,
     },
 }
 
 impl<P> Incoming<P> {
-    /// What there is to publish: the batch, or for a frame with an index and no events a batch without events. A frame
-    /// with neither is nothing.
+    /// Returns what a replica publishes for this frame. That is the batch, or a batch without events for a frame with
+    /// an index and no events. A frame without either publishes nothing.
     pub fn into_batch(self) -> Option<Batch<P>> {
         match self {
             Self::Heartbeat => None,
@@ -69,8 +69,8 @@ impl<P> Incoming<P> {
         }
     }
 
-    /// Where a reader that has read this frame stands, if the frame says so: what to resume
-    /// [`Start::After`](crate::Start::After).
+    /// Returns the place of a reader that has read this frame, if the frame carries one. Pass it to
+    /// [`Start::After`](crate::Start::After) to resume.
     pub fn token(&self) -> Option<Token> {
         match self {
             Self::Heartbeat | Self::Progress(_) => None,
@@ -80,19 +80,19 @@ impl<P> Incoming<P> {
     }
 }
 
-/// Where in its stream a line stands.
+/// Which line of its stream a line is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum At {
-    /// It is the first, so that a byte order mark may stand before it.
-    Start,
-    /// Another line came before it.
-    Behind,
+pub(super) enum WhichLine {
+    /// The first line, which may begin with a byte order mark.
+    First,
+    /// Any later line.
+    Later,
 }
 
-/// Reads a line, with or without its line end; `None` if it is blank.
-pub(super) fn read<P: DeserializeOwned>(line: &[u8], at: At) -> Option<Result<Incoming<P>, Fault>> {
+/// Decodes a line, with or without its line end. Returns `None` if it is blank.
+pub(super) fn read<P: DeserializeOwned>(line: &[u8], which: WhichLine) -> Option<Result<Incoming<P>, Fault>> {
     const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-    let text = if at == At::Start { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line };
+    let text = if which == WhichLine::First { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line };
     if text.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) {
         return None;
     }
@@ -100,44 +100,44 @@ pub(super) fn read<P: DeserializeOwned>(line: &[u8], at: At) -> Option<Result<In
         Ok(text) => read_text(text),
         Err(error) => Err(Fault { column: Some(error.valid_up_to() + 1), kind: DecodeErrorKind::NotUtf8 }),
     };
-    // Columns count the bytes of the line as it came.
+    // Columns count the bytes of the line as it was received.
     let skipped = line.len() - text.len();
     Some(frame.map_err(|Fault { column, kind }| Fault { column: column.map(|column| column + skipped), kind }))
 }
 
 fn read_text<P: DeserializeOwned>(line: &str) -> Result<Incoming<P>, Fault> {
-    let mut spot = Spot::Frame;
+    let mut location = Location::Frame;
     let mut json = serde_json::Deserializer::from_str(line);
-    let read = json.deserialize_map(FrameVisitor { line, spot: &mut spot, payload: PhantomData });
+    let read = json.deserialize_map(FrameVisitor { line, location: &mut location, payload: PhantomData });
     read.and_then(|frame| json.end().map(|()| frame)).map_err(|error| {
         let message = message(&error);
-        let kind = match (error.classify(), spot) {
-            (_, Spot::Payload(fault)) => return fault,
+        let kind = match (error.classify(), location) {
+            (_, Location::Payload(fault)) => return fault,
             (Category::Syntax | Category::Eof | Category::Io, _) => DecodeErrorKind::Malformed { message },
-            (Category::Data, Spot::Frame) => DecodeErrorKind::NotAnObject,
-            (Category::Data, Spot::Field(name)) => DecodeErrorKind::Field { name, message },
-            (Category::Data, Spot::Event(ordinal)) => DecodeErrorKind::Event { ordinal, message },
-            // The whole line is what is wrong, and none of its bytes more than another.
-            (Category::Data, Spot::BareEvent) => return Fault { column: None, kind: DecodeErrorKind::BareEvent },
+            (Category::Data, Location::Frame) => DecodeErrorKind::NotAnObject,
+            (Category::Data, Location::Field(name)) => DecodeErrorKind::Field { name, message },
+            (Category::Data, Location::Event(ordinal)) => DecodeErrorKind::Event { ordinal, message },
+            // The error concerns the line as a whole and has no column.
+            (Category::Data, Location::BareEvent) => return Fault { column: None, kind: DecodeErrorKind::BareEvent },
         };
         Fault { column: column(&error), kind }
     })
 }
 
-/// Where decoding is, for the error: the deserializer's own errors know the column, but not the field.
-enum Spot {
+/// Where decoding stands, for the error. The deserializer's own errors know the column, but not the field.
+enum Location {
     Frame,
     Field(&'static str),
     Event(usize),
-    /// At the end of an object that is an event.
+    /// The end of an object that is an event.
     BareEvent,
-    /// A payload that failed; the error that travels up only unwinds the decoding.
+    /// A payload that failed. The error that is returned meanwhile only unwinds the decoding.
     Payload(Fault),
 }
 
 struct FrameVisitor<'a, P> {
     line: &'a str,
-    spot: &'a mut Spot,
+    location: &'a mut Location,
     payload: PhantomData<P>,
 }
 
@@ -149,25 +149,29 @@ impl<'de, P: DeserializeOwned> Visitor<'de> for FrameVisitor<'_, P> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Incoming<P>, A::Error> {
-        let Self { line, spot, payload } = self;
+        let Self { line, location, payload } = self;
         let (mut index, mut events, mut token) = (None, None, None);
-        let (mut of_event, mut unknown) = (false, false);
+        let (mut has_event_field, mut unknown) = (false, false);
         while let Some(field) = map.next_key::<BatchField>()? {
             match field {
                 BatchField::Index => {
-                    *spot = Spot::Field("Index");
+                    *location = Location::Field("Index");
                     once(&mut index, "Index", map.next_value::<u64>()?)?;
                 }
                 BatchField::Events => {
-                    *spot = Spot::Field("Events");
-                    once(&mut events, "Events", map.next_value_seed(EventsSeed { line, spot: &mut *spot, payload })?)?;
+                    *location = Location::Field("Events");
+                    once(
+                        &mut events,
+                        "Events",
+                        map.next_value_seed(EventsSeed { line, location: &mut *location, payload })?,
+                    )?;
                 }
                 BatchField::Token => {
-                    *spot = Spot::Field("Token");
+                    *location = Location::Field("Token");
                     once(&mut token, "Token", read_token(map.next_value::<&RawValue>()?))?;
                 }
                 BatchField::OfEvent => {
-                    of_event = true;
+                    has_event_field = true;
                     map.next_value::<IgnoredAny>()?;
                 }
                 BatchField::Unknown => {
@@ -177,40 +181,40 @@ impl<'de, P: DeserializeOwned> Visitor<'de> for FrameVisitor<'_, P> {
             }
         }
         let Some(events) = events else {
-            if of_event {
-                *spot = Spot::BareEvent;
+            if has_event_field {
+                *location = Location::BareEvent;
                 return Err(A::Error::custom("an event"));
             }
             return match (index, token.flatten()) {
                 (index, Some(token)) => Ok(Incoming::Bookmark { index, token }),
                 (Some(index), None) => Ok(Incoming::Progress(index)),
                 (None, None) if !unknown => Ok(Incoming::Heartbeat),
-                (None, None) => Err(missing_index(spot)),
+                (None, None) => Err(missing_index(location)),
             };
         };
         match (index, token.flatten()) {
             (index, Some(token)) if events.is_empty() => Ok(Incoming::Bookmark { index, token }),
             (Some(index), None) if events.is_empty() => Ok(Incoming::Progress(index)),
             (Some(index), token) => Ok(Incoming::Batch { batch: Batch::recorded(index, events), token }),
-            (None, _) => Err(missing_index(spot)),
+            (None, _) => Err(missing_index(location)),
         }
     }
 }
 
-fn missing_index<E: serde::de::Error>(spot: &mut Spot) -> E {
-    *spot = Spot::Field("Index");
+fn missing_index<E: serde::de::Error>(location: &mut Location) -> E {
+    *location = Location::Field("Index");
     E::missing_field("Index")
 }
 
-/// The token, if it is one of this crate: another server may give its frames a field of this name, too.
+/// Returns the token, if it is one of this crate. Another server may use a field of this name for something else.
 fn read_token(raw: &RawValue) -> Option<Token> {
     serde_json::from_str::<Cow<'_, str>>(raw.get()).ok()?.parse().ok()
 }
 
-/// Reads `Events`, null or a list.
+/// Decodes `Events`: null or a list.
 struct EventsSeed<'a, P> {
     line: &'a str,
-    spot: &'a mut Spot,
+    location: &'a mut Location,
     payload: PhantomData<P>,
 }
 
@@ -235,18 +239,18 @@ impl<'de, P: DeserializeOwned> Visitor<'de> for EventsSeed<'_, P> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Event<P>>, A::Error> {
         let mut events = Vec::new();
-        *self.spot = Spot::Event(0);
-        // A payload is first passed over and then read on its own: raw payloads can be read only so, and an absent one
-        // is null also for them.
+        *self.location = Location::Event(0);
+        // A payload is first skipped and then decoded separately: only so can a raw payload be decoded, and an absent
+        // payload become null for a raw one, too.
         while let Some(event) = list.next_element::<Event<Option<&RawValue>>>()? {
             let payload = read_payload(self.line, events.len(), *event.payload()).map_err(|fault| {
-                *self.spot = Spot::Payload(fault);
+                *self.location = Location::Payload(fault);
                 A::Error::custom("payload")
             })?;
             events.push(event.map(|_| payload));
-            *self.spot = Spot::Event(events.len());
+            *self.location = Location::Event(events.len());
         }
-        *self.spot = Spot::Field("Events");
+        *self.location = Location::Field("Events");
         Ok(events)
     }
 }
@@ -254,7 +258,8 @@ impl<'de, P: DeserializeOwned> Visitor<'de> for EventsSeed<'_, P> {
 fn read_payload<P: DeserializeOwned>(line: &str, ordinal: usize, raw: Option<&RawValue>) -> Result<P, Fault> {
     let raw = raw.map_or("null", RawValue::get);
     serde_json::from_str(raw).map_err(|error| {
-        // The error counts from the payload's first byte. A payload that is null or absent has no place in the line.
+        // The error counts from the first byte of the payload. A payload that is null or absent is not a part of the
+        // line.
         let offset = raw.as_ptr().addr().checked_sub(line.as_ptr().addr()).filter(|offset| *offset < line.len());
         let column = offset.map(|offset| offset + column(&error).unwrap_or(1));
         Fault { column, kind: DecodeErrorKind::Payload { ordinal, message: message(&error) } }
@@ -265,9 +270,9 @@ fn column(error: &serde_json::Error) -> Option<usize> {
     Some(error.column()).filter(|column| *column > 0)
 }
 
-/// What the error says, without the place in the text, which is told apart from it.
+/// Returns the message of the error, without the place in the text, which is reported separately.
 ///
-/// It may quote a value as long as the line, of which the middle is left out: what was expected stands at the end.
+/// A message may quote a value as long as the line. Its middle is cut out, because the end names what was expected.
 fn message(error: &serde_json::Error) -> String {
     const KEPT: usize = 100;
     let text = error.to_string();

@@ -1,5 +1,8 @@
-//! The codec of frames: newline-delimited JSON out and in, over events, tokens and bytes.
+//! The codec of frames: encodes events as newline-delimited JSON, and decodes it.
 //! No broker and no subscription is known here, and nothing here waits.
+//!
+//! Callers: `core` holds a `FrameCache` beside each batch. `frames` encodes deliveries through it, on the reader's
+//! thread, without a lock. `broker` weighs events by their encoded length. The host decodes.
 
 mod bytes;
 mod cache;

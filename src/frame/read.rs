@@ -1,5 +1,5 @@
-//! Frames from whatever can be read: a decoder over a buffered reader.
-//! No reader is opened here, and no lost one is opened again.
+//! The frame reader: a decoder over a buffered reader.
+//! It does not open the reader, and does not reopen one that failed.
 
 use std::error::Error;
 use std::fmt;
@@ -12,11 +12,11 @@ use super::decode::Decoder;
 use super::error::DecodeError;
 use super::line::Incoming;
 
-/// The frames of a reader, one after another, until it ends.
+/// An iterator over the frames of a reader, until the reader ends.
 ///
-/// A line that is no frame is an error between two frames. An error of the reader is the last item, unless it only
-/// says that nothing has come yet (`WouldBlock`, `TimedOut`): then the next call reads on where this one stopped.
-/// A panic in the payload's `Deserialize` reaches the caller and ends the frames.
+/// A line that is not a frame is an error between two frames. An error of the reader is the last item, unless it only
+/// reports that nothing has come yet (`WouldBlock`, `TimedOut`). Then the next call continues where this one stopped. A
+/// panic in the payload's `Deserialize` reaches the caller and ends the iterator.
 ///
 /// ```
 /// use event_broker::{Batch, Event, Frame, FrameReader};
@@ -45,17 +45,17 @@ enum State {
 }
 
 impl<R: BufRead, P: DeserializeOwned> FrameReader<R, P> {
-    /// The frames of this reader, by a [`Decoder::new`].
+    /// Creates a frame reader with a [`Decoder::new`].
     pub const fn new(reader: R) -> Self {
         Self::with_decoder(reader, Decoder::new())
     }
 
-    /// The frames of this reader, by a decoder of the caller's, such as one with another limit.
+    /// Creates a frame reader with the caller's decoder, such as one with another limit.
     pub const fn with_decoder(reader: R, decoder: Decoder<P>) -> Self {
         Self { reader, decoder, state: State::Reading }
     }
 
-    /// Gives the reader up. What it held of a line that was under way is lost.
+    /// Returns the reader. The bytes of an incomplete line are lost.
     pub fn into_inner(self) -> R {
         self.reader
     }
@@ -76,7 +76,7 @@ impl<R: BufRead, P: DeserializeOwned> FrameReader<R, P> {
                 self.state = State::Ended;
                 return Ok(self.decoder.finish().transpose()?);
             }
-            // If a payload panics, its line stays in the reader: reading on would meet it again, for ever.
+            // If a payload panics, its line stays in the reader, and every further read would panic again.
             self.state = State::Ended;
             let mut input = buffer;
             let frame = self.decoder.decode(&mut input);
@@ -112,13 +112,13 @@ impl<R, P> fmt::Debug for FrameReader<R, P> {
     }
 }
 
-/// Why a read gave no frame.
+/// Why a read returned no frame.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The reader failed. Unless it was only not ready, this is the last item.
+    /// The reader failed. This is the last item, unless the reader was only not ready.
     Io(io::Error),
-    /// A line was no frame. Reading goes on behind it.
+    /// A line is not a frame. Reading goes on after it.
     Decode(DecodeError),
 }
 
@@ -135,7 +135,7 @@ impl Error for ReadError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
-            // It already says all that this says.
+            // The message of this error is that of the decode error, so the decode error is not a source.
             Self::Decode(_) => None,
         }
     }

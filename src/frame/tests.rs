@@ -1,5 +1,5 @@
-//! The codec as a whole: events to frames, frames in any split, and back.
-//! No broker is needed for any of it.
+//! Tests of the codec as a whole: events to frames, frames in any split, and back.
+//! No test here needs a broker.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 mod decoding;
@@ -33,7 +33,7 @@ fn token(index: u64) -> Token {
     Token::new(Epoch::from(0xab), Place { index, count: 1 })
 }
 
-/// Everything that these pieces decode to, the last line included.
+/// Decodes these pieces, the last line included.
 fn decode_with<P: DeserializeOwned>(
     mut decoder: Decoder<P>,
     pieces: &[&[u8]],

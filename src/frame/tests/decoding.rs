@@ -1,5 +1,5 @@
-//! Lines to frames: what each line means, and what is said of one that means nothing.
-//! Splits are chosen by hand here; arbitrary ones are tested as properties.
+//! Tests of single lines: what each means, and the error of one that is not a frame.
+//! Splits are chosen by hand here. Arbitrary ones are tested in `properties`.
 
 use std::io::{self, BufReader, Read};
 
@@ -41,7 +41,7 @@ fn each_form_of_a_line_is_read() {
             &format!(r#"{{"Token":"\u0030{}","Index":6}}"#, &token(7).to_string()[1..]),
             Incoming::Bookmark { index: Some(6), token: token(7) },
         ),
-        // With `Events` these are fields that nobody knows.
+        // With `Events` these fields are unknown ones.
         (r#"{"Index":7,"Topic":"Job","Payload":{"Events":[1]},"Events":null,"Key":7}"#, Incoming::Progress(7)),
     ] {
         assert_eq!(decode(line), [Ok(expected)], "{line}");
@@ -85,7 +85,7 @@ fn an_error_says_where_and_what_was_expected() {
     }
 }
 
-/// What stands in the field `Token` of another server's frames is its own affair.
+/// Another server may use the field `Token` of its frames for anything.
 #[test]
 fn what_is_no_token_of_ours_is_none() {
     for foreign in [
@@ -130,7 +130,7 @@ fn a_frame_says_where_its_reader_stands_and_what_there_is_to_publish() {
     }
 }
 
-/// An event on a line of its own, as an export may have it, would be lost if it were passed for progress.
+/// An event on a line of its own, as an export may hold it, would be lost if it were taken for progress.
 #[test]
 fn an_event_by_itself_is_no_frame() {
     let event = r#"{"FilterKeys":["e"],"Index":118,"Key":"d1","Payload":{},"Topic":"Deployment","Type":"PlanResult"}"#;
@@ -234,7 +234,7 @@ fn an_absent_payload_is_null_also_for_raw_ones() {
     assert_eq!(refused(line), "line 1: payload of event 0 of Events: invalid type: null, expected u32");
 }
 
-/// 100,000 levels of recursion would not fit into this stack; the 128 that `Value` is allowed do.
+/// 100,000 levels of recursion would overflow this stack. The 128 that `Value` is allowed do not.
 #[test]
 fn deep_nesting_does_not_use_the_stack() {
     let small = std::thread::Builder::new().stack_size(1 << 20);
@@ -265,7 +265,7 @@ fn a_line_over_the_limit_is_refused_once_and_never_kept() {
             while let Some(frame) = decoder.decode(&mut piece) {
                 frames.push(frame.map_err(|error| error.to_string()));
             }
-            assert!(decoder.space() <= 12);
+            assert!(decoder.capacity() <= 12);
         }
         let refusal = Err("line 2: too long, expected at most 12 bytes".into());
         assert_eq!(frames, [Ok(Incoming::Heartbeat), refusal, Ok(Incoming::Progress(1))], "pieces of {size}");
@@ -294,9 +294,9 @@ fn a_refused_last_line_is_not_refused_again() {
 fn a_huge_line_does_not_stay_in_memory() {
     let mut decoder = Decoder::<u32>::new();
     assert_eq!(decoder.decode(&mut &*vec![b' '; 1 << 20]), None);
-    assert!(decoder.space() >= 1 << 20);
+    assert!(decoder.capacity() >= 1 << 20);
     assert_eq!(decoder.decode(&mut &b"{}\n"[..]), Some(Ok(Incoming::Heartbeat)));
-    assert!(decoder.space() <= 64 << 10);
+    assert!(decoder.capacity() <= 64 << 10);
 }
 
 #[test]
@@ -305,12 +305,12 @@ fn a_line_in_single_bytes_is_moved_only_when_its_space_doubles() {
     let mut spaces = std::collections::BTreeSet::new();
     for _ in 0..100_000 {
         assert_eq!(decoder.decode(&mut &b" "[..]), None);
-        spaces.insert(decoder.space());
+        spaces.insert(decoder.capacity());
     }
     assert!(spaces.len() <= 18, "{spaces:?}");
 }
 
-/// Gives what it is told to, one item a read.
+/// A reader that returns one scripted item for each read.
 struct Script(Vec<Result<&'static [u8], io::ErrorKind>>);
 
 impl Read for Script {

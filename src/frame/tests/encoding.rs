@@ -1,5 +1,5 @@
-//! What is encoded, how often, and what a failure leaves behind.
-//! How frames are read back is not tested here.
+//! Tests of encoding: what is encoded, how often, and what a failure leaves behind.
+//! How frames are decoded is not tested here.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +15,7 @@ use crate::frame::{Frame, FrameCache};
 use crate::types::event::Event;
 use crate::types::token::Token;
 
-/// How encoding a payload ends, and a log of the payloads that were encoded.
+/// A payload with a scripted end of its encoding, and a log of the payloads that were encoded.
 #[derive(Clone)]
 struct Probe {
     name: usize,
@@ -58,7 +58,7 @@ impl Probes {
         self.log.take()
     }
 
-    /// The frame of these events, encoded without any cache.
+    /// Returns the frame of these events, encoded without a cache.
     fn expected(&self, ordinals: &[usize], token: Option<Token>) -> String {
         let texts: Vec<String> =
             ordinals.iter().map(|ordinal| serde_json::to_string(&self.events[*ordinal]).unwrap()).collect();
@@ -178,7 +178,7 @@ fn line_breaks_of_raw_payloads_become_spaces_and_those_in_strings_stay_escaped()
     );
 }
 
-/// A carriage return alone is white space of JSON, and a line break to many readers of lines.
+/// A carriage return alone is white space in JSON, but ends a line for many readers.
 #[test]
 fn a_carriage_return_alone_becomes_a_space() {
     let raw: Box<RawValue> = serde_json::from_str("[1,\r2]").unwrap();
@@ -192,7 +192,7 @@ fn a_frame_is_the_serialized_batch_with_a_newline() {
     assert_eq!(Frame::encode(&batch).unwrap().as_str(), serde_json::to_string(&batch).unwrap() + "\n");
 }
 
-/// A payload whose encodings wait for each other: if one reader waited for another's, none would ever return.
+/// A payload whose encodings wait for each other. If one reader waited for another's, none would ever return.
 struct Meeting(Barrier);
 
 impl Serialize for Meeting {

@@ -1,5 +1,5 @@
-//! What holds for every batch, every split and every input.
-//! What single lines mean is tested beside this.
+//! Properties that hold for every batch, every split and every input.
+//! What single lines mean is tested in `decoding`.
 
 use std::io::BufReader;
 
@@ -80,7 +80,7 @@ fn cut<'a>(bytes: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
     places.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
 }
 
-/// Input that is nearly frames: pieces of them, and anything.
+/// Generates input that resembles frames: pieces of them, and arbitrary bytes.
 fn nearly_frames() -> impl Strategy<Value = Vec<u8>> {
     let pieces = prop::sample::select(vec![
         "{}",
@@ -116,7 +116,7 @@ fn nearly_frames() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat())
 }
 
-/// A raw payload has no equality: its text has.
+/// Returns the frames in a form that can be compared. A raw payload has no equality, but its text does.
 fn comparable(frames: Vec<Result<Incoming<Box<RawValue>>, DecodeError>>) -> Vec<String> {
     frames.into_iter().map(|frame| format!("{frame:?}")).collect()
 }
