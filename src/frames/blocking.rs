@@ -1,5 +1,9 @@
-//! Frames for a thread: an iterator that waits, a look that does not, and a loop over any writer.
-//! The writer is the caller's, and so is what happens when it fails.
+//! Frames for a thread: an iterator that waits, a call that does not, and a loop that writes to any writer.
+//! The caller opens the writer, and handles its errors.
+//!
+//! Invariants:
+//! - The opening heartbeat passes the gate like every other frame.
+//! - After a failed or panicked write nothing more is written, because a part of a frame may have been.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -17,9 +21,9 @@ use crate::subscription::Subscription;
 use crate::types::error::{RecvError, RecvTimeoutError, TryRecvError};
 
 impl<P> Subscription<P> {
-    /// Reads on as frames, on a thread of the reader's own.
+    /// Turns the subscription into frames that are read on a thread.
     ///
-    /// NaN and infinite numbers in payloads become `null`, as JSON has no such numbers; see [`Delivery::frame`].
+    /// NaN and infinite numbers in payloads become `null`, as JSON has no such numbers. See [`Delivery::frame`].
     ///
     /// ```
     /// use event_broker::{Broker, Event, FrameOptions, Request};
@@ -43,20 +47,21 @@ impl<P> Subscription<P> {
 /// A subscription as frames: the opening heartbeat `{}`, then a frame for each delivery, and a heartbeat whenever the
 /// interval passes without a frame.
 ///
-/// Iterating waits. The interval counts from the last frame that was given, by the broker's [`Clock`](crate::Clock), so
-/// whoever stalls gathers no heartbeats. Waiting takes real time; when that has passed, the clock is read again, and
-/// decides.
+/// Iterating waits. The interval counts from the last frame that was returned, by the broker's [`Clock`](crate::Clock),
+/// so heartbeats do not pile up for a stalled consumer. A wait takes real time. After it the clock is read again and
+/// decides whether a heartbeat is due.
 ///
-/// No error goes in-band, and no verdict either: look at [`Subscription::verdict`] before the first frame, and tell a
-/// client that comes back of a loss or of another epoch in the head of the response. The end is the last item, as an error; for [`RecvError::Closed`] there is none. A loss that
-/// is no end, and a payload that refuses to be JSON, are items like any other; of the latter the delivery has been
-/// passed, and the stream goes on.
+/// The stream carries neither errors nor the verdict. Check [`Subscription::verdict`] before the first frame, and
+/// report a loss or another epoch to a returning client in the head of the response. The last item is the end, as an
+/// error. For [`RecvError::Closed`] there is no such item. A loss that is not an end and a payload that cannot be
+/// encoded are items like any other. In the latter case the delivery has been passed, and the stream goes on.
 ///
-/// Frames obey the fence: once access was taken back, nothing more is given, also of what was readable before.
+/// Frames obey the fence: once access is revoked, no frame is returned, even for events that were readable before.
 ///
 /// # Panics
 ///
-/// As [`Subscription::recv`], and if a payload's `Serialize` does; then the delivery has been passed.
+/// Panics where [`Subscription::recv`] does, and if a payload's `Serialize` does. In the latter case the delivery has
+/// been passed.
 pub struct Frames<P> {
     subscription: Subscription<P>,
     options: FrameOptions,
@@ -66,48 +71,50 @@ pub struct Frames<P> {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Unopened,
-    /// The last frame was given then, by the broker's clock.
-    Given(Instant),
-    /// A writer failed: what it was given may have been written in part, and must not be continued.
-    Torn,
+    /// The time of the last frame, by the broker's clock.
+    LastFrameAt(Instant),
+    /// A write failed. A part of its frame may have been written, and nothing may follow it.
+    WriteFailed,
 }
 
 impl<P> Frames<P> {
-    /// The subscription: where it stands, its numbers, its handle.
+    /// Returns the subscription: its place, its statistics, its handle.
     pub fn subscription(&self) -> &Subscription<P> {
         &self.subscription
     }
 
-    /// The options.
+    /// Returns the options.
     pub fn options(&self) -> FrameOptions {
         self.options
     }
 
-    /// Gives the subscription back, at the place where the frames got to.
+    /// Returns the subscription, at the place that the frames have reached.
     pub fn into_subscription(self) -> Subscription<P> {
         self.subscription
     }
 
-    fn give(&mut self, frame: Frame) -> Frame {
-        if !matches!(self.state, State::Torn) {
-            self.state = State::Given(self.subscription.now());
+    /// Records the time of a frame, and returns the frame.
+    fn emit(&mut self, frame: Frame) -> Frame {
+        if !matches!(self.state, State::WriteFailed) {
+            self.state = State::LastFrameAt(self.subscription.now());
         }
         frame
     }
 
-    fn beat(&mut self) -> Frame {
-        let frame = self.options.beat(&self.subscription);
-        self.give(frame)
+    fn heartbeat(&mut self) -> Frame {
+        let frame = self.options.heartbeat_frame(&self.subscription);
+        self.emit(frame)
     }
 
-    /// The opening heartbeat, unless it was given. Whoever has lost access already is not told "still here".
+    /// Returns the opening heartbeat, unless it was returned before. A reader whose access is revoked already gets
+    /// none.
     fn open(&mut self) -> Result<Option<Frame>, RecvError> {
         match self.state {
-            State::Given(_) | State::Torn => Ok(None),
+            State::LastFrameAt(_) | State::WriteFailed => Ok(None),
             State::Unopened => {
                 self.subscription.check_gate()?;
                 let opening = self.options.opening(&self.subscription);
-                Ok(Some(self.give(opening)))
+                Ok(Some(self.emit(opening)))
             }
         }
     }
@@ -116,21 +123,22 @@ impl<P> Frames<P> {
         self.due().is_some_and(|due| due <= self.subscription.now())
     }
 
-    /// Returns when the next heartbeat is due, by the broker's clock; never, if the clock cannot say it.
+    /// Returns when the next heartbeat is due, by the broker's clock. Returns `None` if the clock cannot represent that
+    /// time, if the stream is not open yet, or after a failed write.
     fn due(&self) -> Option<Instant> {
         match self.state {
-            State::Unopened | State::Torn => None,
-            State::Given(last) => last.checked_add(self.options.heartbeat_interval()),
+            State::Unopened | State::WriteFailed => None,
+            State::LastFrameAt(last) => last.checked_add(self.options.heartbeat_interval()),
         }
     }
 }
 
 impl<P: Serialize> Frames<P> {
-    /// The next frame, if there is one now: for hosts that poll, or that have a doorbell.
+    /// Returns the next frame if there is one now. It serves hosts that poll or use a doorbell.
     ///
-    /// `None` means that everything published before the call has been given, and that no heartbeat is due. For a
-    /// [doorbell](Subscription::doorbell) call it on every ring until it gives no frame: after an error that is no end,
-    /// too, the bell rings again if there may be more.
+    /// `None` means that everything published before the call has been returned, and that no heartbeat is due. With a
+    /// [doorbell](Subscription::doorbell), call it on every ring until it returns no frame. After an error that is not
+    /// an end the doorbell rings again if there may be more to read.
     ///
     /// ```
     /// use event_broker::{Broker, Event, FrameError, FrameOptions, RecvError, Request};
@@ -148,34 +156,36 @@ impl<P: Serialize> Frames<P> {
     ///
     /// # Errors
     ///
-    /// As the items of the iterator, but an end repeats on every further call, also [`RecvError::Closed`].
+    /// Returns the errors that the iterator yields. An end repeats on every further call, [`RecvError::Closed`]
+    /// included.
     ///
     /// # Panics
     ///
-    /// As the iterator.
+    /// Panics where the iterator does.
     pub fn try_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         if let Some(opening) = self.open()? {
             return Ok(Some(opening));
         }
         match self.subscription.try_recv() {
             Ok(delivery) => {
-                // Until there is a frame of it: whoever waits for the bell, and reads until a call gives no frame, has to
-                // be called again, because more may be there to read.
-                let unframed = Ring(&self.subscription);
+                // Held until there is a frame of the delivery. If encoding fails or panics, a host that waits for the
+                // doorbell and reads until a call returns no frame must be called again, because there may be more to
+                // read.
+                let unframed = RingOnDrop(&self.subscription);
                 let frame = self.options.frame(&delivery)?;
                 mem::forget(unframed);
-                Ok(Some(self.give(frame)))
+                Ok(Some(self.emit(frame)))
             }
-            Err(TryRecvError::Empty) => Ok(self.is_due().then(|| self.beat())),
+            Err(TryRecvError::Empty) => Ok(self.is_due().then(|| self.heartbeat())),
             Err(TryRecvError::Recv(error)) => Err(error.into()),
         }
     }
 
-    /// Writes frames until the subscription has something else to say, and returns that: its end, or a loss after
-    /// which calling again goes on.
+    /// Writes frames until a read reports something other than a delivery, and returns that: the end of the
+    /// subscription, or a loss after which calling again goes on.
     ///
-    /// A frame is one `write_all`, newline included, and the writer is flushed before every wait and at the end. It
-    /// should not keep frames for itself beyond that: what it holds back is outside the fence.
+    /// A frame is one `write_all`, newline included, and the writer is flushed before every wait and at the end. The
+    /// writer should not buffer frames beyond that: what it holds back is outside the fence.
     ///
     /// ```
     /// use event_broker::{Broker, Event, FrameOptions, RecvError, Request};
@@ -194,42 +204,44 @@ impl<P: Serialize> Frames<P> {
     ///
     /// # Errors
     ///
-    /// If the writer fails, which leaves the frame it was given half-written at worst, and read in any case. If an
-    /// event refuses to be JSON: then nothing of its delivery was written, and calling again goes on behind it.
+    /// Returns an error if the writer fails. A part of its frame may then have been written, and the delivery counts as
+    /// read. Also returns an error if an event cannot be encoded as JSON. Nothing of its delivery was then written, and
+    /// calling again goes on after it.
     ///
-    /// After a failed write nothing more is written: calling again fails as well. The reader comes back by its token, on
-    /// another connection.
+    /// After a failed write nothing more is written, and calling again fails as well. The reader resumes by its token,
+    /// on another connection.
     ///
     /// # Panics
     ///
-    /// As the iterator, and if the writer panics; then nothing more is written either.
+    /// Panics where the iterator does, and if the writer panics. After a panic of the writer nothing more is written
+    /// either.
     pub fn write_to(&mut self, mut writer: impl Write) -> Result<RecvError, WriteError> {
-        self.write(|| Ok(()))?;
+        self.write_unless_failed(|| Ok(()))?;
         let error = loop {
             let frame = match self.try_frame() {
                 Ok(Some(frame)) => Ok(frame),
                 Ok(None) => {
-                    self.write(|| writer.flush())?;
+                    self.write_unless_failed(|| writer.flush())?;
                     self.wait()
                 }
                 Err(error) => Err(error),
             };
             match frame {
-                Ok(frame) => self.write(|| writer.write_all(&frame))?,
+                Ok(frame) => self.write_unless_failed(|| writer.write_all(&frame))?,
                 Err(error) => break error,
             }
         };
-        self.write(|| writer.flush())?;
+        self.write_unless_failed(|| writer.flush())?;
         match error {
             FrameError::Recv(error) => Ok(error),
             FrameError::Encode(error) => Err(WriteError::Encode(error)),
         }
     }
 
-    /// Has something written, unless an earlier write failed.
-    fn write(&mut self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let before = mem::replace(&mut self.state, State::Torn);
-        if let State::Torn = before {
+    /// Calls `write`, unless an earlier write failed.
+    fn write_unless_failed(&mut self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let before = mem::replace(&mut self.state, State::WriteFailed);
+        if let State::WriteFailed = before {
             return Err(io::Error::new(ErrorKind::BrokenPipe, "an earlier write failed, nothing can follow it"));
         }
         write()?;
@@ -248,9 +260,9 @@ impl<P: Serialize> Frames<P> {
             let remaining = due.saturating_duration_since(self.subscription.now());
             match self.subscription.recv_timeout(remaining.max(shortest)) {
                 Ok(delivery) => return self.frame(&delivery),
-                Err(RecvTimeoutError::Timeout) if self.is_due() => return Ok(self.beat()),
-                // The clock is behind real time. It may stand still just before the heartbeat is due, so from now on a
-                // wait takes some time, however little remains.
+                Err(RecvTimeoutError::Timeout) if self.is_due() => return Ok(self.heartbeat()),
+                // The clock is behind real time. It may stand still just before the heartbeat is due, so from here on a
+                // wait takes at least this long, however little remains.
                 Err(RecvTimeoutError::Timeout) => shortest = FrameOptions::MIN_HEARTBEAT,
                 Err(RecvTimeoutError::Recv(error)) => return Err(error.into()),
             }
@@ -259,14 +271,14 @@ impl<P: Serialize> Frames<P> {
 
     fn frame(&mut self, delivery: &Delivery<P>) -> Result<Frame, FrameError> {
         let frame = self.options.frame(delivery)?;
-        Ok(self.give(frame))
+        Ok(self.emit(frame))
     }
 }
 
-/// Rings the doorbell of a subscription when it is dropped, as a panic or an early return does.
-struct Ring<'s, P>(&'s Subscription<P>);
+/// Rings the doorbell of a subscription when it is dropped, by a panic or an early return.
+struct RingOnDrop<'s, P>(&'s Subscription<P>);
 
-impl<P> Drop for Ring<'_, P> {
+impl<P> Drop for RingOnDrop<'_, P> {
     fn drop(&mut self) {
         self.0.ring();
     }

@@ -1,5 +1,5 @@
-//! The frame of one delivery, out of what has been encoded of its batch.
-//! The cache and the bytes are the codec's.
+//! The frame of one delivery, assembled from the encoded forms of its batch.
+//! How events are encoded and cached is decided in `frame`.
 
 use serde::Serialize;
 
@@ -10,17 +10,18 @@ use crate::types::token::Token;
 macro_rules! frame {
     ($name:ident $(<$life:lifetime>)?) => {
         impl<P: Serialize> $name<$($life,)? P> {
-            /// The matching events as one line of JSON.
+            /// Returns the matching events as one line of JSON.
             ///
-            /// Each event is encoded once, by the first reader that needs it, outside every lock: however many
-            /// subscriptions read it, and however they filter. If the whole batch matches, the bytes are shared with
-            /// everybody who asks for them.
+            /// Each event is encoded once, by the first reader that needs it, outside every lock, however many
+            /// subscriptions read it and however they filter. If the whole batch matches, all readers share the bytes
+            /// of the frame.
             ///
-            /// JSON has no NaN and no infinities: such numbers in payloads become `null`, as `serde_json` writes them. A
-            /// payload that must keep them has to say them otherwise, as text for example.
+            /// JSON has no NaN and no infinities. Such numbers in payloads become `null`, as `serde_json` writes them.
+            /// A payload that must keep them has to encode them in another way, for example as text.
             ///
-            /// What is kept of it counts in a buffer that is bounded in bytes ([`Builder::max_bytes`](crate::Builder::max_bytes)),
-            /// and may evict the oldest batches, as publishing does. Of a batch that has been evicted nothing is kept.
+            /// In a buffer that is bounded in bytes ([`Builder::max_bytes`](crate::Builder::max_bytes)) the cached
+            /// bytes count, and may evict the oldest batches, as publishing does. Nothing is cached for a batch that
+            /// has been evicted.
             ///
             /// ```
             /// use event_broker::{Broker, Event, Request, Term};
@@ -45,41 +46,42 @@ macro_rules! frame {
             ///
             /// # Errors
             ///
-            /// If the payload of a matching event refuses to be JSON; the error names the event.
+            /// Returns an error that names the event if the payload of a matching event cannot be encoded as JSON.
             ///
             /// # Panics
             ///
-            /// If the payload's `Serialize` does. Nothing is kept of it: whoever needs the event next tries again.
+            /// Panics if the payload's `Serialize` does. Nothing of that event is cached, and the next reader that
+            /// needs it tries again.
             #[inline]
             pub fn frame(&self) -> Result<Frame, EncodeError> {
-                self.framed(None)
+                self.frame_with(None)
             }
 
-            /// The same line with the [resume token](Self::token) as its last field, `Token`.
+            /// Returns the same line with the [resume token](Self::token) as its last field, `Token`.
             ///
             /// # Errors
             ///
-            /// As [`frame`](Self::frame).
+            /// Returns the errors of [`frame`](Self::frame).
             ///
             /// # Panics
             ///
-            /// As [`frame`](Self::frame).
+            /// Panics where [`frame`](Self::frame) does.
             #[inline]
             pub fn frame_with_token(&self) -> Result<Frame, EncodeError> {
-                self.framed(Some(self.token()))
+                self.frame_with(Some(self.token()))
             }
 
             #[inline]
-            fn framed(&self, token: Option<Token>) -> Result<Frame, EncodeError> {
-                // Readers who ask alike nearly always find it built.
+            fn frame_with(&self, token: Option<Token>) -> Result<Frame, EncodeError> {
+                // Readers with the same options nearly always find the frame built.
                 match &self.selection {
-                    Selection::All => self.batch.frames.ready(token).map_or_else(|| self.framed_slowly(token), Ok),
-                    _ => self.framed_slowly(token),
+                    Selection::All => self.batch.frames.ready(token).map_or_else(|| self.build_frame(token), Ok),
+                    _ => self.build_frame(token),
                 }
             }
 
             #[inline(never)]
-            fn framed_slowly(&self, token: Option<Token>) -> Result<Frame, EncodeError> {
+            fn build_frame(&self, token: Option<Token>) -> Result<Frame, EncodeError> {
                 let (cache, events, account) = (&self.batch.frames, &self.batch.events, &self.batch.account());
                 match &self.selection {
                     Selection::All => cache.whole(self.index(), events, token, account),

@@ -1,5 +1,5 @@
-//! Why there is no frame, or no more of them.
-//! Why a subscription ends, and why an event cannot be encoded, is said elsewhere.
+//! The errors of a stream of frames.
+//! The ends of a subscription and the errors of encoding are defined in `types` and `frame`.
 
 use std::error::Error;
 use std::fmt;
@@ -9,18 +9,18 @@ use std::time::Duration;
 use crate::frame::EncodeError;
 use crate::types::error::RecvError;
 
-/// Why a stream of frames gave no frame. It never appears in the stream itself.
+/// Why a stream of frames returned no frame. It never appears in the stream itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The subscription ended, or lost batches; the only reason that may be an end.
+    /// The subscription ended, or lost batches. Only this error can be terminal.
     Recv(RecvError),
-    /// An event refused to be JSON. Its delivery has been passed as a whole, and the stream goes on behind it.
+    /// An event cannot be encoded as JSON. Its whole delivery has been passed, and the stream goes on after it.
     Encode(EncodeError),
 }
 
 impl FrameError {
-    /// Whether no frame will follow.
+    /// Returns whether no frame will follow.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Recv(error) if error.is_terminal())
     }
@@ -35,7 +35,7 @@ impl fmt::Display for FrameError {
     }
 }
 
-// Either error already says all that this says: it is no source beside that.
+// The message is that of the inner error, so the inner error is not a source.
 impl Error for FrameError {}
 
 impl From<RecvError> for FrameError {
@@ -50,14 +50,15 @@ impl From<EncodeError> for FrameError {
     }
 }
 
-/// Why [`Frames::write_to`](crate::Frames::write_to) stopped although the subscription had nothing to say.
+/// Why [`Frames::write_to`](crate::Frames::write_to) stopped without an end or a loss of the subscription.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The writer failed. The frame it was given counts as read, and a part of it may have been written: what was
-    /// written so far must not be continued.
+    /// The writer failed. The delivery of its frame counts as read. A part of the frame may have been written, so
+    /// nothing may be written after it.
     Io(io::Error),
-    /// An event refused to be JSON, and nothing was written of its delivery, which has been passed. Writing can go on.
+    /// An event cannot be encoded as JSON. Nothing of its delivery was written, and the delivery has been passed.
+    /// Writing can go on.
     Encode(EncodeError),
 }
 
@@ -74,7 +75,7 @@ impl Error for WriteError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
-            // It already says all that this says.
+            // The message of this error is that of the encode error, so the encode error is not a source.
             Self::Encode(_) => None,
         }
     }
@@ -86,13 +87,13 @@ impl From<io::Error> for WriteError {
     }
 }
 
-/// A heartbeat interval that is too short to be one, such as zero.
+/// A heartbeat interval that is too short, such as zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HeartbeatError {
-    /// The interval that was refused.
+    /// The refused interval.
     pub interval: Duration,
-    /// The shortest there is.
+    /// The minimum interval.
     pub minimum: Duration,
 }
 

@@ -1,8 +1,8 @@
 //! A stream of frames over a subscription: the opening heartbeat, a frame for each delivery, heartbeats in between.
-//! How an event becomes JSON is not known here, and nothing here opens a connection.
+//! How an event becomes JSON is decided in `frame`, and nothing here opens a connection.
 //!
-//! Files: `delivery` frames a delivery, `options` says what the frames unvisited, `blocking` and `stream` are the two ways
-//! to wait, the latter by a `timer` of the host's, `error` says why there is no frame.
+//! Files: `delivery` frames a delivery, `options` holds what frames carry, `blocking` and `stream` are the two ways to
+//! wait, `timer` is what `stream` sleeps by, and `error` holds the reasons for no frame.
 
 mod blocking;
 mod delivery;

@@ -1,5 +1,5 @@
-//! What a stream of frames carries, and how long it may be silent.
-//! When a frame is given is decided by whoever waits.
+//! The options of a stream of frames: what frames carry, and how long the stream may be silent.
+//! When a frame is due is decided in `blocking` and `stream`.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::subscription::Delivery;
 use crate::subscription::Subscription;
 use serde::Serialize;
 
-/// How a stream of frames is to be: left alone, as in the HTTP API whose event stream [`nomad`](crate::nomad)
+/// The options of a stream of frames. The defaults are those of the HTTP API whose event stream [`nomad`](crate::nomad)
 /// describes.
 ///
-/// How payloads become JSON is no option: it is up to their `Serialize`, and to JSON, which has no NaN and no infinities,
-/// so that those become `null`.
+/// There is no option for how payloads become JSON. Their `Serialize` decides it. JSON has no NaN and no infinities, so
+/// those become `null`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,26 +34,26 @@ pub struct FrameOptions {
 }
 
 impl FrameOptions {
-    /// The interval if nothing is said, 30 s: that of the HTTP API whose event stream
-    /// [`nomad`](crate::nomad) describes.
+    /// The default interval, 30 s: that of the HTTP API whose event stream [`nomad`](crate::nomad) describes.
     pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(30);
 
-    /// The shortest interval, 1 ms: below that a silent stream would do nothing but beat.
+    /// The minimum interval, 1 ms. With a shorter one a silent stream would only send heartbeats.
     pub const MIN_HEARTBEAT: Duration = Duration::from_millis(1);
 
-    /// A heartbeat after 30 s of silence, without progress; frames without tokens.
+    /// Creates the default options: a heartbeat after 30 s of silence, no progress, no tokens.
     pub const fn new() -> Self {
         Self { heartbeat: Self::DEFAULT_HEARTBEAT, progress: false, tokens: false }
     }
 
-    /// Sets how long the stream may be silent. [`Duration::MAX`] is for ever: then the opening heartbeat is the only one.
+    /// Sets how long the stream may be silent. With [`Duration::MAX`] the opening heartbeat is the only one.
     ///
-    /// It has one meaning for threads and for tasks: a heartbeat comes when this time has passed, by the broker's
-    /// [`Clock`](crate::Clock), since the last frame was given; not earlier, and one, however long the reader stalled.
+    /// The interval means the same for threads and for tasks: a heartbeat is due when this time has passed since the
+    /// last frame was returned, by the broker's [`Clock`](crate::Clock). It never comes earlier. However long the
+    /// reader stalled, it gets only one.
     ///
     /// # Errors
     ///
-    /// If the interval is shorter than [`MIN_HEARTBEAT`](Self::MIN_HEARTBEAT).
+    /// Returns an error if the interval is shorter than [`MIN_HEARTBEAT`](Self::MIN_HEARTBEAT).
     pub const fn heartbeat(mut self, interval: Duration) -> Result<Self, HeartbeatError> {
         if interval.as_nanos() < Self::MIN_HEARTBEAT.as_nanos() {
             return Err(HeartbeatError { interval, minimum: Self::MIN_HEARTBEAT });
@@ -62,21 +62,21 @@ impl FrameOptions {
         Ok(self)
     }
 
-    /// Sets whether heartbeats say how far the state got, as `{"Index":7,"Events":[]}`: everything up to and including 7
-    /// has been given or was not asked for. A reader that matches little can then resume near the present, at one more.
+    /// Sets whether heartbeats report progress, such as `{"Index":7,"Events":[]}`: everything up to and including 7 was
+    /// returned or does not match. A reader that matches little can then resume near the present, at one index more.
     ///
-    /// It is one below the newest index that the reader has passed, since one index may unvisited several batches. While
-    /// nothing is finished a heartbeat carries no index, and the opening one never does.
+    /// The reported index is one below the newest index that the reader has passed, because several batches may have
+    /// the same index. While nothing is finished a heartbeat carries no index. The opening heartbeat never carries one.
     #[must_use]
     pub const fn progress(mut self, progress: bool) -> Self {
         self.progress = progress;
         self
     }
 
-    /// Sets whether frames unvisited the resume token as their last field, `Token`.
+    /// Sets whether frames carry the resume token as their last field, `Token`.
     ///
-    /// Heartbeats do as well, the opening one included: `{"Token":"…"}`, and with [progress](Self::progress)
-    /// `{"Index":7,"Events":[],"Token":"…"}`. So a reader that never matched anything can resume, too.
+    /// Heartbeats carry it as well, the opening one included: `{"Token":"…"}`, and with [progress](Self::progress)
+    /// `{"Index":7,"Events":[],"Token":"…"}`. A reader that never matched anything can therefore resume, too.
     ///
     /// ```
     /// use event_broker::{Broker, FrameOptions, Request};
@@ -92,17 +92,17 @@ impl FrameOptions {
         self
     }
 
-    /// How long the stream may be silent.
+    /// Returns how long the stream may be silent.
     pub const fn heartbeat_interval(&self) -> Duration {
         self.heartbeat
     }
 
-    /// Whether heartbeats unvisited progress.
+    /// Returns whether heartbeats carry progress.
     pub const fn has_progress(&self) -> bool {
         self.progress
     }
 
-    /// Whether frames unvisited the resume token.
+    /// Returns whether frames carry the resume token.
     pub const fn has_tokens(&self) -> bool {
         self.tokens
     }
@@ -111,13 +111,13 @@ impl FrameOptions {
         if self.tokens { delivery.frame_with_token() } else { delivery.frame() }
     }
 
-    /// The first frame of a stream.
+    /// Returns the first frame of a stream.
     pub(super) fn opening<P>(&self, subscription: &Subscription<P>) -> Frame {
         if self.tokens { Frame::bookmark(None, subscription.token()) } else { Frame::heartbeat() }
     }
 
-    /// The heartbeat after a read of this subscription that found nothing.
-    pub(super) fn beat<P>(&self, subscription: &Subscription<P>) -> Frame {
+    /// Returns the heartbeat for a subscription whose last read found nothing.
+    pub(super) fn heartbeat_frame<P>(&self, subscription: &Subscription<P>) -> Frame {
         let index = subscription.finished().filter(|_| self.progress);
         match index {
             _ if self.tokens => Frame::bookmark(index, subscription.token()),

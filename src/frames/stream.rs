@@ -1,5 +1,10 @@
-//! Frames for a task, by feature: a stream that sleeps by the host's timer and beats by the broker's clock.
+//! Frames for a task, by feature: a stream that sleeps by the host's timer and times heartbeats by the broker's clock.
 //! No runtime is known here.
+//!
+//! Invariants:
+//! - A heartbeat is due by the broker's clock alone. The timer only wakes the task.
+//! - A poll that returns `Pending` has registered its waker with the subscription or has woken the task itself. If a
+//!   sleep is pending, its end wakes the task as well.
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,11 +21,11 @@ use crate::frames::timer::Timer;
 use crate::subscription::Subscription;
 
 impl<P> Subscription<P> {
-    /// Reads on as frames, as a task on any runtime.
+    /// Turns the subscription into frames that a task reads, on any runtime.
     ///
-    /// The timer is that of the runtime. It serves the heartbeats, which come as those of
-    /// [`into_frames`](Self::into_frames) do, and ends the stream in time when a grant expires. Payloads are encoded as
-    /// they are there, NaN and infinite numbers as `null`.
+    /// The timer is that of the runtime. It wakes the task for heartbeats, which come as in
+    /// [`into_frames`](Self::into_frames), and for the expiry of the grant, so that the stream ends in time. Payloads
+    /// are encoded as there, NaN and infinite numbers as `null`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -51,28 +56,28 @@ impl<P> Subscription<P> {
 /// A subscription as frames for a task: the opening heartbeat `{}`, then a frame for each delivery, and a heartbeat
 /// whenever the interval passes without a frame.
 ///
-/// The interval is that of the [options](FrameOptions::heartbeat) and counts, by the broker's [`Clock`](crate::Clock),
-/// from the last frame that was given: no heartbeat comes earlier, and none is gathered while nobody polls. The
-/// [timer](Timer) only wakes the task. It does so at the expiry of the grant, too, so a stream that is idle ends in time.
-/// Errors and the end are as those of [`Frames`](crate::Frames).
+/// The interval is that of the [options](FrameOptions::heartbeat). It counts from the last frame that was returned, by
+/// the broker's [`Clock`](crate::Clock). No heartbeat comes earlier, and heartbeats do not pile up while nobody polls.
+/// The [timer](Timer) only wakes the task. It does so at the expiry of the grant, too, so that an idle stream ends in
+/// time. Errors and the end are those of [`Frames`](crate::Frames).
 ///
-/// It is `Unpin`, whatever the timer is, and allocates once, for the future of the timer.
+/// The stream is `Unpin`, whatever the timer is. It allocates once, for the future of the timer.
 ///
 /// # Cancel safety
 ///
-/// A frame is passed only when it is given: a future of the next item can be dropped, and nothing is lost.
+/// A frame counts as passed only when it is returned. Dropping a future of the next item loses nothing.
 ///
 /// # Panics
 ///
-/// As [`Frames`](crate::Frames), and if the timer or its future does.
+/// Panics where [`Frames`](crate::Frames) does, and if the timer or its future does.
 pub struct FrameStream<P, T: Timer> {
     subscription: Subscription<P>,
     options: FrameOptions,
     state: State,
     timer: T,
-    /// Kept from one sleep to the next, so that each is made in the same place.
+    /// The box is kept from one sleep to the next, so that only the first sleep allocates.
     sleep: Option<Pin<Box<T::Sleep>>>,
-    /// When the sleep ends, by the broker's clock; none if it has ended, or there is none.
+    /// When the sleep ends, by the broker's clock. `None` if it has ended, or if there is none.
     wakes_at: Option<Instant>,
 }
 
@@ -82,47 +87,50 @@ impl<P, T: Timer> Unpin for FrameStream<P, T> {}
 #[derive(Clone, Copy, Debug)]
 enum State {
     Unopened,
-    /// The last frame was given then, by the broker's clock.
-    Given(Instant),
+    /// The time of the last frame, by the broker's clock.
+    LastFrameAt(Instant),
 }
 
-/// So many sleeps are begun in one poll, in case of a timer that is always ready. One that ends a little early, as a
-/// timer of coarse ticks may, needs two.
-const SLEEPS: usize = 4;
+/// The maximum number of sleeps that one poll begins, for a timer that is always ready. A sleep that ends a little
+/// early, as with a timer of coarse ticks, takes two.
+const MAX_SLEEPS_PER_POLL: usize = 4;
 
 impl<P, T: Timer> FrameStream<P, T> {
-    /// The subscription: where it stands, its numbers, its handle.
+    /// Returns the subscription: its place, its statistics, its handle.
     pub fn subscription(&self) -> &Subscription<P> {
         &self.subscription
     }
 
-    /// The options.
+    /// Returns the options.
     pub fn options(&self) -> FrameOptions {
         self.options
     }
 
-    /// Gives the subscription back, at the place where the frames got to.
+    /// Returns the subscription, at the place that the frames have reached.
     pub fn into_subscription(self) -> Subscription<P> {
         self.subscription
     }
 
-    fn give(&mut self, frame: Frame) -> Frame {
-        self.state = State::Given(self.subscription.now());
+    /// Records the time of a frame, and returns the frame.
+    fn emit(&mut self, frame: Frame) -> Frame {
+        self.state = State::LastFrameAt(self.subscription.now());
         frame
     }
 
-    /// Returns when the next heartbeat is due, by the broker's clock; never, if the clock cannot say it.
+    /// Returns when the next heartbeat is due, by the broker's clock. Returns `None` if the clock cannot represent that
+    /// time, or if the stream is not open yet.
     fn due(&self) -> Option<Instant> {
         match self.state {
             State::Unopened => None,
-            State::Given(last) => last.checked_add(self.options.heartbeat_interval()),
+            State::LastFrameAt(last) => last.checked_add(self.options.heartbeat_interval()),
         }
     }
 
-    /// Begins to sleep until this instant, unless a sleep that ends no later is under way.
+    /// Begins a sleep until this instant, unless a sleep that ends no later is pending.
     fn sleep_until(&mut self, until: Instant, now: Instant) {
-        // Every frame puts the next heartbeat off. Sleeping anew then would cost more than being woken once too early.
-        // A sleep that should have ended says nothing of what follows: then the clock has gone faster than the timer.
+        // Every frame postpones the next heartbeat. A new sleep for each would cost more than waking once too early. A
+        // pending sleep that should have ended already does not count: the clock has then advanced faster than the
+        // timer.
         if self.wakes_at.is_some_and(|wakes_at| now < wakes_at && wakes_at <= until) {
             return;
         }
@@ -134,9 +142,9 @@ impl<P, T: Timer> FrameStream<P, T> {
         self.wakes_at = Some(until);
     }
 
-    /// Whether the sleep under way has ended. If not, or if there is none, the task is woken when there is something to
-    /// do.
-    fn has_slept(&mut self, context: &mut Context<'_>) -> bool {
+    /// Returns whether the pending sleep has ended. If it has not, its end wakes the task. If there is no sleep,
+    /// returns `false`.
+    fn poll_sleep(&mut self, context: &mut Context<'_>) -> bool {
         let Some(sleep) = self.sleep.as_mut().filter(|_| self.wakes_at.is_some()) else { return false };
         let ended = sleep.as_mut().poll(context).is_ready();
         if ended {
@@ -151,32 +159,32 @@ impl<P: Serialize, T: Timer> FrameStream<P, T> {
         self.subscription.poll_recv(context).map(|received| match received {
             Ok(delivery) => {
                 let framed = self.options.frame(&delivery);
-                Some(framed.map(|frame| self.give(frame)).map_err(FrameError::from))
+                Some(framed.map(|frame| self.emit(frame)).map_err(FrameError::from))
             }
             Err(error) => self.subscription.last_error(error).map(|error| Err(error.into())),
         })
     }
 
-    /// The heartbeat, if it is due; if not, the task is woken when it will be, or when the grant expires. A read has
-    /// found nothing before, or has given way.
+    /// Returns the heartbeat if it is due. If not, the task is woken when it will be, or when the grant expires. Called
+    /// after a read that found nothing or yielded to other tasks.
     fn poll_heartbeat(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, FrameError>>> {
-        for _ in 0..SLEEPS {
+        for _ in 0..MAX_SLEEPS_PER_POLL {
             let now = self.subscription.now();
             let (due, expiry) = (self.due(), self.subscription.expiry());
             if expiry.is_some_and(|expiry| expiry <= now) {
                 return self.poll_delivery(context);
             }
             if due.is_some_and(|due| due <= now) {
-                let beat = self.options.beat(&self.subscription);
-                return Poll::Ready(Some(Ok(self.give(beat))));
+                let heartbeat = self.options.heartbeat_frame(&self.subscription);
+                return Poll::Ready(Some(Ok(self.emit(heartbeat))));
             }
             let Some(until) = due.into_iter().chain(expiry).min() else { return Poll::Pending };
             self.sleep_until(until, now);
-            if !self.has_slept(context) {
+            if !self.poll_sleep(context) {
                 return Poll::Pending;
             }
         }
-        // The timer is ready again and again, and the clock has not moved: others have their turn.
+        // The timer is ready again and again, and the clock has not advanced. Yields to other tasks.
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -187,10 +195,10 @@ impl<P: Serialize, T: Timer> Stream for FrameStream<P, T> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        // Whoever has lost access already is not told "still here".
+        // A reader whose access is revoked already gets no opening heartbeat.
         if matches!(this.state, State::Unopened) && this.subscription.check_gate().is_ok() {
             let opening = this.options.opening(&this.subscription);
-            return Poll::Ready(Some(Ok(this.give(opening))));
+            return Poll::Ready(Some(Ok(this.emit(opening))));
         }
         match this.poll_delivery(context) {
             Poll::Pending => this.poll_heartbeat(context),

@@ -1,20 +1,20 @@
-//! What a host gives a stream of frames so that it can wait: something that sleeps.
-//! What the time is, and when a heartbeat is due, is not known here.
+//! The timer trait: how a host lets a stream of frames sleep.
+//! What the time is, and when a heartbeat is due, is decided by the broker's clock in `stream`.
 
 use std::time::Duration;
 
-/// Sleeps, as a future: the timer of whichever runtime the host is on.
+/// A source of sleeps, as futures: the timer of the host's runtime.
 ///
-/// Every function from a [`Duration`] to a future is one, so that `tokio::time::sleep` can be given as it is. It is asked
-/// when a stream of frames starts to wait, and whether a heartbeat is due then is decided by the broker's
-/// [`Clock`](crate::Clock): a sleep that ends early or late is no mistake, and only a late one makes a late heartbeat.
+/// Every function from a [`Duration`] to a future is a timer, so `tokio::time::sleep` can be passed as it is. A stream
+/// of frames calls it when it starts to wait. The broker's [`Clock`](crate::Clock) decides whether a heartbeat is due
+/// then. A sleep that ends early is therefore harmless, and one that ends late only delays a heartbeat.
 ///
 /// ```
 /// use std::future::{Ready, ready};
 /// use std::time::Duration;
 /// use event_broker::Timer;
 ///
-/// /// One that does not wait at all, and counts instead.
+/// /// A timer that does not wait, and counts its calls.
 /// struct Counting(u32);
 ///
 /// impl Timer for Counting {
@@ -32,10 +32,10 @@ use std::time::Duration;
 /// takes(|duration| async move { println!("asleep for {duration:?}") });
 /// ```
 pub trait Timer {
-    /// Ends when the duration has passed. What it gives then is dropped.
+    /// The future of one sleep, which ends when the duration has passed. Its output is dropped.
     type Sleep: Future;
 
-    /// Begins to sleep.
+    /// Begins a sleep of this duration.
     fn sleep(&mut self, duration: Duration) -> Self::Sleep;
 }
 
