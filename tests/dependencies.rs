@@ -1,9 +1,10 @@
-//! Nothing in the tree of dependencies opens a socket, tests and benchmarks included.
-//! The lock file lists every package that could be built, so it is enough to read that.
+//! Nothing in the tree of dependencies opens a socket, tests and benchmarks included: the lock file lists every package
+//! that could be built. What a user builds is less, and is as cargo resolves it without the tests.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 fn text(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a file of the crate")
@@ -96,6 +97,42 @@ fn run_time_dependencies_are_few() {
         "smol_str",
     ];
     assert_eq!(names, BTreeSet::from(decided));
+}
+
+/// The packages that a user builds on this platform, build scripts and their dependencies included: a line for each, with
+/// its name and version, and `(proc-macro)` behind that of a macro. The tests' dependencies, and features that only they
+/// ask for, are not among them.
+fn built_by_users(options: &[&str]) -> BTreeSet<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--offline", "--edges=normal,build", "--prefix=none", "--no-dedupe", "--format={p}"]);
+    let output = cargo.args(options).current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).expect("text");
+    let packages = tree.lines().filter(|line| !line.is_empty() && !line.starts_with("event-broker v"));
+    packages.map(str::to_owned).collect()
+}
+
+/// A procedural macro brings a parser of Rust with it, and what uses the macro waits until both are built.
+#[test]
+fn users_build_no_procedural_macro() {
+    for features in ["--features=default", "--no-default-features", "--all-features"] {
+        let packages = built_by_users(&[features]);
+        let has = |name: &str| packages.iter().any(|package| package.split(' ').next() == Some(name));
+        assert!(has("serde_core") && has("parking_lot_core") && !has("criterion"), "the tree is read: {packages:?}");
+        let macros: Vec<_> = packages.iter().filter(|package| package.ends_with(" (proc-macro)")).collect();
+        assert!(macros.is_empty(), "{features}: {macros:?}");
+        let parsers: Vec<_> = ["proc-macro2", "quote", "syn"].into_iter().filter(|name| has(name)).collect();
+        assert!(parsers.is_empty(), "{features}: {parsers:?}");
+    }
+}
+
+#[test]
+fn nine_direct_dependencies_by_default() {
+    let direct = |features| built_by_users(&["--depth=1", features]);
+    let by_default = direct("--features=default");
+    assert!(by_default.len() <= 9, "{by_default:?}");
+    let least = direct("--no-default-features");
+    assert!(!least.is_empty() && least.is_subset(&by_default), "{least:?}");
 }
 
 /// The runtime of the tests is built without its `net`.

@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::event::{Batch, Event};
 
+#[cfg(all(test, not(broker_loom)))]
+mod tests;
+
 impl<P: Serialize> Serialize for Event<P> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let keys = (!self.filter_keys.is_empty()).then_some(self.filter_keys());
@@ -26,8 +29,44 @@ impl<P: Serialize> Serialize for Event<P> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(field_identifier)]
+/// The members of an object that are told apart. It stands for what `#[serde(field_identifier)]` derives, and behaves the
+/// same: users of this crate build no procedural macro.
+trait Identifier: Sized {
+    /// A member that is none of the others.
+    const UNKNOWN: Self;
+
+    /// Returns the member of this name.
+    fn named(name: &str) -> Self;
+
+    /// Returns the member of this number, for formats that write numbers in place of names.
+    fn numbered(number: u64) -> Self;
+}
+
+/// Reads what stands before the value of a member: its name, as text or bytes, or its number.
+struct IdentifierVisitor<I>(PhantomData<I>);
+
+impl<I: Identifier> Visitor<'_> for IdentifierVisitor<I> {
+    type Value = I;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("field identifier")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<I, E> {
+        Ok(I::numbered(number))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<I, E> {
+        Ok(I::named(name))
+    }
+
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<I, E> {
+        Ok(str::from_utf8(name).map_or(I::UNKNOWN, I::named))
+    }
+}
+
+/// The members of an event.
+#[derive(Debug, PartialEq)]
 enum Field {
     Topic,
     Type,
@@ -36,8 +75,43 @@ enum Field {
     FilterKeys,
     Index,
     Payload,
-    #[serde(other)]
     Unknown,
+}
+
+impl Identifier for Field {
+    const UNKNOWN: Self = Self::Unknown;
+
+    fn named(name: &str) -> Self {
+        match name {
+            "Topic" => Self::Topic,
+            "Type" => Self::Type,
+            "Key" => Self::Key,
+            "Namespace" => Self::Namespace,
+            "FilterKeys" => Self::FilterKeys,
+            "Index" => Self::Index,
+            "Payload" => Self::Payload,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn numbered(number: u64) -> Self {
+        match number {
+            0 => Self::Topic,
+            1 => Self::Type,
+            2 => Self::Key,
+            3 => Self::Namespace,
+            4 => Self::FilterKeys,
+            5 => Self::Index,
+            6 => Self::Payload,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(IdentifierVisitor(PhantomData))
+    }
 }
 
 struct EventVisitor<P> {
@@ -155,24 +229,44 @@ impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {
 }
 
 /// The fields of a batch, and of a frame, which is a batch with an optional token.
-#[derive(Deserialize)]
-#[serde(field_identifier)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum BatchField {
     Index,
     Events,
     Token,
     /// A field of an event. A batch has none of them.
-    #[serde(
-        rename = "Topic",
-        alias = "Type",
-        alias = "Key",
-        alias = "Namespace",
-        alias = "FilterKeys",
-        alias = "Payload"
-    )]
     OfEvent,
-    #[serde(other)]
     Unknown,
+}
+
+impl Identifier for BatchField {
+    const UNKNOWN: Self = Self::Unknown;
+
+    fn named(name: &str) -> Self {
+        match name {
+            "Index" => Self::Index,
+            "Events" => Self::Events,
+            "Token" => Self::Token,
+            "Topic" | "Type" | "Key" | "Namespace" | "FilterKeys" | "Payload" => Self::OfEvent,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn numbered(number: u64) -> Self {
+        match number {
+            0 => Self::Index,
+            1 => Self::Events,
+            2 => Self::Token,
+            3 => Self::OfEvent,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for BatchField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(IdentifierVisitor(PhantomData))
+    }
 }
 
 struct BatchVisitor<P> {
