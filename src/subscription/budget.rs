@@ -1,27 +1,32 @@
-//! How long one read may go on: what it has examined in vain, and how often access was asked for.
-//! What is read, and how a reader waits, is not known here.
+//! The budget of one read: how many events it may examine without a delivery, and how often it may ask for access.
+//! What is read and how a reader waits are decided elsewhere.
 //!
-//! A read looks at what was published before it began, which may be much, and all of it may be refused. So each kind
-//! of read has a limit of its own:
-//! - a read that does not wait goes on to the end, and so does one that waits without a deadline;
-//! - a read with a deadline keeps it;
-//! - a task gives way to others after some thousand events, and after so many deliveries.
+//! A read examines what was published before it began. That may be much, and post-filters may refuse all of it. So each
+//! kind of read has its own limit:
+//! - A read that does not wait, and a blocking read without a deadline, go on to the end of the log.
+//! - A blocking read with a deadline stops at the deadline.
+//! - A poll of a task stops after [`EVENT_BUDGET`] events. A task also yields after [`DELIVERY_BUDGET`] deliveries.
 //!
-//! All of them ask for access a bounded number of times.
+//! Invariant: within one budget, access is asked for at most [`MOST_QUESTIONS`] times. A blocking read that finds
+//! access unsettled pauses, and goes on with a new budget.
+//!
+//! Each read and each poll makes its own budget. `poll` counts deliveries across polls, in the subscription.
 
 use std::time::Instant;
 
 use crate::core::{Again, MOST_QUESTIONS};
 
-/// A task that is given so many deliveries without a pause gives way once: as many as tokio lets a task do before it
-/// makes it yield.
-pub(super) const DELIVERIES: u8 = 128;
+/// Number of deliveries that a task receives without a pause before it yields once. It is the number of operations that
+/// tokio allows a task before it makes the task yield.
+pub(super) const DELIVERY_BUDGET: u8 = 128;
 
-/// So many events are examined in vain in one poll of a task, some 10 to 100 µs of work if a predicate is cheap.
-const EVENTS: u32 = 1024;
+/// Number of events that one poll of a task may examine without a delivery: some 10 to 100 µs of work if a predicate is
+/// cheap.
+const EVENT_BUDGET: u32 = 1024;
 
-/// So many events that no foreign code judges are examined between two looks at the clock: some 300 ns.
-const UNFILTERED: u32 = 64;
+/// Number of events that a read with a deadline examines between two reads of the clock, if no foreign code runs on
+/// them: some 300 ns of work.
+const EVENTS_PER_CLOCK_READ: u32 = 64;
 
 #[derive(Clone, Copy, Debug)]
 enum Limit {
@@ -30,7 +35,7 @@ enum Limit {
     Task,
 }
 
-/// One read, or one poll.
+/// The budget of one read or one poll.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: Limit,
@@ -43,7 +48,7 @@ impl Budget {
         Self { limit, examined: 0, questions: 0 }
     }
 
-    /// Of a read that waits, until then if it has a deadline.
+    /// Returns the budget of a read that waits: until the deadline, if it has one.
     pub(super) const fn until(deadline: Option<Instant>) -> Self {
         Self::new(match deadline {
             None => Limit::None,
@@ -51,23 +56,23 @@ impl Budget {
         })
     }
 
-    /// Of a read that does not wait.
+    /// Returns the budget of a read that does not wait.
     pub(super) const fn unlimited() -> Self {
         Self::new(Limit::None)
     }
 
-    /// Of one poll.
+    /// Returns the budget of one poll of a task.
     pub(super) const fn for_poll() -> Self {
         Self::new(Limit::Task)
     }
 
-    /// Notes that these events were examined and none is delivered; `runs_hooks` if foreign code was asked about them.
-    /// Whether the turn is over.
+    /// Charges events that were examined and are not delivered. `runs_hooks` says whether foreign code ran on them.
+    /// Returns whether the budget is spent.
     pub(super) fn spend(&mut self, events: usize, runs_hooks: bool) -> bool {
         self.examined = self.examined.saturating_add(u32::try_from(events).unwrap_or(u32::MAX).max(1));
         match self.limit {
-            Limit::Task => self.examined >= EVENTS,
-            Limit::Deadline(deadline) if runs_hooks || self.examined >= UNFILTERED => {
+            Limit::Task => self.examined >= EVENT_BUDGET,
+            Limit::Deadline(deadline) if runs_hooks || self.examined >= EVENTS_PER_CLOCK_READ => {
                 self.examined = 0;
                 Instant::now() >= deadline
             }
@@ -75,11 +80,11 @@ impl Budget {
         }
     }
 
-    /// Whether access is asked for again, after an answer that had become stale.
+    /// Returns whether the read may ask for access again, after an answer that had become stale.
     pub(super) fn may_ask_again(&mut self) -> Again {
         self.questions += 1;
-        let has_come = matches!(self.limit, Limit::Deadline(deadline) if Instant::now() >= deadline);
-        let over = has_come || self.questions >= MOST_QUESTIONS;
-        if over { Again::GiveUp } else { Again::Ask }
+        let deadline_passed = matches!(self.limit, Limit::Deadline(deadline) if Instant::now() >= deadline);
+        let give_up = deadline_passed || self.questions >= MOST_QUESTIONS;
+        if give_up { Again::GiveUp } else { Again::Ask }
     }
 }

@@ -1,11 +1,22 @@
-//! Where a reader stands, and which batch it reads next.
-//! It knows positions and nodes, not events: what is in a batch, and who may see it, is decided by the others here.
+//! The cursor: where a reader stands in the log, and which batch it reads next.
+//! It knows positions and nodes, not events: `selector` decides which events of a batch are delivered.
 //!
-//! Invariants, with `cursor <= known`:
-//! - everything below `cursor` has been passed: delivered, or known not to match;
-//! - what matches in `cursor..known` lies in `run` and `more`, which are disjoint and in order. Below `live_from` they
-//!   say nothing about matching: that part of the log is older than the reader's nodes, and is scanned;
-//! - above `known` nothing has been looked at.
+//! A reader of everything reads the log itself. Any other reader loads the last positions of its nodes and walks their
+//! chains back to where it stands. A reader of few nodes polls all of them. A reader of many nodes (more than
+//! [`POLLED`]) visits only the nodes that its hit queue names, and those in `unvisited`.
+//!
+//! Invariants:
+//! - `position <= discovered`.
+//! - Everything below `position` is passed: it was delivered, it was reported lost, it was evicted below
+//!   `elastic_until`, or it is not for this reader.
+//! - All matches in `position..discovered` lie in `run` and `later_runs`, which are disjoint and in order. Below
+//!   `live_from` a run is a part of the log that is older than the reader's nodes. Its batches may match or not, and
+//!   are scanned.
+//! - At and above `discovered` nothing has been examined.
+//! - The caller loads `end` before it calls. Inside, a directory is taken before the oldest position is loaded:
+//!   whatever lies between that oldest position and `end` is in the directory.
+//!
+//! The reader alone calls it, by `owned`, `poll`, `drain` and `state`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,45 +31,52 @@ use crate::steps::{Step, count};
 use crate::types::position::{Position, Run};
 use crate::wait::seq_cst_fence;
 
-/// What a reader finds when it looks.
+/// The result of [`Cursor::locate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Located {
-    /// The batch at this position is next. It may have been evicted since.
+    /// The next batch lies at this position. It may have been evicted since.
     At(Position),
-    /// All that was visible has been passed.
+    /// Everything below the end is passed.
     CaughtUp,
-    /// A batch that was asked for was evicted, or a part of the history was skipped.
+    /// A batch that the reader asked for was evicted, or a part of the history was skipped.
     Lost,
 }
 
-/// What the reader has lost and its owner has not been told yet.
+/// A loss that has not been reported yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loss {
     None,
-    /// Batches that were asked for.
+    /// Batches that the reader asked for were evicted.
     Evicted,
-    /// A part of the history that was never here, and with it all that the reader knew of.
+    /// A part of the history was skipped that was never published here. What the cursor had discovered is evicted.
     Skipped,
 }
 
-/// The directory that a look was made in.
+/// The directory that a search used, if it took one.
 pub(super) type Searched<P> = Option<Arc<Directory<Record<P>>>>;
 
+/// Where one reader stands in the log, and what it has discovered ahead.
 #[derive(Debug)]
 pub(super) struct Cursor {
+    /// The next position to pass.
     position: Position,
-    known: Position,
+    /// One past the last position that has been examined for matches.
+    discovered: Position,
+    /// The next run of batches to read.
     run: Run,
-    /// What is known of the events in `run`.
+    /// What is known about the events in `run`.
     matching: Matching,
-    /// Boxed, because hardly any reader has it for long.
+    /// The runs after `run`. Boxed, because hardly any reader has them for long.
     #[expect(clippy::box_collection, reason = "a reader is small while it has none")]
-    more: Option<Box<VecDeque<MatchedRun>>>,
+    later_runs: Option<Box<VecDeque<MatchedRun>>>,
+    /// The position from which the chains of all nodes are complete.
     live_from: Position,
-    /// What is below may go without being lost: it was buffered when the subscription opened, and nothing was passed yet.
+    /// Batches below this position may be evicted without a loss: they were buffered when the subscription opened, and
+    /// the reader has passed nothing yet.
     elastic_until: Position,
     loss: Loss,
-    /// For a reader of many nodes: those to look at. All others are registered for news.
+    /// Numbers of the nodes to visit at the next discovery, for a reader of many nodes. The waiter is registered in all
+    /// others, or its hit queue names them.
     #[expect(clippy::box_collection, reason = "most readers have few nodes, and none of this")]
     unvisited: Option<Box<Vec<u32>>>,
 }
@@ -68,10 +86,10 @@ impl Cursor {
         let lists = u32::try_from(waiter.owner.nodes.len()).unwrap_or(u32::MAX);
         Self {
             position: Position::ZERO,
-            known: Position::ZERO,
+            discovered: Position::ZERO,
             run: Run::EMPTY,
             matching: Matching::Unknown,
-            more: None,
+            later_runs: None,
             live_from,
             elastic_until: Position::ZERO,
             loss: Loss::None,
@@ -84,70 +102,71 @@ impl Cursor {
         self.position
     }
 
-    /// Puts the cursor where the subscription begins.
+    /// Moves the cursor to a position: where the subscription starts, or where it goes on after a loss.
     #[inline]
     pub(super) fn move_to(&mut self, cursor: Position) {
         self.position = cursor;
-        self.known = self.known.max(cursor);
+        self.discovered = self.discovered.max(cursor);
     }
 
-    /// Goes on at `oldest`, after a loss was told.
-    pub(super) fn resume(&mut self, waiter: &Waiter, oldest: Position) {
+    /// Moves the cursor to `oldest`, after a loss was reported.
+    pub(super) fn resume_at(&mut self, waiter: &Waiter, oldest: Position) {
         if self.loss == Loss::Skipped {
-            self.known = oldest;
+            self.discovered = oldest;
         } else {
-            self.trim(waiter, oldest);
+            self.discard_below(waiter, oldest);
         }
         self.move_to(oldest);
         self.loss = Loss::None;
         if let Some(unvisited) = &mut self.unvisited {
-            // Nodes that were hit before the cursor have given up this reader's registration, and it may be that nothing is
-            // left to be looked at that would have it register anew.
+            // A hit below the cursor has taken the registration of its node, and nothing else may register the waiter
+            // again. So these nodes are visited at the next discovery.
             waiter.take_hits(unvisited);
             unvisited.sort_unstable();
             unvisited.dedup();
         }
     }
 
-    /// Lets what is below `end` go without being lost, until [`end_elastic`](Self::end_elastic).
+    /// Lets batches below `end` be evicted without a loss, until [`end_elastic`](Self::end_elastic).
     pub(super) fn set_elastic_until(&mut self, end: Position) {
         self.elastic_until = end;
     }
 
-    /// From now on everything counts as lost that goes before it was passed.
+    /// Makes the eviction of any match that is not passed count as a loss from now on.
     pub(super) fn end_elastic(&mut self) {
         self.elastic_until = Position::ZERO;
     }
 
-    /// Up to where that may go.
+    /// Returns the position below which batches may be evicted without a loss.
     pub(super) fn elastic_until(&self) -> Position {
         self.elastic_until
     }
 
-    /// Whether nothing is left that may go without being lost.
+    /// Returns whether no batch is left that may be evicted without a loss.
     pub(super) fn is_past_elastic(&self) -> bool {
         self.position >= self.elastic_until
     }
 
-    /// The cursor, or as far as it goes of itself if this is the oldest.
-    pub(super) fn position_at(&self, oldest: Position) -> Position {
+    /// Returns the position of the cursor when `oldest` is the oldest position: an elastic start moves up to it, but
+    /// not beyond [`elastic_until`](Self::elastic_until).
+    pub(super) fn effective_position(&self, oldest: Position) -> Position {
         self.position.max(oldest.min(self.elastic_until))
     }
 
-    /// Gives up all that is known: a part of the history was skipped that begins at the end of what was published
-    /// before, and all of that is evicted. Nothing is looked at until [`resume`](Self::resume).
+    /// Discards everything discovered, because a part of the history was skipped. The skipped part begins at the end of
+    /// what was published before, and all of that is evicted. Nothing is examined until [`resume_at`](Self::resume_at).
     pub(super) fn skip(&mut self) {
-        (self.run, self.more, self.loss) = (Run::EMPTY, None, Loss::Skipped);
-        self.known = Position(u64::MAX);
+        (self.run, self.later_runs, self.loss) = (Run::EMPTY, None, Loss::Skipped);
+        self.discovered = Position(u64::MAX);
     }
 
-    /// Whether the loss to be told is that of a skip.
+    /// Returns whether the loss to report is a skip.
     pub(super) fn has_skipped(&self) -> bool {
         self.loss == Loss::Skipped
     }
 
-    /// The next batch below `end`, which was loaded before this was called. A directory that had to be taken for it is
-    /// left in `searched`: it holds whatever is in reach below `end`.
+    /// Finds the next batch below `end`, which the caller has loaded before. If this takes a directory, it leaves it in
+    /// `searched`: the directory holds everything that is reachable below `end`.
     #[inline]
     pub(super) fn locate<P>(
         &mut self,
@@ -156,18 +175,19 @@ impl Cursor {
         end: Position,
         searched: &mut Searched<P>,
     ) -> Located {
-        if self.run.is_empty() && self.more.is_none() && self.known < end {
+        if self.run.is_empty() && self.later_runs.is_none() && self.discovered < end {
             self.discover(log, waiter, end, searched);
         }
-        // Mostly that is all: there is a run, and it is in reach.
+        // The common case: there is a run, and its start is not evicted.
         if !self.run.is_empty() && self.position >= log.oldest() {
             return Located::At(self.run.start);
         }
-        self.locate_otherwise(log, waiter, end, searched)
+        self.locate_slow(log, waiter, end, searched)
     }
 
+    /// Implements [`locate`](Self::locate) for all other cases, and decides whether an eviction was a loss.
     #[inline(never)]
-    fn locate_otherwise<P>(
+    fn locate_slow<P>(
         &mut self,
         log: &Log<Record<P>>,
         waiter: &Waiter,
@@ -178,47 +198,47 @@ impl Cursor {
             return Located::Lost;
         }
         loop {
-            if self.run.is_empty() && self.more.is_none() && self.known < end {
+            if self.run.is_empty() && self.later_runs.is_none() && self.discovered < end {
                 self.discover(log, waiter, end, searched);
             }
             let oldest = log.oldest();
             if self.position < oldest {
-                if self.known < oldest.min(end) {
+                if self.discovered < oldest.min(end) {
                     self.discover(log, waiter, end, searched);
                     continue;
                 }
                 if self.position < self.elastic_until {
-                    self.trim(waiter, oldest.min(self.elastic_until));
-                    (self.position, self.loss) = (self.position_at(oldest), Loss::None);
+                    self.discard_below(waiter, oldest.min(self.elastic_until));
+                    (self.position, self.loss) = (self.effective_position(oldest), Loss::None);
                 }
-                self.trim(waiter, oldest);
+                self.discard_below(waiter, oldest);
                 if self.loss != Loss::None {
                     return Located::Lost;
                 }
-                self.position = oldest.min(self.known);
+                self.position = oldest.min(self.discovered);
             }
             if !self.next_run() {
-                if self.known < end {
+                if self.discovered < end {
                     continue;
                 }
-                self.position = self.known;
+                self.position = self.discovered;
                 return Located::CaughtUp;
             }
             return Located::At(self.run.start);
         }
     }
 
-    /// Whether there is a run to read from, after moving to the next one if need be.
+    /// Returns whether there is a run to read from, after moving on to the next run if the current one is empty.
     #[inline]
     fn next_run(&mut self) -> bool {
-        !self.run.is_empty() || self.more.is_some() && self.next_of_more()
+        !self.run.is_empty() || self.later_runs.is_some() && self.next_later_run()
     }
 
     #[cold]
-    fn next_of_more(&mut self) -> bool {
+    fn next_later_run(&mut self) -> bool {
         while self.run.is_empty() {
-            let Some(MatchedRun { run, matching }) = self.more.as_mut().and_then(|more| more.pop_front()) else {
-                self.more = None;
+            let Some(MatchedRun { run, matching }) = self.later_runs.as_mut().and_then(|runs| runs.pop_front()) else {
+                self.later_runs = None;
                 return false;
             };
             (self.run, self.matching) = (run, matching);
@@ -226,8 +246,9 @@ impl Cursor {
         true
     }
 
-    /// The next run in the window of one directory, whose end is `end`, without another look at what was evicted:
-    /// a window's batches are held by it. If more was evicted than the reader has looked at, the window is over.
+    /// Returns the next run in a window that ends at `end`. It does not check for eviction, because the window's
+    /// directory holds its batches. The window is over if more was evicted than this cursor had discovered: the walk
+    /// may have missed matches then.
     #[inline]
     pub(super) fn next_in_window<P>(&mut self, log: &Log<Record<P>>, waiter: &Waiter, end: Position) -> Option<Run> {
         if self.run.is_empty() { self.next_run_in_window(log, waiter, end) } else { Some(self.run) }
@@ -239,64 +260,65 @@ impl Cursor {
             if self.next_run() {
                 return Some(self.run);
             }
-            if self.known >= end {
-                self.finish(end);
+            if self.discovered >= end {
+                self.pass_unmatched_to(end);
                 return None;
             }
-            let from = self.known;
+            let from = self.discovered;
             if self.discover(log, waiter, end, &mut None) > from {
                 return None;
             }
         }
     }
 
-    /// Whether nothing that a window up to `end` shows follows the current run.
+    /// Returns whether no run of a window that ends at `end` follows the current one.
     #[inline]
     pub(super) fn is_last_run(&self, end: Position) -> bool {
-        self.more.is_none() && self.known >= end
+        self.later_runs.is_none() && self.discovered >= end
     }
 
-    /// Passes what is known not to match, up to `end` at least, if there is nothing else left before it.
+    /// Passes what is known not to match, if no run is left below `end`. The cursor then stands at `end` or beyond it.
     #[inline]
-    pub(super) fn finish(&mut self, end: Position) {
+    pub(super) fn pass_unmatched_to(&mut self, end: Position) {
         if self.run.is_empty() && self.is_last_run(end) {
-            self.position = self.known;
+            self.position = self.discovered;
         }
     }
 
-    /// The next position, if it is known, links tell what it matched, and there is no loss to be told first.
+    /// Returns the next position if it is discovered, it is known which of its events match, and no loss must be
+    /// reported first.
     #[inline]
-    pub(super) fn next_known(&self) -> Option<Position> {
+    pub(super) fn next_discovered(&self) -> Option<Position> {
         let known = !self.run.is_empty() && self.loss == Loss::None && self.matching != Matching::Unknown;
         known.then_some(self.run.start)
     }
 
-    /// Whether nothing is known to follow the batch at `position` without a gap.
-    pub(super) fn is_last_known(&self, position: Position) -> bool {
+    /// Returns whether no discovered run goes on behind `position` without a gap.
+    pub(super) fn is_last_discovered(&self, position: Position) -> bool {
         position.next() >= self.run.end
     }
 
-    /// What is known of the events in the current run.
+    /// Returns what is known about the events in the current run.
     #[inline]
     pub(super) fn matching(&self) -> Matching {
         self.matching
     }
 
-    /// The next position of the current run.
+    /// Returns the next position of the current run.
     #[inline]
     pub(super) fn next_in_run(&self) -> Position {
         self.run.start
     }
 
-    /// Passes all batches of the current run up to `past`.
+    /// Passes all batches of the current run below `end`.
     #[inline]
-    pub(super) fn pass_whole(&mut self, past: Position) {
+    pub(super) fn pass_run_to(&mut self, end: Position) {
         count(Step::Read, 1);
-        self.run.start = past;
-        self.position = past;
+        self.run.start = end;
+        self.position = end;
     }
 
-    /// Passes the batch that was located.
+    /// Passes the batch at `position`, which was located.
     #[inline]
     pub(super) fn pass(&mut self, position: Position) {
         count(Step::Read, 1);
@@ -304,7 +326,8 @@ impl Cursor {
         self.run.start = position.next();
     }
 
-    /// Looks at what became visible below `end`, or at a part of it, and tells the oldest position of that moment.
+    /// Examines what became visible below `end`, or the first part of it. Returns the oldest position as loaded after
+    /// the directory that the search used.
     #[inline]
     fn discover<P>(
         &mut self,
@@ -314,14 +337,14 @@ impl Cursor {
         searched: &mut Searched<P>,
     ) -> Position {
         if waiter.owner.nodes.is_empty() {
-            self.append(MatchedRun { run: Run { start: self.known, end }, matching: Matching::Whole });
-            self.known = end;
+            self.append(MatchedRun { run: Run { start: self.discovered, end }, matching: Matching::Whole });
+            self.discovered = end;
             return log.oldest();
         }
         self.discover_in_nodes(log, waiter, end, searched)
     }
 
-    /// The same for a reader that does not ask for everything.
+    /// Implements [`discover`](Self::discover) for a reader that does not ask for everything.
     #[inline(never)]
     fn discover_in_nodes<P>(
         &mut self,
@@ -331,31 +354,32 @@ impl Cursor {
         searched: &mut Searched<P>,
     ) -> Position {
         let nodes = &waiter.owner.nodes;
-        let from = self.known;
+        let from = self.discovered;
         if from < self.live_from {
             let end = end.min(self.live_from);
             self.append(MatchedRun { run: Run { start: from, end }, matching: Matching::Unknown });
-            self.known = end;
+            self.discovered = end;
             return log.oldest();
         }
         if waiter.has_hit_queue() {
-            return self.discover_in_hits(log, waiter, end, searched);
+            return self.discover_in_hit_nodes(log, waiter, end, searched);
         }
         count(Step::Poll, nodes.len());
         let mut hit = nodes.iter().map(|node| (node, node.chain.last())).filter(|(_, last)| *last > from);
         let Some((node, last)) = hit.next() else {
-            self.known = end;
+            self.discovered = end;
             return log.oldest();
         };
         let Some(second) = hit.next() else {
-            return self.discover_in_one(log, node, last, end, searched);
+            return self.discover_in_one_node(log, node, last, end, searched);
         };
         let lasts: SmallVec<[_; POLLED]> = [(node, last), second].into_iter().chain(hit).collect();
         self.walk(log, lasts.into_iter(), end, searched)
     }
 
-    /// The same if one node alone has news. Mostly they are one run, which the first link tells of.
-    fn discover_in_one<P>(
+    /// Implements [`discover`](Self::discover) when only one node was hit. The first link mostly describes all its
+    /// matches as one run, and then no chain is walked.
+    fn discover_in_one_node<P>(
         &mut self,
         log: &Log<Record<P>>,
         node: &Arc<Node>,
@@ -365,7 +389,7 @@ impl Cursor {
     ) -> Position {
         let directory = searched.insert(log.directory());
         let oldest = log.oldest();
-        let from = self.known;
+        let from = self.discovered;
         match last_run(directory, node, last, oldest) {
             Some(LastRun { start, whole, before, .. }) if start <= from || before <= from => {
                 let stop = last.min(end);
@@ -377,15 +401,15 @@ impl Cursor {
                         self.append(MatchedRun { run: Run { start, end }, matching });
                     }
                 }
-                self.known = end;
+                self.discovered = end;
             }
-            _ => self.keep(collect(std::iter::once((node, last)), directory, oldest, from, end)),
+            _ => self.append_collected(collect(std::iter::once((node, last)), directory, oldest, from, end)),
         }
         oldest
     }
 
-    /// The same for a reader of many nodes: only those that were hit are looked at.
-    fn discover_in_hits<P>(
+    /// Implements [`discover`](Self::discover) for a reader of many nodes: it visits only those that were hit.
+    fn discover_in_hit_nodes<P>(
         &mut self,
         log: &Log<Record<P>>,
         waiter: &Waiter,
@@ -398,7 +422,7 @@ impl Cursor {
         unvisited.sort_unstable();
         unvisited.dedup();
         if unvisited.is_empty() {
-            self.known = end;
+            self.discovered = end;
             self.unvisited = Some(unvisited);
             return log.oldest();
         }
@@ -407,20 +431,22 @@ impl Cursor {
         for (list, node) in unvisited.iter().copied().filter_map(unvisited_node) {
             node.lists.notified().register(waiter, usize::try_from(list).unwrap_or(usize::MAX));
         }
-        // Registered first, looked at second: a hit in between is both seen and named, which is one look too many.
+        // Registering comes before loading the last positions. A hit in between is seen here and also queued, which
+        // costs one visit more than needed. The fence's partner is `sync::store_and_fence` in the publisher.
         seq_cst_fence();
         let lasts: Vec<Position> =
             unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node.chain.last()).collect();
         let hit = unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node).zip(lasts.iter().copied());
         let oldest = self.walk(log, hit, end, searched);
-        // What lies beyond will not be named again: the hit has taken the registration, or will be taken for this look.
+        // Keeps the nodes whose last match lies beyond what was walked. The hit that set it may have been taken from
+        // the queue above, and is not queued again.
         let mut lasts = lasts.into_iter();
-        unvisited.retain(|_| lasts.next().is_some_and(|last| last > self.known));
+        unvisited.retain(|_| lasts.next().is_some_and(|last| last > self.discovered));
         self.unvisited = Some(unvisited);
         oldest
     }
 
-    /// Enrols a reader of many nodes in those that it has not looked at since they were hit, or at all.
+    /// Registers a reader of many nodes in those that it has not visited since they were hit, or not visited at all.
     pub(super) fn register_unvisited(&self, waiter: &Waiter) {
         for list in
             self.unvisited.iter().flat_map(|unvisited| unvisited.iter()).filter_map(|list| usize::try_from(*list).ok())
@@ -431,6 +457,8 @@ impl Cursor {
         }
     }
 
+    /// Walks the chains of these nodes, whose last positions were loaded before. Appends the matches below `end`, or a
+    /// first part of them. Returns the oldest position as loaded after the directory.
     fn walk<'a, P>(
         &mut self,
         log: &Log<Record<P>>,
@@ -440,12 +468,12 @@ impl Cursor {
     ) -> Position {
         let directory = searched.insert(log.directory());
         let oldest = log.oldest();
-        self.keep(collect(lasts, directory, oldest, self.known, end));
+        self.append_collected(collect(lasts, directory, oldest, self.discovered, end));
         oldest
     }
 
-    fn keep(&mut self, collected: Collected) {
-        self.known = collected.through;
+    fn append_collected(&mut self, collected: Collected) {
+        self.discovered = collected.through;
         for stretch in collected.stretches {
             self.append(stretch);
         }
@@ -453,7 +481,7 @@ impl Cursor {
 
     #[inline]
     fn append(&mut self, next: MatchedRun) {
-        if self.more.is_none() {
+        if self.later_runs.is_none() {
             if self.run.is_empty() {
                 (self.run, self.matching) = (next.run, next.matching);
                 return;
@@ -463,23 +491,23 @@ impl Cursor {
                 return;
             }
         }
-        self.append_to_more(next);
+        self.append_later_run(next);
     }
 
     #[cold]
-    fn append_to_more(&mut self, next: MatchedRun) {
-        let more = self.more.get_or_insert_default();
-        match more.back_mut() {
+    fn append_later_run(&mut self, next: MatchedRun) {
+        let later_runs = self.later_runs.get_or_insert_default();
+        match later_runs.back_mut() {
             Some(last) if last.run.end == next.run.start && last.matching == next.matching => {
                 last.run.end = next.run.end;
             }
-            _ => more.push_back(next),
+            _ => later_runs.push_back(next),
         }
     }
 
-    /// Gives up what lies below `oldest`, and notes whether any of it was asked for.
+    /// Discards the runs below `oldest`, and records a loss if the reader asked for any of it.
     #[inline]
-    fn trim(&mut self, waiter: &Waiter, oldest: Position) {
+    fn discard_below(&mut self, waiter: &Waiter, oldest: Position) {
         while self.next_run() && self.run.start < oldest {
             let gone = Run { start: self.run.start, end: self.run.end.min(oldest) };
             if self.matching != Matching::Unknown || has_evicted(waiter, gone.start, oldest) {
@@ -490,7 +518,7 @@ impl Cursor {
     }
 }
 
-/// Whether any evicted position from this one on, which the reader had not scanned, matched one of its nodes.
+/// Returns whether any evicted position from `start` on, which the reader had not scanned, matched one of its nodes.
 fn has_evicted(waiter: &Waiter, start: Position, oldest: Position) -> bool {
     count(Step::Poll, waiter.owner.nodes.len());
     waiter.owner.nodes.iter().any(|node| node.has_evicted(start, oldest))

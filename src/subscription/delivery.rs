@@ -1,5 +1,9 @@
-//! What a read gives: the matching events of one batch, owned or borrowed.
-//! Which events match was decided before; nothing here filters.
+//! What a read returns: the matching events of one batch, owned or borrowed.
+//! Which events match is decided by `selector`; nothing here filters.
+//!
+//! Invariant: a selection holds at least one event, and its ordinals rise.
+//!
+//! The files beside this one make deliveries. `frames` reads their selections.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,20 +14,22 @@ use crate::core::Published;
 use crate::types::event::Event;
 use crate::types::token::Token;
 
-/// Which events of a batch were selected. `O` holds ordinals, rising.
+/// The events of a batch that were selected. `O` holds ordinals in rising order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Selection<O> {
+    /// Every event of the batch.
     All,
-    /// In a batch of up to 64 events: a bit each.
+    /// One bit for each event, in a batch of up to 64 events.
     Bits(u64),
+    /// The ordinals of the events, in a larger batch.
     Ordinals(O),
 }
 
-/// Of a batch that is borrowed: the ordinals lie in it, or were made for the reader that asks.
+/// A selection from a batch that is borrowed. Its ordinals lie in the batch, or were made for this reader.
 pub(crate) type Selected<'r> = Selection<Cow<'r, [u32]>>;
 
 impl Selected<'_> {
-    /// The selection of these ordinals out of `len` events; none if there are none.
+    /// Returns the selection of these ordinals out of `len` events, or `None` if there are none.
     pub(crate) fn of(len: usize, ordinals: impl Iterator<Item = u32>) -> Option<Selected<'static>> {
         if len <= u64::BITS as usize {
             return Selection::of_bits(len, ordinals.fold(0, |bits, ordinal| bits | 1 << ordinal));
@@ -36,7 +42,7 @@ impl Selected<'_> {
         }
     }
 
-    /// The same, holding what it borrowed.
+    /// Returns the same selection, owning its ordinals.
     #[inline]
     pub(crate) fn into_owned(self) -> Selection<Box<[u32]>> {
         self.map(|ordinals| ordinals.into_owned().into_boxed_slice())
@@ -44,7 +50,7 @@ impl Selected<'_> {
 }
 
 impl<O> Selection<O> {
-    /// The selection of these bits out of `len` events, at most 64; none if there are none.
+    /// Returns the selection of these bits out of `len` events, at most 64, or `None` if no bit is set.
     #[inline]
     pub(crate) fn of_bits(len: usize, bits: u64) -> Option<Self> {
         match bits {
@@ -54,7 +60,7 @@ impl<O> Selection<O> {
         }
     }
 
-    /// The same with its ordinals held in another way.
+    /// Returns the same selection with its ordinals held in another way.
     #[inline]
     pub(crate) fn map<Q>(self, hold: impl FnOnce(O) -> Q) -> Selection<Q> {
         match self {
@@ -101,7 +107,7 @@ enum Which<'a> {
 }
 
 impl<P> Events<'_, P> {
-    /// The next event's place among all events of the batch.
+    /// Returns the ordinal of the next event among all events of the batch.
     #[inline]
     fn next_ordinal(&mut self) -> Option<usize> {
         match &mut self.which {
@@ -116,13 +122,13 @@ impl<P> Events<'_, P> {
         }
     }
 
-    /// The places of these events among all events of the batch, rising.
+    /// Returns the ordinals of these events among all events of the batch, in rising order.
     #[cfg(feature = "json")]
     pub(crate) fn ordinals(mut self) -> impl Iterator<Item = usize> {
         std::iter::from_fn(move || self.next_ordinal())
     }
 
-    /// Passes over so many events, at once.
+    /// Skips the first `count` events at once.
     pub(crate) fn skip_first(&mut self, count: usize) {
         let Some(last) = count.checked_sub(1) else { return };
         match &mut self.which {
@@ -132,7 +138,7 @@ impl<P> Events<'_, P> {
         }
     }
 
-    /// The next event with its place in the batch.
+    /// Returns the next event's ordinal, as it is stored and as an index.
     pub(crate) fn next_with_ordinal(&mut self) -> Option<(u32, usize)> {
         let ordinal = self.next_ordinal()?;
         Some((u32::try_from(ordinal).ok()?, ordinal))
@@ -167,9 +173,9 @@ impl<P> Clone for Events<'_, P> {
     }
 }
 
-/// The events of one batch that a subscription asked for, sharing the batch: no event is copied.
+/// The events of one batch that a subscription asked for. It shares the batch, so no event is copied.
 ///
-/// A delivery that is kept keeps its own batch in memory, and nothing else.
+/// A delivery keeps its own batch in memory, and nothing else.
 ///
 /// ```
 /// use event_broker::{Broker, Event, Request, Term};
@@ -191,7 +197,7 @@ pub struct Delivery<P> {
     pub(crate) selection: Selection<Box<[u32]>>,
 }
 
-/// A delivery that borrows from the [drain window](crate::Drain) it was yielded by.
+/// A delivery that borrows from the [drain window](crate::Drain) that yielded it.
 ///
 /// ```
 /// use event_broker::{Broker, Delivery, Event, Request};
@@ -206,35 +212,36 @@ pub struct Delivery<P> {
 pub struct DeliveryRef<'w, P> {
     pub(crate) batch: &'w Arc<Published<P>>,
     pub(crate) selection: Selection<&'w [u32]>,
-    /// Known here, so that a loop that counts has no case to tell for each item.
+    /// Stored, so that a loop that counts events need not match on the selection for each item.
     len: usize,
 }
 
 macro_rules! delivery {
     ($name:ident $(<$life:lifetime>)?) => {
         impl<P> $name<$($life,)? P> {
-            /// The index of the commit.
+            /// Returns the index of the commit.
             pub fn index(&self) -> u64 {
                 self.batch.place.index
             }
 
-            /// The matching events, at least one, in the order of the commit.
+            /// Returns the matching events, at least one, in the order of the commit.
             #[inline]
             pub fn events(&self) -> Events<'_, P> {
                 self.selection.events(&self.batch.events)
             }
 
-            /// Never: what matches nothing is not delivered.
+            /// Returns `false`: a batch without a matching event is not delivered.
             pub fn is_empty(&self) -> bool {
                 self.len() == 0
             }
 
-            /// How many events the whole batch has, matching or not.
+            /// Returns the number of events in the whole batch, matching or not.
             pub fn batch_len(&self) -> usize {
                 self.batch.events.len()
             }
 
-            /// Where a reader stands that has read this: it goes on [`Start::After`](crate::Start::After) it.
+            /// Returns where a reader stands that has read this delivery. A subscription that starts
+            /// [`Start::After`](crate::Start::After) the token goes on behind it.
             pub fn token(&self) -> Token {
                 Token::new(self.batch.epoch, self.batch.place.next())
             }
@@ -260,7 +267,7 @@ impl<P> Delivery<P> {
         Self { batch, selection: Selection::All }
     }
 
-    /// How many events match.
+    /// Returns the number of events that match.
     #[inline]
     pub fn len(&self) -> usize {
         self.selection.len(self.batch.events.len())
@@ -279,13 +286,13 @@ impl<'w, P> DeliveryRef<'w, P> {
         Self { batch, selection, len }
     }
 
-    /// How many events match.
+    /// Returns the number of events that match.
     #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// The same delivery, sharing the batch on its own account.
+    /// Returns the same delivery, owned: it shares the batch.
     pub fn to_delivery(&self) -> Delivery<P> {
         Delivery { batch: Arc::clone(self.batch), selection: self.selection.map(Box::from) }
     }

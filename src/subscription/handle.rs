@@ -1,5 +1,7 @@
-//! Watching or ending a subscription from elsewhere.
-//! A handle reads nothing of the stream.
+//! The handle of a subscription: observing it and ending it from elsewhere.
+//! It reads no deliveries, and reports the reader's cursor as of the last completed read or window.
+//!
+//! `Subscription::handle` and `Broker::subscriptions` make handles. Any thread may call them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +16,10 @@ use crate::types::stats::{SubscriptionId, SubscriptionStats};
 use crate::types::term::{Scope, Term};
 use crate::types::token::Token;
 
-/// A handle of a subscription, for whoever does not read from it.
+/// A handle of a subscription, for code that does not read from it.
 ///
-/// It outlives the subscription, and the broker: then it does nothing, and says what was last known. As long as it is
-/// held it keeps what is buffered in memory.
+/// A handle outlives the subscription and the broker. It then has no effect, and returns what was last known. As long
+/// as it is held, it keeps the broker's buffer in memory.
 ///
 /// ```
 /// use event_broker::{Broker, RecvError, Request};
@@ -40,13 +42,13 @@ impl<P> SubscriptionHandle<P> {
         Self { core, waiter }
     }
 
-    /// The subscription's name within its broker.
+    /// Returns the id of the subscription, unique within its broker.
     pub fn id(&self) -> SubscriptionId {
         SubscriptionId(self.waiter.owner.id)
     }
 
-    /// The public id of whoever subscribed, [`Principal::ANONYMOUS`](crate::Principal::ANONYMOUS) for nobody in
-    /// particular: which client is it that lags?
+    /// Returns the public id of the principal that subscribed, or [`Principal::ANONYMOUS`](crate::Principal::ANONYMOUS)
+    /// for the anonymous one. It identifies the client of a reader that lags.
     ///
     /// ```
     /// use event_broker::{Broker, Principal, Request, Term};
@@ -63,24 +65,24 @@ impl<P> SubscriptionHandle<P> {
         self.waiter.owner.principal.as_deref().map_or(Principal::ANONYMOUS, |id| id)
     }
 
-    /// The terms asked for, each once.
+    /// Returns the terms that were asked for, each once.
     pub fn terms(&self) -> &[Term] {
         self.waiter.owner.filter.terms()
     }
 
-    /// The namespaces asked for.
+    /// Returns the namespaces that were asked for.
     pub fn scope(&self) -> &Scope {
         self.waiter.owner.filter.scope()
     }
 
-    /// Ends the subscription: its reader gets [`RecvError::Cancelled`](crate::RecvError::Cancelled) from now on, also
-    /// from a read that waits.
+    /// Ends the subscription: every read returns [`RecvError::Cancelled`](crate::RecvError::Cancelled) from now on. A
+    /// read that waits is woken.
     pub fn cancel(&self) {
         self.waiter.owner.gate.end(Ending::Cancelled);
         self.waiter.wake();
     }
 
-    /// The subscription in numbers.
+    /// Returns the counters of the subscription.
     pub fn stats(&self) -> SubscriptionStats {
         let counters = &self.waiter.owner.counters;
         let counts = counters.counts();
@@ -93,8 +95,9 @@ impl<P> SubscriptionHandle<P> {
         }
     }
 
-    /// Whether the reader waits: its thread for a delivery, or its task, which was pending when it was last polled and has
-    /// not been woken since. One that waits at its doorbell is not known to.
+    /// Returns whether the reader waits. A thread waits while it is inside a blocking read. A task waits if it was
+    /// pending when it was last polled and has not been woken since. A reader that waits at its doorbell is not
+    /// reported.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Request};
@@ -115,9 +118,10 @@ impl<P> SubscriptionHandle<P> {
         self.waiter.is_waiting()
     }
 
-    /// Where the reader stands, as of its last completed read or window, to be resumed from; see
-    /// [`Subscription::token`](crate::Subscription::token). Of a reader that has been overtaken it is one that says so: a
-    /// subscription after it is told a loss.
+    /// Returns where the reader stands, as of its last completed read or window; see
+    /// [`Subscription::token`](crate::Subscription::token).
+    ///
+    /// If the reader was overtaken, a subscription that starts after this token reports a loss.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Request, Start};
@@ -135,29 +139,30 @@ impl<P> SubscriptionHandle<P> {
         self.core.token_of(&self.waiter)
     }
 
+    /// Returns the distance from the cursor to the end of the log, or zero if nothing in between was asked for.
     fn lag(&self) -> u64 {
         let log = &self.core.log;
         let end = log.end().position;
         let cursor = self.waiter.owner.cursor(log.oldest(), end);
         let nodes = &self.waiter.owner.nodes;
         count(Step::Poll, nodes.len());
-        let asked = nodes.is_empty()
+        let any_match = nodes.is_empty()
             || self.waiter.owner.gate.state().is_skipped()
             || nodes.iter().any(|node| node.chain.last() > cursor || node.evicted() > cursor)
-            || self.scans_to(cursor, end);
-        if asked { end.since(cursor) } else { 0 }
+            || self.may_match_backlog(cursor, end);
+        if any_match { end.since(cursor) } else { 0 }
     }
 
-    /// Whether something in the part of the log that is older than the nodes was asked for, or may have been: that part
-    /// is looked at only if it is short.
-    fn scans_to(&self, cursor: Position, end: Position) -> bool {
+    /// Returns whether anything between the cursor and the nodes' first position was asked for, or may have been: that
+    /// part of the log is examined only if it is short.
+    fn may_match_backlog(&self, cursor: Position, end: Position) -> bool {
         let nodes = &self.waiter.owner.nodes;
         let live_from = nodes.iter().map(|node| node.since()).max().unwrap_or_default().min(end);
         if cursor >= live_from {
             return false;
         }
         let directory = self.core.log.directory();
-        let mut events_left = SCANNED;
+        let mut events_left = MAX_LAG_SCAN;
         let mut position = cursor.max(self.core.log.oldest());
         while position < live_from {
             let events = directory.get(position).map_or(&[][..], |record| &record.events);
@@ -173,8 +178,9 @@ impl<P> SubscriptionHandle<P> {
     }
 }
 
-/// So many events of a backlog older than the subscription are looked at for its lag, which takes some microseconds.
-const SCANNED: usize = 256;
+/// Number of events older than the nodes that [`lag`](SubscriptionHandle::lag) examines at most, which takes some
+/// microseconds.
+const MAX_LAG_SCAN: usize = 256;
 
 impl<P> Clone for SubscriptionHandle<P> {
     fn clone(&self) -> Self {

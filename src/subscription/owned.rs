@@ -1,5 +1,14 @@
-//! The next owned delivery: by the fast path, if the reader knows where it is, or by looking for it.
-//! Nothing here waits.
+//! The next owned delivery: by the fast path if the cursor has discovered it, and by the slow path otherwise.
+//! Nothing here waits: `recv` and `poll` do.
+//!
+//! Invariants:
+//! - The fast path takes no lock. It is taken only if the subscription has not ended, the gate is unchanged, the cursor
+//!   is placed, and only terms and scope decide what is delivered.
+//! - The oldest position is loaded after the batch was taken out of its segment. A batch that was evicted by then is
+//!   not delivered.
+//! - A segment or directory is dropped before the batch is passed. It may be the last to hold evicted batches, and the
+//!   drop of a payload is foreign code.
+//! - A batch is passed after its post-filters have run. If one of them panics, nothing is passed.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Weak};
@@ -17,87 +26,92 @@ use crate::log::Segment;
 use crate::types::error::RecvError;
 use crate::types::position::Position;
 
-/// So many events of a batch are judged before a turn may be over.
-const EXAMINED_AT_ONCE: usize = 256;
+/// Number of events of a batch that the post-filters examine between two checks of the budget.
+const REFINE_CHUNK: usize = 256;
 
-/// So often is a batch begun to be judged in turns. If access changes as often before it is done, it is judged in one.
-const MOST_BEGINS: u32 = 3;
+/// Number of times that a large batch is started in parts. If access changes as often before the batch is finished, the
+/// post-filters examine it in one part.
+const MAX_ATTEMPTS: u32 = 3;
 
-/// What became of a batch that was judged.
+/// How far the post-filters came with a batch.
 enum Refined {
-    /// What of it is delivered, if anything.
-    All(Option<Chosen>),
-    /// The turn was over before its end.
-    Some,
+    /// To its end. It holds the events that are delivered, if any.
+    Done(Option<Chosen>),
+    /// The budget was spent before its end.
+    BudgetSpent,
 }
 
-/// What a read finds that neither fails nor waits.
+/// What a read finds if it neither fails nor waits.
 pub(super) enum Next<P> {
     Delivery(Delivery<P>),
-    /// Everything has been passed that was published before the read began.
+    /// Everything that was published before the read is passed.
     Empty,
-    /// There may be more: the reader has looked at as much as it may in one turn.
+    /// The budget was spent, and there may be more to read.
     BudgetSpent,
 }
 
 impl<P> Subscription<P> {
-    /// The next delivery, if there is one now.
+    /// Returns the next delivery, if there is one now.
     #[inline]
-    pub(super) fn next_now(&mut self, budget: &mut Budget) -> Result<Next<P>, RecvError> {
-        match self.next_known() {
+    pub(super) fn try_next(&mut self, budget: &mut Budget) -> Result<Next<P>, RecvError> {
+        match self.next_fast() {
             Some(delivery) => Ok(Next::Delivery(delivery)),
-            None => self.next_looked_for(budget),
+            None => self.next_slow(budget),
         }
     }
 
-    /// The next delivery, if the reader knows where it is and nothing else has a say.
+    /// Returns the next delivery by the fast path, if that may be taken.
     #[inline]
-    pub(super) fn next_known(&mut self) -> Option<Delivery<P>> {
+    pub(super) fn next_fast(&mut self) -> Option<Delivery<P>> {
         match self.next_whole() {
             Some(batch) => Some(Delivery::whole(batch)),
-            None => self.next_part(),
+            None => self.next_partial(),
         }
     }
 
-    /// Where that is.
+    /// Returns the next position, if the fast path may be taken.
     ///
-    /// The end that was loaded when the reader learned of the batch is older than the gate that is loaded here.
+    /// The gate is loaded here, and the end below which the cursor has discovered the batch was loaded before. So the
+    /// gate shows every change that was published before the batch.
     #[inline]
-    fn known_position(&self) -> Option<Position> {
-        let free =
-            self.ended.is_none() && self.selector.is_trivial() && self.waiter.owner.gate.state() == self.last_gate;
-        if free && self.start_state == StartState::Reading { self.cursor.next_known() } else { None }
+    fn fast_path_position(&self) -> Option<Position> {
+        let allowed = self.ended.is_none()
+            && self.selector.is_unconditional()
+            && self.waiter.owner.gate.state() == self.last_gate;
+        if allowed && self.start_state == StartState::Reading { self.cursor.next_discovered() } else { None }
     }
 
-    /// The next batch, if it is known to match whole. Most are read so: no lock is taken, and the segment is held for
-    /// as long as the batch is taken out of it. One pointer is given because it fits a register: with a delivery a read
-    /// took half as long again wherever the compiler does not inline this.
+    /// Returns the next batch, if all of its events are known to match. Most batches are read this way: no lock is
+    /// taken, and the segment is held only while the batch is taken out of it.
+    ///
+    /// It returns one pointer, which fits a register. When it returned a delivery, a read took half as long again
+    /// wherever the compiler does not inline this.
     #[inline]
     pub(super) fn next_whole(&mut self) -> Option<Record<P>> {
-        let position = self.known_position()?;
+        let position = self.fast_path_position()?;
         if self.cursor.matching() != Matching::Whole {
             return None;
         }
         let segment = self.segment.upgrade()?;
         let batch = match segment.get(position) {
             Some(batch) => Arc::clone(batch),
-            None => self.first_of_next(&segment, position)?,
+            None => self.first_of_next_segment(&segment, position)?,
         };
         if segment.is_last(position) {
-            self.leave(&segment);
+            self.advance_segment(&segment);
         }
-        // It may be the last to hold what was evicted meanwhile: it goes before the batch is passed.
+        // Dropped before the batch is passed: it may be the last to hold what was evicted meanwhile.
         drop(segment);
         if position < self.core.log.oldest() {
             return None;
         }
-        self.pass(position, &batch, batch.events.len());
+        self.pass_delivery(position, &batch, batch.events.len());
         Some(batch)
     }
 
-    /// The batch at `position`, with which the segment after this one begins.
+    /// Returns the batch at `position`, which is the first one of the segment after this one.
     #[inline(never)]
-    fn first_of_next(&mut self, segment: &Segment<Record<P>>, position: Position) -> Option<Record<P>> {
+    fn first_of_next_segment(&mut self, segment: &Segment<Record<P>>, position: Position) -> Option<Record<P>> {
         let weak = segment.next()?;
         let next = weak.upgrade()?;
         let batch = Arc::clone(next.get(position)?);
@@ -106,18 +120,18 @@ impl<P> Subscription<P> {
         Some(batch)
     }
 
-    /// Lets the next read begin in the segment after this one, if that is there by now.
+    /// Makes the next read begin in the segment after this one, if there is one by now.
     #[inline(never)]
-    fn leave(&mut self, segment: &Segment<Record<P>>) {
+    fn advance_segment(&mut self, segment: &Segment<Record<P>>) {
         if let Some(next) = segment.next() {
             self.segment = Weak::clone(next);
         }
     }
 
-    /// The next delivery, known as [`next_whole`](Self::next_whole) knows it, where links tell what of it was asked for.
+    /// Returns the next delivery by the fast path, if the links of the batch say which of its events match.
     #[inline(never)]
-    pub(super) fn next_part(&mut self) -> Option<Delivery<P>> {
-        let position = self.known_position()?;
+    pub(super) fn next_partial(&mut self) -> Option<Delivery<P>> {
+        let position = self.fast_path_position()?;
         if self.cursor.matching() != Matching::Linked {
             return None;
         }
@@ -129,99 +143,100 @@ impl<P> Subscription<P> {
         if position < self.core.log.oldest() {
             return None;
         }
-        self.pass(position, &batch, selection.len(batch.events.len()));
+        self.pass_delivery(position, &batch, selection.len(batch.events.len()));
         Some(Delivery { batch, selection })
     }
 
-    /// Counts a delivery as read.
+    /// Passes a batch that is delivered, and counts it.
     #[inline]
-    fn pass(&mut self, position: Position, batch: &Published<P>, events: usize) {
+    fn pass_delivery(&mut self, position: Position, batch: &Published<P>, events: usize) {
         self.cursor.pass(position);
-        self.passed = batch.place.next();
+        self.resume_place = batch.place.next();
         let counters = &self.waiter.owner.counters;
         counters.set_cursor(position.next());
         counters.add(ReadCounts { batches: 1, events: events as u64 });
     }
 
-    /// The next delivery of what was published before this was called. It may not be known yet, and some of it may be
-    /// refused.
+    /// Returns the next delivery of what was published before the call. The batch may have to be discovered first, and
+    /// post-filters may refuse some.
     #[inline(never)]
-    pub(super) fn next_looked_for(&mut self, budget: &mut Budget) -> Result<Next<P>, RecvError> {
+    pub(super) fn next_slow(&mut self, budget: &mut Budget) -> Result<Next<P>, RecvError> {
         let mut horizon = None;
         loop {
-            let Some(now) = self.look(budget)? else { return Ok(Next::BudgetSpent) };
-            // What is published while this looks is not looked at, or a fast publisher could keep a read that refuses
-            // everything from ever coming back.
+            let Some(now) = self.begin_read(budget)? else { return Ok(Next::BudgetSpent) };
+            // What is published during this read is left to the next one. Otherwise a fast publisher could keep a read
+            // that refuses everything from returning.
             let (finished, end) = *horizon.get_or_insert(now);
-            if !self.has_begun(finished) {
+            if !self.try_start(finished) {
                 return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(Next::Empty) };
             }
             let mut searched = None;
             match self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut searched) {
                 Located::CaughtUp => {
-                    self.pass_all(finished);
+                    self.record_caught_up(finished);
                     return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(Next::Empty) };
                 }
                 Located::Lost => {
-                    if let Some(error) = self.lag() {
+                    if let Some(error) = self.report_loss() {
                         return Err(error);
                     }
                 }
                 Located::At(position) => {
                     if searched.is_none()
-                        && let Some(delivery) = self.next_known()
+                        && let Some(delivery) = self.next_fast()
                     {
                         return Ok(Next::Delivery(delivery));
                     }
-                    // Evicted since it was located: look again.
+                    // It was evicted since it was located.
                     let Some((batch, selection)) = self.fetch(position, searched) else { continue };
                     let has_post_filters = selection.is_some() && self.selector.has_post_filters();
                     let selection = match selection {
                         Some(selection) if has_post_filters => {
                             match self.refine_batch(position, &batch, selection, budget) {
-                                Refined::All(selection) => selection,
-                                Refined::Some => return Ok(Next::BudgetSpent),
+                                Refined::Done(selection) => selection,
+                                Refined::BudgetSpent => return Ok(Next::BudgetSpent),
                             }
                         }
                         selection => selection,
                     };
                     let Some(selection) = selection else {
                         self.cursor.pass(position);
-                        self.has_passed();
-                        self.passed = batch.place.next();
+                        self.end_elastic();
+                        self.resume_place = batch.place.next();
                         if budget.spend(batch.events.len(), has_post_filters) {
                             self.waiter.owner.counters.set_cursor(position.next());
                             return Ok(Next::BudgetSpent);
                         }
                         continue;
                     };
-                    self.has_passed();
-                    self.pass(position, &batch, selection.len(batch.events.len()));
+                    self.end_elastic();
+                    self.pass_delivery(position, &batch, selection.len(batch.events.len()));
                     return Ok(Next::Delivery(Delivery { batch, selection }));
                 }
             }
         }
     }
 
-    /// The batch at `position`, and what of it matches terms and scope, if it is still in reach.
+    /// Returns the batch at `position` and its events that match terms and scope, if the batch is still reachable.
     #[inline]
     fn fetch(&mut self, position: Position, searched: Searched<P>) -> Option<(Record<P>, Option<Chosen>)> {
         let nodes = &self.waiter.owner.nodes;
-        // The directory may be the last to hold what was evicted: it goes before the batch is passed.
+        // Dropped before the batch is passed: the directory may be the last to hold what was evicted.
         let directory = searched.unwrap_or_else(|| self.core.log.directory());
         let segment = directory.segment(position).filter(|_| self.core.log.oldest() <= position);
         let found = segment.and_then(|segment| segment.get(position)).map(|record| {
-            // It takes as long as the batch is long, and a large one is judged in turns.
-            let begun = self.refinement.as_mut().filter(|refinement| refinement.position == position);
-            let selection = match begun.and_then(|begun| begun.selection.take()) {
+            // Selecting takes time in the length of the batch. A large batch is examined over several reads, and they
+            // share one selection.
+            let saved = self.refinement.as_mut().filter(|refinement| refinement.position == position);
+            let selection = match saved.and_then(|saved| saved.selection.take()) {
                 Some(selection) => Some(selection),
                 None => self.selector.select(record, nodes, self.cursor.matching()).map(Selected::into_owned),
             };
             (Arc::clone(record), selection)
         });
-        // Whoever reads all there is will come back here, and so will who has more to read.
-        let comes_back = nodes.is_empty() || !self.cursor.is_last_known(position);
-        if let Some(segment) = segment.filter(|_| comes_back)
+        // A reader of everything returns to this segment, and so does one that has discovered more behind this batch.
+        let will_return = nodes.is_empty() || !self.cursor.is_last_discovered(position);
+        if let Some(segment) = segment.filter(|_| will_return)
             && !ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment))
         {
             self.segment = Arc::downgrade(segment);
@@ -229,10 +244,10 @@ impl<P> Subscription<P> {
         found
     }
 
-    /// What is left of a selection after types, grant, hook and predicate.
+    /// Applies the post-filters to a selection.
     ///
-    /// A large batch is judged in as many turns as it takes. If access changes in between, it is judged anew, some times at
-    /// most: what was judged under the old grant says nothing of the new one. What the predicate said holds.
+    /// A large batch is examined over as many reads as it takes. If access changes in between, it starts again, some
+    /// times at most: what the old grant allowed says nothing about the new one. What the predicate returned holds.
     fn refine_batch(
         &mut self,
         position: Position,
@@ -242,42 +257,42 @@ impl<P> Subscription<P> {
     ) -> Refined {
         let Self { selector, core, last_gate, refinement, .. } = self;
         let authorizer = core.hooks.authorizer.as_deref();
-        if batch.events.len() <= EXAMINED_AT_ONCE {
+        if batch.events.len() <= REFINE_CHUNK {
             let selection = selection.map(|ordinals| Cow::Owned(ordinals.into_vec()));
-            return Refined::All(selector.refine(authorizer, &batch.events, selection).map(Selected::into_owned));
+            return Refined::Done(selector.refine(authorizer, &batch.events, selection).map(Selected::into_owned));
         }
         let changes = last_gate.changes();
-        let mut begun = refinement.take().filter(|refinement| refinement.position == position).unwrap_or_default();
-        if begun.changes != changes || begun.examined == 0 {
-            let begins = begun.begins + 1;
-            let said = mem::take(&mut begun.said);
-            *begun = Refinement { position, changes, begins, said, ..Refinement::default() };
+        let mut current = refinement.take().filter(|refinement| refinement.position == position).unwrap_or_default();
+        if current.changes != changes || current.examined == 0 {
+            let attempts = current.attempts + 1;
+            let predicate_results = mem::take(&mut current.predicate_results);
+            *current = Refinement { position, changes, attempts, predicate_results, ..Refinement::default() };
         }
-        let in_parts = begun.begins <= MOST_BEGINS;
+        let in_parts = current.attempts <= MAX_ATTEMPTS;
         let mut events = selection.events(&batch.events);
-        events.skip_first(begun.examined);
+        events.skip_first(current.examined);
         while let Some((ordinal, place)) = events.next_with_ordinal() {
-            if begun.said.len() == begun.examined {
-                begun.said.push(None);
+            if current.predicate_results.len() == current.examined {
+                current.predicate_results.push(None);
             }
-            let said = begun.said.get_mut(begun.examined);
-            begun.examined += 1;
-            if let (Some(event), Some(said)) = (batch.events.get(place), said)
-                && selector.delivers_with(authorizer, event, said)
+            let predicate_result = current.predicate_results.get_mut(current.examined);
+            current.examined += 1;
+            if let (Some(event), Some(predicate_result)) = (batch.events.get(place), predicate_result)
+                && selector.delivers_with(authorizer, event, predicate_result)
             {
-                begun.kept.push(ordinal);
+                current.accepted.push(ordinal);
             }
-            if begun.examined.is_multiple_of(EXAMINED_AT_ONCE) && budget.spend(EXAMINED_AT_ONCE, true) && in_parts {
-                begun.selection = Some(selection);
-                *refinement = Some(begun);
-                return Refined::Some;
+            if current.examined.is_multiple_of(REFINE_CHUNK) && budget.spend(REFINE_CHUNK, true) && in_parts {
+                current.selection = Some(selection);
+                *refinement = Some(current);
+                return Refined::BudgetSpent;
             }
         }
-        Refined::All(Selected::of(batch.events.len(), begun.kept.into_iter()).map(Selected::into_owned))
+        Refined::Done(Selected::of(batch.events.len(), current.accepted.into_iter()).map(Selected::into_owned))
     }
 
-    /// The same in one turn, after those that were begun.
-    pub(super) fn refine_whole<'r>(
+    /// Applies the post-filters to the rest of a selection within this call, after reads that may have begun it.
+    pub(super) fn refine_to_end<'r>(
         &mut self,
         position: Position,
         batch: &'r Published<P>,
@@ -288,8 +303,8 @@ impl<P> Subscription<P> {
             return self.selector.refine(authorizer, &batch.events, selection);
         }
         match self.refine_batch(position, batch, selection.into_owned(), &mut Budget::unlimited()) {
-            Refined::All(selection) => Some(selection?.map(|ordinals| Cow::Owned(ordinals.into_vec()))),
-            Refined::Some => None,
+            Refined::Done(selection) => Some(selection?.map(|ordinals| Cow::Owned(ordinals.into_vec()))),
+            Refined::BudgetSpent => None,
         }
     }
 }

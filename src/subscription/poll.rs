@@ -1,12 +1,17 @@
-//! Reading as a task: polls, the futures made of them, and giving way to other tasks.
-//! No runtime is known here, and no timer.
+//! Reading as a task: polls, the futures made of them, and yielding to other tasks.
+//! It knows no runtime and no timer. How a waiter registers is in `recv`.
+//!
+//! Invariants:
+//! - A poll that is pending has stored the caller's waker and registered after that, or it has woken the waker itself.
+//! - A poll passes a batch only if it returns its delivery, or if nothing of it is for this reader. So dropping a
+//!   future loses nothing.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::budget::{Budget, DELIVERIES};
+use super::budget::{Budget, DELIVERY_BUDGET};
 use super::cursor::Located;
 use super::delivery::Delivery;
 use super::owned::Next;
@@ -14,11 +19,11 @@ use super::state::Subscription;
 use crate::panics::ignore_panic;
 use crate::types::error::RecvError;
 
-/// Whether there is something to read.
+/// What a read would find.
 enum Readiness {
     Ready,
     Nothing,
-    /// Access changes faster than it can be asked for.
+    /// Access changes faster than the authorizer can be asked.
     Unsettled,
 }
 
@@ -46,16 +51,17 @@ impl<P> Subscription<P> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing: a delivery is passed only when the future gives it.
+    /// Dropping the future loses nothing: a delivery is passed only when the future returns it.
     pub fn recv_async(&mut self) -> Recv<'_, P> {
-        Recv { subscription: self, waits: false }
+        Recv { subscription: self, waker_stored: false }
     }
 
-    /// Polls for the next delivery; what [`recv_async`](Self::recv_async) and `Stream` are made of.
+    /// Polls for the next delivery. [`recv_async`](Self::recv_async) and `Stream` are made of it.
     ///
-    /// When it is pending, the waker of the last call is woken once there may be something to read. So that other tasks
-    /// have their turn, it is pending once, and wakes the waker itself, after 128 deliveries without a pause, and after
-    /// some thousand events that were refused.
+    /// When it is pending, the waker of the last call is woken once there may be something to read.
+    ///
+    /// It yields to other tasks: after 128 deliveries without a pause, and after some thousand events that were
+    /// refused, it is pending once and wakes the waker itself.
     ///
     /// # Errors
     ///
@@ -63,28 +69,28 @@ impl<P> Subscription<P> {
     #[inline]
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery<P>, RecvError>> {
         if self.deliveries_left > 0
-            && let Some(delivery) = self.next_known()
+            && let Some(delivery) = self.next_fast()
         {
             self.deliveries_left -= 1;
             return Poll::Ready(Ok(delivery));
         }
-        self.poll_looked_for(context)
+        self.poll_recv_slow(context)
     }
 
     #[inline(never)]
-    fn poll_looked_for(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery<P>, RecvError>> {
+    fn poll_recv_slow(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery<P>, RecvError>> {
         if self.deliveries_left == 0 && self.ended.is_none() {
             return self.give_way(context);
         }
         let _rings = self.rings_on_panic();
         let mut budget = Budget::for_poll();
-        let mut found = match self.next_looked_for(&mut budget) {
+        let mut found = match self.next_slow(&mut budget) {
             Ok(Next::Empty) => None,
             found => Some(found),
         };
         if found.is_none() {
             self.waiter.wait_task(context.waker());
-            found = self.look_registered(|reader| reader.next_if_any(&mut budget));
+            found = self.register_and_retry(|reader| reader.next_if_any(&mut budget));
             if found.is_some() {
                 self.waiter.stop_waiting();
             }
@@ -96,29 +102,29 @@ impl<P> Subscription<P> {
             }
             Some(Ok(Next::BudgetSpent)) => self.give_way(context),
             Some(Ok(Next::Empty)) | None => {
-                self.deliveries_left = DELIVERIES;
+                self.deliveries_left = DELIVERY_BUDGET;
                 Poll::Pending
             }
             Some(Err(error)) => {
-                // A loss after which the reader goes on is one of many things that it is given.
+                // A loss after which the reader goes on counts like a delivery.
                 self.deliveries_left = self.deliveries_left.saturating_sub(1);
                 Poll::Ready(Err(error))
             }
         }
     }
 
-    /// Lets other tasks have their turn: pending, and woken at once.
+    /// Yields to other tasks: wakes the waker at once, and is pending.
     #[cold]
     fn give_way<T>(&mut self, context: &Context<'_>) -> Poll<T> {
-        self.deliveries_left = DELIVERIES;
+        self.deliveries_left = DELIVERY_BUDGET;
         ignore_panic(|| context.waker().wake_by_ref());
         Poll::Pending
     }
 
-    /// Waits as a task until there is something to read, or an end or a loss to be told; the next
-    /// [`drain`](Self::drain) or [`try_recv`](Self::try_recv) says which.
+    /// Waits as a task until there is something to read, an end, or a loss. The next [`drain`](Self::drain) or
+    /// [`try_recv`](Self::try_recv) returns which.
     ///
-    /// What is there may yet be refused by the request's predicate or types, so the window may turn out empty.
+    /// The request's predicate or types may yet refuse what is there, so the window may be empty.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -136,13 +142,15 @@ impl<P> Subscription<P> {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is read, so nothing is lost.
+    /// Dropping the future loses nothing: it reads nothing.
     pub fn readable(&mut self) -> Readable<'_, P> {
-        Readable { subscription: self, waits: false }
+        Readable { subscription: self, waker_stored: false }
     }
 
-    /// Polls for something to read; see [`readable`](Self::readable). As [`poll_recv`](Self::poll_recv) it gives way: after
-    /// it was ready 128 times without a pause, it is pending once and wakes the waker itself.
+    /// Polls for something to read; see [`readable`](Self::readable).
+    ///
+    /// It yields to other tasks as [`poll_recv`](Self::poll_recv) does: after it was ready 128 times without a pause,
+    /// it is pending once and wakes the waker itself.
     pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.deliveries_left == 0 && self.ended.is_none() {
             return self.give_way(context);
@@ -150,7 +158,7 @@ impl<P> Subscription<P> {
         let mut readiness = self.readiness();
         if let Readiness::Nothing = readiness {
             self.waiter.wait_task(context.waker());
-            let found = self.look_registered(|reader| match reader.readiness() {
+            let found = self.register_and_retry(|reader| match reader.readiness() {
                 Readiness::Nothing => None,
                 found => Some(found),
             });
@@ -165,32 +173,32 @@ impl<P> Subscription<P> {
                 Poll::Ready(())
             }
             Readiness::Nothing => {
-                self.deliveries_left = DELIVERIES;
+                self.deliveries_left = DELIVERY_BUDGET;
                 Poll::Pending
             }
             Readiness::Unsettled => self.give_way(context),
         }
     }
 
-    /// Whether a read would find a batch, an end or a loss. Nothing is passed that might be delivered.
+    /// Returns whether a read would find a batch, an end or a loss. It passes nothing that might be delivered.
     fn readiness(&mut self) -> Readiness {
-        let (finished, end) = match self.look(&mut Budget::for_poll()) {
+        let (finished, end) = match self.begin_read(&mut Budget::for_poll()) {
             Ok(Some(now)) => now,
             Ok(None) => return Readiness::Unsettled,
             Err(_) => return Readiness::Ready,
         };
         let nothing = if end.closed { Readiness::Ready } else { Readiness::Nothing };
-        if !self.has_begun(finished) {
+        if !self.try_start(finished) {
             return nothing;
         }
         match self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut None) {
             Located::CaughtUp => {
-                self.pass_all(finished);
+                self.record_caught_up(finished);
                 nothing
             }
             Located::At(_) => {
-                // It may have skipped what was evicted and not asked for.
-                self.note_cursor();
+                // The cursor may have moved beyond batches that were evicted and not asked for.
+                self.share_cursor();
                 Readiness::Ready
             }
             Located::Lost => Readiness::Ready,
@@ -206,8 +214,8 @@ impl<P> Subscription<P> {
 #[must_use = "futures do nothing unless polled"]
 pub struct Recv<'s, P> {
     subscription: &'s mut Subscription<P>,
-    /// Whether it has left word how to wake it.
-    waits: bool,
+    /// Whether the subscription's waiter holds the waker of this future.
+    waker_stored: bool,
 }
 
 impl<P> Future for Recv<'_, P> {
@@ -215,10 +223,10 @@ impl<P> Future for Recv<'_, P> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // Also if it panics.
-        self.waits = true;
+        // Set before the poll, which may panic.
+        self.waker_stored = true;
         let polled = self.subscription.poll_recv(context);
-        self.waits = polled.is_pending();
+        self.waker_stored = polled.is_pending();
         polled
     }
 }
@@ -226,7 +234,7 @@ impl<P> Future for Recv<'_, P> {
 impl<P> Drop for Recv<'_, P> {
     #[inline]
     fn drop(&mut self) {
-        if self.waits {
+        if self.waker_stored {
             self.subscription.waiter.stop_waiting();
         }
     }
@@ -242,12 +250,12 @@ impl<P> fmt::Debug for Recv<'_, P> {
 ///
 /// # Cancel safety
 ///
-/// Nothing is read, so dropping it loses nothing.
+/// Dropping it loses nothing: it reads nothing.
 #[must_use = "futures do nothing unless polled"]
 pub struct Readable<'s, P> {
     subscription: &'s mut Subscription<P>,
-    /// Whether it has left word how to wake it.
-    waits: bool,
+    /// Whether the subscription's waiter holds the waker of this future.
+    waker_stored: bool,
 }
 
 impl<P> Future for Readable<'_, P> {
@@ -255,9 +263,9 @@ impl<P> Future for Readable<'_, P> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.waits = true;
+        self.waker_stored = true;
         let polled = self.subscription.poll_readable(context);
-        self.waits = polled.is_pending();
+        self.waker_stored = polled.is_pending();
         polled
     }
 }
@@ -265,7 +273,7 @@ impl<P> Future for Readable<'_, P> {
 impl<P> Drop for Readable<'_, P> {
     #[inline]
     fn drop(&mut self) {
-        if self.waits {
+        if self.waker_stored {
             self.subscription.waiter.stop_waiting();
         }
     }

@@ -1,5 +1,10 @@
-//! Checking the gate: what a reader does when access has changed or it was ended from outside.
-//! Who is concerned by a change was decided by the publisher.
+//! Rechecking access: what a reader does when its gate has changed.
+//! The publisher decides which subscriptions a change concerns, and `begin_read` in `state` checks the gate.
+//!
+//! Invariants:
+//! - Ends have an order: reset, token deleted, denied, expired, cancelled. The first one that holds is returned. The
+//!   expiry is checked once access is settled.
+//! - No authorizer is asked while a lock is held.
 
 use super::budget::Budget;
 use super::state::Subscription;
@@ -8,13 +13,13 @@ use crate::core::{Settled, token_deleted};
 use crate::types::error::Denial;
 use crate::types::error::RecvError;
 
-fn unsettled() -> Denial {
+fn unsettled_denial() -> Denial {
     Denial::new("access changed each time that it was asked for, until the broker was closed")
 }
 
 impl<P> Subscription<P> {
-    /// Does what the gate asks for, until it asks for nothing more. Whether that is done, or access could not be
-    /// settled in this turn: then nothing may be handed out.
+    /// Acts on every flag and change of the gate, until the gate shows nothing new. Returns `false` if the budget was
+    /// spent before access was settled: then no event may be delivered.
     #[cold]
     pub(super) fn recheck_access(&mut self, budget: &mut Budget) -> Result<bool, RecvError> {
         loop {
@@ -31,7 +36,7 @@ impl<P> Subscription<P> {
                 let again = || budget.may_ask_again();
                 match self.core.recheck(&self.waiter, filter, principal, held, &mut self.last_gate, again) {
                     Settled::Allowed(grant) => self.selector.set_grant(grant),
-                    // A reset meanwhile outranks the answer.
+                    // A reset that came meanwhile takes precedence over the answer.
                     Settled::Denied(_) if self.waiter.owner.gate.state().is(Ending::Reset) => {}
                     Settled::Denied(denial) => return Err(self.end(RecvError::Revoked(denial))),
                     Settled::Not => {
@@ -43,16 +48,16 @@ impl<P> Subscription<P> {
                             return Err(self.end(RecvError::Cancelled));
                         }
                         if self.core.log.end().closed {
-                            // Nothing can be handed out any more, and nobody may be left to change that.
-                            return Err(self.end(RecvError::Revoked(unsettled())));
+                            // Nothing can be delivered any more, and nobody may be left who settles access.
+                            return Err(self.end(RecvError::Revoked(unsettled_denial())));
                         }
                         return Ok(false);
                     }
                 }
-                // Another change may have come while this was asked, or an end that outranks it.
+                // Another change, or an end that takes precedence, may have come while the authorizer was asked.
                 continue;
             }
-            // By a tick, or by the clock alone: a cancel must not come before it either way.
+            // By `tick` or by the clock alone: either way, the expiry comes before a cancel.
             if state.is(Ending::Expired) || self.has_expired() {
                 return Err(self.end(RecvError::Expired));
             }

@@ -1,9 +1,15 @@
-//! Reading one delivery at a time: at once, blocking, or by a doorbell; and how every reader waits.
-//! Waiting as a task is in `poll`.
+//! Reading one delivery at a time: without waiting, blocking, or by a doorbell; and how every reader registers.
+//! How a task waits is in `poll`, and how a window arms the doorbell in `drain`.
 //!
-//! All wait the same way: leave a signal, register, look once more, sleep. What a reader is registered for follows from
-//! what it knows of its place. A look may place a reader whose place was still to come, and then it is registered for
-//! something that it no longer waits for: [`look_registered`](Subscription::look_registered) registers it anew.
+//! Every reader waits in the same order: it leaves its signal, registers its waiter, reads once more, and sleeps.
+//!
+//! Invariants:
+//! - A reader reads after it has registered, and before it sleeps. So either it sees a batch, or the publisher of the
+//!   batch sees its registration; `wait` gives the argument.
+//! - What a waiter is registered for follows from where its reader stands. A read may place a cursor whose start was
+//!   pending. The waiter is not registered in its nodes' lists then, so
+//!   [`register_and_retry`](Subscription::register_and_retry) registers and reads again.
+//! - Unless a read returns a delivery or an end, it leaves the doorbell armed or ringing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,11 +32,11 @@ impl<P> Subscription<P> {
     ///
     /// # Errors
     ///
-    /// If the subscription has ended, or if the reader was overtaken; see [`RecvError`].
+    /// Returns an error if the subscription has ended, or if the reader was overtaken; see [`RecvError`].
     ///
     /// # Panics
     ///
-    /// If the request's predicate, or the authorizer's judgement of an event, panics. Nothing is passed by it.
+    /// Panics if the request's predicate or the authorizer's check of an event panics. The batch is not passed then.
     pub fn recv(&mut self) -> Result<Delivery<P>, RecvError> {
         match self.recv_until(None) {
             Ok(Some(delivery)) => Ok(delivery),
@@ -39,9 +45,10 @@ impl<P> Subscription<P> {
         }
     }
 
-    /// Waits for the next delivery, for so long by the system's clock. The timeout is kept however much is refused
-    /// meanwhile by types, the authorizer or a predicate: what has been refused is passed, and the next read goes on
-    /// behind it.
+    /// Waits for the next delivery, for at most `timeout` by the system's clock.
+    ///
+    /// The timeout is kept however many events are refused meanwhile by types, the authorizer or a predicate. What was
+    /// refused is passed, and the next read goes on behind it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -55,7 +62,7 @@ impl<P> Subscription<P> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv), and if nothing came in time.
+    /// As [`recv`](Self::recv), and [`RecvTimeoutError::Timeout`] if nothing came in time.
     ///
     /// # Panics
     ///
@@ -63,17 +70,19 @@ impl<P> Subscription<P> {
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Delivery<P>, RecvTimeoutError> {
         match Instant::now().checked_add(timeout) {
             Some(deadline) => self.recv_deadline(deadline),
-            // Longer than the clock can say.
+            // The deadline is later than the clock can represent.
             None => Ok(self.recv()?),
         }
     }
 
-    /// Waits for the next delivery, until then. What is there to read is given even if the deadline has passed, unless
-    /// something must be refused first.
+    /// Waits for the next delivery until a deadline.
+    ///
+    /// A delivery that is there already is returned even if the deadline has passed, unless something must be refused
+    /// first.
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv), and if nothing came in time.
+    /// As [`recv`](Self::recv), and [`RecvTimeoutError::Timeout`] if nothing came in time.
     ///
     /// # Panics
     ///
@@ -82,16 +91,17 @@ impl<P> Subscription<P> {
         self.recv_until(Some(deadline))?.ok_or(RecvTimeoutError::Timeout)
     }
 
-    /// The next delivery, if there is one now.
+    /// Returns the next delivery, if there is one now.
     ///
-    /// [`TryRecvError::Empty`] means that everything published before the call has been passed. What is published
-    /// while it looks is left to the next read, so that it ends. The one exception: if what access rests on changes each
-    /// time that the authorizer is asked, this gives up after some tries, has passed nothing, and leaves a
-    /// [doorbell](Self::doorbell) ringing.
+    /// [`TryRecvError::Empty`] means that everything published before the call is passed. What is published during the
+    /// call is left to the next read, so that the call ends.
+    ///
+    /// There is one exception: if what access rests on changes each time that the authorizer is asked, the call gives
+    /// up after some tries. It has then passed nothing, and leaves a [doorbell](Self::doorbell) ringing.
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv), and if there is nothing to read.
+    /// As [`recv`](Self::recv), and [`TryRecvError::Empty`] if there is nothing to read.
     ///
     /// # Panics
     ///
@@ -101,28 +111,28 @@ impl<P> Subscription<P> {
         if let Some(batch) = self.next_whole() {
             return Ok(Delivery::whole(batch));
         }
-        // Not returned as it is: then what is returned above would go through memory, too.
+        // Written through a reference. If it were returned directly, the result above would go through memory, too.
         let mut read = Err(TryRecvError::Empty);
-        self.try_recv_otherwise(&mut read);
+        self.try_recv_not_whole(&mut read);
         read
     }
 
     #[cold]
     #[inline(never)]
-    fn try_recv_otherwise(&mut self, read: &mut Result<Delivery<P>, TryRecvError>) {
-        *read = match self.next_part() {
+    fn try_recv_not_whole(&mut self, read: &mut Result<Delivery<P>, TryRecvError>) {
+        *read = match self.next_partial() {
             Some(delivery) => Ok(delivery),
-            None => self.try_recv_looked_for(),
+            None => self.try_recv_slow(),
         };
     }
 
-    fn try_recv_looked_for(&mut self) -> Result<Delivery<P>, TryRecvError> {
+    fn try_recv_slow(&mut self) -> Result<Delivery<P>, TryRecvError> {
         let _rings = self.rings_on_panic();
         let mut budget = Budget::unlimited();
-        let mut next = self.next_looked_for(&mut budget)?;
+        let mut next = self.next_slow(&mut budget)?;
         if matches!(next, Next::Empty) && self.waiter.has_doorbell() {
-            // Emptied: from now on the bell rings again, and what came before it could is read here.
-            let found = self.look_registered(|reader| reader.next_if_any(&mut budget));
+            // Registering arms the bell. The repeated read finds what came before that.
+            let found = self.register_and_retry(|reader| reader.next_if_any(&mut budget));
             next = found.transpose()?.unwrap_or(Next::Empty);
         }
         match next {
@@ -135,26 +145,30 @@ impl<P> Subscription<P> {
         }
     }
 
-    /// What a read finds now, if it finds anything.
+    /// Returns what a read finds now, or `None` if it finds nothing.
     pub(super) fn next_if_any(&mut self, budget: &mut Budget) -> Option<Result<Next<P>, RecvError>> {
-        match self.next_now(budget) {
+        match self.try_next(budget) {
             Ok(Next::Empty) => None,
             found => Some(found),
         }
     }
 
-    /// A channel that rings, with one `()`, when there is anything to read and at every end, for
+    /// Returns a channel that receives one `()` when there is anything to read and at every end, for
     /// `crossbeam_channel::select!`.
     ///
-    /// Read a window, or until [`try_recv`](Self::try_recv) finds nothing more: then the bell is armed again. It rings at
-    /// once if anything is left, so a window for each ring is enough, and leaves the other channels their turn however
-    /// fast batches come: a loop that reads until nothing is left may not come back to them. A ring may find nothing to
-    /// read; a ring is never missed. Whatever a read gives that is neither a delivery, nor nothing, nor an end, such as a
-    /// loss after which the reader goes on, leaves the bell ringing. The first ring comes at once.
+    /// After each ring, open a window, or call [`try_recv`](Self::try_recv) until it finds nothing more. Either arms
+    /// the bell again. A window that leaves anything unread makes the bell ring at once. So one window for each ring is
+    /// enough, and the other channels have their turn however fast batches come. A loop that reads until nothing is
+    /// left may not return to them.
     ///
-    /// One [`try_recv`](Self::try_recv) for each ring is not enough: until it finds nothing, the bell stays silent. Time
-    /// rings nothing, see [`Broker::tick`](crate::Broker::tick). There is one bell, which each call returns anew; when the
-    /// subscription is dropped it is disconnected.
+    /// A ring may find nothing to read, but a ring is never missed. A read that returns neither a delivery, nor
+    /// nothing, nor an end leaves the bell ringing: a loss after which the reader goes on, for example. The first ring
+    /// comes at once.
+    ///
+    /// One [`try_recv`](Self::try_recv) for each ring is not enough: the bell stays silent until it finds nothing. The
+    /// passing of time does not ring the bell, see [`Broker::tick`](crate::Broker::tick). A subscription has one bell,
+    /// and each call returns a receiver of it. The bell is disconnected once the subscription and all its
+    /// [handles](Self::handle) are dropped.
     ///
     /// ```
     /// use crossbeam_channel::{bounded, select};
@@ -193,13 +207,15 @@ impl<P> Subscription<P> {
     pub fn doorbell(&mut self) -> Receiver<()> {
         let bell = self.waiter.doorbell();
         self.register();
-        // Whatever was there before it could ring, the first ring stands for.
+        // The first ring stands for everything that came before the bell could ring.
         self.waiter.wake();
         bell
     }
 
-    /// Iterates over deliveries, waiting for each. The end is the last item, as an error; for
-    /// [`RecvError::Closed`] there is none. A loss that is no end is an item like any other.
+    /// Iterates over deliveries and waits for each.
+    ///
+    /// The end is the last item, as an error; [`RecvError::Closed`] is not yielded. A loss after which the reader goes
+    /// on is an item like any other.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Request};
@@ -218,27 +234,30 @@ impl<P> Subscription<P> {
         Iter { subscription: self }
     }
 
-    /// Registers for whatever the reader waits for, and looks once more.
+    /// Registers the waiter for what the reader waits for, and reads once more.
     ///
-    /// The look may find that the place has come that the reader waited for, and nothing to read there. Then it must be
-    /// registered for its terms, which it was not, and look again.
-    pub(super) fn look_registered<T>(&mut self, mut look: impl FnMut(&mut Self) -> Option<T>) -> Option<T> {
+    /// The read may find that the pending start has come, and nothing to read there. The waiter is not registered for
+    /// its terms then, so it is registered and the read repeated.
+    pub(super) fn register_and_retry<T>(&mut self, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<T> {
         loop {
             let was_pending = self.start_state == StartState::Pending;
             self.register();
-            let found = look(self);
+            let found = read(self);
             if found.is_some() || was_pending == (self.start_state == StartState::Pending) {
                 return found;
             }
         }
     }
 
-    /// Makes sure that the next hit of anything asked for wakes this reader. The caller looks once more afterwards, and
-    /// then holds that what it was registered for is what it waits for.
+    /// Registers the waiter so that the next hit of anything asked for wakes the reader. The caller must read once more
+    /// afterwards, and check that the reader still waits for what it was registered for.
+    ///
+    /// The fence at the end orders the registration before that read. Its partner is `sync::store_and_fence` in the
+    /// publisher.
     pub(super) fn register(&mut self) {
         let nodes = &self.waiter.owner.nodes;
         if self.start_state == StartState::Pending {
-            // The place that it waits for wakes it.
+            // Its pending start wakes it when the place comes.
         } else if self.waiter.has_hit_queue() {
             self.cursor.register_unvisited(&self.waiter);
         } else if nodes.is_empty() {
@@ -251,22 +270,22 @@ impl<P> Subscription<P> {
         seq_cst_fence();
     }
 
-    /// Waits until there is a delivery, an error, or the deadline has come.
+    /// Waits for a delivery, an error, or the deadline. Returns `None` at the deadline.
     fn recv_until(&mut self, deadline: Option<Instant>) -> Result<Option<Delivery<P>>, RecvError> {
-        if let Some(delivery) = self.next_known() {
+        if let Some(delivery) = self.next_fast() {
             return Ok(Some(delivery));
         }
         let _rings = self.rings_on_panic();
-        let has_come = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let deadline_passed = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let mut budget = Budget::until(deadline);
-        // A publisher in full flight has the next batch before this thread could be put to sleep and woken.
+        // A publisher that publishes without a pause has the next batch ready before this thread could sleep and wake.
         for spin in 0..=RECV_SPIN_LIMIT {
-            match self.next_now(&mut budget)? {
+            match self.try_next(&mut budget)? {
                 Next::Delivery(delivery) => return Ok(Some(delivery)),
                 Next::BudgetSpent => break,
                 Next::Empty => {}
             }
-            if spin == RECV_SPIN_LIMIT || has_come() {
+            if spin == RECV_SPIN_LIMIT || deadline_passed() {
                 break;
             }
             if spin < RECV_SPIN_LIMIT / 2 {
@@ -275,73 +294,74 @@ impl<P> Subscription<P> {
                 yield_now();
             }
         }
-        let waits = StopsWaiting(Arc::clone(&self.waiter));
+        let waiting = StopWaitingOnDrop(Arc::clone(&self.waiter));
         let mut pause = SHORTEST_PAUSE;
         loop {
-            waits.0.wait(Signal::Thread(current()));
-            let mut settles = None;
-            match self.look_registered(|reader| reader.next_if_any(&mut budget)).transpose()? {
+            waiting.0.wait(Signal::Thread(current()));
+            let mut unsettled_pause = None;
+            match self.register_and_retry(|reader| reader.next_if_any(&mut budget)).transpose()? {
                 Some(Next::Delivery(delivery)) => return Ok(Some(delivery)),
-                Some(Next::BudgetSpent) if has_come() => {
-                    // It has not looked at everything, and nothing that is published need come to have it look again.
+                Some(Next::BudgetSpent) if deadline_passed() => {
+                    // The read has not examined everything, and no further publish need come to make the reader read
+                    // again.
                     self.ring();
                     return Ok(None);
                 }
-                // Access changes faster than it can be asked for.
+                // Access changes faster than the authorizer can be asked.
                 Some(Next::BudgetSpent) => {
-                    settles = Some(pause);
+                    unsettled_pause = Some(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     budget = Budget::until(deadline);
                 }
                 Some(Next::Empty) | None => {}
             }
-            // On the broker's clock, which need not be the one that the deadline is on.
+            // The expiry is on the broker's clock, and the deadline may be on another one.
             let expires_in =
                 self.selector.expiry().map(|expiry| expiry.saturating_duration_since(self.core.hooks.clock.now()));
             let ends_in = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if ends_in == Some(Duration::ZERO) {
-                if settles.is_some() {
+                if unsettled_pause.is_some() {
                     self.ring();
                 }
                 return Ok(None);
             }
-            match expires_in.into_iter().chain(ends_in).chain(settles).min() {
+            match expires_in.into_iter().chain(ends_in).chain(unsettled_pause).min() {
                 Some(longest) => park_timeout(longest),
                 None => park(),
             }
         }
     }
 
-    /// Leaves the doorbell ringing if what follows panics, as long as this is held.
+    /// Returns a guard that leaves the doorbell ringing if a panic drops it.
     pub(super) fn rings_on_panic(&self) -> Option<RingsOnPanic> {
         self.waiter.has_doorbell().then(|| RingsOnPanic(Arc::clone(&self.waiter)))
     }
 
-    /// What an iterator or stream yields for `error`: an end once, and then none.
+    /// Returns what an iterator or stream yields for `error`: an end once, and then `None`.
     pub(crate) fn last_error(&mut self, error: RecvError) -> Option<RecvError> {
         if !error.is_terminal() {
             return Some(error);
         }
-        let before = self.ended.replace(Box::new(Ended { error: error.clone(), over: true }));
-        let over = before.is_some_and(|ended| ended.over);
-        (!over && error != RecvError::Closed).then_some(error)
+        let before = self.ended.replace(Box::new(Ended { error: error.clone(), yielded: true }));
+        let yielded = before.is_some_and(|ended| ended.yielded);
+        (!yielded && error != RecvError::Closed).then_some(error)
     }
 }
 
-/// How long a thread pauses that finds access unsettled, at first and at most. It wakes up for every end.
+/// The first and the longest pause of a thread that finds access unsettled. Every end wakes it before.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
-/// Takes back the word that a thread has left, also if a read panics.
-struct StopsWaiting(Waiter);
+/// Removes the signal of a waiting thread when it is dropped, also if a read panics.
+struct StopWaitingOnDrop(Waiter);
 
-impl Drop for StopsWaiting {
+impl Drop for StopWaitingOnDrop {
     fn drop(&mut self) {
         self.0.stop_waiting();
     }
 }
 
-/// Leaves the doorbell ringing if a read panics: it was neither a delivery, nor nothing, nor an end.
+/// Leaves the doorbell ringing if a read panics: the read returned neither a delivery, nor nothing, nor an end.
 pub(super) struct RingsOnPanic(Waiter);
 
 impl Drop for RingsOnPanic {

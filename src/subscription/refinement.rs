@@ -1,25 +1,28 @@
-//! How far the events of one large batch have been judged, from one turn to the next.
-//! Who judges them is decided in `selector`.
+//! The refinement: how far the post-filters have examined the events of one large batch, from one read to the next.
+//! `selector` decides about each event, and `owned` when a read stops.
 
 use super::delivery::Selection;
 use crate::types::position::Position;
 
-/// The events of a batch that are delivered, held by the delivery.
+/// The events of a batch that are delivered, owned by the delivery.
 pub(super) type Chosen = Selection<Box<[u32]>>;
 
-/// How far the events of one batch have been judged.
+/// How far the post-filters have examined the events of one batch.
 #[derive(Debug, Default)]
 pub(super) struct Refinement {
+    /// The position of the batch.
     pub(super) position: Position,
-    /// The changes of access that the grant is newer than.
+    /// The gate's count of access changes that the grant is newer than.
     pub(super) changes: u64,
-    /// How often it was begun, because access changed.
-    pub(super) begins: u32,
-    /// What of it matches terms and scope, between two turns.
+    /// How often the batch was started, because access changed in between.
+    pub(super) attempts: u32,
+    /// The events that match terms and namespaces, while no read examines them.
     pub(super) selection: Option<Chosen>,
-    /// How many of those.
+    /// How many of them have been examined.
     pub(super) examined: usize,
-    pub(super) kept: Vec<u32>,
-    /// What the predicate said of each of those, also before access changed: it is asked once, and the others anew.
-    pub(super) said: Vec<Option<bool>>,
+    /// The ordinals of those that are delivered.
+    pub(super) accepted: Vec<u32>,
+    /// What the predicate returned for each of them, also before access changed. It is called once for each event; the
+    /// other post-filters are applied again.
+    pub(super) predicate_results: Vec<Option<bool>>,
 }

@@ -1,5 +1,16 @@
-//! What of a batch a subscription is given: terms and scope, then types, grant, hooks and predicate.
-//! Where the reader stands is not known here.
+//! The selector: which events of a batch a subscription receives.
+//! Where the reader stands is not known here; `cursor` decides it.
+//!
+//! It works in two steps. [`Selector::select`] returns the events that match terms and scope, mostly by the links of
+//! the batch. [`Selector::refine`] applies the post-filters to those: types, the grant's namespaces, the authorizer's
+//! hook, the request's predicate, in this order.
+//!
+//! Invariants:
+//! - A post-filter runs only on events that all filters before it accept.
+//! - The predicate runs once for each event, however often access changes meanwhile.
+//! - `select` runs no foreign code. The post-filters do, so their caller must hold no lock.
+//!
+//! `owned` and `drain` call it on the reader's thread; `state` asks it to explain.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,13 +27,13 @@ use crate::types::event::Event;
 use crate::types::principal::Principal;
 use crate::types::request::Predicate;
 
-/// Why a subscription is given an event, or is not.
+/// Why a subscription receives an event or does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Explanation {
-    /// It is delivered.
+    /// The event is delivered.
     Delivered,
-    /// Its topic, or its keys, match no term.
+    /// Its topic, or all of its keys, match no term.
     NoTerm,
     /// Its namespace was not asked for.
     OutOfScope,
@@ -36,18 +47,18 @@ pub enum Explanation {
     Refused,
 }
 
+/// The filters of one subscription.
 pub(super) struct Selector<P> {
     pub(super) filter: Arc<Filter>,
-    /// None for the anonymous principal of a broker without an authorizer, whose request has no predicate.
+    /// `None` for the anonymous principal of a broker without an authorizer, if the request has no predicate.
     post_filters: Option<Box<PostFilters<P>>>,
-    /// Whether anything but terms and scope has a say.
+    /// Whether anything but terms and scope decides.
     has_post_filters: bool,
-    /// Whether neither that nor the clock has.
-    trivial: bool,
+    /// Whether neither post-filters nor the clock decide.
+    unconditional: bool,
 }
 
-/// Who asked, what was granted, and what else the request says. Apart, so that a subscription nobody has to ask about
-/// is small.
+/// The principal, its grant, and the predicate. Boxed, so that a subscription without them is small.
 struct PostFilters<P> {
     principal: Principal,
     grant: Option<Grant>,
@@ -61,9 +72,9 @@ impl<P> Selector<P> {
         grant: Option<Grant>,
         predicate: Option<Predicate<P>>,
     ) -> Self {
-        let nobody = grant.is_none() && predicate.is_none() && principal == Principal::anonymous();
-        let post_filters = (!nobody).then(|| Box::new(PostFilters { principal, grant: None, predicate }));
-        let mut selector = Self { filter, post_filters, has_post_filters: false, trivial: false };
+        let unneeded = grant.is_none() && predicate.is_none() && principal == Principal::anonymous();
+        let post_filters = (!unneeded).then(|| Box::new(PostFilters { principal, grant: None, predicate }));
+        let mut selector = Self { filter, post_filters, has_post_filters: false, unconditional: false };
         selector.set_grant(grant);
         selector
     }
@@ -77,7 +88,7 @@ impl<P> Selector<P> {
         self.post_filters.as_ref()?.grant.as_ref()
     }
 
-    /// When the grant runs out, if it does.
+    /// Returns when the grant expires, if it does.
     #[inline]
     pub(super) fn expiry(&self) -> Option<Instant> {
         self.grant()?.expiry()
@@ -90,11 +101,11 @@ impl<P> Selector<P> {
         if let Some(post_filters) = &mut self.post_filters {
             post_filters.grant = grant;
         }
-        self.trivial = !self.has_post_filters && self.expiry().is_none();
+        self.unconditional = !self.has_post_filters && self.expiry().is_none();
     }
 
-    /// The events that match terms and scope: by the slot's links, or one by one if those do not know the nodes.
-    /// No foreign code runs.
+    /// Returns the events that match terms and scope. It uses the links of the batch, or examines the events one by one
+    /// if the batch is older than the nodes. It runs no foreign code.
     #[inline]
     pub(super) fn select<'r>(
         &self,
@@ -118,19 +129,19 @@ impl<P> Selector<P> {
         }
     }
 
-    /// Whether [`refine`](Self::refine) can refuse anything.
+    /// Returns whether [`refine`](Self::refine) can refuse anything.
     #[inline]
     pub(super) fn has_post_filters(&self) -> bool {
         self.has_post_filters
     }
 
-    /// Whether an event that matches terms and scope is delivered, at any time.
+    /// Returns whether every event that matches terms and scope is delivered, at any time.
     #[inline]
-    pub(super) fn is_trivial(&self) -> bool {
-        self.trivial
+    pub(super) fn is_unconditional(&self) -> bool {
+        self.unconditional
     }
 
-    /// What is left of a selection after types, grant, hook and predicate. Foreign code runs, so no lock may be held.
+    /// Returns what the post-filters leave of a selection. It runs foreign code, so no lock may be held.
     pub(super) fn refine<'r>(
         &mut self,
         authorizer: Option<&dyn Authorizer<P>>,
@@ -152,28 +163,29 @@ impl<P> Selector<P> {
         Selected::of(events.len(), ordinals)
     }
 
-    /// Whether an event is delivered that matches terms and scope.
+    /// Returns whether the post-filters accept an event that matches terms and scope.
     pub(super) fn delivers(&mut self, authorizer: Option<&dyn Authorizer<P>>, event: &Event<P>) -> bool {
         self.delivers_with(authorizer, event, &mut None)
     }
 
-    /// The same, if the predicate may have been asked before: it is asked once for each event. `said` is what it said, and
-    /// is set if it is asked now.
+    /// Implements [`delivers`](Self::delivers) for an event that the predicate may have examined before. The predicate
+    /// is called once for each event: `predicate_result` is what it returned, and is set if it is called now.
     pub(super) fn delivers_with(
         &mut self,
         authorizer: Option<&dyn Authorizer<P>>,
         event: &Event<P>,
-        said: &mut Option<bool>,
+        predicate_result: &mut Option<bool>,
     ) -> bool {
-        self.evaluate(authorizer, event, said) == Explanation::Delivered
+        self.evaluate(authorizer, event, predicate_result) == Explanation::Delivered
     }
 
-    /// What becomes of an event that matches terms and scope. Each judge is asked only if all before agree.
+    /// Applies the post-filters to an event that matches terms and scope. Each filter runs only if all before it
+    /// accept.
     fn evaluate(
         &mut self,
         authorizer: Option<&dyn Authorizer<P>>,
         event: &Event<P>,
-        said: &mut Option<bool>,
+        predicate_result: &mut Option<bool>,
     ) -> Explanation {
         count(Step::Scan, 1);
         if !self.filter.matches_type(event) {
@@ -191,7 +203,7 @@ impl<P> Selector<P> {
                 return Explanation::NotPermitted;
             }
         }
-        if predicate.as_mut().is_some_and(|predicate| !*said.get_or_insert_with(|| predicate(event))) {
+        if predicate.as_mut().is_some_and(|predicate| !*predicate_result.get_or_insert_with(|| predicate(event))) {
             return Explanation::Refused;
         }
         Explanation::Delivered
@@ -218,7 +230,7 @@ fn selection(len: usize, hits: Hits<'_>) -> Option<Selected<'_>> {
     }
 }
 
-/// The union of what several nodes matched.
+/// Returns the union of what several nodes matched.
 fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option<Selected<'r>> {
     let mut hits = links.matched_any(nodes);
     let first = hits.next()?;
@@ -247,7 +259,7 @@ mod tests {
     use crate::types::request::Request;
     use crate::types::term::Term;
 
-    /// Nobody is asked about events that nothing can refuse, and what the clock can end is not plain.
+    /// Post-filters run only where they can refuse an event, and a grant that expires is not unconditional.
     #[test]
     fn whether_anything_can_refuse_is_known_before() {
         let everything = || Request::<()>::new().namespace("*");
@@ -261,12 +273,12 @@ mod tests {
             (everything().event_type("JobRegistered"), None, true, false),
             (everything().filter(|_| true), None, true, false),
         ];
-        for (number, (mut request, grant, has_post_filters, trivial)) in cases.into_iter().enumerate() {
+        for (number, (mut request, grant, has_post_filters, unconditional)) in cases.into_iter().enumerate() {
             let filter = Arc::new(Filter::new(&mut request).expect("a request"));
             let selector = Selector::new(filter, Principal::anonymous(), grant, request.predicate.take());
             assert_eq!(
-                (selector.has_post_filters(), selector.is_trivial()),
-                (has_post_filters, trivial),
+                (selector.has_post_filters(), selector.is_unconditional()),
+                (has_post_filters, unconditional),
                 "case {number}"
             );
         }

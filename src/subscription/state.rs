@@ -1,12 +1,20 @@
-//! What a subscription holds, how it opens, and how it ends.
-//! The ways of reading are in the files beside this one.
+//! The state of a subscription: what it holds, how it opens, how each read begins, how a loss is reported, how it ends.
+//! The ways of reading are in the files beside this one, and what other threads see of a subscription is in `core`.
+//!
+//! Invariants:
+//! - Every read begins with [`Subscription::begin_read`], or compares the gate itself as the fast path in `owned` does.
+//! - Once `ended` is set, every read returns its error, and no event is delivered.
+//! - Everything before `resume_place` is passed.
+//! - A loss is reported once: by the verdict of the start, or by [`Subscription::report_loss`].
+//!
+//! `broker` opens subscriptions. `frames` calls what is `pub(crate)`.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 #[cfg(feature = "json")]
 use std::time::Instant;
 
-use super::budget::{Budget, DELIVERIES};
+use super::budget::{Budget, DELIVERY_BUDGET};
 use super::cursor::Cursor;
 use super::handle::SubscriptionHandle;
 use super::refinement::Refinement;
@@ -26,9 +34,9 @@ use crate::types::stats::{SubscriptionId, SubscriptionStats};
 use crate::types::term::{Scope, Term};
 use crate::types::token::{Place, Token};
 
-/// A subscription, and its reader.
+/// A subscription and its reader.
 ///
-/// Every way of reading is a method of this one type, and all share one place in the stream:
+/// Every way of reading is a method of this type. All of them share one cursor:
 ///
 /// | the reader is | it reads with |
 /// |---|---|
@@ -37,7 +45,8 @@ use crate::types::token::{Place, Token};
 /// | a hot loop | [`drain`](Self::drain), after [`readable`](Self::readable) if it is a task |
 /// | a `select!` over channels | [`doorbell`](Self::doorbell), then a [`drain`](Self::drain) for each ring |
 ///
-/// It holds numbers, not batches: a reader that stalls keeps nothing in memory, and is told exactly what it lost.
+/// A subscription holds numbers and no batches. A reader that stalls keeps nothing in memory, and receives an exact
+/// account of what it lost.
 ///
 /// ```
 /// use event_broker::{Broker, Event, LagPolicy, RecvError, Request, TryRecvError};
@@ -62,46 +71,49 @@ pub struct Subscription<P> {
     pub(super) cursor: Cursor,
     pub(super) start_state: StartState,
     pub(super) selector: Selector<P>,
-    /// Where the next owned delivery is probably found. It keeps no batch in memory, and saves looking in the directory.
+    /// The segment that probably holds the next owned delivery. It is weak, so it keeps no batch in memory. It saves a
+    /// search in the directory.
     pub(super) segment: Weak<Segment<Record<P>>>,
-    /// What the gate said when it was last checked.
+    /// The state of the gate when it was last checked.
     pub(super) last_gate: GateState,
-    /// Up to here everything has been passed.
-    pub(super) passed: Place,
-    /// As long as an elastic start has not passed anything: no batch that it may lose has a lower index.
-    pub(super) bound: u64,
-    /// What an open window has handed to its iterator, or a forgotten one had.
+    /// The place that a resume token names: everything before it is passed.
+    pub(super) resume_place: Place,
+    /// The lowest index that a lost batch can have, for an elastic start that has passed nothing.
+    pub(super) lost_from: u64,
+    /// What an open window iterates, or a window that was forgotten.
     pub(super) window_run: WindowRun,
-    /// None if everything was whole. Boxed, as is what follows, because hardly any reader has it.
+    /// What the start found; `None` for [`Verdict::Whole`]. This field and the boxes below are boxed because hardly any
+    /// reader has them.
     pub(super) found: Option<Box<Found>>,
     pub(super) policy: LagPolicy,
-    /// How many more deliveries a task is given before it gives way.
+    /// Number of deliveries that a task may still receive before it yields.
     pub(super) deliveries_left: u8,
     pub(super) ended: Option<Box<Ended>>,
-    /// How far a large batch has been judged that a turn did not suffice for.
+    /// How far the post-filters have examined a large batch that one budget did not suffice for.
     pub(super) refinement: Option<Box<Refinement>>,
 }
 
-/// Whether the cursor has been placed.
+/// Whether the cursor is placed, and what may still move it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StartState {
-    /// It has, at what was the oldest batch, and nothing has been passed: what was buffered when the subscription opened
-    /// may still go without being lost.
+    /// The cursor is placed at what was the oldest batch, and nothing is passed. What was buffered when the
+    /// subscription opened may still be evicted without a loss.
     Elastic,
-    /// It will be, once the place it waits for has come.
+    /// The cursor is not placed: the place that the reader waits for has not come.
     Pending,
-    /// It has, and a window has handed out what is still to be passed: it is open, or was forgotten.
+    /// The cursor is placed, and a window holds a run of which what it yielded is not passed yet. The window is open or
+    /// was forgotten.
     Window,
-    /// It has.
+    /// The cursor is placed.
     Reading,
 }
 
-/// An end that the reader has been told.
+/// An end that the reader has received.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) error: RecvError,
-    /// Whether a stream or iterator has yielded it, too.
-    pub(super) over: bool,
+    /// Whether a stream or iterator has yielded it as well.
+    pub(super) yielded: bool,
 }
 
 impl<P> Subscription<P> {
@@ -109,10 +121,10 @@ impl<P> Subscription<P> {
         let Opened { waiter, grant, start_position, found, passed, live_from } = opened;
         let filter = Arc::clone(&waiter.owner.filter);
         let mut cursor = Cursor::new(&waiter, live_from);
-        let mut bound = 0;
+        let mut lost_from = 0;
         let start_state = match start_position {
             StartPosition::Elastic { from, end, bound: index } => {
-                bound = index;
+                lost_from = index;
                 cursor.move_to(from);
                 cursor.set_elastic_until(end);
                 StartState::Elastic
@@ -131,30 +143,32 @@ impl<P> Subscription<P> {
             selector: Selector::new(filter, request.principal, grant, request.predicate),
             segment: Weak::new(),
             last_gate: GateState::OPEN,
-            passed,
-            bound,
+            resume_place: passed,
+            lost_from,
             window_run: WindowRun::default(),
             found: (found.verdict != Verdict::Whole).then(|| Box::new(found)),
             policy: request.lag_policy,
-            deliveries_left: DELIVERIES,
+            deliveries_left: DELIVERY_BUDGET,
             ended: None,
             refinement: None,
         }
     }
 
-    /// The subscription's name within its broker.
+    /// Returns the id of the subscription, unique within its broker.
     pub fn id(&self) -> SubscriptionId {
         SubscriptionId(self.waiter.owner.id)
     }
 
-    /// What the start found.
+    /// Returns what the start found.
     pub fn verdict(&self) -> Verdict {
         self.found.as_ref().map_or(Verdict::Whole, |found| found.verdict)
     }
 
-    /// Whether the oldest index that the [verdict](Self::verdict) names had all its batches when the subscription was
-    /// opened. An index may unvisited several batches, and the first of them may be among what is lost: then a mirror that
-    /// applies the rest of that index alone has only a part of its commit.
+    /// Returns whether the oldest index that the [verdict](Self::verdict) names had all its batches when the
+    /// subscription opened.
+    ///
+    /// An index may carry several batches, and the first of them may be lost. A mirror that applies only the rest of
+    /// that index then has a part of its commit.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Request, Start, Verdict};
@@ -172,58 +186,65 @@ impl<P> Subscription<P> {
         self.found.as_ref().is_none_or(|found| found.oldest_is_whole)
     }
 
-    /// The terms asked for, each once.
+    /// Returns the terms that were asked for, each once.
     pub fn terms(&self) -> &[Term] {
         self.selector.filter.terms()
     }
 
-    /// The namespaces asked for.
+    /// Returns the namespaces that were asked for.
     pub fn scope(&self) -> &Scope {
         self.selector.filter.scope()
     }
 
-    /// What is allowed now, if the broker has an authorizer.
+    /// Returns what is allowed now, or `None` if the broker has no authorizer.
     pub fn grant(&self) -> Option<&Grant> {
         self.selector.grant()
     }
 
-    /// Where the reader stands: it goes on [`Start::After`](crate::Start::After) this without a batch repeated or
-    /// missed. Ahead of the last delivery's own token once a read has found nothing more.
+    /// Returns where the reader stands. A subscription that starts [`Start::After`](crate::Start::After) this token
+    /// neither repeats nor misses a batch.
     ///
-    /// A subscription has one before anything was read, so that a client that was cut off early can come back as well.
+    /// Once a read has found nothing more, the token is ahead of that of the last delivery. A subscription has a token
+    /// before anything was read, so that a client that was cut off early can resume as well.
     pub fn token(&self) -> Token {
         let place = match self.start_state {
-            // A window was forgotten that had yielded something.
+            // A window was forgotten after it had yielded something.
             StartState::Window => self.place_in_window(),
             StartState::Pending => None,
-            // A skip is still to be told.
+            // A skip has not been reported yet.
             _ if self.cursor.has_skipped() => None,
             start_state @ (StartState::Reading | StartState::Elastic) => {
-                // Of an elastic start where it was opened: what goes before the first read is no loss to it, but it would be
-                // one to whoever resumes behind it without a word.
+                // An elastic start stays where it opened. What is evicted before its first read is no loss to it. It
+                // would be a loss, and one without a report, to a reader that resumes behind it.
                 let elastic = start_state == StartState::Elastic;
                 let cursor = if elastic { self.waiter.owner.opened } else { self.cursor.position() };
                 let here = self.core.place_at(&self.waiter, cursor);
-                // The same place, as the last delivery had it.
-                here.filter(|here| here.after != self.passed).map(|here| here.place)
+                // If it is the place that the last delivery had, `resume_place` names it already.
+                here.filter(|here| here.after != self.resume_place).map(|here| here.place)
             }
         };
-        Token::new(self.waiter.owner.epoch, place.unwrap_or(self.passed))
+        Token::new(self.waiter.owner.epoch, place.unwrap_or(self.resume_place))
     }
 
-    /// The highest index that is certainly finished for this reader: all of it and below was delivered, told as lost,
-    /// or not asked for. One below the place where the reader stands, since a further batch of that index may come;
-    /// none while the reader waits for an index that the broker has not reached.
+    /// Returns the highest index that is certainly finished for this reader: every batch of it and of lower indexes was
+    /// delivered, was reported lost, or was not asked for.
+    ///
+    /// It is one below the index where the reader stands, because a further batch of that index may come. Returns
+    /// `None` while the reader waits for an index that the broker has not reached.
     #[cfg(feature = "json")]
     pub(crate) fn finished(&self) -> Option<u64> {
-        let Place { index, .. } = self.passed;
+        let Place { index, .. } = self.resume_place;
         if index > self.core.log.finished_below() { None } else { index.checked_sub(1) }
     }
 
-    /// The end that a read would give before it looks for a batch, if there is one.
+    /// Checks the gate without reading.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error that a read returns before it locates a batch.
     #[cfg(feature = "json")]
     pub(crate) fn check_gate(&mut self) -> Result<(), RecvError> {
-        self.look(&mut Budget::unlimited()).map(drop)
+        self.begin_read(&mut Budget::unlimited()).map(drop)
     }
 
     /// Returns the time by the broker's clock.
@@ -238,24 +259,25 @@ impl<P> Subscription<P> {
         self.selector.expiry()
     }
 
-    /// Rings the doorbell, if there is one: for a reader that has to be called again although nothing more is published.
+    /// Rings the doorbell, if there is one, for a reader that must read again although nothing more is published.
     pub(crate) fn ring(&self) {
         if self.waiter.has_doorbell() {
             self.waiter.wake();
         }
     }
 
-    /// A handle to watch or end this subscription from elsewhere.
+    /// Returns a handle that observes or ends this subscription from elsewhere.
     pub fn handle(&self) -> SubscriptionHandle<P> {
         SubscriptionHandle::new(Arc::clone(&self.core), Arc::clone(&self.waiter))
     }
 
-    /// The subscription in numbers.
+    /// Returns the counters of the subscription.
     pub fn stats(&self) -> SubscriptionStats {
         self.handle().stats()
     }
 
-    /// Why an event is delivered, or is not: what the first judge says that refuses it. It need not be published.
+    /// Returns whether an event would be delivered, or else the first filter that refuses it. The event need not be
+    /// published.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Explanation, Request, Term};
@@ -270,23 +292,26 @@ impl<P> Subscription<P> {
     ///
     /// # Panics
     ///
-    /// If the authorizer or the predicate panics.
+    /// Panics if the authorizer or the predicate panics.
     pub fn explain(&mut self, event: &Event<P>) -> Explanation {
         self.selector.explain(self.core.hooks.authorizer.as_deref(), event)
     }
 
-    /// Checks the gate, and returns the end of the log as it was before: what every read begins with. `None` if access
-    /// could not be settled in this turn.
+    /// Begins a read: checks the gate, and returns the finished index and the end of the log, both as loaded before the
+    /// gate. Returns `None` if the budget was spent before access was settled.
     ///
-    /// The finished index is loaded first and the end second, so that a reader that passes the end has passed every
-    /// batch below that index; the gate comes last, so that a reader that sees a position sees its fence.
+    /// The order of the loads:
+    /// - The finished index comes before the end. So a reader that passes the end has passed every batch below that
+    ///   index.
+    /// - The gate comes last. A publisher changes the gates before it makes the position visible, so a reader that sees
+    ///   the position sees the change. `core::publish` is the partner.
     #[inline]
-    pub(super) fn look(&mut self, budget: &mut Budget) -> Result<Option<(u64, End)>, RecvError> {
+    pub(super) fn begin_read(&mut self, budget: &mut Budget) -> Result<Option<(u64, End)>, RecvError> {
         if let Some(ended) = &self.ended {
             return Err(ended.error.clone());
         }
         if self.start_state == StartState::Window {
-            self.pass_window_run();
+            self.pass_forgotten_window();
         }
         loop {
             let finished = self.core.log.finished_below();
@@ -304,26 +329,27 @@ impl<P> Subscription<P> {
         }
     }
 
-    /// Whether the grant has run out. Without an expiry the clock is not read.
+    /// Returns whether the grant has expired. Without an expiry it does not read the clock.
     #[inline]
     pub(super) fn has_expired(&self) -> bool {
         self.selector.expiry().is_some_and(|expiry| self.core.hooks.clock.now() >= expiry)
     }
 
-    /// Whether the cursor is placed, after placing it if that can be done now.
+    /// Returns whether the cursor is placed, after placing it if the reader's start has come.
     #[inline]
-    pub(super) fn has_begun(&mut self, finished: u64) -> bool {
-        self.start_state == StartState::Reading || self.begin(finished)
+    pub(super) fn try_start(&mut self, finished: u64) -> bool {
+        self.start_state == StartState::Reading || self.start_pending(finished)
     }
 
     #[cold]
-    fn begin(&mut self, finished: u64) -> bool {
+    fn start_pending(&mut self, finished: u64) -> bool {
         match self.start_state {
             StartState::Reading | StartState::Elastic | StartState::Window => return true,
             StartState::Pending => {
                 let Some(position) = self.waiter.owner.pending_start.as_ref().and_then(|start| start.get()) else {
-                    // Batches without events may have moved past the place; `finished` was loaded before this.
-                    self.passed = self.passed.max(Place::before(finished));
+                    // Batches without events may have moved the latest index past the place. `finished` was loaded
+                    // before `pending_start`, which any batch below `finished` would have set.
+                    self.resume_place = self.resume_place.max(Place::before(finished));
                     return false;
                 };
                 self.cursor.move_to(position);
@@ -333,19 +359,20 @@ impl<P> Subscription<P> {
         true
     }
 
-    /// Notes that a batch is passed, or that there is none to pass: what goes from now on is a loss.
+    /// Ends an elastic start, because a batch is passed or none is left to pass: every eviction before a read is a loss
+    /// from now on.
     #[inline]
-    pub(super) fn has_passed(&mut self) {
+    pub(super) fn end_elastic(&mut self) {
         if self.start_state == StartState::Elastic {
             self.start_state = StartState::Reading;
             self.cursor.end_elastic();
         }
     }
 
-    /// Lets others see the cursor, unless it may still be moved by eviction alone.
-    pub(super) fn note_cursor(&mut self) {
+    /// Stores the cursor where handles see it. An elastic start is stored as such, because eviction may still move it.
+    pub(super) fn share_cursor(&mut self) {
         if self.cursor.is_past_elastic() {
-            self.has_passed();
+            self.end_elastic();
         }
         let counters = &self.waiter.owner.counters;
         match self.start_state {
@@ -354,19 +381,23 @@ impl<P> Subscription<P> {
         }
     }
 
-    /// Notes that a read found nothing more: all below `finished` has been passed.
-    pub(super) fn pass_all(&mut self, finished: u64) {
-        self.has_passed();
-        self.passed = self.passed.max(Place::before(finished));
+    /// Records that the reader has caught up: everything below the index `finished` is passed.
+    pub(super) fn record_caught_up(&mut self, finished: u64) {
+        self.end_elastic();
+        self.resume_place = self.resume_place.max(Place::before(finished));
         self.waiter.owner.counters.set_cursor(self.cursor.position());
     }
 
-    /// Tells of a loss. None if the reader has to look again, because the gate says something new.
-    pub(super) fn lag(&mut self) -> Option<RecvError> {
+    /// Reports a loss: counts it, informs the observer, and returns the error. By the reader's policy it ends the
+    /// subscription or moves the cursor to the oldest position.
+    ///
+    /// Returns `None` if the gate has changed meanwhile or no batch is left. The read must begin again then.
+    pub(super) fn report_loss(&mut self) -> Option<RecvError> {
         let skipped = self.cursor.has_skipped();
         let (oldest, place, before) = if skipped {
             if self.policy == LagPolicy::Continue {
-                // Cleared first: what is looked at then is behind this skip at least, and a later one sets it again.
+                // Cleared before the oldest position is loaded. That position lies behind this skip at least, and a
+                // later skip sets the flag again.
                 self.waiter.owner.gate.clear_skipped();
                 self.last_gate = self.last_gate.without_skipped();
             }
@@ -375,41 +406,42 @@ impl<P> Subscription<P> {
             self.core.log.read_oldest(|position, record| (position, record.place, record.after))?
         };
         if self.waiter.owner.gate.state() != self.last_gate {
-            // Meanwhile it was ended, which outranks a loss: after a reset what was read there is another history.
+            // The gate has changed meanwhile. An end takes precedence over a loss: after a reset, what was read above
+            // belongs to another history.
             if skipped {
-                // Not told after all.
+                // The skip was not reported after all.
                 self.waiter.owner.gate.skip();
             }
             return None;
         }
         let lagged = Lagged {
-            missed: oldest.since(self.cursor.position_at(oldest)),
+            missed: oldest.since(self.cursor.effective_position(oldest)),
             skipped,
-            from: self.passed.index.max(if self.start_state == StartState::Elastic { self.bound } else { 0 }),
+            from: self.resume_place.index.max(if self.start_state == StartState::Elastic { self.lost_from } else { 0 }),
             through: before.last_index(),
             resumes_at: place.index,
             resumes_whole: place.count == 0,
             policy: self.policy,
         };
-        self.has_passed();
+        self.end_elastic();
         self.waiter.owner.counters.add_missed(lagged.missed);
         self.core.hooks.observe(|observer| observer.on_lag(self.id(), &lagged));
         match self.policy {
             LagPolicy::Close => Some(self.end(RecvError::Lagged(lagged))),
             LagPolicy::Continue => {
-                self.cursor.resume(&self.waiter, oldest);
-                self.passed = place;
+                self.cursor.resume_at(&self.waiter, oldest);
+                self.resume_place = place;
                 self.waiter.owner.counters.set_cursor(oldest);
-                // There may be more to read, which nothing else would ring for.
+                // There may be more to read, and no publish need come to ring for it.
                 self.ring();
                 Some(RecvError::Lagged(lagged))
             }
         }
     }
 
-    /// Makes an end the subscription's last word.
+    /// Ends the subscription with this error, which every further read returns.
     pub(super) fn end(&mut self, end: RecvError) -> RecvError {
-        self.ended = Some(Box::new(Ended { error: end.clone(), over: false }));
+        self.ended = Some(Box::new(Ended { error: end.clone(), yielded: false }));
         self.core.hooks.observe(|observer| observer.on_end(self.id(), Some(&end)));
         end
     }

@@ -1,5 +1,5 @@
-//! The adapter to `futures_core::Stream`, by feature.
-//! It adds no waiting of its own.
+//! The adapter to `futures_core::Stream`, by the feature `stream`.
+//! Waiting and yielding are in `poll`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,8 +10,8 @@ use super::delivery::Delivery;
 use super::state::Subscription;
 use crate::types::error::RecvError;
 
-/// Yields deliveries; a loss that is no end as an error among them; the end as its last error, and then `None`. For
-/// [`RecvError::Closed`] there is just `None`.
+/// Yields deliveries, and a loss after which the reader goes on as an error among them. The end is the last item, as an
+/// error, and `None` follows. [`RecvError::Closed`] is not yielded: the stream ends with `None`.
 impl<P> Stream for Subscription<P> {
     type Item = Result<Delivery<P>, RecvError>;
 

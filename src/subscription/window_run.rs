@@ -1,29 +1,35 @@
-//! What an open window has handed to its iterator of a run that is given whole.
-//! What that means for the reader's place is decided by the window, or by the next read after a forgotten one.
+//! The window run: what an open drain window iterates.
+//! What it means for the cursor is decided by the window, or by the next read after a window that was forgotten.
+//!
+//! Invariant: the batches below [`WindowRun::yielded_end`] were yielded, and those from there to [`WindowRun::end`]
+//! were not.
+//!
+//! `drain` writes it, and `state` reads it for a token.
 
 use crate::types::position::Position;
 
-/// What of a run that is given whole an iterator was handed, and how much of that it has yet to yield.
+/// The part of a run of whole batches that a window's iterator holds, and how much of it is yet to be yielded.
 ///
-/// It lies in the subscription, so that a window that is forgotten instead of dropped has passed what it yielded: the
-/// next read finds it here.
+/// It is a field of the subscription and not of the window. So a window that is forgotten instead of dropped has passed
+/// what it yielded: the next read finds it here.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct WindowRun {
-    /// One past the last batch that was handed over; zero if no such run is under way.
-    pub(super) past: Position,
-    pub(super) left: usize,
+    /// One past the last batch that the iterator holds; zero if it iterates no run of whole batches.
+    pub(super) end: Position,
+    /// Number of batches that the iterator holds and has not yielded.
+    pub(super) remaining: usize,
 }
 
 impl WindowRun {
-    /// Whether there is a run under way that is given whole.
+    /// Returns whether a run of whole batches is being iterated.
     #[inline]
-    pub(super) fn is_under_way(self) -> bool {
-        self.past != Position::ZERO
+    pub(super) fn is_active(self) -> bool {
+        self.end != Position::ZERO
     }
 
-    /// One past the last batch that was yielded.
+    /// Returns one past the last batch that was yielded.
     #[inline]
-    pub(super) fn here(self) -> Position {
-        Position(self.past.0 - self.left as u64)
+    pub(super) fn yielded_end(self) -> Position {
+        Position(self.end.0 - self.remaining as u64)
     }
 }

@@ -1,11 +1,19 @@
-//! The iterator of a window: what it hands out of the log, and what of that counts as read.
-//! When a window opens, and what its end means, is not decided here.
+//! The iterator of a window: what it yields from the log, and what of that counts as read.
+//! When a window opens and what its end means are decided in `drain/mod.rs`.
+//!
+//! A batch is *whole* if it is known before it is read that all of its events are delivered. Any other batch is
+//! *partial*.
+//!
+//! Invariants:
+//! - Whole batches are passed together, when the iterator moves on to another run or is left. Until then the
+//!   subscription's window run holds them.
+//! - A partial batch is passed before it is yielded.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::iter::FusedIterator;
 
-use super::kept::Keep;
+use super::ordinals::OrdinalList;
 use crate::core::ReadCounts;
 use crate::core::Record;
 use crate::interest::Matching;
@@ -16,51 +24,54 @@ use crate::subscription::window_run::WindowRun;
 use crate::sync::Slot;
 use crate::types::position::{Position, Run};
 
-/// What a window has come to.
+/// How far a window has come.
 ///
-/// Of a run that is given whole, what was yielded is passed when the iterator moves on to another run, or is left: it
-/// begins where the reader stands and goes up to [`WindowRun::here`]. What is given in part is passed one by one.
+/// Of a run of whole batches, what was yielded is passed when the iterator moves on to another run, or is left. It
+/// begins at the cursor and ends at [`WindowRun::yielded_end`]. Partial batches are passed one by one.
 #[derive(Default)]
 pub(super) struct Progress {
+    /// The end of the window.
     pub(super) end: Position,
-    /// Where the run ends that is given whole, if one is under way, and whether nothing follows it.
+    /// The end of the run of whole batches, if one is being iterated.
     run_end: Position,
-    last: bool,
-    /// Whether all has been yielded.
-    pub(super) caught_up: bool,
-    /// Where in the directory the next slots are looked for.
+    /// Whether no other run of the window follows it.
+    is_last_run: bool,
+    /// Whether everything was yielded, or the window ended early because of eviction.
+    pub(super) exhausted: bool,
+    /// Where in the directory the search for the next slots begins.
     segment: usize,
-    /// How many events were published before the first batch of the run.
+    /// Number of events that were published before the first batch of the run.
     events_before: u64,
+    /// What was read and is not in the subscription's counters yet.
     pub(super) counts: ReadCounts,
 }
 
 impl Progress {
     #[inline]
-    pub(super) fn new(end: Position, caught_up: bool) -> Self {
-        Self { end, caught_up, ..Self::default() }
+    pub(super) fn new(end: Position, exhausted: bool) -> Self {
+        Self { end, exhausted, ..Self::default() }
     }
 }
 
-/// Notes that these slots, which follow `past`, are handed to the iterator.
+/// Makes these slots, which begin at `start`, the window run.
 #[inline]
 fn enter_window_run<'w, P>(
     window_run: &mut WindowRun,
-    past: Position,
+    start: Position,
     slots: &'w [Slot<Record<P>>],
 ) -> &'w [Slot<Record<P>>] {
-    *window_run = WindowRun { past: Position(past.0 + slots.len() as u64), left: slots.len() };
+    *window_run = WindowRun { end: Position(start.0 + slots.len() as u64), remaining: slots.len() };
     slots
 }
 
 /// The iterator of a [`Drain`](super::Drain).
 pub struct DrainIter<'w, P> {
-    /// What is in hand: batches of one segment that are given whole.
+    /// The slots to yield next: whole batches of one segment.
     slots: &'w [Slot<Record<P>>],
     subscription: &'w mut Subscription<P>,
     directory: Option<&'w Directory<Record<P>>>,
     progress: &'w mut Progress,
-    kept: &'w Keep,
+    ordinals_end: &'w OrdinalList,
 }
 
 impl<'w, P> DrainIter<'w, P> {
@@ -69,69 +80,74 @@ impl<'w, P> DrainIter<'w, P> {
         subscription: &'w mut Subscription<P>,
         directory: Option<&'w Directory<Record<P>>>,
         progress: &'w mut Progress,
-        kept: &'w Keep,
+        ordinals_end: &'w OrdinalList,
     ) -> Self {
-        Self { slots: &[], subscription, directory, progress, kept }
+        Self { slots: &[], subscription, directory, progress, ordinals_end }
     }
 }
 
-/// Passes the batches that were yielded of a run that is given whole, which is no longer under way then.
+/// Ends the window run, and passes and counts the batches that were yielded of it.
 #[inline]
-pub(super) fn settle<P>(subscription: &mut Subscription<P>, progress: &mut Progress, directory: &Directory<Record<P>>) {
-    let here = subscription.close_window_run();
-    let count = here.since(subscription.cursor.next_in_run());
+pub(super) fn pass_yielded<P>(
+    subscription: &mut Subscription<P>,
+    progress: &mut Progress,
+    directory: &Directory<Record<P>>,
+) {
+    let yielded_end = subscription.close_window_run();
+    let count = yielded_end.since(subscription.cursor.next_in_run());
     if count == 0 {
         return;
     }
-    subscription.cursor.pass_whole(here);
-    subscription.has_passed();
+    subscription.cursor.pass_run_to(yielded_end);
+    subscription.end_elastic();
     progress.counts.batches += count;
-    if let Some(last) = directory.get_given(progress.segment, Position(here.0 - 1)) {
-        subscription.passed = last.place.next();
+    if let Some(last) = directory.get_given(progress.segment, Position(yielded_end.0 - 1)) {
+        subscription.resume_place = last.place.next();
         progress.counts.events += last.events_before + last.events.len() as u64 - progress.events_before;
     }
 }
 
-/// The next slots of batches that are given whole: of the next segment, if a run goes on there, or of another run.
-/// Nothing means that the window is over, or that what follows is given in part.
+/// Returns the next slots of whole batches: those of the next segment if the run goes on there, or those of another
+/// run. No slots mean that the window is exhausted, or that the next batch is partial.
 ///
 /// Cold, so that what the caller's loop needs for each item stays in registers around this call. Moving on to another
-/// segment, which a window of a small buffer does every few batches, is apart from what a run begins with.
+/// segment, which a window of a small buffer does every few batches, is apart from starting a run.
 #[cold]
 #[inline(never)]
-fn go_on<'w, P>(
+fn next_whole_slots<'w, P>(
     subscription: &mut Subscription<P>,
     directory: Option<&'w Directory<Record<P>>>,
     progress: &mut Progress,
 ) -> &'w [Slot<Record<P>>] {
-    // Over for good: what a reader learns when more was evicted than it had looked at is not to be read from it.
-    let Some(directory) = directory.filter(|_| !progress.caught_up) else { return &[] };
+    // An exhausted window stays so. If more was evicted than the cursor had discovered, what it discovers next is not
+    // read from this window.
+    let Some(directory) = directory.filter(|_| !progress.exhausted) else { return &[] };
     let window_run = &mut subscription.window_run;
-    let rest = Run { start: window_run.past, end: progress.run_end };
-    if window_run.is_under_way() && !rest.is_empty() {
+    let rest = Run { start: window_run.end, end: progress.run_end };
+    if window_run.is_active() && !rest.is_empty() {
         let slots = directory.slots_after(&mut progress.segment, rest);
         if !slots.is_empty() {
             return enter_window_run(window_run, rest.start, slots);
         }
-    } else if window_run.is_under_way() && progress.last {
-        progress.caught_up = true;
+    } else if window_run.is_active() && progress.is_last_run {
+        progress.exhausted = true;
         return &[];
     }
-    begin_run(subscription, directory, progress)
+    next_run_slots(subscription, directory, progress)
 }
 
 #[inline(never)]
-fn begin_run<'w, P>(
+fn next_run_slots<'w, P>(
     subscription: &mut Subscription<P>,
     directory: &'w Directory<Record<P>>,
     progress: &mut Progress,
 ) -> &'w [Slot<Record<P>>] {
-    if subscription.window_run.is_under_way() {
-        settle(subscription, progress, directory);
+    if subscription.window_run.is_active() {
+        pass_yielded(subscription, progress, directory);
     }
     let Subscription { cursor, core, waiter, selector, window_run, start_state, .. } = subscription;
     let Some(run) = cursor.next_in_window(&core.log, waiter, progress.end) else {
-        progress.caught_up = true;
+        progress.exhausted = true;
         return &[];
     };
     if selector.has_post_filters() || cursor.matching() != Matching::Whole {
@@ -140,31 +156,32 @@ fn begin_run<'w, P>(
     let slots = directory.slots(&mut progress.segment, run);
     let Some(first) = slots.first().and_then(Slot::get) else { return &[] };
     progress.events_before = first.events_before;
-    (progress.run_end, progress.last) = (run.end, cursor.is_last_run(progress.end));
+    (progress.run_end, progress.is_last_run) = (run.end, cursor.is_last_run(progress.end));
     if *start_state == StartState::Elastic {
-        // For others to see: what is yielded from now on is passed, and they may not take it for what went of itself.
+        // Stored for handles. What is yielded from now on is passed, and must not be taken for evicted within the
+        // elastic start.
         waiter.owner.counters.set_cursor(cursor.position());
     }
     *start_state = StartState::Window;
     enter_window_run(window_run, run.start, slots)
 }
 
-/// Where the next batch that is given in part is put, and the end of the list of what is kept.
+/// The next partial item, and the end of the list of ordinals.
 ///
-/// Apart from the iterator and from what it returns, so that both can stay in registers.
-struct NextPart<'w, P> {
-    kept: &'w Keep,
+/// It is apart from the iterator and from what the iterator returns, so that both can stay in registers.
+struct PartialItem<'w, P> {
+    ordinals_end: &'w OrdinalList,
     delivery: Option<DeliveryRef<'w, P>>,
 }
 
-/// The next batch that is given in part. Nothing means that the window is over, or that what follows is given whole.
+/// Puts the next partial item into `next`. No item means that the window is exhausted, or that the next batch is whole.
 #[cold]
 #[inline(never)]
-fn next_in_part<'w, P>(
+fn next_partial_item<'w, P>(
     subscription: &mut Subscription<P>,
     directory: Option<&'w Directory<Record<P>>>,
     progress: &mut Progress,
-    next: &mut NextPart<'w, P>,
+    next: &mut PartialItem<'w, P>,
 ) {
     let Some(directory) = directory else { return };
     loop {
@@ -172,16 +189,16 @@ fn next_in_part<'w, P>(
         let run = cursor.next_in_window(&core.log, waiter, progress.end);
         let batch = run.and_then(|run| directory.get_near(&mut progress.segment, run.start));
         let Some(batch) = batch else {
-            progress.caught_up = true;
+            progress.exhausted = true;
             return;
         };
         if !selector.has_post_filters() && cursor.matching() == Matching::Whole {
             return;
         }
-        if let Some(selection) = next_part(subscription, batch) {
+        if let Some(selection) = pass_and_select(subscription, batch) {
             let selection = selection.map(|ordinals| match ordinals {
                 Cow::Borrowed(ordinals) => ordinals,
-                Cow::Owned(ordinals) => Keep::keep(&mut next.kept, ordinals.into_boxed_slice()),
+                Cow::Owned(ordinals) => OrdinalList::push(&mut next.ordinals_end, ordinals.into_boxed_slice()),
             });
             next.delivery = Some(DeliveryRef::part(batch, selection));
             return;
@@ -189,27 +206,27 @@ fn next_in_part<'w, P>(
     }
 }
 
-/// The next batch of a reader that may not be given all of it. It is passed here, unless a judge panics.
-fn next_part<'w, P>(subscription: &mut Subscription<P>, record: &'w Record<P>) -> Option<Selected<'w>> {
+/// Selects the events of the next batch, and passes it. If a post-filter panics, the batch is not passed.
+fn pass_and_select<'w, P>(subscription: &mut Subscription<P>, record: &'w Record<P>) -> Option<Selected<'w>> {
     let position = subscription.cursor.next_in_run();
     let Subscription { cursor, selector, waiter, .. } = subscription;
     let mut selection = selector.select(record, &waiter.owner.nodes, cursor.matching());
     if selector.has_post_filters() {
-        selection = selection.and_then(|all| subscription.refine_whole(position, record, all));
+        selection = selection.and_then(|all| subscription.refine_to_end(position, record, all));
     }
     subscription.cursor.pass(position);
-    subscription.has_passed();
-    subscription.passed = record.place.next();
+    subscription.end_elastic();
+    subscription.resume_place = record.place.next();
     let selection = selection?;
-    // Here and not when the window is dropped: it may be forgotten.
+    // Counted here and not when the window is dropped, because it may be forgotten.
     let counters = &subscription.waiter.owner.counters;
     counters.set_cursor(position.next());
     counters.add(ReadCounts { batches: 1, events: selection.len(record.events.len()) as u64 });
     Some(selection)
 }
 
-// What `next` needs for each item stays in registers, because nothing takes the address of the iterator: all that is
-// not inlined takes its parts.
+// What `next` needs for each item stays in registers, because nothing takes the address of the iterator: every function
+// that is not inlined takes its parts.
 impl<'w, P> Iterator for DrainIter<'w, P> {
     type Item = DeliveryRef<'w, P>;
 
@@ -219,17 +236,17 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
             if let [slot, rest @ ..] = self.slots {
                 let batch = slot.get()?;
                 self.slots = rest;
-                self.subscription.window_run.left = rest.len();
+                self.subscription.window_run.remaining = rest.len();
                 return Some(DeliveryRef::whole(batch));
             }
-            self.slots = go_on(self.subscription, self.directory, self.progress);
+            self.slots = next_whole_slots(self.subscription, self.directory, self.progress);
             if self.slots.is_empty() {
-                if self.progress.caught_up {
+                if self.progress.exhausted {
                     return None;
                 }
-                let mut next = NextPart { kept: self.kept, delivery: None };
-                next_in_part(self.subscription, self.directory, self.progress, &mut next);
-                self.kept = next.kept;
+                let mut next = PartialItem { ordinals_end: self.ordinals_end, delivery: None };
+                next_partial_item(self.subscription, self.directory, self.progress, &mut next);
+                self.ordinals_end = next.ordinals_end;
                 if next.delivery.is_some() {
                     return next.delivery;
                 }

@@ -1,10 +1,15 @@
-//! The window for hot loops: what is readable now, borrowed.
-//! Eviction, fence and expiry are checked when it opens, not for each item.
+//! The window for hot loops: what is readable now, borrowed from the log.
+//! Nothing here waits, and nothing is checked for each item: eviction, gate and expiry are checked when a window opens.
 //!
-//! Files: `iter` hands the items out and counts what was read, `kept` holds what they borrow and no batch has.
+//! Files: `iter` yields the items and counts what was read; `ordinals` holds what items borrow and no batch holds.
+//!
+//! Invariants:
+//! - What a window yields lies in the directory that it took when it opened, so eviction does not concern it.
+//! - What was yielded is passed, also if the window is forgotten: the run that it iterates lies in the subscription.
+//! - A window that is dropped leaves the doorbell armed or ringing.
 
 mod iter;
-mod kept;
+mod ordinals;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,17 +26,19 @@ use crate::log::{Directory, End};
 use crate::types::error::RecvError;
 use crate::types::position::Position;
 use crate::types::token::Place;
-use iter::{Progress, settle};
-use kept::Keep;
+use iter::{Progress, pass_yielded};
+use ordinals::OrdinalList;
 
 impl<P> Subscription<P> {
     /// Opens a window of what is readable now, without waiting.
     ///
-    /// Items borrow from the window: no reference count is touched. An item that was yielded counts as read; the rest
-    /// stays unread when the window is dropped; of a window that is forgotten ([`std::mem::forget`]) as well, but then its
-    /// memory stays, and a doorbell is not armed again. While it is open the window keeps in memory what was buffered when it
-    /// opened, evicted since or not, and of batches of more than 64 events that a predicate, a grant or several terms
-    /// thinned out, which events were given: so keep it short.
+    /// Items borrow from the window, and no reference count is touched. An item that was yielded counts as read. The
+    /// rest stays unread when the window is dropped. The same holds for a window that is forgotten
+    /// ([`std::mem::forget`]), but its memory stays, and a doorbell is not armed again.
+    ///
+    /// Keep a window short. While it is open, it keeps in memory what was buffered when it opened, evicted since or
+    /// not. For batches of more than 64 events that a predicate, a grant or several terms thinned out, it also keeps
+    /// which events were delivered.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Request};
@@ -52,80 +59,82 @@ impl<P> Subscription<P> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv). A window without items is none.
+    /// As [`recv`](Self::recv). A window without items is not an error.
     #[inline]
     pub fn drain(&mut self) -> Result<Drain<'_, P>, RecvError> {
         let mut budget = Budget::unlimited();
         loop {
-            let Some((finished, end)) = self.look(&mut budget)? else { return Ok(self.closed_window()) };
-            // Everything but the directory is put together here, where the caller keeps it: moving a window that was
-            // built elsewhere cost a tenth of one of 64 items.
+            let Some((finished, end)) = self.begin_read(&mut budget)? else { return Ok(self.empty_window()) };
+            // Everything but the directory is made here, where the caller keeps it. Moving a window that was made
+            // elsewhere cost a tenth of a window of 64 items.
             let directory = match self.open_window(finished, end) {
                 Opening::At(directory) => Some(directory),
                 Opening::CaughtUp => None,
-                Opening::Again => continue,
+                Opening::Retry => continue,
                 Opening::Ended(error) => return Err(*error),
             };
             let (progress, finished) = (Progress::new(end.position, directory.is_none()), Some(finished));
-            return Ok(Drain { subscription: self, directory, finished, progress, kept: Keep::default() });
+            return Ok(Drain { subscription: self, directory, finished, progress, ordinals: OrdinalList::default() });
         }
     }
 
-    /// A window on nothing, because access changes faster than it can be asked for: there may be something to read.
+    /// Returns a window without items, because access changes faster than the authorizer can be asked. There may be
+    /// something to read, so the doorbell rings.
     #[cold]
-    fn closed_window(&mut self) -> Drain<'_, P> {
+    fn empty_window(&mut self) -> Drain<'_, P> {
         self.ring();
         let progress = Progress::new(Position::ZERO, true);
-        Drain { subscription: self, directory: None, finished: None, progress, kept: Keep::default() }
+        Drain { subscription: self, directory: None, finished: None, progress, ordinals: OrdinalList::default() }
     }
 
-    /// Ends the run that is handed out, and returns where the batches of it that were yielded end.
+    /// Ends the window run. Returns one past the last batch that was yielded of it.
     #[inline]
     fn close_window_run(&mut self) -> Position {
         self.start_state = if self.cursor.is_past_elastic() { StartState::Reading } else { StartState::Elastic };
-        std::mem::take(&mut self.window_run).here()
+        std::mem::take(&mut self.window_run).yielded_end()
     }
 
-    /// Passes what a forgotten window yielded of a run that was given whole.
+    /// Passes what a forgotten window yielded of a run of whole batches.
     #[cold]
-    pub(super) fn pass_window_run(&mut self) {
-        let here = self.close_window_run();
+    pub(super) fn pass_forgotten_window(&mut self) {
+        let yielded_end = self.close_window_run();
         let start = self.cursor.next_in_run();
-        let batches = here.since(start);
+        let batches = yielded_end.since(start);
         if batches == 0 {
             return;
         }
-        self.cursor.pass_whole(here);
-        self.has_passed();
+        self.cursor.pass_run_to(yielded_end);
+        self.end_elastic();
         let log = &self.core.log;
         let first = log.read(start, |record| record.events_before);
-        let last = log.read(Position(here.0 - 1), |record| {
+        let last = log.read(Position(yielded_end.0 - 1), |record| {
             (record.place.next(), record.events_before + record.events.len() as u64)
         });
-        // What was evicted meanwhile is counted as batches alone, and the token stays where it was known to be.
+        // What was evicted meanwhile is counted in batches only, and the token stays at the last place that is known.
         if let Some((passed, _)) = last {
-            self.passed = passed;
+            self.resume_place = passed;
         }
         let events = first.zip(last).map_or(0, |(before, (_, through))| through - before);
         self.waiter.owner.counters.add(ReadCounts { batches, events });
-        self.waiter.owner.counters.set_cursor(here);
+        self.waiter.owner.counters.set_cursor(yielded_end);
     }
 
-    /// The place behind the last batch that a forgotten window yielded, if that is still buffered, or what follows it.
+    /// Returns the place behind the last batch that a forgotten window yielded, or `None` if it yielded nothing. It is
+    /// read from that batch or from the one after it, so it is `None` as well if both are evicted.
     pub(super) fn place_in_window(&self) -> Option<Place> {
-        let (here, log) = (self.window_run.here(), &self.core.log);
-        if here == self.cursor.next_in_run() {
+        let (yielded_end, log) = (self.window_run.yielded_end(), &self.core.log);
+        if yielded_end == self.cursor.next_in_run() {
             return None;
         }
-        let behind = log.read(Position(here.0 - 1), |record| record.place.next());
-        behind.or_else(|| log.read(here, |record| record.after))
+        let behind = log.read(Position(yielded_end.0 - 1), |record| record.place.next());
+        behind.or_else(|| log.read(yielded_end, |record| record.after))
     }
 
-    /// Finds what there is to read below `end`; `finished` was loaded before it.
+    /// Finds what there is to read below `end`. The caller has loaded `finished` before `end`.
     #[inline(never)]
     fn open_window(&mut self, finished: u64, end: End) -> Opening<P> {
         let mut searched = None;
-        let located = if self.has_begun(finished) {
+        let located = if self.try_start(finished) {
             self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut searched)
         } else {
             Located::CaughtUp
@@ -133,37 +142,38 @@ impl<P> Subscription<P> {
         match located {
             Located::At(position) => {
                 let directory = searched.unwrap_or_else(|| self.core.log.directory());
-                // After the directory: what is still in reach is in it.
-                let stays = self.core.log.oldest() <= position;
-                if stays { Opening::At(directory) } else { Opening::Again }
+                // Loaded after the directory was taken, so what is still reachable lies in the directory.
+                let reachable = self.core.log.oldest() <= position;
+                if reachable { Opening::At(directory) } else { Opening::Retry }
             }
             Located::CaughtUp if end.closed => Opening::Ended(Box::new(self.end(RecvError::Closed))),
             Located::CaughtUp => Opening::CaughtUp,
-            Located::Lost => self.lag().map_or(Opening::Again, |error| Opening::Ended(Box::new(error))),
+            Located::Lost => self.report_loss().map_or(Opening::Retry, |error| Opening::Ended(Box::new(error))),
         }
     }
 }
 
-/// What a window opens on. Two words, so that it is given in registers.
+/// What a window opens on. It takes two words, so that it is returned in registers.
 enum Opening<P> {
     At(Arc<Directory<Record<P>>>),
-    /// Nothing.
+    /// There is nothing to read.
     CaughtUp,
-    /// What was found is gone: there is another end, or another oldest batch, to look for.
-    Again,
+    /// What was located is evicted, or the gate has changed: the window must be opened anew.
+    Retry,
     Ended(Box<RecvError>),
 }
 
-/// What was readable when it was opened; see [`Subscription::drain`].
+/// A window of what was readable when it opened; see [`Subscription::drain`].
 ///
 /// Iterate over `&mut drain`, or over [`iter`](Self::iter).
 pub struct Drain<'s, P> {
     subscription: &'s mut Subscription<P>,
     directory: Option<Arc<Directory<Record<P>>>>,
-    /// What the end of the window finishes; none if it was opened on nothing.
+    /// The finished index, as loaded when the window opened: everything below it is passed once the window is
+    /// exhausted. `None` if access was not settled.
     finished: Option<u64>,
     progress: Progress,
-    kept: Keep,
+    ordinals: OrdinalList,
 }
 
 impl<P> Drain<'_, P> {
@@ -171,63 +181,63 @@ impl<P> Drain<'_, P> {
     ///
     /// # Panics
     ///
-    /// The iterator panics if the request's predicate, or the authorizer's judgement of an event, does. The batch has
-    /// not been passed then.
+    /// The iterator panics if the request's predicate or the authorizer's check of an event panics. The batch is not
+    /// passed then.
     #[inline]
     pub fn iter(&mut self) -> DrainIter<'_, P> {
-        self.settle();
-        self.kept.clear();
-        DrainIter::new(self.subscription, self.directory.as_deref(), &mut self.progress, &self.kept)
+        self.pass_yielded();
+        self.ordinals.clear();
+        DrainIter::new(self.subscription, self.directory.as_deref(), &mut self.progress, &self.ordinals)
     }
 
-    /// Passes what an iterator before has yielded.
+    /// Passes what an earlier iterator of this window has yielded.
     #[inline]
-    fn settle(&mut self) {
-        if self.subscription.window_run.is_under_way()
+    fn pass_yielded(&mut self) {
+        if self.subscription.window_run.is_active()
             && let Some(directory) = &self.directory
         {
-            settle(self.subscription, &mut self.progress, directory);
+            pass_yielded(self.subscription, &mut self.progress, directory);
         }
     }
 }
 
 impl<P> Drop for Drain<'_, P> {
     fn drop(&mut self) {
-        self.settle();
-        let Self { subscription, finished, progress: Progress { end, counts, caught_up, .. }, .. } = self;
+        self.pass_yielded();
+        let Self { subscription, finished, progress: Progress { end, counts, exhausted, .. }, .. } = self;
         let counters = &subscription.waiter.owner.counters;
         if counts.batches > 0 {
             counters.add(*counts);
         }
         let Some(finished) = *finished else { return };
-        if *caught_up {
-            subscription.cursor.finish(*end);
+        if *exhausted {
+            subscription.cursor.pass_unmatched_to(*end);
         }
-        let all = *caught_up && subscription.cursor.position() >= *end;
+        let all = *exhausted && subscription.cursor.position() >= *end;
         match subscription.start_state {
             StartState::Pending => {}
-            _ if all => subscription.pass_all(finished),
-            StartState::Elastic | StartState::Window | StartState::Reading => subscription.note_cursor(),
+            _ if all => subscription.record_caught_up(finished),
+            StartState::Elastic | StartState::Window | StartState::Reading => subscription.share_cursor(),
         }
         if subscription.waiter.has_doorbell() {
-            self.rearm();
+            self.rearm_doorbell();
         }
     }
 }
 
 impl<P> Drain<'_, P> {
-    /// Sees to it that the doorbell rings for what the window leaves, and for what comes.
+    /// Arms the doorbell for what comes, and rings it for what the window leaves unread.
     #[cold]
-    fn rearm(&mut self) {
-        let Self { subscription, progress: Progress { end, caught_up, .. }, .. } = self;
-        if *caught_up {
-            // A reader whose place has come meanwhile is rung for below: the end has moved.
+    fn rearm_doorbell(&mut self) {
+        let Self { subscription, progress: Progress { end, exhausted, .. }, .. } = self;
+        if *exhausted {
+            // If a pending start has come meanwhile, the end has moved, and the bell is rung below.
             subscription.register();
         }
         let log_end = subscription.core.log.end();
-        // Unread, or come meanwhile: either way it has to ring.
+        // The bell must ring for what is unread, and for what came meanwhile.
         let unread =
-            !*caught_up || subscription.start_state == StartState::Reading && subscription.cursor.position() < *end;
+            !*exhausted || subscription.start_state == StartState::Reading && subscription.cursor.position() < *end;
         if unread || log_end.position > *end || log_end.closed {
             subscription.waiter.wake();
         }
