@@ -1,5 +1,5 @@
-//! What a broker can be configured with, and its defaults.
-//! Nothing is checked before `build`, and nothing runs until then.
+//! The builder: what a broker can be configured with, and the defaults.
+//! Nothing is checked before `build`, and no foreign code runs until then.
 
 use std::fmt;
 use std::mem::needs_drop;
@@ -27,7 +27,7 @@ use crate::types::token::{Epoch, Token};
 use crate::wait::Dispatch;
 use crate::wait::WaitList;
 
-/// How many batches a broker keeps if nothing is said: as many as servers of the HTTP API do.
+/// Number of batches that a broker keeps by default, as many as servers of the HTTP API do.
 const DEFAULT_BATCHES: u64 = 100;
 
 /// Configures a [`Broker`].
@@ -77,31 +77,32 @@ impl<P> Builder<P> {
         }
     }
 
-    /// Bounds the buffer to so many batches, exactly: 100 if nothing is said. The newest always stays.
+    /// Bounds the buffer to exactly this many batches; the default is 100. The newest batch always stays.
     #[must_use]
     pub fn max_batches(mut self, batches: u64) -> Self {
         self.max_batches = batches;
         self
     }
 
-    /// Also bounds the buffer to so many events. The newest batch stays, however many it has.
+    /// Bounds the buffer to this many events as well. The newest batch always stays, however many events it has.
     #[must_use]
     pub fn max_events(mut self, events: u64) -> Self {
         self.max_events = Some(events);
         self
     }
 
-    /// Also bounds the buffer to so many bytes: what the [weigher](Self::weigher) says of its events, what finding them
-    /// by topic and key takes beside them, and all JSON that is cached beside them (feature `json`). The newest batch
-    /// stays, however heavy it is.
+    /// Bounds the buffer to this many bytes as well. The newest batch always stays, however heavy it is.
     ///
-    /// The bound holds after every publish, and after every frame that is made: a reader that encodes a batch may evict the
-    /// oldest batches, as publishing does, with the same account to the observer. What is evicted and not freed yet takes
-    /// at most an eighth of the bound beside it. So a buffer whose batches are all read as frames holds about half of
-    /// what one holds that nobody encodes. The buffer's own tables take some 200 bytes a batch beside it, which are not
-    /// counted.
+    /// The bytes of a batch are what the [weigher](Self::weigher) returns for its events, what finding them by topic
+    /// and key takes beside them, and all JSON that is cached beside them (feature `json`). The buffer's own tables
+    /// take some 200 bytes for each batch, which are not counted.
     ///
-    /// A weigher must be set if payloads may own memory, or nothing would bound it:
+    /// The bound holds after every publish and after every frame that is made. A reader that encodes a batch may evict
+    /// the oldest batches, as publishing does, and the observer receives the same account of it. What is evicted and
+    /// not freed yet takes at most an eighth of the bound beside it. So a buffer whose batches are all read as frames
+    /// holds about half of what it holds if nobody encodes.
+    ///
+    /// A weigher must be set if payloads may own memory. Otherwise nothing would bound that memory:
     ///
     /// ```
     /// use event_broker::{Broker, BuildErrorKind};
@@ -117,24 +118,27 @@ impl<P> Builder<P> {
         self
     }
 
-    /// Says that everything up to and including this index is past: a start at or below it is a loss, the next index
-    /// is not, and what is published must be above. Left alone, no history is missing.
+    /// Sets the index that the history before this broker ends with: everything up to and including it is past. A start
+    /// at or below it is a loss, and a start at the next index is not. What is published must be above it. By default
+    /// no history is missing.
     ///
-    /// An index alone does not say how many batches of it a reader has seen, so readers of the process before are told
-    /// of a loss even if they had read all of it, unless indexes [rise](Self::rising_indexes). A host that can keep a
-    /// token beside its snapshot uses [`starts_after`](Self::starts_after). Of the two, the last that is called counts.
+    /// An index alone does not say how many of its batches a reader has seen. So readers from before a restart are
+    /// reported a loss even if they had read all of it, unless indexes [rise](Self::rising_indexes). A host that can
+    /// keep a token beside its snapshot uses [`starts_after`](Self::starts_after). If both are called, the last call
+    /// counts.
     #[must_use]
     pub fn initial_index(mut self, index: u64) -> Self {
         self.origin = Origin::Above(index);
         self
     }
 
-    /// Says that everything up to this place is past, and that the history is the token's epoch: the broker goes on
-    /// where another one [stood](crate::Broker::token), before a restart or on another replica.
+    /// Sets the place that the history before this broker ends with, and the token's epoch as the history. The broker
+    /// goes on where another one [stood](crate::Broker::token), before a restart or on another replica.
     ///
-    /// A reader that stands exactly there, or where a batch without events has moved it, has lost nothing; one that
-    /// stands before it has. What is published must not be below; an equal index is a further batch of it. A host that may
-    /// apply its last commit again also says [`rising_indexes`](Self::rising_indexes).
+    /// A reader that stands exactly there has lost nothing, and neither has one that a batch without events has moved
+    /// there. A reader that stands before it has. What is published must not be below the place; an equal index is a
+    /// further batch of it. A host that may apply its last commit again also calls
+    /// [`rising_indexes`](Self::rising_indexes).
     ///
     /// ```
     /// use event_broker::{Broker, Epoch, Event, Request, Start, Token, Verdict};
@@ -162,11 +166,13 @@ impl<P> Builder<P> {
         self
     }
 
-    /// Sets whether every index must be higher than the one before it, for hosts that publish one batch a commit.
+    /// Sets whether every index must be higher than the one before it, for hosts that publish one batch for each
+    /// commit.
     ///
-    /// Then an equal index is refused as [repeated](crate::PublishErrorKind::Repeated), so that a commit that is applied
-    /// again after a restart is not published twice; a batch without events counts as one. And an index says as much as
-    /// a token: a reader that has read index 9 has lost nothing at a broker whose
+    /// An equal index is then refused as [repeated](crate::PublishErrorKind::Repeated), so that a commit that is
+    /// applied again after a restart is not published twice. A batch without events counts as one.
+    ///
+    /// An index then says as much as a token: a reader that has read index 9 has lost nothing at a broker whose
     /// [initial index](Self::initial_index) is 9 and that is in the same [epoch](Self::epoch).
     ///
     /// ```
@@ -186,33 +192,35 @@ impl<P> Builder<P> {
         self
     }
 
-    /// Sets the name of the history, which replicas of it share. Left alone it is random.
+    /// Sets the name of the history, which all replicas of it share. By default it is random.
     #[must_use]
     pub fn epoch(mut self, epoch: Epoch) -> Self {
         self.epoch = Some(epoch);
         self
     }
 
-    /// Sets the server's own rules. Left alone, everything is allowed.
+    /// Sets the authorizer, which holds the server's own rules of access. By default everything is allowed.
     #[must_use]
     pub fn authorizer(mut self, authorizer: impl Authorizer<P> + 'static) -> Self {
         self.authorizer = Some(Box::new(authorizer));
         self
     }
 
-    /// Sets who is told what happens.
+    /// Sets the observer, which is informed of what happens.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observer = Some(Box::new(observer));
         self
     }
 
-    /// Sets how the bytes of an event are counted; used only with [`max_bytes`](Self::max_bytes).
+    /// Sets how the bytes of an event are counted. It is used only with [`max_bytes`](Self::max_bytes).
     ///
-    /// It should say what the event takes in memory, on the heap and in itself. Left alone it is the size of the event
-    /// itself and of its names, which is offered for payloads that own nothing: what others keep elsewhere is not known
-    /// to the broker. It runs in `publish`, once an event and outside every lock; if it panics, the panic reaches the
-    /// publisher, and nothing is published. With the feature `json`, `weigh_encoded` needs no code.
+    /// The weigher should return what the event takes in memory, on the heap and in itself. By default that is the size
+    /// of the event and of its names. The default is offered only for payloads that own nothing, because the broker
+    /// does not know what others keep elsewhere.
+    ///
+    /// It runs in `publish`, once for each event and outside every lock. If it panics, the panic reaches the publisher,
+    /// and nothing is published. With the feature `json`, `weigh_encoded` needs no code.
     ///
     /// ```
     /// use event_broker::{Broker, Event};
@@ -232,14 +240,14 @@ impl<P> Builder<P> {
         self
     }
 
-    /// Counts an event as the length of its JSON, in place of a [weigher](Self::weigher) of the host's own; of the two,
-    /// the last that is called counts.
+    /// Counts an event as the length of its JSON, instead of by a [weigher](Self::weigher) of the host's own. If both
+    /// are called, the last call counts.
     ///
-    /// It is a fair measure of payloads that hold mostly text. Payloads in memory can take a multiple of it: numbers, maps
-    /// and lists of small things do. The text is counted and not kept, so nothing is allocated; each event is serialized
-    /// once more than frames need, by its publisher, which costs about as much as encoding it.
+    /// It is a fair measure of payloads that hold mostly text. Payloads of numbers, maps and lists of small things can
+    /// take a multiple of it in memory. The text is counted and not kept, so nothing is allocated. The publisher
+    /// serializes each event once more than frames need, which costs about as much as encoding it.
     ///
-    /// An event whose payload refuses to be JSON counts as much as its own size and its names. If a payload's `Serialize`
+    /// An event whose payload cannot be serialized counts as its own size and its names. If a payload's `Serialize`
     /// panics, the panic reaches the publisher, and nothing is published.
     ///
     /// ```
@@ -257,10 +265,10 @@ impl<P> Builder<P> {
     where
         P: Serialize,
     {
-        self.weigher(|event| encoded_len(event).unwrap_or_else(|| weigh(event)))
+        self.weigher(|event| encoded_len(event).unwrap_or_else(|| default_weight(event)))
     }
 
-    /// Sets the clock that grants expire and heartbeats come by.
+    /// Sets the clock, which grants and heartbeats go by.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Box::new(clock);
@@ -271,7 +279,7 @@ impl<P> Builder<P> {
     ///
     /// # Errors
     ///
-    /// If a bound is zero, or if bytes are bounded, payloads may own memory, and no weigher is set.
+    /// Returns an error if a bound is zero, or if bytes are bounded, payloads may own memory, and no weigher is set.
     pub fn build(self) -> Result<Broker<P>, BuildError>
     where
         P: 'static,
@@ -289,13 +297,13 @@ impl<P> Builder<P> {
             (Some(value), None) if needs_drop::<P>() => {
                 return Err(BuildError { kind: BuildErrorKind::NoWeigher, setting: "max_bytes", value, minimum: 1 });
             }
-            (Some(_), weigher) => Some(weigher.unwrap_or_else(|| Box::new(weigh))),
+            (Some(_), weigher) => Some(weigher.unwrap_or_else(|| Box::new(default_weight))),
         };
         let interest = Interest::new();
         let keys = interest.key_hasher().clone();
         let (floor, place) = self.origin.begin();
         let (latest, finished) = (floor.latest_index(), floor.finished_below(self.rising));
-        // Batches know the buffer that they count in only if something does.
+        // Batches refer to the buffer that they are charged to only if what is cached beside them is charged.
         #[cfg_attr(
             not(any(feature = "json", all(broker_loom, test))),
             expect(unused_variables, reason = "nothing is cached")
@@ -349,8 +357,8 @@ impl<P> fmt::Debug for Builder<P> {
     }
 }
 
-/// The default weigher: all of an event whose payload owns nothing.
-fn weigh<P>(event: &Event<P>) -> u64 {
+/// Returns the default weight of an event: all that it takes if its payload owns nothing.
+fn default_weight<P>(event: &Event<P>) -> u64 {
     let keys: usize = event.filter_keys().iter().map(|key| size_of::<Key>() + key.as_str().len()).sum();
     let names = event.topic().as_str().len()
         + event.event_type().as_str().len()
@@ -359,12 +367,12 @@ fn weigh<P>(event: &Event<P>) -> u64 {
     (size_of::<Event<P>>() + names + keys) as u64
 }
 impl<P> Broker<P> {
-    /// Configures a broker.
+    /// Returns a builder, which configures a broker.
     pub fn builder() -> Builder<P> {
         Builder::new()
     }
 
-    /// A broker with every default: 100 batches, everything allowed, no history missing.
+    /// Returns a broker with every default: 100 batches, everything allowed, no history missing.
     #[expect(clippy::missing_panics_doc, reason = "the defaults are valid")]
     pub fn new() -> Self
     where

@@ -1,5 +1,7 @@
-//! The dispatcher as its host holds it.
-//! How it wakes is in `dispatch`.
+//! The dispatcher as its host holds it: running it, starting it without blocking, and stopping it.
+//! How waiters are queued and woken is in `wait/dispatch.rs`.
+//!
+//! The host calls it, on a thread or in a loop of its own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,19 +12,19 @@ use crate::core::Shared;
 use crate::sync::{AtomicBool, Ordering};
 use crate::wait::Run;
 
-/// Wakes waiting readers on a thread of the host's own, so that [`publish`](crate::Broker::publish) takes the same
-/// time however many there are.
+/// Wakes waiting readers on a thread of the host's own, so that [`publish`](crate::Broker::publish) takes the same time
+/// however many there are.
 ///
-/// Without one, publishing wakes on the publisher's thread: one `wake` for each waiting reader that matches. While
-/// [`run`](Self::run) runs, publishing hands their lists over whole. When it returns or panics, what it had been handed
-/// is woken, and publishing wakes by itself again: a dispatcher can die, a wake-up cannot.
+/// Without a dispatcher, publishing wakes on the publisher's thread: one `wake` for each waiting reader that matches.
+/// While [`run`](Self::run) runs, publishing queues whole lists of readers instead. When it returns or panics,
+/// everything queued is woken, and publishing wakes by itself again. So no wake-up is lost with a dispatcher.
 ///
-/// A host that has a loop of its own, and no thread to spare, [starts](Self::start) it and wakes step by step.
+/// A host that has a loop of its own and no thread to spare calls [`start`](Self::start) and wakes step by step.
 ///
-/// It also drops some of what is evicted meanwhile, which is still counted as if it were in the buffer. So a payload
-/// whose drop panics can end it.
+/// A dispatcher also drops some of what is evicted meanwhile, which is still counted as if it were in the buffer. So a
+/// payload whose drop panics can end it.
 ///
-/// Idle, it looks for work by itself for some 10 ms and then sleeps until it is woken. Readers are woken some 50 µs
+/// An idle dispatcher polls its queue for some 10 ms, and then sleeps until it is woken. Readers are woken some 50 µs
 /// later than the publisher would have done at best.
 ///
 /// ```
@@ -47,7 +49,8 @@ pub struct Dispatcher<P> {
 struct Stopped(AtomicBool);
 
 impl Stopped {
-    /// Acquire and Release; that a sleeping dispatcher looks at it is the queue's lock's doing.
+    /// Acquire, with the Release of [`set`](Self::set). The queue's lock makes sure that a sleeping dispatcher reads it
+    /// again.
     fn get(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -62,23 +65,23 @@ impl<P> Dispatcher<P> {
         Self { core, stopped: Stopped(AtomicBool::new(false)) }
     }
 
-    /// Wakes what publishing hands over, until the broker is closed or [`stop`](Self::stop) is called.
+    /// Wakes what publishing queues, until the broker is closed or [`stop`](Self::stop) is called.
     ///
-    /// A broker may have several running; each takes what it finds.
+    /// A broker may have several dispatchers running; each takes what it finds.
     ///
     /// # Panics
     ///
-    /// If the drop of an evicted payload does. Everybody is woken then.
+    /// Panics if the drop of an evicted payload panics. Every queued reader is woken then.
     pub fn run(&self) {
         self.core.dispatch.run(|| self.stopped.get() || self.core.log.end().closed);
     }
 
-    /// Starts dispatching without blocking: for a host that wakes readers from a loop of its own, or a test that decides
-    /// when they are woken.
+    /// Starts dispatching without blocking: for a host that wakes readers from a loop of its own, or a test that
+    /// decides when they are woken.
     ///
-    /// As long as the guard lives, publishing hands its lists over, as it does while [`run`](Self::run) runs. They wait
-    /// until the guard [wakes them](DispatchGuard::wake_queued): a host that is slow to call it makes readers wait, but no
-    /// publisher, and what is queued takes memory.
+    /// As long as the guard lives, publishing queues its lists, as it does while [`run`](Self::run) runs. They stay
+    /// queued until the guard [wakes them](DispatchGuard::wake_queued). A host that is slow to call it delays readers
+    /// and no publisher, and what is queued takes memory.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Request};
@@ -110,8 +113,8 @@ impl<P> Dispatcher<P> {
         DispatchGuard { run: self.core.dispatch.start() }
     }
 
-    /// Ends [`run`](Self::run), also if it has yet to be called. What it was handed is woken. A [guard](DispatchGuard) is
-    /// not ended by it, but by being dropped.
+    /// Ends [`run`](Self::run), also if it has yet to be called. Everything queued is woken. It does not end a
+    /// [guard](DispatchGuard), which ends by being dropped.
     pub fn stop(&self) {
         self.stopped.set();
         self.core.dispatch.wake_dispatchers();
@@ -126,34 +129,35 @@ impl<P> fmt::Debug for Dispatcher<P> {
 
 /// A dispatcher that is driven step by step: see [`Dispatcher::start`].
 ///
-/// Dropping it is as when [`run`](Dispatcher::run) returns: everybody who is queued is woken, and publishing wakes by
-/// itself again. That is so after a panic, too. A guard that is leaked leaves everybody asleep who is queued: publishing
-/// goes on to hand over.
+/// Dropping the guard has the effect of [`run`](Dispatcher::run) returning: every queued reader is woken, and
+/// publishing wakes by itself again. That is so after a panic, too. If a guard is leaked, queued readers stay asleep,
+/// and publishing goes on to queue.
 ///
 /// Neither [`stop`](Dispatcher::stop) nor the end of the broker ends a guard. A closing broker wakes its readers by
-/// itself; a host whose loop goes on asks [`is_closed`](crate::Broker::is_closed).
+/// itself. A host whose loop goes on checks [`is_closed`](crate::Broker::is_closed).
 ///
 /// # Cancel safety
 ///
-/// A task can hold a guard across `await`: when it is cancelled, the guard is dropped, and nobody is left asleep.
+/// A task can hold a guard across `await`: if the task is cancelled, the guard is dropped, and no reader stays asleep.
 ///
 /// # Panics
 ///
-/// Dropping it panics if the drop of an evicted payload does, unless the thread is unwinding already. Everybody is woken
-/// then.
+/// Dropping it panics if the drop of an evicted payload panics, unless the thread is unwinding already. Every queued
+/// reader is woken then.
 pub struct DispatchGuard<'d, P> {
     run: Run<'d, Shared, Record<P>>,
 }
 
 impl<P> DispatchGuard<'_, P> {
-    /// Wakes whoever publishing has handed over so far, and returns how many readers those were: a reader counts once for
-    /// each list that it was found in. Zero means that there was nothing to do.
+    /// Wakes the readers that publishing has queued so far, and returns their number. A reader counts once for each
+    /// list that it was found in. Zero means that there was nothing to do.
     ///
-    /// It does not wait. What is handed over meanwhile is left to the next call, so that it ends.
+    /// It does not wait. What is queued meanwhile is left to the next call, so that this one ends.
     ///
     /// # Panics
     ///
-    /// If the drop of an evicted payload does. Everybody is woken then, and the guard can be used again.
+    /// Panics if the drop of an evicted payload panics. Every queued reader is woken then, and the guard can be used
+    /// again.
     pub fn wake_queued(&self) -> usize {
         usize::try_from(self.run.wake_queued()).unwrap_or(usize::MAX)
     }

@@ -1,6 +1,8 @@
-//! The broker as its host holds it.
-//! How it does what it says is in the files below: `core` holds the state and the lock order, `publish` and
-//! `subscribe` change it, `builder` makes it.
+//! The broker as its host holds it: every operation of it, and the handle that closes it.
+//! The operations are carried out in `core`, which also has the lock order; `builder` makes the broker.
+//!
+//! Invariant: the broker is closed when the last clone of its handle is dropped. Subscriptions, their handles,
+//! dispatchers and [`WeakBroker`] do not keep it open.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -17,7 +19,7 @@ use crate::types::request::Request;
 use crate::types::stats::BrokerStats;
 use crate::types::token::{Epoch, Token};
 
-/// Closes the broker when the last handle goes.
+/// Closes the broker when the last handle of it is dropped.
 pub(super) struct Owner<P> {
     pub(super) core: Arc<Core<P>>,
 }
@@ -30,8 +32,9 @@ impl<P> Drop for Owner<P> {
 
 /// An in-process event broker: one bounded, indexed buffer of batches, and any number of readers.
 ///
-/// Cheap to clone; every clone is the same broker. When the last clone is dropped the broker closes: readers get what
-/// is buffered, and then the end. Hooks that need the broker hold a [`WeakBroker`], or it would never close.
+/// It is cheap to clone, and every clone is the same broker. When the last clone is dropped, the broker closes: readers
+/// receive what is buffered, and then the end. Hooks that need the broker hold a [`WeakBroker`]; otherwise it would
+/// never close.
 ///
 /// ```
 /// use event_broker::{Broker, Event, Request, Start, Term};
@@ -65,35 +68,38 @@ impl<P> Broker<P> {
 
     /// Publishes the events of one commit under its index, whole or not at all.
     ///
-    /// Commit first, then publish: a reader that sees an event must find its change in the state, and an authorizer
-    /// that is asked because of it must find the new rules. Indexes may have gaps and may repeat: an equal index is a
-    /// further batch of the same commit, unless the broker was built with
-    /// [rising indexes](crate::Builder::rising_indexes). A batch without events is not stored, but moves the latest index
-    /// forward.
+    /// Commit first, then publish. A reader that receives an event must find its change in the state, and an authorizer
+    /// that is asked because of it must find the new rules.
     ///
-    /// Such a batch says that the commit changed nothing that anybody could have asked for. It is no way to jump over a
-    /// part of the history that was published elsewhere: readers before the jump would not be told that they lost
-    /// something. A replica that installs a snapshot instead of what it missed calls [`skip_to`](Self::skip_to), and one
-    /// that begins another history [`reset`](Self::reset).
+    /// Indexes may have gaps and may repeat. An equal index is a further batch of the same commit, unless the broker
+    /// was built with [rising indexes](crate::Builder::rising_indexes).
     ///
-    /// Readers that wait for something in the batch are woken before this returns, on this thread, outside every lock.
-    /// No reader makes it wait, and the authorizer is not asked to decide anything.
+    /// A batch without events is not stored, but moves the latest index forward. It says that the commit changed
+    /// nothing that anybody could have asked for. Do not use it to jump over a part of the history that was published
+    /// elsewhere: readers before the jump would not learn that they lost something. A replica that installs a snapshot
+    /// instead of what it missed calls [`skip_to`](Self::skip_to), and one that begins another history calls
+    /// [`reset`](Self::reset).
+    ///
+    /// Readers that wait for something in the batch are woken before this returns, on this thread and outside every
+    /// lock, unless a [dispatcher](Self::dispatcher) runs. No reader makes it wait, and the authorizer is not asked to
+    /// decide anything.
     ///
     /// # Errors
     ///
-    /// If the index is lower than the last, or equal where indexes rise, if it belongs to what is past, if it can have no
-    /// further batch, or if the broker is closed. Nothing is published, and the events come back.
+    /// Returns an error if the index is lower than the last, or equal to it where indexes rise, if the index belongs to
+    /// what is past, if it can have no further batch, or if the broker is closed. Nothing is published then, and the
+    /// error holds the events.
     ///
     /// # Panics
     ///
-    /// If the weigher or [`Authorizer::changes`](crate::Authorizer::changes) panics; then nothing is published. If the
-    /// drop of an evicted payload does; then all was.
+    /// Panics if the weigher or [`Authorizer::changes`](crate::Authorizer::changes) panics; nothing is published then.
+    /// Panics if the drop of an evicted payload panics; everything is published then.
     pub fn publish(&self, index: u64, events: impl Into<Vec<Event<P>>>) -> Result<(), PublishError<P>> {
         self.core().publish(index, None, events.into())
     }
 
-    /// As [`publish`](Self::publish), if the broker is still in this epoch: for work that was begun in a history and may
-    /// be finished in another, because the broker was [reset](Self::reset) meanwhile.
+    /// Publishes as [`publish`](Self::publish) does, if the broker is still in this epoch. It is for work that was
+    /// begun in one history and may be finished in another, because the broker was [reset](Self::reset) meanwhile.
     ///
     /// ```
     /// use event_broker::{Broker, Epoch, Event, PublishErrorKind};
@@ -125,18 +131,19 @@ impl<P> Broker<P> {
 
     /// Opens a subscription.
     ///
-    /// The authorizer is asked on this thread, outside every lock, and asked again if something that its answer rests on
-    /// changes meanwhile, some times at most. What it changes itself each time that it is asked does not count for long.
+    /// The authorizer is asked on this thread, outside every lock. If something that its answer rests on changes
+    /// meanwhile, it is asked again, some times at most. A change that the authorizer makes itself each time that it is
+    /// asked does not count for long.
     ///
     /// # Errors
     ///
-    /// If the request is malformed or denied, which it also is by a grant that has expired already, if
-    /// [`Start::Exactly`](crate::Start::Exactly) names an index that is lost, absent or in the future, if access changes
-    /// faster than it can be asked for, or if the broker is closed.
+    /// Returns an error if the request is malformed, if it is denied, if [`Start::Exactly`](crate::Start::Exactly)
+    /// names an index that is lost, absent or in the future, if access changes faster than the authorizer can be asked,
+    /// or if the broker is closed. A grant that has expired already is a denial.
     ///
     /// # Panics
     ///
-    /// If the authorizer panics.
+    /// Panics if the authorizer panics.
     pub fn subscribe(&self, mut request: Request<P>) -> Result<Subscription<P>, SubscribeError> {
         let core = self.core();
         let opened = core.open(&mut request)?;
@@ -147,33 +154,33 @@ impl<P> Broker<P> {
 
     /// Announces a change of access that no published event stands for.
     ///
-    /// When this returns, no read hands out a batch published from now on under a grant that the change concerns: each
-    /// such subscription's next read, poll or frame asks the authorizer first.
+    /// After this returns, no read returns a batch published from now on under a grant that the change concerns. The
+    /// next read, poll or frame of each such subscription asks the authorizer first.
     pub fn access_changed(&self, change: AccessChange) {
         self.core().access_changed(change);
     }
 
-    /// Ends and wakes every subscription whose grant has run out. One that is about to ask for a newer grant, because
-    /// access has changed since, is woken to do so.
+    /// Ends and wakes every subscription whose grant has expired. A subscription that is about to ask for a newer
+    /// grant, because access has changed since, is woken to do so.
     ///
-    /// Reads notice by themselves; readers that wait as tasks or at a doorbell are not woken by the passing of time.
-    /// A host that wants them to end in time calls this from a timer of its own.
+    /// Reads check the expiry themselves, but the passing of time does not wake readers that wait as tasks or at a
+    /// doorbell. A host that wants them to end in time calls this from a timer of its own.
     pub fn tick(&self) {
         self.core().tick();
     }
 
     /// Starts a new history: the state was restored at `index`, and everything up to and including it is past.
     ///
-    /// A replica that goes on in the same history behind a snapshot calls [`skip_to`](Self::skip_to) instead: a reset ends
-    /// also those readers that have lost nothing. Work of the old history that may still be published names its epoch:
+    /// The buffer is emptied, and every open subscription ends with [`RecvError::Reset`](crate::RecvError::Reset). No
+    /// read that begins after this returns delivers anything of the old epoch. Replicas that restore the same state
+    /// share the new epoch.
+    ///
+    /// The epoch must be one that no history has had. With the old one, tokens and work of the old history would be
+    /// taken for those of the new. Work of the old history that may still be published names its epoch:
     /// [`publish_in`](Self::publish_in).
     ///
-    /// The epoch must be one that no history has had: with the old one, tokens and work of the old history would be taken
-    /// for those of the new.
-    ///
-    /// The buffer is emptied, and every open subscription ends with [`RecvError::Reset`](crate::RecvError::Reset): no
-    /// read begun after this returns hands out anything of the old epoch. Replicas that restore the same state share
-    /// the new epoch.
+    /// A replica that goes on in the same history behind a snapshot calls [`skip_to`](Self::skip_to) instead, because a
+    /// reset also ends those readers that have lost nothing.
     ///
     /// ```
     /// use event_broker::{Broker, Epoch, Event, RecvError, Request, Start, Verdict};
@@ -194,14 +201,16 @@ impl<P> Broker<P> {
         self.core().reset(index, epoch);
     }
 
-    /// Goes on in the same history behind a part that was never published here: the replica has installed a snapshot that
-    /// stands at this place. The token is that of the broker that the snapshot was made beside; see
+    /// Goes on in the same history behind a part that was never published here, because the replica has installed a
+    /// snapshot that stands at this place. The token is that of the broker that the snapshot was made beside; see
     /// [`token`](Self::token).
     ///
-    /// Readers that stand there, which wait for what comes next, go on without a word. Readers before it are told a loss
-    /// that nobody can count ([`Lagged::skipped`](crate::Lagged::skipped)), and go on or end by their policy. The buffer
-    /// is emptied, since what it held lies before the gap. What is published next must not be below the place. Skipping
-    /// to where the broker stands already does nothing.
+    /// Readers that stand there and wait for what comes next go on, and receive no error. Readers before it are
+    /// reported a loss that nobody can count ([`Lagged::skipped`](crate::Lagged::skipped)), and go on or end by their
+    /// policy.
+    ///
+    /// The buffer is emptied, because what it held lies before the gap. What is published next must not be below the
+    /// place. Skipping to where the broker stands already does nothing.
     ///
     /// ```
     /// use event_broker::{Broker, Epoch, Event, Request, Start};
@@ -222,72 +231,73 @@ impl<P> Broker<P> {
     ///
     /// # Errors
     ///
-    /// If the token belongs to another epoch or lies before where the broker stands, or if the broker is closed. Then
-    /// nothing has changed.
+    /// Returns an error if the token belongs to another epoch, if it lies before where the broker stands, or if the
+    /// broker is closed. Nothing has changed then.
     ///
     /// # Panics
     ///
-    /// If the drop of a buffered payload does. Then everything was done.
+    /// Panics if the drop of a buffered payload panics. Everything is done then.
     pub fn skip_to(&self, token: Token) -> Result<(), SkipError> {
         self.core().skip_to(token)
     }
 
-    /// Closes the broker: publishing and subscribing fail from now on, and readers get what is buffered and then
+    /// Closes the broker. Publishing and subscribing fail from now on. Readers receive what is buffered and then
     /// [`RecvError::Closed`](crate::RecvError::Closed). Closing again does nothing.
     pub fn close(&self) {
         self.core().close();
     }
 
-    /// Whether the broker is closed.
+    /// Returns whether the broker is closed.
     pub fn is_closed(&self) -> bool {
         self.core().log.end().closed
     }
 
-    /// A dispatcher, which does nothing until it is [run](Dispatcher::run).
+    /// Returns a dispatcher, which does nothing until it is [run](Dispatcher::run) or [started](Dispatcher::start).
     pub fn dispatcher(&self) -> Dispatcher<P> {
         Dispatcher::new(Arc::clone(self.core()))
     }
 
-    /// A handle that does not keep the broker open.
+    /// Returns a handle that does not keep the broker open.
     pub fn downgrade(&self) -> WeakBroker<P> {
         WeakBroker { owner: Arc::downgrade(&self.owner) }
     }
 
-    /// Handles of all subscriptions that have not been dropped, in the order they were opened.
+    /// Returns handles of all subscriptions that have not been dropped, in the order in which they were opened.
     pub fn subscriptions(&self) -> Vec<SubscriptionHandle<P>> {
         let waiters = self.core().waiters();
         waiters.into_iter().map(|waiter| SubscriptionHandle::new(Arc::clone(self.core()), waiter)).collect()
     }
 
-    /// The latest index published, also by a batch without events; 0 before the first.
+    /// Returns the latest index that was published, also by a batch without events; 0 before the first.
     pub fn latest_index(&self) -> u64 {
         self.core().log.latest_index()
     }
 
-    /// The history that the broker is in.
+    /// Returns the epoch, which names the history that the broker is in.
     pub fn epoch(&self) -> Epoch {
         self.core().epoch()
     }
 
-    /// Where the broker stands, for the host to keep beside its snapshot: behind the last batch. A broker that
-    /// [starts after](crate::Builder::starts_after) it, or [skips to](Self::skip_to) it, goes on there, and so does a reader that
-    /// subscribes [`Start::After`](crate::Start::After) it.
+    /// Returns where the broker stands, behind its last batch, for the host to keep beside its snapshot. A broker that
+    /// [starts after](crate::Builder::starts_after) the token or [skips to](Self::skip_to) it goes on there, and so
+    /// does a reader that subscribes [`Start::After`](crate::Start::After) it.
     ///
-    /// A batch without events leaves it where it is, so that readers whose last token is older than that batch have lost
-    /// nothing either: the index that it reached is the store's to keep.
+    /// A batch without events does not move the token, so that readers whose last token is older than that batch have
+    /// lost nothing either. The host's store keeps the index that such a batch reached.
     pub fn token(&self) -> Token {
         self.core().token()
     }
 
-    /// The broker in numbers.
+    /// Returns the counters of the broker.
     pub fn stats(&self) -> BrokerStats {
         self.core().stats()
     }
 
-    /// Whether some subscription asked for such an event. An empty namespace is none.
+    /// Returns whether some subscription asked for such an event. An empty namespace means an event without a
+    /// namespace.
     ///
-    /// A hint for how much to put into a payload, never for whether to publish: what is not published cannot be
-    /// resumed, and by the time the answer is here somebody may have subscribed.
+    /// It is a hint for how much to put into a payload, and never for whether to publish: what is not published cannot
+    /// be resumed, and somebody may subscribe before the caller acts on the result.
     ///
     /// ```
     /// use event_broker::{Broker, Request, Term};
@@ -335,7 +345,7 @@ pub struct WeakBroker<P> {
 }
 
 impl<P> WeakBroker<P> {
-    /// The broker, if it has not been dropped.
+    /// Returns the broker, if it has not been dropped.
     pub fn upgrade(&self) -> Option<Broker<P>> {
         self.owner.upgrade().map(|owner| Broker { owner })
     }
