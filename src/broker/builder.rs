@@ -16,7 +16,7 @@ use crate::core::{Pending, Registry};
 #[cfg(feature = "json")]
 use crate::frame::encoded_len;
 use crate::interest::Interest;
-use crate::log::{Appender, HEAVIEST, Log, Retention};
+use crate::log::{Appender, Log, MAX_BYTES, Retention};
 use crate::sync::Mutex;
 use crate::types::clock::{Clock, SystemClock};
 use crate::types::error::{BuildError, BuildErrorKind};
@@ -291,7 +291,7 @@ impl<P> Builder<P> {
                 return Err(BuildError { kind: BuildErrorKind::BelowMinimum, setting, value: 0, minimum: 1 });
             }
         }
-        let max_bytes = self.max_bytes.map(|bytes| bytes.min(HEAVIEST));
+        let max_bytes = self.max_bytes.map(|bytes| bytes.min(MAX_BYTES));
         let weigher = match (max_bytes, self.weigher) {
             (None, _) => None,
             (Some(value), None) if needs_drop::<P>() => {

@@ -17,7 +17,7 @@ use crate::frame::FrameCache;
 use crate::interest::Hit;
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 use crate::log::{CachedBytes, Charge};
-use crate::log::{Cost, Evicted, HEAVIEST, Log};
+use crate::log::{Cost, Evicted, Log, MAX_BYTES};
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 use crate::panics::ignore_panic;
 use crate::types::error::{PublishError, PublishErrorKind, SkipError};
@@ -75,7 +75,7 @@ impl<P> Core<P> {
         events.tighten(self.hooks.weigher.is_some());
         let changes = self.changes(&events);
         let weigh_all = |weigh: &Weigher<P>| events.iter().fold(0_u64, |sum, event| sum.saturating_add(weigh(event)));
-        let weight = self.hooks.weigher.as_ref().map_or(0, weigh_all).min(HEAVIEST);
+        let weight = self.hooks.weigher.as_ref().map_or(0, weigh_all).min(MAX_BYTES);
 
         let mut after = AfterUnlock::default();
         let mut state = self.state.lock_first();
@@ -171,7 +171,7 @@ impl<P> Core<P> {
             notify(hit.nodes(), after.wake_batch());
         }
         self.log.set_latest_index(place.index);
-        appender.reveal(&self.log);
+        appender.make_visible(&self.log);
         self.log.finish(place.index);
         if state.notified_readers > 0 {
             // A reader that registered meanwhile has looked at the nodes, but may not have seen the end.

@@ -1,5 +1,14 @@
-//! The log's one writer: eviction, segments, and the order in which readers come to see a batch.
-//! It runs under the broker's lock and calls nobody.
+//! Implements the log's one writer: appending, eviction, and the order in which readers come to see a batch.
+//! What is published, and who is woken for it, is decided in `core`; the bounds are computed in `retention`.
+//!
+//! Invariants:
+//! - a slot is written before `oldest` moves, and `oldest` moves before `end`;
+//! - the directory and `oldest` change together under the directory's lock whenever a segment leaves the directory;
+//! - what is evicted and not freed yet stays within the slack ([`Retention::fits_slack`]): the evicted part of the
+//!   first segment, what is left in the retired segment, and the deferred drops. A segment that a reader still holds
+//!   does not count.
+//!
+//! Callers: `core` under the broker's lock. It drops what [`Evicted`] holds after the lock.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -21,18 +30,19 @@ use crate::types::token::Place;
 
 /// A batch as the log counts it.
 pub(crate) trait Weighed {
-    /// What it counts for, with what is cached beside it.
+    /// Returns what the batch counts for, including what is cached beside it.
     fn cost(&self) -> Cost;
-    /// The same for the last time: from now on nothing more is cached beside it. Only where bytes are bounded.
+    /// Returns the same for the last time. From now on nothing more is cached beside the batch. Called only if bytes
+    /// are bounded.
     fn close(&self) -> Cost;
-    /// How many events were written before it.
+    /// Returns how many events were written before the batch.
     fn events_before(&self) -> u64;
 }
 
-/// What was evicted. It holds payloads, so the caller drops it after its lock.
+/// What was evicted. It holds payloads, so the caller drops it after it has released the lock.
 #[derive(Debug)]
 pub(crate) struct Evicted<T> {
-    /// Mostly all there is; when a segment is replaced, and where batches are weighed, there are two.
+    /// Mostly the only one. There are two when a segment is replaced, and where batches are weighed.
     one: Option<T>,
     two: Option<T>,
     more: Option<Box<More<T>>>,
@@ -45,7 +55,7 @@ struct More<T> {
 }
 
 impl<T> Evicted<T> {
-    /// One of the evicted batches, for somebody else to drop.
+    /// Takes one of the evicted batches, so that the dispatcher can drop it.
     pub(crate) fn take_one(&mut self) -> Option<T> {
         self.one.take()
     }
@@ -73,8 +83,8 @@ impl<T> Evicted<T> {
         self.more.get_or_insert_default()
     }
 
-    /// Drops everything. Payloads are foreign code: one whose drop panics must not keep the others from being dropped,
-    /// and the first panic goes on when all are. Never call it under a lock.
+    /// Drops everything. Payloads are foreign code: a panic in one drop does not keep the others from being dropped,
+    /// and the first panic resumes when all are dropped. Must not be called under a lock.
     #[inline]
     pub(crate) fn discard(self) {
         if self.two.is_some() || self.more.is_some() {
@@ -106,47 +116,51 @@ impl<T> Default for More<T> {
 
 /// The writer's side of the log. A publish makes room, writes the slot, and then moves the end.
 ///
-/// What is evicted is not freed at once: its segment goes as a whole. To free a batch with each publish instead of a
-/// segment with one in many, a segment that is out of reach is kept as [`retired`](Retired), and emptied as fast as
-/// the next one is evicted from: together the two never hold more evicted than an eighth of the bounds.
+/// Evicted batches are not freed one by one in place, because their segment is shared with readers as a whole. When a
+/// segment is out of reach, and no reader holds it, the appender keeps it as [`retired`](Retired). Each publish then
+/// frees as many of its batches as are evicted from the next segment. So a publish frees about one batch, instead of a
+/// whole segment once in many publishes. The evicted batches in both segments together stay within an eighth of the
+/// bounds.
 ///
-/// A segment is closed early, so that what is written to it is within that eighth as well. What is cached beside its
-/// batches later is not known then: once more is evicted of the first segment than may stay, what is in reach moves to
-/// a segment of its own.
+/// A segment is closed early where batches are weighed, so that what is written to it fits into that eighth as well.
+/// The appender does not know then what readers will cache beside the batches later. If more of the first segment is
+/// evicted than may stay, the part in reach moves to a segment of its own.
 #[derive(Debug)]
 pub(crate) struct Appender<T> {
     retention: Retention,
-    /// As the readers' directory; the last one is written to.
+    /// The segments of the readers' directory. The appender writes to the last one.
     segments: VecDeque<Arc<Segment<T>>>,
-    /// Of all in `oldest..end`.
+    /// The indexes of all batches in `oldest..end`.
     indexes: Indexes,
     oldest: Position,
     end: Position,
-    /// Slots left in the last segment, and where the first one ends.
+    /// The number of slots left in the last segment.
     room: usize,
+    /// The position at which the first segment ends, or `u64::MAX` if there is no segment.
     front_end: Position,
-    /// Events written so far.
+    /// The number of events written so far.
     events: u64,
-    /// All of `oldest..end`: events count only if the retention [weighs](Retention::weighs), batches are set by whoever
-    /// needs them, and bytes are counted by the log, because readers add to them.
+    /// The cost of `oldest..end`. Events are counted only if the retention [weighs](Retention::weighs). The number of
+    /// batches is computed from the positions where it is needed. The bytes are counted by the log, because readers add
+    /// to them.
     held: Cost,
-    /// All written to the last segment, evicted or not.
-    tail: Cost,
-    /// What of the first segment is evicted.
-    front: Cost,
+    /// The cost of all that was written to the last segment, evicted or not.
+    tail_cost: Cost,
+    /// The cost of the evicted part of the first segment.
+    front_evicted: Cost,
     retired: Option<Retired<T>>,
-    /// A retired segment that is empty, to be written to again: allocating one is by far the largest allocation of a
-    /// publish.
+    /// A retired segment that is empty, kept to be written to again. Allocating a segment is by far the largest
+    /// allocation of a publish.
     spare: Option<Segment<T>>,
     closed: bool,
 }
 
-/// A segment that nobody else holds any more, with what is left in it.
+/// A segment that is out of reach and that no reader holds, with what is left in it.
 #[derive(Debug)]
 struct Retired<T> {
     segment: Segment<T>,
     next: usize,
-    /// At least what is in it.
+    /// An upper bound of the cost of what is left.
     left: Cost,
 }
 
@@ -162,8 +176,8 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
             front_end: Position(u64::MAX),
             events: 0,
             held: Cost::default(),
-            tail: Cost::default(),
-            front: Cost::default(),
+            tail_cost: Cost::default(),
+            front_evicted: Cost::default(),
             retired: None,
             spare: None,
             closed: false,
@@ -174,17 +188,17 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         self.oldest
     }
 
-    /// Where the next batch goes.
+    /// Returns the position of the next batch.
     pub(crate) fn end(&self) -> Position {
         self.end
     }
 
-    /// Events written so far.
+    /// Returns the number of events written so far.
     pub(crate) fn events(&self) -> u64 {
         self.events
     }
 
-    /// How many batches and events are in reach.
+    /// Returns how many batches and events are in reach.
     pub(crate) fn held(&self) -> (u64, u64) {
         let before = self.get(self.oldest).map_or(self.events, Weighed::events_before);
         (self.end.since(self.oldest), self.events - before)
@@ -194,7 +208,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         if position < self.oldest {
             return None;
         }
-        // Eviction asks for the oldest, which is nearly always in the first segment.
+        // Eviction asks for the oldest batch, which is nearly always in the first segment.
         if let Some(value) = self.segments.front()?.get(position) {
             return Some(value);
         }
@@ -202,15 +216,16 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         self.segments.get(after.checked_sub(1)?)?.get(position)
     }
 
-    /// The first position whose place is at least `from`, or the end.
+    /// Returns the first position whose place is at least `from`, or the end.
     pub(crate) fn seek(&self, from: Place) -> Position {
         self.indexes.seek(self.oldest, from, |position| self.get(position).map(Placed::place))
     }
 
-    /// Gives up the oldest batches until one of this cost fits, or nothing is left. Readers can know of it when the new
-    /// batch has been [written](Self::write), which must follow. Returns how many there were.
+    /// Evicts the oldest batches until one of this cost fits or nothing is left. Returns how many it evicted.
+    /// [`write`](Self::write) must follow: readers learn of the eviction only when the new batch has been written.
     ///
-    /// `evicted` sees each before, if it is `watched`. Otherwise, and unless batches are weighed, nothing is looked at.
+    /// `on_evict` sees each batch before it is evicted, if `watched`. If it is not, and batches are not weighed, no
+    /// batch is looked at.
     #[inline]
     pub(crate) fn make_room(
         &mut self,
@@ -225,18 +240,19 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         let batches = self.end.since(self.oldest).min(self.retention.excess(self.end.since(self.oldest) + 1));
         self.oldest = Position(self.oldest.0 + batches);
         count(Step::Evict, usize::try_from(batches).unwrap_or(usize::MAX));
-        self.front.batches += batches;
+        self.front_evicted.batches += batches;
         self.indexes.evict(batches);
         batches
     }
 
     fn make_weighed_room(&mut self, log: &Log<T>, cost: Cost, mut on_evict: impl FnMut(Position, &T)) -> u64 {
         if log.bytes.are_bounded() {
-            // Before the total is looked at: a reader that charges something later finds that it is too much.
+            // Added before the total is read, so that a reader that charges bytes later finds that the total exceeds
+            // the bound.
             log.bytes.add(cost.bytes);
         }
         let (retention, cost) = (self.retention, Cost { bytes: 0, ..cost });
-        self.give_up(log, |held, position, value| {
+        self.advance_oldest(log, |held, position, value| {
             let goes = !retention.holds(held.add(cost));
             if goes {
                 on_evict(position, value);
@@ -245,26 +261,28 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         })
     }
 
-    /// Evicts the oldest batches for as long as `goes` says so of what is held, and of the oldest of it. Nothing is
-    /// written, and the end does not move. Returns how many there were.
+    /// Evicts the oldest batch for as long as `should_evict` returns true. It receives the cost of what is held, and
+    /// the oldest batch with its position. Nothing is written, and the end does not move. Returns how many batches were
+    /// evicted.
     ///
-    /// `lent` is as [`write`](Self::write) has it.
+    /// `deferred` is as in [`write`](Self::write).
     #[cfg(any(feature = "json", test))]
     pub(crate) fn evict(
         &mut self,
         log: &Log<T>,
         deferred: u64,
         evicted: &mut Evicted<T>,
-        goes: impl FnMut(Cost, Position, &T) -> bool,
+        should_evict: impl FnMut(Cost, Position, &T) -> bool,
     ) -> u64 {
-        let batches = self.give_up(log, goes);
+        let batches = self.advance_oldest(log, should_evict);
         if batches > 0 {
-            self.settle(log, false, deferred, evicted);
+            self.finish_eviction(log, false, deferred, evicted);
         }
         batches
     }
 
-    /// Evicts the oldest batches until the bounds hold, but never the newest. `evicted` sees each before.
+    /// Evicts the oldest batches until the bounds hold, but never the newest. `on_evict` sees each batch before it is
+    /// evicted.
     #[cfg(any(feature = "json", test))]
     pub(crate) fn evict_excess(
         &mut self,
@@ -283,16 +301,16 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         })
     }
 
-    /// Moves the oldest position, of which readers do not know yet.
-    fn give_up(&mut self, log: &Log<T>, mut goes: impl FnMut(Cost, Position, &T) -> bool) -> u64 {
+    /// Moves `oldest` in the appender. Readers do not see it until it is stored in the frontier.
+    fn advance_oldest(&mut self, log: &Log<T>, mut should_evict: impl FnMut(Cost, Position, &T) -> bool) -> u64 {
         let bounded = log.bytes.are_bounded();
-        let (mut oldest, mut held, mut front) = (self.oldest, self.held, self.front);
+        let (mut oldest, mut held, mut front) = (self.oldest, self.held, self.front_evicted);
         while oldest < self.end {
             count(Step::Evict, 1);
             held.batches = self.end.since(oldest);
             held.bytes = if bounded { log.bytes.get() } else { 0 };
             if let Some(value) = self.get(oldest) {
-                if !goes(held, oldest, value) {
+                if !should_evict(held, oldest, value) {
                     break;
                 }
                 let cost = self.retention.weigh(if bounded { value.close() } else { value.cost() });
@@ -307,21 +325,21 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         held.bytes = 0;
         let batches = oldest.since(self.oldest);
         self.indexes.evict(batches);
-        (self.oldest, self.held, self.front) = (oldest, held, front);
+        (self.oldest, self.held, self.front_evicted) = (oldest, held, front);
         batches
     }
 
-    /// Evicts everything: a reader that comes now finds the log empty.
+    /// Evicts everything. A reader that looks from now on finds the log empty.
     pub(crate) fn clear(&mut self, log: &Log<T>, evicted: &mut Evicted<T>) {
         if log.bytes.are_bounded() {
-            self.give_up(log, |_, _, _| true);
+            self.advance_oldest(log, |_, _, _| true);
         }
         count(Step::Evict, usize::try_from(self.end.since(self.oldest)).unwrap_or(usize::MAX));
         self.oldest = self.end;
         self.indexes.clear();
         self.held = Cost::default();
-        self.tail = Cost::default();
-        self.front = Cost::default();
+        self.tail_cost = Cost::default();
+        self.front_evicted = Cost::default();
         self.room = 0;
         let segments: Vec<_> = self.segments.drain(..).collect();
         self.find_front_end();
@@ -330,15 +348,18 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         evicted.add_segments(self.retired.take().map(|retired| retired.segment));
     }
 
-    /// Writes the batch at [`end`](Self::end), and puts what made room for it out of reach. Readers do not see it yet.
+    /// Writes the batch at [`end`](Self::end), and stores the new `oldest` in the frontier. Readers do not see the
+    /// batch before [`make_visible`](Self::make_visible).
     ///
-    /// The slot is written before `oldest` moves, so that the oldest position is always one that can be read: a reader
-    /// that was overtaken is told where it goes on without waiting for the publisher.
+    /// The slot is written before `oldest` moves, so that the oldest position can always be read. A reader that was
+    /// overtaken learns where it continues without waiting for the publisher.
     ///
-    /// `lent` says how many evicted batches are somebody else's to drop, and are not dropped yet.
+    /// `deferred` is the number of deferred drops: evicted batches that the dispatcher is to drop and has not dropped
+    /// yet.
     pub(crate) fn write(&mut self, log: &Log<T>, value: T, cost: Cost, deferred: u64, evicted: &mut Evicted<T>) {
         let weighs = self.retention.weighs();
-        let full = self.room == 0 || weighs && self.tail.batches > 0 && !self.retention.fits_slack(self.tail.add(cost));
+        let full = self.room == 0
+            || weighs && self.tail_cost.batches > 0 && !self.retention.fits_slack(self.tail_cost.add(cost));
         if full {
             self.add_segment();
         }
@@ -348,47 +369,47 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         }
         self.room -= 1;
         self.events += cost.events;
-        self.tail.batches += 1;
+        self.tail_cost.batches += 1;
         if weighs {
-            self.tail = self.tail.add(Cost { batches: 0, ..cost });
+            self.tail_cost = self.tail_cost.add(Cost { batches: 0, ..cost });
             self.held.events += cost.events;
         }
         if weighs || full || self.front_end <= self.oldest {
-            self.settle(log, full, deferred, evicted);
+            self.finish_eviction(log, full, deferred, evicted);
         } else {
             self.empty_retired(deferred, false, evicted);
             log.frontier.set_oldest(self.oldest);
         }
     }
 
-    /// Puts what was given up out of reach, and frees as much of it as may not stay. `grown` says that there is a new
-    /// segment.
+    /// Moves `oldest` for readers, and frees what may not stay. `grown` is true if a segment was added.
     #[inline(never)]
-    fn settle(&mut self, log: &Log<T>, grown: bool, deferred: u64, evicted: &mut Evicted<T>) {
-        // Whole, before another segment takes its place.
-        let replaced = self.front_end <= self.oldest || self.is_outgrown(self.front);
+    fn finish_eviction(&mut self, log: &Log<T>, grown: bool, deferred: u64, evicted: &mut Evicted<T>) {
+        // Emptied completely, before another segment becomes the retired one.
+        let replaced = self.front_end <= self.oldest || self.is_outgrown(self.front_evicted);
         self.empty_retired(deferred, replaced, evicted);
         if grown || replaced {
-            self.rotate(log, evicted);
-            // Small bounds let nothing stay.
+            self.retire_segments(log, evicted);
+            // With small bounds the slack is zero, and nothing may stay.
             self.empty_retired(deferred, false, evicted);
         } else {
             log.frontier.set_oldest(self.oldest);
         }
     }
 
-    /// Whether somebody else may have another batch to drop, while so many are [lent](Self::write).
+    /// Returns whether one more drop may be deferred, beside the given number of [deferred drops](Self::write).
     pub(crate) fn may_defer(&self, deferred: u64) -> bool {
-        deferred < self.retention.may_defer()
+        deferred < self.retention.max_deferred()
     }
 
-    /// Makes what was written visible, whole. Sequentially consistent: whoever waits is looked for after it.
-    pub(crate) fn reveal(&mut self, log: &Log<T>) {
+    /// Makes the written batch visible as a whole. The caller looks for waiters after it, so the store is sequentially
+    /// consistent: see `Frontier::set_end_and_fence`.
+    pub(crate) fn make_visible(&mut self, log: &Log<T>) {
         self.end = self.end.next();
-        log.frontier.reveal_end(End { position: self.end, closed: self.closed });
+        log.frontier.set_end_and_fence(End { position: self.end, closed: self.closed });
     }
 
-    /// Lets readers know that nothing follows.
+    /// Closes the log: readers learn that nothing follows the end.
     pub(crate) fn close(&mut self, log: &Log<T>) {
         self.closed = true;
         log.frontier.set_end(End { position: self.end, closed: true });
@@ -398,24 +419,24 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         self.closed
     }
 
-    /// Goes on in another segment, whose length follows from how much of the last one was used.
+    /// Adds a segment. Its length depends on how much of the last one was used.
     fn add_segment(&mut self) {
         let len = self.segments.back().map_or(0, |tail| tail.len());
-        let len = self.retention.next_segment(len, len - self.room);
+        let len = self.retention.next_segment_len(len, len - self.room);
         let segment = match self.spare.take_if(|spare| spare.len() == len) {
             Some(spare) => spare.rebase(self.end),
             None => Segment::new(self.end, len),
         };
         let segment = Arc::new(segment);
         if let Some(tail) = self.segments.back() {
-            tail.lead_to(&segment);
+            tail.set_next(&segment);
         }
         self.segments.push_back(segment);
-        (self.room, self.tail) = (len, Cost::default());
+        (self.room, self.tail_cost) = (len, Cost::default());
         self.find_front_end();
     }
 
-    /// Notes up to where the first segment goes; the last one goes as far as it has room.
+    /// Finds the position at which the first segment ends. The last segment ends where its slots do.
     fn find_front_end(&mut self) {
         let end = |front: &Arc<Segment<T>>| Position(front.base().0 + front.len() as u64);
         self.front_end = match (self.segments.front(), self.segments.get(1)) {
@@ -425,32 +446,33 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         };
     }
 
-    /// Whether more than may stay is evicted of a segment that cannot be freed, because it still holds what is in reach.
+    /// Returns whether more than the slack is evicted of a segment that cannot be freed, because it still holds a batch
+    /// in reach.
     fn is_outgrown(&self, front: Cost) -> bool {
         self.retention.weighs() && !self.retention.fits_slack(front)
     }
 
-    /// Takes segments out that hold nothing in reach, and lets readers find those there are now.
-    fn rotate(&mut self, log: &Log<T>, evicted: &mut Evicted<T>) {
+    /// Removes the segments that hold nothing in reach, retires them, and replaces the directory.
+    fn retire_segments(&mut self, log: &Log<T>, evicted: &mut Evicted<T>) {
         let mut evicted_segments = SmallVec::<[Arc<Segment<T>>; 1]>::new();
         while self.front_end <= self.oldest {
             evicted_segments.extend(self.segments.pop_front());
             self.find_front_end();
         }
-        let mut front = if evicted_segments.is_empty() { self.front } else { self.evicted_of_first() };
+        let mut front = if evicted_segments.is_empty() { self.front_evicted } else { self.evicted_of_first() };
         if self.is_outgrown(front) {
-            evicted_segments.extend(self.split_first());
+            evicted_segments.extend(self.split_first_segment());
             front = Cost::default();
         }
         self.replace_directory(log);
         if evicted_segments.is_empty() {
             return;
         }
-        let left = mem::replace(&mut self.front, front).sub(front);
+        let left = mem::replace(&mut self.front_evicted, front).sub(front);
         for segment in evicted_segments {
-            // Whoever holds it still drops it: a window, or a reader of this moment.
+            // If a window or a reader still holds the segment, it is the last to drop it.
             if let Some(mut segment) = Arc::into_inner(segment) {
-                // What is in reach was copied, and is dropped as a copy.
+                // The part in reach was copied. It is dropped with the copy.
                 segment.clear_from(self.oldest);
                 let before = self.retired.replace(Retired { segment, next: 0, left });
                 evicted.add_segments(before.map(|before| before.segment));
@@ -458,26 +480,29 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         }
     }
 
-    /// Moves what is in reach of the first segment to one of its own. Returns the first, for what is evicted of it.
+    /// Moves the part of the first segment that is in reach to a segment of its own. Returns the first segment, which
+    /// holds the evicted part.
     ///
-    /// It takes a reference a batch. An eighth of the bounds has been evicted since the last time.
+    /// It copies one reference for each batch. An eighth of the bounds has been evicted since the last time.
     #[cold]
-    fn split_first(&mut self) -> Option<Arc<Segment<T>>> {
+    fn split_first_segment(&mut self) -> Option<Arc<Segment<T>>> {
         let first = self.segments.front()?;
-        let rest = Arc::new(first.rest(self.oldest));
+        let rest = Arc::new(first.copy_from(self.oldest));
         if let Some(next) = self.segments.get(1) {
-            rest.lead_to(next);
+            rest.set_next(next);
         }
         if self.segments.len() == 1 {
-            // What is written on to has only this: a segment must not be closed before anything is written to it.
-            self.tail = rest.values().fold(Cost::default(), |sum, value| sum.add(value.cost()));
+            // The copy is also the last segment, so `tail_cost` counts what it holds. If that is nothing, `write` does
+            // not close the segment before it has written to it.
+            self.tail_cost = rest.values().fold(Cost::default(), |sum, value| sum.add(value.cost()));
         }
         let first = mem::replace(self.segments.front_mut()?, rest);
         self.find_front_end();
         Some(first)
     }
 
-    /// What of the first segment is evicted. Few batches, when it has just become the first.
+    /// Returns the cost of the evicted part of the first segment. It is a few batches when the segment has just become
+    /// the first.
     fn evicted_of_first(&self) -> Cost {
         let Some(first) = self.segments.front() else { return Cost::default() };
         if !self.retention.weighs() {
@@ -488,10 +513,10 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         evicted.iter().filter_map(Slot::get).fold(Cost::default(), |sum, value| sum.add(value.cost()))
     }
 
-    /// Lets readers find the segments there are now. Directory and oldest position change together, under the
-    /// directory's lock: whoever reads under it finds one in the other.
+    /// Replaces the directory that readers take. The directory and `oldest` change together under the directory's lock,
+    /// so a reader that holds this lock finds the oldest position in the directory.
     ///
-    /// What is dropped here holds segments that are held by the appender as well, so no payload is dropped.
+    /// The replaced directory shares its segments with the appender, so dropping it drops no payload.
     fn replace_directory(&self, log: &Log<T>) {
         count(Step::Move, self.segments.len());
         let mut current = log.directory.lock();
@@ -507,12 +532,12 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         drop(before);
     }
 
-    /// Gives up as much of the retired segment as keeps what is evicted within an eighth of the bounds, or all of it.
+    /// Frees batches of the retired segment until what is evicted is within the slack, or all of them.
     #[inline]
     fn empty_retired(&mut self, deferred: u64, all: bool, evicted: &mut Evicted<T>) {
         if let Some(retired) = &self.retired {
-            // Mostly there is one too many, and nothing else to be looked at.
-            let stays = self.retention.slack_left(self.front.batches + deferred);
+            // Mostly there is one batch too many, and nothing else to compute.
+            let stays = self.retention.slack_left(self.front_evicted.batches + deferred);
             if all || self.retention.weighs() || retired.left.batches > stays {
                 self.empty_retired_to(stays, deferred, all, evicted);
             }
@@ -523,7 +548,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
     fn empty_retired_to(&mut self, stays: u64, deferred: u64, all: bool, evicted: &mut Evicted<T>) {
         let Some(retired) = &mut self.retired else { return };
         if self.retention.weighs() {
-            let front = self.front.add(Cost { batches: deferred, ..Cost::default() });
+            let front = self.front_evicted.add(Cost { batches: deferred, ..Cost::default() });
             while all || !self.retention.fits_slack(front.add(retired.left)) {
                 let Some(value) = retired.take() else { break };
                 retired.left = retired.left.sub(value.cost());
@@ -549,7 +574,7 @@ impl<T> Retired<T> {
     }
 
     fn take(&mut self) -> Option<T> {
-        // A segment may have been closed before it was full: then the rest of it is empty.
+        // A segment may have been closed before it was full. The slots that follow are empty then.
         let value = self.segment.take(self.next);
         self.next = if value.is_some() { self.next + 1 } else { self.segment.len() };
         value

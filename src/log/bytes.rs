@@ -1,26 +1,31 @@
-//! Bytes that readers may add to: the total of the buffer, and what is cached beside one batch.
-//! When a batch is evicted is not decided here.
+//! Counts bytes that readers add to: the total of the log, and an account of what is cached beside each batch.
+//! Which batches are evicted, and when, is decided in `appender`.
 //!
-//! A reader that is about to cache something [charges](TotalBytes::charge) it to the total, and then to the batch. The writer
-//! that evicts a batch [closes](CachedBytes::close) its account, and subtracts what it found there from the total.
+//! A reader that is about to cache something [charges](TotalBytes::charge) it to the total first, and then to the
+//! batch's account. The writer that evicts a batch [closes](CachedBytes::close) its account, and subtracts from the
+//! total what it found there.
 //!
 //! Invariants:
-//! - whatever an account holds was added to the total before, so the total never falls below what the accounts hold;
-//! - a closed account does not change any more: who finds it closed takes the charge back from the total, and caches
-//!   nothing. So what is evicted and not freed yet does not grow;
-//! - whoever raises the total above the bound evicts until it fits: a reader after its charge, the publisher before
-//!   it writes, having added the batch first.
+//! - whatever an account holds was added to the total before, so the total is never below the sum of the accounts;
+//! - a closed account does not change any more. A reader that finds it closed subtracts its charge from the total again
+//!   and caches nothing. So what is evicted and not freed yet does not grow;
+//! - a thread that raises the total above the bound evicts until it fits: a reader after its charge, and the publisher
+//!   before it writes, having added the batch to the total first.
+//!
+//! Callers: `appender` under the broker's lock; `core`, through the [`Log`](super::Log), without it when readers cache
+//! encoded forms.
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// The most that one batch counts for, and the highest bound that is told from none: sums of a few do not overflow.
-pub(crate) const HEAVIEST: u64 = 1 << 62;
+/// The most bytes that one batch counts for, and the highest bound in bytes. It is low enough that sums of a few such
+/// numbers do not overflow.
+pub(crate) const MAX_BYTES: u64 = 1 << 62;
 
-/// What all batches in reach take, with what is cached beside them, and how much that may be.
+/// The bytes of all batches in reach, including what is cached beside them, and their bound.
 #[derive(Debug)]
 pub(crate) struct TotalBytes {
     held: AtomicU64,
-    /// `u64::MAX` is none: then nothing is counted.
+    /// `u64::MAX` means that there is no bound. Then nothing is counted.
     bound: u64,
 }
 
@@ -29,16 +34,17 @@ impl TotalBytes {
         Self { held: AtomicU64::new(0), bound: bound.unwrap_or(u64::MAX) }
     }
 
-    /// Whether there is a bound. If not, nothing else may be called.
+    /// Returns whether there is a bound. Without one, no other method may be called.
     #[inline]
     pub(super) fn are_bounded(&self) -> bool {
         self.bound != u64::MAX
     }
 
-    // Relaxed: every change is a read-modify-write, so that the total is exact for whoever makes one, and nothing else
-    // is known by it. That a charge is added before it is subtracted again is the accounts' business.
+    // Relaxed: every change is a read-modify-write, so the total is exact for the thread that makes one, and no other
+    // memory is read because of it. The accounts make sure that a charge is added before it is subtracted: see
+    // `CachedBytes::charge`.
 
-    /// Returns the new total.
+    /// Adds bytes, and returns the new total.
     pub(super) fn add(&self, bytes: u64) -> u64 {
         self.held.fetch_add(bytes, Ordering::Relaxed) + bytes
     }
@@ -52,14 +58,14 @@ impl TotalBytes {
     }
 }
 
-/// The account of one batch: the bytes cached beside it, until it is closed.
+/// The account of one batch: the bytes cached beside it. It is closed when the batch is evicted.
 #[cfg(any(feature = "json", test))]
 #[derive(Debug)]
 pub(crate) struct CachedBytes(AtomicU64);
 
 #[cfg(any(feature = "json", test))]
 impl CachedBytes {
-    /// Set when the batch has been evicted.
+    /// The bit that is set when the account is closed.
     const CLOSED: u64 = 1 << 63;
 
     pub(crate) fn new() -> Self {
@@ -70,19 +76,19 @@ impl CachedBytes {
         self.0.load(Ordering::Relaxed) & !Self::CLOSED
     }
 
-    /// Whether the batch has been evicted. If not, it may be by the time that this returns.
+    /// Returns whether the batch has been evicted. If not, it may be by the time that this returns.
     fn is_closed(&self) -> bool {
         self.0.load(Ordering::Relaxed) & Self::CLOSED != 0
     }
 
-    /// Adds bytes, unless the account is closed. Release, with the Acquire of [`close`](Self::close): what the writer
-    /// finds has been added to the total.
+    /// Adds bytes, unless the account is closed. Release, pairs with the Acquire in [`close`](Self::close): the bytes
+    /// that the writer finds there have been added to the total.
     fn charge(&self, bytes: u64) -> bool {
         self.change(Ordering::Release, |held| held + bytes)
     }
 
-    /// Removes bytes that were charged, unless the account is closed. Release, as another's charge may be read with
-    /// it.
+    /// Subtracts bytes that were charged, unless the account is closed. Release, pairs with the Acquire in
+    /// [`close`](Self::close), because the value may include another reader's charge.
     fn refund(&self, bytes: u64) -> bool {
         self.change(Ordering::Release, |held| held - bytes)
     }
@@ -92,21 +98,22 @@ impl CachedBytes {
         self.0.fetch_update(set, Ordering::Relaxed, open).is_ok()
     }
 
-    /// Closes the account, and returns what it holds. Acquire, with the Release of [`charge`](Self::charge).
+    /// Closes the account, and returns what it holds. Acquire, pairs with the Release in [`charge`](Self::charge) and
+    /// [`refund`](Self::refund).
     pub(crate) fn close(&self) -> u64 {
         self.0.fetch_or(Self::CLOSED, Ordering::Acquire) & !Self::CLOSED
     }
 }
 
-/// What became of a charge.
+/// The outcome of a charge.
 #[cfg(any(feature = "json", test))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Charge {
-    /// The bytes count.
+    /// The bytes were charged, and the total is within the bound.
     Fits,
-    /// They count, and there are more now than the bound allows: the oldest batches must go.
+    /// The bytes were charged, and the total exceeds the bound. The oldest batches must be evicted.
     Exceeds,
-    /// The batch has been evicted: nothing may be cached beside it.
+    /// The batch has been evicted. Nothing was charged, and nothing may be cached beside it.
     Closed,
 }
 
@@ -114,7 +121,7 @@ pub(crate) enum Charge {
 impl TotalBytes {
     /// Charges bytes that are about to be cached beside a batch.
     pub(super) fn charge(&self, account: &CachedBytes, bytes: u64) -> Charge {
-        // Most that is evicted was so long ago, and then the total need not move back and forth.
+        // Most evicted batches were evicted long ago. This check spares the total a change back and forth.
         if account.is_closed() {
             return Charge::Closed;
         }
@@ -129,9 +136,9 @@ impl TotalBytes {
         }
     }
 
-    /// Takes a charge back of what was not cached after all.
+    /// Takes back a charge for something that was not cached after all.
     pub(super) fn refund(&self, account: &CachedBytes, bytes: u64) {
-        // What a closed account held was subtracted by whoever closed it.
+        // The writer that closed the account has subtracted what it held.
         if account.refund(bytes) {
             self.sub(bytes);
         }

@@ -1,5 +1,14 @@
-//! The table of live segments, as one value that readers share.
-//! It never changes while a reader holds it: then the appender replaces it.
+//! Finds the segment and the slot of a position: the table of live segments that readers share.
+//! When segments come and go is decided in `appender`, which is the only one to replace the table.
+//!
+//! A reader that reads many positions in turn keeps a *hint*: one more than the index of the segment it found last, or
+//! 0 if it has found none. With the hint, the next segment is found without a search.
+//!
+//! Invariants:
+//! - segments are sorted by base, and their bases differ;
+//! - a directory does not change while anybody but the log holds it: the appender replaces it then.
+//!
+//! Callers: `subscription` and `interest::walk` without a lock; `shared` and `appender` under the directory's lock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,17 +17,18 @@ use super::segment::Segment;
 use crate::sync::Slot;
 use crate::types::position::{Position, Run};
 
-/// Live segments by base, oldest first.
+/// The live segments by base, oldest first.
 ///
-/// Few: a segment holds an eighth of the retention, up to [`MAX_SEGMENT`](super::retention::MAX_SEGMENT) batches.
+/// There are few of them: a segment holds an eighth of the retention, up to
+/// [`MAX_SEGMENT`](super::retention::MAX_SEGMENT) batches.
 #[derive(Debug)]
 pub(crate) struct Directory<T> {
     segments: Vec<(Position, Arc<Segment<T>>)>,
     stride: Stride,
 }
 
-/// One over the distance of the last two segments' bases, in 2^-32: those before are mostly as far apart, but for the
-/// first ones of a log that grows.
+/// The reciprocal of the distance between the last two bases, in units of 2^-32. The earlier segments are mostly the
+/// same distance apart, except for the first ones of a log that grows.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stride(u64);
 
@@ -30,7 +40,7 @@ impl Stride {
         }
     }
 
-    /// How many segments lie wholly in so many positions, if all are as far apart.
+    /// Returns how many whole segments fit into `positions`, if all are the same distance apart.
     #[inline]
     fn count(self, positions: u64) -> usize {
         usize::try_from(positions.min(u64::from(u32::MAX)).wrapping_mul(self.0) >> 32).unwrap_or(usize::MAX)
@@ -52,9 +62,10 @@ impl<T> Directory<T> {
         Self { stride: Stride::of(&segments), segments }
     }
 
-    /// Drops what is no longer among `live`, and adds what is new there.
+    /// Removes the segments that are no longer in `live`, and adds the new ones.
     pub(super) fn update(&mut self, live: &VecDeque<Arc<Segment<T>>>) {
-        // A first segment that was split is another: then none is known.
+        // If the first segment was split, its copy is not in the table. Then no known segment is found, and all are
+        // replaced.
         let is_first = |(_, known): &(_, Arc<Segment<T>>)| live.front().is_some_and(|first| Arc::ptr_eq(known, first));
         let gone = self.segments.iter().position(is_first).unwrap_or(self.segments.len());
         self.segments.drain(..gone);
@@ -63,10 +74,11 @@ impl<T> Directory<T> {
         self.stride = Stride::of(&self.segments);
     }
 
-    /// Where the segment stands that would hold a position, if it is not older than all of them.
+    /// Returns the index of the segment that would hold a position, or `None` if the position is older than all
+    /// segments.
     ///
-    /// In one step if the segments from there on are of one length, as they are in a log that has grown and is not
-    /// weighed. A search among ten took a narrow read 10 % longer.
+    /// One guess is enough if the segments from there on have the same length, as they have in a log that has grown and
+    /// is not weighed. A binary search among ten segments made a narrow read 10 % slower.
     #[inline]
     fn find(&self, position: Position) -> Option<usize> {
         let newest = self.segments.len().checked_sub(1)?;
@@ -82,42 +94,43 @@ impl<T> Directory<T> {
         self.segments.partition_point(|(base, _)| *base <= position).checked_sub(1)
     }
 
-    /// The segment that would hold a position, if it is not older than all of them.
+    /// Returns the segment that would hold a position, or `None` if the position is older than all segments.
     #[inline]
     pub(crate) fn segment(&self, position: Position) -> Option<&Arc<Segment<T>>> {
         self.segments.get(self.find(position)?).map(|(_, segment)| segment)
     }
 
-    /// The slots at the beginning of a run, as far as they lie in one segment.
+    /// Returns the slots at the beginning of a run, as far as they lie in one segment.
     ///
-    /// `at` is where the last call found its segment, if there was one: the next is looked for after it.
+    /// If the run begins where the segment at `hint` does, no search is made. `hint` then moves to the segment after
+    /// the one that was found.
     #[inline]
-    pub(crate) fn slots(&self, at: &mut usize, run: Run) -> &[Slot<T>] {
-        let found = match self.segments.get(*at) {
-            Some((base, segment)) if *at > 0 && *base == run.start => segment,
+    pub(crate) fn slots(&self, hint: &mut usize, run: Run) -> &[Slot<T>] {
+        let found = match self.segments.get(*hint) {
+            Some((base, segment)) if *hint > 0 && *base == run.start => segment,
             _ => {
                 let Some(found) = self.find(run.start) else { return &[] };
-                *at = found;
+                *hint = found;
                 match self.segments.get(found) {
                     Some((_, segment)) => segment,
                     None => return &[],
                 }
             }
         };
-        *at += 1;
-        // A segment may have been closed before it was full: what follows is in the next one.
-        let end = self.segments.get(*at).map_or(run.end, |(next, _)| run.end.min(*next));
+        *hint += 1;
+        // A segment may have been closed before it was full. The positions that follow are in the next one.
+        let end = self.segments.get(*hint).map_or(run.end, |(next, _)| run.end.min(*next));
         found.slots(Run { end, ..run })
     }
 
-    /// What [`slots`](Self::slots) would give next, if `at` is as that left it and the run goes on where its slots ended.
-    /// Otherwise nothing: then `slots` must be asked.
+    /// Returns what [`slots`](Self::slots) would return, if `hint` is as that call left it and the run continues where
+    /// its slots ended. Otherwise returns no slots, and `slots` must be called.
     #[inline]
-    pub(crate) fn slots_after(&self, at: &mut usize, run: Run) -> &[Slot<T>] {
-        match self.segments.get(*at..) {
-            Some([(base, segment), rest @ ..]) if *base == run.start && *at > 0 => {
-                *at += 1;
-                // A segment may have been closed before it was full: what follows is in the next one.
+    pub(crate) fn next_slots(&self, hint: &mut usize, run: Run) -> &[Slot<T>] {
+        match self.segments.get(*hint..) {
+            Some([(base, segment), rest @ ..]) if *base == run.start && *hint > 0 => {
+                *hint += 1;
+                // As in `slots`: a segment may have been closed before it was full.
                 let end = rest.first().map_or(run.end, |(next, _)| run.end.min(*next));
                 segment.first_slots(end.since(run.start))
             }
@@ -125,31 +138,32 @@ impl<T> Directory<T> {
         }
     }
 
-    /// The value at a position, without a search if it lies in the segment found last; `at` is as [`slots`](Self::slots)
-    /// has it.
+    /// Returns the value at a position, and moves `hint` to the segment after it. No search is made if the position
+    /// lies in the segment found last.
     #[inline]
-    pub(crate) fn get_near(&self, at: &mut usize, position: Position) -> Option<&T> {
-        let near = at.checked_sub(1).and_then(|at| self.segments.get(at));
+    pub(crate) fn get_near(&self, hint: &mut usize, position: Position) -> Option<&T> {
+        let near = hint.checked_sub(1).and_then(|at| self.segments.get(at));
         if let Some((_, segment)) = near.filter(|(base, _)| *base <= position)
             && let Some(value) = segment.get(position)
         {
             return Some(value);
         }
         let found = self.find(position)?;
-        *at = found + 1;
+        *hint = found + 1;
         self.segments.get(found)?.1.get(position)
     }
 
-    /// The value at a position, without a search if it lies in the slots given last; `at` is as those left it.
+    /// Returns the value at a position, without a search if it lies in the segment found last. `hint` is as
+    /// [`slots`](Self::slots) or [`get_near`](Self::get_near) left it.
     #[inline]
-    pub(crate) fn get_given(&self, at: usize, position: Position) -> Option<&T> {
-        match at.checked_sub(1).and_then(|at| self.segments.get(at)) {
+    pub(crate) fn get_hinted(&self, hint: usize, position: Position) -> Option<&T> {
+        match hint.checked_sub(1).and_then(|at| self.segments.get(at)) {
             Some((base, segment)) if *base <= position => segment.get(position),
             _ => self.get(position),
         }
     }
 
-    /// The value at a position, if its segment is here and it has been written.
+    /// Returns the value at a position, or `None` if its segment is not here or the slot has not been written.
     #[inline]
     pub(crate) fn get(&self, position: Position) -> Option<&T> {
         self.segment(position)?.get(position)
@@ -160,8 +174,8 @@ impl<T> Directory<T> {
 mod tests {
     use super::*;
 
-    /// A position is found where it was written, also the first and the last of a segment, and after one that was closed
-    /// early; in one step where all segments are of one length, by a search where they are not.
+    /// A position is found where it was written: in the first and in the last slot of a segment, and after a segment
+    /// that was closed early. A guess finds it where all segments have the same length, and a search where they do not.
     #[test]
     fn a_position_is_found_among_few_segments_and_many() {
         const USED: u64 = 3;
@@ -181,13 +195,14 @@ mod tests {
                 if (position.0 - 10) % USED == 0 {
                     assert_eq!(directory.slots(&mut at, Run { start: position, end }).len(), 3, "{count}");
                 }
-                assert_eq!(directory.get_given(at, position), Some(&position.0), "{count}");
-                assert_eq!(directory.get_given(at, Position(10)), Some(&10), "{count}");
+                assert_eq!(directory.get_hinted(at, position), Some(&position.0), "{count}");
+                assert_eq!(directory.get_hinted(at, Position(10)), Some(&10), "{count}");
             }
             assert_eq!(directory.get(Position(9)), None);
             assert_eq!(directory.get(end), None);
         }
-        // Lengths that grow, as those of a new log do, shrink, and grow again; found by an update or from the start.
+        // Lengths that grow, as in a new log, that shrink, and that grow again; in a directory that was updated and in
+        // a new one.
         for lens in [[16, 32, 64, 64], [64, 16, 1, 64], [1, 1, 90, 2], [5, 5, 5, 6]] {
             let bases: Vec<u64> = lens.iter().scan(7, |end, len| Some(std::mem::replace(end, *end + len))).collect();
             let segments: Vec<_> = bases.iter().map(|base| Arc::new(Segment::<()>::new(Position(*base), 64))).collect();

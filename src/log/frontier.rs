@@ -1,12 +1,21 @@
-//! The three numbers that readers poll: the end, the oldest, and the latest index.
-//! All orderings of the log but the slots' own live here.
+//! Holds the numbers that readers poll: the end, the oldest position, and the latest index.
+//! All orderings of the log live here, except those of the slots, which are in `sync`.
+//!
+//! Invariants:
+//! - a batch's slot, its links, its node positions, its fences and the oldest position are stored before the end that
+//!   makes it visible;
+//! - the latest index is stored before that end, and loaded before the end in every read;
+//! - `finished` is stored after that end.
+//!
+//! Callers: `appender` and `shared` write, under the broker's lock; `shared` reads without it.
 
 use crate::sync::{AtomicU64, Ordering, store_and_fence};
 use crate::types::position::Position;
 
-/// One past the newest position, and whether anything can still follow it.
+/// One past the newest position, and whether the log is closed.
 ///
-/// Both in one word, so that a reader that finds nothing more also knows, of the same instant, whether more can come.
+/// Both are in one word. A reader that finds nothing more also learns, of the same instant, whether anything can
+/// follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) position: Position,
@@ -25,72 +34,80 @@ impl End {
     }
 }
 
-/// On a cache line of its own: readers poll it, only the appender writes it.
+/// The numbers, on cache lines of their own: readers poll them, and only publishing and evicting change them.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Frontier {
     end: AtomicU64,
     oldest: AtomicU64,
     latest_index: AtomicU64,
-    /// Only of a history of rising indexes, where it is one more than the latest index that is visible.
+    /// One more than the latest index that is visible. Used only in a history of rising indexes.
     finished: AtomicU64,
     rising: bool,
 }
 
 impl Frontier {
-    /// All below `finished` is past.
+    /// Creates the frontier of an empty log. No batch to come has an index below `finished`.
     pub(crate) fn new(latest_index: u64, finished: u64, rising: bool) -> Self {
         let [end, oldest] = [const { 0 }; 2].map(AtomicU64::new);
         Self { end, oldest, latest_index: AtomicU64::new(latest_index), finished: AtomicU64::new(finished), rising }
     }
 
-    /// Acquire, with the Release of [`set_end`](Self::set_end): whoever sees an end sees the slots, links, node
-    /// positions and fences that were set before it.
+    /// Loads the end. Acquire, pairs with the Release in [`set_end`](Self::set_end) and
+    /// [`set_end_and_fence`](Self::set_end_and_fence): a reader that sees an end also sees the slots, links, node
+    /// positions and fences that were stored before it.
     #[inline]
     pub(crate) fn end(&self) -> End {
         End::unpack(self.end.load(Ordering::Acquire))
     }
 
+    /// Stores the end. Release, pairs with the Acquire in [`end`](Self::end).
     pub(crate) fn set_end(&self, end: End) {
         self.end.store(end.pack(), Ordering::Release);
     }
 
-    /// The same, and what the caller looks at next is looked at after it by everybody's clock.
-    pub(crate) fn reveal_end(&self, end: End) {
+    /// Stores the end, Release as in [`set_end`](Self::set_end), and keeps sequentially consistent loads that follow it
+    /// after the store. The caller looks for waiters next, in `wait::WaitList::is_occupied`. A reader registers first,
+    /// and loads the end after `wait::seq_cst_fence`. So one of the two sees the other.
+    pub(crate) fn set_end_and_fence(&self, end: End) {
         store_and_fence(&self.end, end.pack());
     }
 
-    /// Acquire, with the Release of [`set_oldest`](Self::set_oldest): whoever sees an oldest sees what the eviction
-    /// noted in the nodes.
+    /// Loads the oldest position. Acquire, pairs with the Release in [`set_oldest`](Self::set_oldest): a reader that
+    /// sees it also sees the evicted matches that were noted in `interest::node`.
     #[inline]
     pub(crate) fn oldest(&self) -> Position {
         Position(self.oldest.load(Ordering::Acquire))
     }
 
+    /// Stores the oldest position. Release, pairs with the Acquire in [`oldest`](Self::oldest).
     pub(crate) fn set_oldest(&self, oldest: Position) {
         self.oldest.store(oldest.0, Ordering::Release);
     }
 
-    /// Acquire, so that the load stays before that of the end which follows it in every read.
+    /// Loads the latest index. Acquire, so that the load of the end that follows it in every read stays after it.
     #[inline]
     pub(crate) fn latest_index(&self) -> u64 {
         self.latest_index.load(Ordering::Acquire)
     }
 
+    /// Stores the latest index. Release, pairs with the Acquire in [`latest_index`](Self::latest_index).
     pub(crate) fn set_latest_index(&self, index: u64) {
         self.latest_index.store(index, Ordering::Release);
     }
 
-    /// The index that no batch to come is below: all that is lower lies before an end that is loaded after this.
+    /// Returns the index that no batch to come is below. Every batch below it lies before an end that is loaded after
+    /// this call.
     ///
-    /// A further batch of the latest index may come, unless indexes rise. Acquire, as the latest index is.
+    /// A batch of that index itself may still come, unless indexes rise. Acquire, as in
+    /// [`latest_index`](Self::latest_index).
     #[inline]
     pub(crate) fn finished_below(&self) -> u64 {
         if self.rising { self.finished.load(Ordering::Acquire) } else { self.latest_index() }
     }
 
-    /// Notes that all up to `index` is visible. Release, after the end, with the Acquire of
-    /// [`finished_below`](Self::finished_below).
+    /// Notes that everything up to `index` is visible. Called after the end was stored. Release, pairs with the Acquire
+    /// in [`finished_below`](Self::finished_below).
     #[inline]
     pub(crate) fn finish(&self, index: u64) {
         if self.rising {

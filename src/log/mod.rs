@@ -1,15 +1,52 @@
-//! The segmented log: bounded, append-only, read without locks once a directory is at hand.
-//! What a slot carries, and who wants it, is not known here.
+//! Stores the published batches in a bounded, segmented log. With a directory at hand, readers read it without a lock.
+//! What a slot carries is decided in `core`, and which batches a reader wants in `interest` and `subscription`.
 //!
-//! Files: `segment` holds write-once slots, `directory` finds them, `frontier` is what readers poll, `retention` says
-//! when the oldest must go, `bytes` counts what readers add, `appender` is the one writer, `seek` finds an index.
+//! A *slot* holds one batch and is written once. A *segment* is a fixed array of slots for consecutive positions. The
+//! *directory* lists the live segments by the position at which each begins, their *base*. Readers share one directory
+//! by `Arc`, and the appender replaces it when segments come or go. Two numbers bound what readers can reach: `oldest`,
+//! the first position, and `end`, one past the last.
+//!
+//! ```text
+//!                  directory:  base 32     base 40     base 48
+//!                                 |           |           |
+//!                                 v           v           v
+//!   24    31                 32      39  40      47  48      55
+//!  [  xxxxxx]               [xxxx####]->[########]->[###.....]
+//!   retired,                     ^                      ^
+//!   emptied by the appender      oldest = 36            end = 51
+//!
+//!   x  evicted, not freed yet      #  in reach      .  not written yet
+//! ```
+//!
+//! A segment leaves the directory as a whole, when its last batch has been evicted. Until then it holds batches that no
+//! reader can reach. Afterwards it is the *retired* segment, and the appender frees what is left in it a few batches at
+//! a time. What is evicted and not freed yet in the two is bounded by the *slack*, an eighth of each bound of the log.
 //!
 //! Invariants:
-//! - positions in `oldest..end` of the frontier are written, and found through the directory;
-//! - the appender writes a slot, moves `oldest`, and then moves `end`: a reader never reaches more than the retention
-//!   allows, and always finds what is oldest;
-//! - an eviction without a write moves `oldest` alone;
-//! - whoever loads `end`, then takes the directory, then loads `oldest`, finds every position in `oldest..end` there.
+//! 1. Every position in `oldest..end` has been written and is found through the directory.
+//! 2. The appender writes a slot, then moves `oldest`, then moves `end`. So a reader never reaches more than the
+//!    retention allows, and the oldest position can be read whenever the log is not empty.
+//! 3. An eviction without a write moves `oldest` alone.
+//! 4. A reader that loads `end`, then takes the directory, then loads `oldest` finds every position in `oldest..end` in
+//!    that directory.
+//! 5. What is evicted and not freed yet stays within the slack, unless a reader holds it.
+//!
+//! Files, in the order in which to read them:
+//! - `segment`: the write-once slots;
+//! - `directory`: finds the segment and the slot of a position;
+//! - `frontier`: the numbers that readers poll, with their orderings. The end, and whether the log is closed, is kept
+//!   here;
+//! - `shared`: [`Log`], the readers' side;
+//! - `retention`: how much may be kept, as arithmetic on counts;
+//! - `bytes`: the total of the bytes, which readers add to when they cache encoded forms;
+//! - `appender`: [`Appender`], the writer's side. Eviction is done here;
+//! - `seek`: finds a position by the caller's index.
+//!
+//! The log does not record who lost what. A reader compares its cursor with `oldest` in `subscription::cursor`, and
+//! `interest::node` notes which evicted batches matched a node.
+//!
+//! Callers: `core` owns the [`Appender`] and calls it under the broker's lock; `core`, `subscription` and `broker` read
+//! the [`Log`] without that lock; `interest` reads slots through a [`Directory`].
 
 mod appender;
 mod bytes;
@@ -23,7 +60,7 @@ mod shared;
 mod tests;
 
 pub(crate) use appender::{Appender, Evicted, Weighed};
-pub(crate) use bytes::HEAVIEST;
+pub(crate) use bytes::MAX_BYTES;
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 pub(crate) use bytes::{CachedBytes, Charge};
 pub(crate) use directory::Directory;

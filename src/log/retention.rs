@@ -1,18 +1,23 @@
-//! How much the log keeps: arithmetic on counts.
-//! No log is known here.
+//! Computes how much the log keeps: arithmetic on counts of batches, events and bytes.
+//! Nothing here knows a log: what is evicted, and when it is freed, is done in `appender`.
+//!
+//! The *slack* is what may be evicted and not freed yet: an eighth of each bound. The log *weighs* if anything but the
+//! number of batches is bounded.
+//!
+//! Callers: `appender` under the broker's lock; `broker` when it is built.
 
-/// The longest segment, in batches: long enough that crossing into the next costs nothing a batch, short enough that
-/// allocating one (16 KiB) does not show in a publisher's tail latency.
+/// The length of the longest segment, in batches. It is long enough that crossing into the next segment adds nothing to
+/// the cost of a batch, and short enough that allocating one (16 KiB) does not show in a publisher's tail latency.
 pub(crate) const MAX_SEGMENT: usize = 1024;
 
-/// The length of a log's first segment, doubled with each one that fills, so that a broker that publishes little
+/// The length of a log's first segment. Each segment that fills doubles it, so that a broker that publishes little
 /// allocates little.
 const FIRST_SEGMENT: usize = 16;
 
-/// What is evicted and not freed yet is at most this share of each bound.
-const SHARE: u64 = 8;
+/// The slack is one over this of each bound.
+const SLACK_DIVISOR: u64 = 8;
 
-/// What one batch, or all that are held, count for.
+/// What one batch, or all batches that are held, count for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
     pub(crate) batches: u64,
@@ -45,11 +50,11 @@ impl Cost {
     }
 }
 
-/// The bounds of the log; `u64::MAX` is none.
+/// The bounds of the log. `u64::MAX` means that there is no bound.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retention {
     bound: Cost,
-    /// What may be evicted and not freed yet, and so what a segment may hold, of more than one batch.
+    /// What may be evicted and not freed yet. A segment of more than one batch holds at most as much.
     slack: Cost,
     segment: usize,
 }
@@ -57,60 +62,67 @@ pub(crate) struct Retention {
 impl Retention {
     pub(crate) fn new(batches: u64, events: Option<u64>, bytes: Option<u64>) -> Self {
         let bound = Cost { batches, events: events.unwrap_or(u64::MAX), bytes: bytes.unwrap_or(u64::MAX) };
-        let slack = Cost { batches: bound.batches / SHARE, events: bound.events / SHARE, bytes: bound.bytes / SHARE };
-        // What may be lent is no segment's.
-        let segment = slack.batches.max(1) - slack.batches / SHARE;
+        let slack = Cost {
+            batches: bound.batches / SLACK_DIVISOR,
+            events: bound.events / SLACK_DIVISOR,
+            bytes: bound.bytes / SLACK_DIVISOR,
+        };
+        // An eighth of the slack is for deferred drops, and is not available to a segment.
+        let segment = slack.batches.max(1) - slack.batches / SLACK_DIVISOR;
         let segment = usize::try_from(segment).map_or(MAX_SEGMENT, |segment| segment.min(MAX_SEGMENT));
         Self { bound, slack, segment }
     }
 
-    /// Whether anything but the number of batches counts.
+    /// Returns whether anything but the number of batches is bounded.
     #[inline]
     pub(crate) fn weighs(&self) -> bool {
         self.bound.events != u64::MAX || self.bound.bytes != u64::MAX
     }
 
-    /// How many of so many batches are too many.
+    /// Returns by how many a number of batches exceeds the bound.
     #[inline]
     pub(crate) fn excess(&self, batches: u64) -> u64 {
         batches.saturating_sub(self.bound.batches)
     }
 
-    /// Of the cost of one batch, what counts.
+    /// Returns the part of a batch's cost that counts.
     #[inline]
     pub(crate) fn weigh(&self, cost: Cost) -> Cost {
         if self.weighs() { cost } else { Cost { batches: 1, ..Cost::default() } }
     }
 
-    /// Whether all this may be held at once.
+    /// Returns whether so much may be held at once.
     #[inline]
     pub(crate) fn holds(&self, held: Cost) -> bool {
         held.within(self.bound)
     }
 
-    /// Whether so much may be evicted and not freed yet: an eighth, which of a bound below eight is nothing. A segment
-    /// of several batches holds no more, because it may be evicted but for the last of them.
+    /// Returns whether so much may be evicted and not freed yet. The slack is an eighth of each bound, which is zero
+    /// for a bound below eight. A segment of several batches holds at most as much, because all of it but its last
+    /// batch may be evicted.
     #[inline]
     pub(crate) fn fits_slack(&self, evicted: Cost) -> bool {
         evicted.within(self.slack)
     }
 
-    /// How many more batches may be, beside so many, where nothing but their number counts.
+    /// Returns how many more batches may be evicted and not freed, beside the given number. Only for a log that does
+    /// not weigh.
     #[inline]
     pub(crate) fn slack_left(&self, evicted: u64) -> u64 {
         self.slack.batches.saturating_sub(evicted)
     }
 
-    /// How many evicted batches others may have to drop: an eighth of what may stay. The rest is a segment's.
+    /// Returns how many drops may be deferred: an eighth of the slack, and none if the log weighs. What remains of the
+    /// slack is for segments.
     #[inline]
-    pub(crate) fn may_defer(&self) -> u64 {
-        if self.weighs() { 0 } else { self.slack.batches / SHARE }
+    pub(crate) fn max_deferred(&self) -> u64 {
+        if self.weighs() { 0 } else { self.slack.batches / SLACK_DIVISOR }
     }
 
-    /// How long the segment after one of `len` slots, of which `used` were written, should be.
-    pub(crate) fn next_segment(&self, len: usize, used: usize) -> usize {
-        let wish = if len == 0 { FIRST_SEGMENT } else { used.saturating_mul(2) };
-        wish.clamp(1, self.segment)
+    /// Returns how long the segment should be that follows one of `len` slots, of which `used` were written.
+    pub(crate) fn next_segment_len(&self, len: usize, used: usize) -> usize {
+        let wanted = if len == 0 { FIRST_SEGMENT } else { used.saturating_mul(2) };
+        wanted.clamp(1, self.segment)
     }
 }
 
@@ -119,19 +131,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_is_at_most_an_eighth_and_leaves_room_for_what_is_lent() {
+    fn a_segment_is_at_most_an_eighth_and_leaves_room_for_deferred_drops() {
         for (batches, segment) in [(1, 1), (7, 1), (8, 1), (100, 11), (1_000_000, MAX_SEGMENT)] {
             let retention = Retention::new(batches, None, None);
-            assert_eq!(retention.next_segment(MAX_SEGMENT, MAX_SEGMENT), segment, "{batches}");
+            assert_eq!(retention.next_segment_len(MAX_SEGMENT, MAX_SEGMENT), segment, "{batches}");
         }
     }
 
     #[test]
     fn segments_grow_with_use_and_shrink_when_closed_early() {
         let retention = Retention::new(100_000, None, None);
-        assert_eq!(retention.next_segment(0, 0), 16);
-        assert_eq!(retention.next_segment(16, 16), 32);
-        assert_eq!(retention.next_segment(1024, 3), 6);
+        assert_eq!(retention.next_segment_len(0, 0), 16);
+        assert_eq!(retention.next_segment_len(16, 16), 32);
+        assert_eq!(retention.next_segment_len(1024, 3), 6);
     }
 
     #[test]
@@ -150,7 +162,7 @@ mod tests {
         assert!(!retention.fits_slack(Cost { batches: 1, events: 3, bytes: 10 }));
     }
 
-    /// Where nothing but the number of batches is bounded, nothing else is counted, and others may have some to drop.
+    /// If only the number of batches is bounded, nothing else is counted, and drops may be deferred.
     #[test]
     fn what_is_not_bounded_is_not_weighed() {
         let cost = Cost { batches: 1, events: 3, bytes: 40 };
@@ -158,12 +170,12 @@ mod tests {
         assert!(!counted.weighs());
         assert_eq!(counted.weigh(cost), Cost { batches: 1, ..Cost::default() });
         assert_eq!([639, 640, 643].map(|batches| counted.excess(batches)), [0, 0, 3]);
-        // An eighth of 640 may stay, and an eighth of that is lent.
+        // The slack of 640 is 80, and an eighth of it is for deferred drops.
         assert_eq!([0, 79, 80, 81].map(|evicted| counted.slack_left(evicted)), [80, 1, 0, 0]);
-        assert_eq!(counted.may_defer(), 10);
+        assert_eq!(counted.max_deferred(), 10);
         for weighed in [Retention::new(640, Some(9), None), Retention::new(640, None, Some(9))] {
             assert!(weighed.weighs());
-            assert_eq!((weighed.weigh(cost), weighed.may_defer()), (cost, 0));
+            assert_eq!((weighed.weigh(cost), weighed.max_deferred()), (cost, 0));
         }
     }
 }

@@ -1,18 +1,20 @@
-//! Finding a place in the log by the caller's index, in O(log n).
-//! Whether the place found is a loss is decided elsewhere.
+//! Finds a position by the caller's index, in O(log n).
+//! Whether the position found means a loss is decided in `core::open`.
+//!
+//! Callers: `appender` under the broker's lock.
 
 use std::collections::VecDeque;
 
 use crate::types::position::Position;
 use crate::types::token::Place;
 
-/// A value that lies at a place of the history; places rise with positions.
+/// A value that has a place in the history. Places rise with positions.
 pub(crate) trait Placed {
     fn place(&self) -> Place;
 }
 
-/// The indexes of all batches in reach, apart from the batches: a search among 100,000 looks at some fifteen cache
-/// lines instead of fifty.
+/// The indexes of all batches in reach, apart from the batches. A search among 100,000 reads about fifteen cache lines
+/// instead of fifty.
 #[derive(Debug, Default)]
 pub(super) struct Indexes(VecDeque<u64>);
 
@@ -22,7 +24,7 @@ impl Indexes {
         self.0.push_back(index);
     }
 
-    /// Forgets so many of the oldest.
+    /// Removes the oldest indexes.
     #[inline]
     pub(super) fn evict(&mut self, batches: u64) {
         (0..batches).for_each(|_| _ = self.0.pop_front());
@@ -32,8 +34,8 @@ impl Indexes {
         self.0 = VecDeque::new();
     }
 
-    /// The first position whose place is at least `from`, or the end, if the first index is that at `oldest`. Which
-    /// batch of several with one index it is, `place` tells.
+    /// Returns the first position whose place is at least `from`, or the end. `oldest` is the position of the first
+    /// index. `place` is called only to choose among several batches of one index.
     pub(super) fn seek(&self, oldest: Position, from: Place, place: impl Fn(Position) -> Option<Place>) -> Position {
         let position = |offset: usize| Position(oldest.0 + offset as u64);
         let mut low = position(self.0.partition_point(|index| *index < from.index));

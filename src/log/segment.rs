@@ -1,5 +1,8 @@
-//! A fixed array of write-once slots.
-//! Which of them is in reach is decided elsewhere.
+//! Stores consecutive batches: a fixed array of write-once slots.
+//! Which slots are in reach is decided in `appender`.
+//!
+//! Callers: `appender` writes, under the broker's lock; readers read through a [`Directory`](super::Directory) or a
+//! `Weak` reference, without it. The orderings of a slot are those of [`Slot`].
 
 use std::sync::{Arc, Weak};
 
@@ -7,12 +10,13 @@ use crate::panics::Panics;
 use crate::sync::Slot;
 use crate::types::position::{Position, Run};
 
-/// Slots for consecutive positions, from `base` on.
+/// Slots for consecutive positions, beginning at `base`.
 #[derive(Debug)]
 pub(crate) struct Segment<T> {
     base: Position,
     slots: Box<[Slot<T>]>,
-    /// The one after it, for readers who come to the end of this one. It keeps nothing in memory.
+    /// The segment after this one, for readers that reach the end of this one. The reference is weak, so it keeps
+    /// nothing in memory.
     next: Slot<Weak<Self>>,
 }
 
@@ -21,25 +25,25 @@ impl<T> Segment<T> {
         Self { base, slots: (0..len).map(|_| Slot::new()).collect(), next: Slot::new() }
     }
 
-    /// Takes a value out, if there is one: the slot is as new.
+    /// Takes a value out, if there is one. The slot can then be written again.
     #[inline]
     pub(crate) fn take(&mut self, offset: usize) -> Option<T> {
         self.slots.get_mut(offset)?.take()
     }
 
-    /// The same slots for other positions. They are as new.
+    /// Moves the slots to other positions. All of them must be empty.
     pub(crate) fn rebase(mut self, base: Position) -> Self {
         self.base = base;
         self.next = Slot::new();
         self
     }
 
-    /// What is written.
+    /// Returns the values that have been written.
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().filter_map(Slot::get)
     }
 
-    /// Takes out what is written from `position` on.
+    /// Drops the values from `position` on.
     pub(super) fn clear_from(&mut self, position: Position) {
         let offset = usize::try_from(position.since(self.base)).unwrap_or(usize::MAX);
         for slot in self.slots.iter_mut().skip(offset) {
@@ -47,13 +51,13 @@ impl<T> Segment<T> {
         }
     }
 
-    /// Lets readers go on from here to `next`, once.
-    pub(super) fn lead_to(&self, next: &Arc<Self>) {
+    /// Sets the segment that readers go to from here. Called once.
+    pub(super) fn set_next(&self, next: &Arc<Self>) {
         let first = self.next.set(Arc::downgrade(next)).is_ok();
         debug_assert!(first, "a segment is followed by one other");
     }
 
-    /// The segment after this one, if there is one and it is still there.
+    /// Returns the segment after this one, if there is one. It may have been freed.
     pub(crate) fn next(&self) -> Option<&Weak<Self>> {
         self.next.get()
     }
@@ -68,20 +72,20 @@ impl<T> Segment<T> {
         self.slots.len()
     }
 
-    /// Whether this is the position of the last slot.
+    /// Returns whether the last slot has this position.
     #[inline]
     pub(crate) fn is_last(&self, position: Position) -> bool {
         position.0.wrapping_sub(self.base.0).wrapping_add(1) == self.slots.len() as u64
     }
 
-    /// The slot's value, if the position lies in this segment and has been written.
+    /// Returns the value at a position, or `None` if the position is not in this segment or has not been written.
     #[inline]
     pub(crate) fn get(&self, position: Position) -> Option<&T> {
         let offset = usize::try_from(position.0.wrapping_sub(self.base.0)).ok()?;
         self.slots.get(offset)?.get()
     }
 
-    /// The slots of consecutive positions, as far as they lie here.
+    /// Returns the slots of a run, as far as they lie in this segment.
     #[inline]
     pub(crate) fn slots(&self, run: Run) -> &[Slot<T>] {
         let offset = |position: Position| usize::try_from(position.since(self.base)).unwrap_or(usize::MAX);
@@ -89,7 +93,7 @@ impl<T> Segment<T> {
         self.slots.get(offset(run.start)..end).unwrap_or_default()
     }
 
-    /// So many slots from the first on, as far as there are.
+    /// Returns the first `count` slots, or all if there are fewer.
     #[inline]
     pub(crate) fn first_slots(&self, count: u64) -> &[Slot<T>] {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.slots.len());
@@ -109,8 +113,8 @@ impl<T> Segment<T> {
 }
 
 impl<T: Clone> Segment<T> {
-    /// A segment of all slots from `base` on, with what is written there.
-    pub(super) fn rest(&self, base: Position) -> Self {
+    /// Returns a segment of the slots from `base` on, with clones of their values.
+    pub(super) fn copy_from(&self, base: Position) -> Self {
         let end = Position(self.base.0 + self.slots.len() as u64);
         let copy = |slot: &Slot<T>| {
             let copy = Slot::new();

@@ -1,17 +1,20 @@
-//! The log as all its readers share it.
-//! What is appended, and when something is evicted, is decided by the one writer: `appender`.
+//! Gives readers access to the log: its end, its oldest position and its directory.
+//! What is appended, and when something is evicted, is decided in `appender`.
+//!
+//! Callers: `core`, `subscription` and `broker` without the broker's lock, except for [`Log::set_latest_index`] and
+//! [`Log::finish`], which `core` calls under it.
 
 use std::sync::Arc;
 
 #[cfg(any(feature = "json", test))]
 use super::bytes::{CachedBytes, Charge};
-use super::bytes::{HEAVIEST, TotalBytes};
+use super::bytes::{MAX_BYTES, TotalBytes};
 use super::directory::Directory;
 use super::frontier::{End, Frontier};
 use crate::sync::Mutex;
 use crate::types::position::Position;
 
-/// The readers' side of the log. The writer's side is the [`Appender`].
+/// The readers' side of the log. The writer's side is the [`Appender`](super::Appender).
 #[derive(Debug)]
 pub(crate) struct Log<T> {
     pub(super) frontier: Frontier,
@@ -20,8 +23,8 @@ pub(crate) struct Log<T> {
 }
 
 impl<T> Log<T> {
-    /// A log of a history whose latest index this is; all below `finished` is past. The bound in bytes is the
-    /// appender's.
+    /// Creates the empty log of a history with this latest index. No batch to come has an index below `finished`.
+    /// `max_bytes` is also the appender's bound in bytes.
     pub(crate) fn new(latest_index: u64, finished: u64, rising: bool, max_bytes: Option<u64>) -> Self {
         Self {
             frontier: Frontier::new(latest_index, finished, rising),
@@ -30,13 +33,13 @@ impl<T> Log<T> {
         }
     }
 
-    /// One past the newest position, and whether the log is closed.
+    /// Returns one past the newest position, and whether the log is closed.
     #[inline]
     pub(crate) fn end(&self) -> End {
         self.frontier.end()
     }
 
-    /// The first position that readers may reach.
+    /// Returns the oldest position that readers can reach.
     #[inline]
     pub(crate) fn oldest(&self) -> Position {
         self.frontier.oldest()
@@ -47,49 +50,51 @@ impl<T> Log<T> {
         self.frontier.latest_index()
     }
 
-    /// Loaded before [`end`](Self::end), it is a floor for the index of all that lies at or after that end.
+    /// Returns a lower bound of the index of everything at or after the [`end`](Self::end), if it is loaded before that
+    /// end.
     #[inline]
     pub(crate) fn finished_below(&self) -> u64 {
         self.frontier.finished_below()
     }
 
-    /// Notes that nothing more of this index comes, in a history of rising indexes. After what it has is visible.
+    /// Notes that no batch of this index comes any more, in a history of rising indexes. Called after the batches of
+    /// this index are visible.
     pub(crate) fn finish(&self, index: u64) {
         self.frontier.finish(index);
     }
 
-    /// The bytes that all in reach takes, with what is cached beside it; 0 if bytes are not bounded, and `u64::MAX` if
-    /// some batch is said to be heavier than any.
+    /// Returns the bytes of all batches in reach, including what is cached beside them. Returns 0 if bytes are not
+    /// bounded, and `u64::MAX` if some batch has the greatest weight, [`MAX_BYTES`].
     pub(crate) fn buffered_bytes(&self) -> u64 {
         match self.bytes.get() {
-            HEAVIEST.. => u64::MAX,
+            MAX_BYTES.. => u64::MAX,
             bytes => bytes,
         }
     }
 
-    /// Moves the latest index, which may run ahead of the batches: an empty one moves nothing else. Only under the
-    /// broker's lock.
+    /// Sets the latest index. It may be ahead of the batches: a batch without events changes nothing else. Called under
+    /// the broker's lock only.
     pub(crate) fn set_latest_index(&self, index: u64) {
         self.frontier.set_latest_index(index);
     }
 
-    /// The segments live now. Holding the directory holds them.
+    /// Returns the directory of the live segments. It keeps these segments in memory while it is held.
     pub(crate) fn directory(&self) -> Arc<Directory<T>> {
         Arc::clone(&self.directory.lock())
     }
 
-    /// Reads the oldest batch in reach, if there is one, with its position. `read` runs under the directory's lock,
-    /// which holds what was the oldest when it was taken.
+    /// Reads the oldest batch in reach, if there is one, with its position. `read` runs under the directory's lock, so
+    /// the batch is not freed meanwhile.
     pub(crate) fn read_oldest<R>(&self, read: impl FnOnce(Position, &T) -> R) -> Option<R> {
         let directory = self.directory.lock();
         let oldest = self.frontier.oldest();
         directory.get(oldest).map(|value| read(oldest, value))
     }
 
-    /// Reads one slot without holding anything afterwards. `read` runs under the directory's lock.
+    /// Reads one slot, and holds nothing afterwards. `read` runs under the directory's lock.
     pub(crate) fn read<R>(&self, position: Position, read: impl FnOnce(&T) -> R) -> Option<R> {
         let directory = self.directory.lock();
-        // Loaded under the lock: segments may linger in the directory after their slots went out of reach.
+        // Loaded under the lock: a segment may stay in the directory after its slots went out of reach.
         if position < self.frontier.oldest() {
             return None;
         }
@@ -102,7 +107,7 @@ impl<T> Log<T> {
         self.bytes.charge(account, bytes)
     }
 
-    /// Takes a charge back of what was not cached after all.
+    /// Takes back a charge for something that was not cached after all.
     #[cfg(any(feature = "json", test))]
     pub(crate) fn refund(&self, account: &CachedBytes, bytes: u64) {
         self.bytes.refund(account, bytes);

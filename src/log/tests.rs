@@ -1,5 +1,5 @@
-//! The appender's evictions, with and without a write, and what of them is freed when.
-//! Readers on other threads are not here: the models have them.
+//! Tests the appender's evictions, with and without a write, and when it frees what it evicted.
+//! Readers on other threads are in `models`.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl Placed for Arc<Batch> {
     }
 }
 
-/// A log with its writer, and every batch that was written to it, without holding any.
+/// A log with its writer, and weak references to every batch that was written to it.
 struct Rig {
     log: Log<Arc<Batch>>,
     appender: Appender<Arc<Batch>>,
@@ -62,7 +62,7 @@ impl Rig {
         let Self { log, appender, .. } = self;
         appender.make_room(log, cost, false, |_, _| {});
         appender.write(log, batch, cost, 0, &mut evicted);
-        appender.reveal(log);
+        appender.make_visible(log);
         evicted.discard();
         self.check();
     }
@@ -71,7 +71,7 @@ impl Rig {
         self.written.get(usize::try_from(number).ok()?)?.upgrade()
     }
 
-    /// Caches bytes beside a batch, as a reader does. Returns whether it may.
+    /// Caches bytes beside a batch, as a reader does. Returns whether that was allowed.
     fn cache(&mut self, number: u64, bytes: u64) -> bool {
         let batch = self.live(number).expect("it is there");
         let charge = self.log.charge(&batch.cached, bytes);
@@ -99,7 +99,7 @@ impl Rig {
         seen
     }
 
-    /// What readers find, what is counted, and what is evicted and not freed.
+    /// Checks what readers find, what is counted, and what is evicted and not freed.
     fn check(&self) {
         let (oldest, end) = (self.log.oldest(), self.log.end().position);
         assert_eq!((oldest, end), (self.appender.oldest(), self.appender.end()));
@@ -130,7 +130,7 @@ impl Rig {
     }
 }
 
-/// The batches of a run, slots after slots.
+/// Returns the batches of a run, read by [`Directory::slots`].
 fn found(directory: &Directory<Arc<Batch>>, mut run: Run) -> Vec<u64> {
     let (mut at, mut found) = (0, Vec::new());
     while run.start < run.end {
@@ -159,7 +159,7 @@ fn evicting_moves_the_oldest_and_nothing_else() {
     }
 }
 
-/// Also in the middle of the only segment, and where nothing is left of it.
+/// Also in the middle of the only segment, and when nothing is left of it.
 #[test]
 fn what_is_evicted_without_a_write_is_freed_but_for_an_eighth() {
     for batches in 1..40 {
@@ -187,8 +187,8 @@ fn the_newest_stays_whatever_is_cached_beside_it() {
     assert_eq!(rig.log.buffered_bytes(), 10);
 }
 
-/// A segment is chosen for what is written to it. What is cached later makes it outgrow its share: then what is evicted
-/// of it goes, although it is not evicted whole, and whatever segments come after it.
+/// A segment's length is chosen for what is written to it. What is cached later can exceed the segment's share. Then
+/// the evicted part is freed although the segment is not evicted as a whole, whatever segments follow it.
 #[test]
 fn a_segment_that_outgrows_its_share_is_split() {
     for ahead in [0, 1, 20, 200] {
@@ -206,7 +206,7 @@ fn a_segment_that_outgrows_its_share_is_split() {
     }
 }
 
-/// Whatever is written, cached and evicted, in whatever order.
+/// Writes, caches and evicts in any order.
 #[test]
 fn bytes_are_bounded_whatever_is_cached() {
     let mut state = 1_u64;
@@ -235,7 +235,7 @@ fn bytes_are_bounded_whatever_is_cached() {
     }
 }
 
-/// What is evicted and held by somebody takes nothing more, and is no part of any total.
+/// A batch that was evicted and is still held takes no further charge, and counts in no total.
 #[test]
 fn what_was_evicted_takes_no_charge() {
     let mut rig = Rig::new(100, Some(100));
@@ -259,7 +259,7 @@ fn what_was_evicted_takes_no_charge() {
     assert_eq!(rig.log.buffered_bytes(), 0);
 }
 
-/// A reader that holds a segment which is split goes on reading it, and finds what is written later elsewhere.
+/// A reader that holds a segment that is split continues to read it, and finds in another what is written later.
 #[test]
 fn a_directory_that_is_held_is_as_it_was() {
     let mut rig = Rig::new(1_000, Some(8_000));

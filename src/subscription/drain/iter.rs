@@ -101,7 +101,7 @@ pub(super) fn pass_yielded<P>(
     subscription.cursor.pass_run_to(yielded_end);
     subscription.end_elastic();
     progress.counts.batches += count;
-    if let Some(last) = directory.get_given(progress.segment, Position(yielded_end.0 - 1)) {
+    if let Some(last) = directory.get_hinted(progress.segment, Position(yielded_end.0 - 1)) {
         subscription.resume_place = last.place.next();
         progress.counts.events += last.events_before + last.events.len() as u64 - progress.events_before;
     }
@@ -125,7 +125,7 @@ fn next_whole_slots<'w, P>(
     let window_run = &mut subscription.window_run;
     let rest = Run { start: window_run.end, end: progress.run_end };
     if window_run.is_active() && !rest.is_empty() {
-        let slots = directory.slots_after(&mut progress.segment, rest);
+        let slots = directory.next_slots(&mut progress.segment, rest);
         if !slots.is_empty() {
             return enter_window_run(window_run, rest.start, slots);
         }
