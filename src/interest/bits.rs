@@ -1,22 +1,26 @@
-//! A sparse set of small numbers, which is intersected in words of 64.
-//! What the numbers stand for is not known here.
+//! Implements a sparse set of small numbers, stored and intersected in words of 64 bits.
+//! What the numbers stand for is decided in `wide`.
+//!
+//! Invariants: the words are sorted, and none is zero.
+//!
+//! Callers: `wide` under the broker's lock.
 
 use smallvec::SmallVec;
 
 use crate::steps::{Step, count};
 
-/// A set of numbers: the words that are not zero, in order.
+/// A set of numbers, as the words that are not zero, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bits(SmallVec<[Word; 1]>);
+pub(super) struct BitSet(SmallVec<[Word; 1]>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Word {
-    /// The number of its lowest bit, over 64.
+    /// The number of the word's lowest bit, divided by 64.
     at: u32,
     bits: u64,
 }
 
-impl Bits {
+impl BitSet {
     fn find(&self, at: u32) -> Result<usize, usize> {
         count(Step::Find, 1);
         self.0.binary_search_by_key(&at, |word| word.at)
@@ -55,7 +59,7 @@ impl Bits {
         self.0.is_empty()
     }
 
-    /// The smallest number that is not in the set.
+    /// Returns the smallest number that is not in the set.
     pub(super) fn first_absent(&self) -> u32 {
         let full = self.0.iter().zip(0..).take_while(|(word, at)| word.at == *at && word.bits == u64::MAX).count();
         count(Step::Find, full + 1);
@@ -64,8 +68,8 @@ impl Bits {
         u32::try_from(full).map_or(u32::MAX, |full| full.saturating_mul(64).saturating_add(bit))
     }
 
-    /// Calls `found` for each number that both sets have: in as many steps as the smaller set has words, each times a
-    /// logarithm.
+    /// Calls `found` for each number that is in both sets. It takes as many steps as the smaller set has words, and
+    /// each step is a binary search.
     #[inline]
     pub(super) fn for_each_common(&self, other: &Self, mut found: impl FnMut(u32)) {
         let (few, mut many) = if self.0.len() <= other.0.len() { (&self.0, &*other.0) } else { (&other.0, &*self.0) };
@@ -89,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    fn common(one: &Bits, other: &Bits) -> Vec<u32> {
+    fn common(one: &BitSet, other: &BitSet) -> Vec<u32> {
         let mut common = Vec::new();
         one.for_each_common(other, |number| common.push(number));
         common
@@ -97,7 +101,7 @@ mod tests {
 
     #[test]
     fn sets_are_what_sets_of_numbers_are() {
-        let (mut bits, mut plain) = (Bits::default(), BTreeSet::new());
+        let (mut bits, mut plain) = (BitSet::default(), BTreeSet::new());
         let mut next = 1_u32;
         for step in 0..4_000 {
             next = next.wrapping_mul(1_103_515_245).wrapping_add(12_345);
@@ -113,30 +117,30 @@ mod tests {
             let absent = (0..701).find(|number| !plain.contains(number));
             assert_eq!(Some(bits.first_absent()), absent);
         }
-        let mut all = Bits::default();
+        let mut all = BitSet::default();
         (0..700).for_each(|number| all.insert(number));
         assert_eq!(all.first_absent(), 700);
         assert!(common(&bits, &all).into_iter().eq(plain.iter().copied()));
-        let mut thirds = Bits::default();
+        let mut thirds = BitSet::default();
         (0..700).step_by(3).for_each(|number| thirds.insert(number));
         let both = || plain.iter().copied().filter(|number| number % 3 == 0);
         assert!(common(&bits, &thirds).into_iter().eq(both()));
         assert!(common(&thirds, &bits).into_iter().eq(both()));
         for number in &plain {
-            let mut one = Bits::default();
+            let mut one = BitSet::default();
             one.insert(*number);
             assert_eq!((common(&one, &bits), common(&all, &one)), (vec![*number], vec![*number]));
         }
         (0..700).for_each(|number| all.remove(number));
         assert!(all.is_empty());
-        assert_eq!((all, common(&bits, &Bits::default())), (Bits::default(), vec![]));
+        assert_eq!((all, common(&bits, &BitSet::default())), (BitSet::default(), vec![]));
     }
 
-    /// Memory goes back while a large set shrinks, and seldom: each time all that is left is copied.
+    /// A large set that shrinks gives memory back. It does so seldom, because each time all that is left is copied.
     #[test]
     fn memory_goes_back_in_few_steps() {
         let numbers = || (0..1_000).map(|word| word * 64);
-        let mut bits = Bits::default();
+        let mut bits = BitSet::default();
         numbers().for_each(|number| bits.insert(number));
         let (mut capacity, mut changes) = (bits.0.capacity(), 0);
         for number in numbers() {

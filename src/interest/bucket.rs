@@ -1,11 +1,14 @@
-//! What the table holds under one hash.
-//! How a hash is made is not known here.
+//! Stores the nodes that the table finds under one hash.
+//! How a hash is made is decided in `table`.
+//!
+//! Callers: `table` and `keyed` under the broker's lock.
 
 use std::sync::Arc;
 
 use super::node::{Node, Subject};
 
-/// The nodes of one hash: nearly always one. More are here by accident, or are of few kinds.
+/// The nodes of one hash. There is nearly always one. There are more if hashes collide, and in [`keyed`](super::keyed),
+/// which keeps a few kinds of node in one bucket.
 #[derive(Debug)]
 pub(super) enum Bucket<L> {
     One(Arc<Node<L>>),
@@ -22,7 +25,7 @@ impl<L> Bucket<L> {
         }
     }
 
-    /// The node of exactly this subject.
+    /// Returns the node of exactly this subject.
     pub(super) fn find(&self, subject: &Subject) -> Option<&Arc<Node<L>>> {
         self.nodes().iter().find(|node| node.subject == *subject)
     }
@@ -34,7 +37,8 @@ impl<L> Bucket<L> {
         }
     }
 
-    /// Takes a node out, which is here. Whether it was the last.
+    /// Removes a node, which must be in the bucket. Returns whether it was the last one. The bucket must then be
+    /// dropped.
     pub(super) fn remove(&mut self, node: &Node<L>) -> bool {
         let Self::Many(nodes) = self else { return true };
         nodes.retain(|here| here.id != node.id);

@@ -1,5 +1,9 @@
-//! What a subscription asked for, compiled: terms, namespaces and types against an event.
-//! Grants, predicates and the caller's hooks are applied elsewhere, on top.
+//! Matches events against what a subscription requested: its terms, its namespaces and its types.
+//! The post-filters (grant, hooks and predicate) are applied on top, in `subscription::selector`.
+//!
+//! A filter never changes. Subscriptions with equal requests can share one.
+//!
+//! Callers: `core` and `subscription`, with or without the broker's lock.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,15 +16,15 @@ use crate::types::request::Request;
 use crate::types::small_list::SmallList;
 use crate::types::term::{InvalidRequest, Scope, Term};
 
-/// The terms, scope and types of one subscription. Shared with the nodes that its terms are.
+/// The terms, the scope and the types of one subscription.
 #[derive(Debug)]
 pub(crate) struct Filter {
-    /// Each once. None stands for the term of everything.
+    /// Each term once. An empty list stands for the term that matches everything.
     terms: SmallList<Term>,
-    /// The same terms, if there are many.
+    /// The same terms in hash tables, if there are more than [`MAX_LINEAR_TERMS`].
     many: Option<Box<ManyTerms>>,
     scope: Scope,
-    /// Sorted; empty means every type.
+    /// Sorted. An empty list stands for every type.
     types: Box<[EventType]>,
 }
 
@@ -42,11 +46,11 @@ impl Filter {
         }
         types.sort_unstable();
         types.dedup();
-        let many = (terms.len() > ONE_BY_ONE).then(|| Box::new(ManyTerms::new(&terms)));
+        let many = (terms.len() > MAX_LINEAR_TERMS).then(|| Box::new(ManyTerms::new(&terms)));
         Ok(Self { terms: terms.into(), many, scope, types: types.into() })
     }
 
-    /// At least one.
+    /// Returns the terms. There is at least one.
     pub(crate) fn terms(&self) -> &[Term] {
         if self.terms.is_empty() { &[Term::ALL] } else { &self.terms }
     }
@@ -55,12 +59,12 @@ impl Filter {
         &self.scope
     }
 
-    /// Whether every event of every namespace matches, by topic and namespace.
+    /// Returns whether every event of every namespace matches, by topic and namespace.
     pub(crate) fn is_everything(&self) -> bool {
         self.scope == Scope::All && self.terms.is_empty()
     }
 
-    /// Whether the event is in the scope and matches a term.
+    /// Returns whether the event is in the scope and matches a term.
     pub(crate) fn matches<P>(&self, event: &Event<P>) -> bool {
         self.scope.admits(event.namespace()) && self.matches_term(event)
     }
@@ -73,7 +77,8 @@ impl Filter {
         self.terms.is_empty() || self.terms.iter().any(|term| term.matches(event))
     }
 
-    /// Whether the event's type was asked for. Types are no part of what a reader can lose.
+    /// Returns whether the event's type was requested. Types do not count when it is decided whether a reader has lost
+    /// something.
     pub(crate) fn matches_type<P>(&self, event: &Event<P>) -> bool {
         self.types.is_empty() || self.types.binary_search(event.event_type()).is_ok()
     }
@@ -83,7 +88,7 @@ impl Filter {
     }
 }
 
-/// What was asked for is the same, however it is looked up.
+/// Compares what was requested, and not how it is looked up.
 impl PartialEq for Filter {
     fn eq(&self, other: &Self) -> bool {
         self.terms == other.terms && self.scope == other.scope && self.types == other.types
@@ -92,18 +97,18 @@ impl PartialEq for Filter {
 
 impl Eq for Filter {}
 
-/// Up to so many terms are compared with an event one by one.
-const ONE_BY_ONE: usize = 8;
+/// Up to this many terms are compared with an event one by one.
+const MAX_LINEAR_TERMS: usize = 8;
 
-/// Terms by topic and key, so that an event is matched in as many look-ups as it has keys, however many terms there are.
-/// Topics and keys come from strangers: the hash is seeded.
+/// Terms by topic and key. An event is matched in as many look-ups as it has keys, however many terms there are. Topics
+/// and keys come from untrusted clients, so the hash is seeded.
 #[derive(Debug)]
 struct ManyTerms {
     of_topic: HashMap<Topic, Keys, RandomState>,
     of_any_topic: Keys,
 }
 
-/// The keys that were asked for of one topic, or of any.
+/// The keys that were requested of one topic, or of any topic.
 #[derive(Debug, Default)]
 struct Keys {
     all: bool,
@@ -148,7 +153,7 @@ impl ManyTerms {
 mod tests {
     use super::*;
 
-    /// Many terms match what few do, of whatever kind.
+    /// Many terms match the same events as the terms compared one by one, whatever kinds of term they are.
     #[test]
     fn many_terms_match_as_few_do() {
         let topics = ["*", "A", "B", "C", ""];

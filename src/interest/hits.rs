@@ -1,5 +1,10 @@
-//! What a batch hits: the links that it stores, and the nodes whose chains it extends.
-//! Which nodes an event hits is found in the table.
+//! Links a batch to the nodes that it hits, and notes in them that a batch is evicted.
+//! Which nodes an event hits is decided in `table`; what a link holds is decided in `node`.
+//!
+//! Order of a publish: [`Interest::link`] computes the links, the appender writes the slot that holds them,
+//! [`Hit::extend`] moves the nodes' last matches, and then the end moves.
+//!
+//! Callers: `core` under the broker's lock.
 
 use smallvec::SmallVec;
 
@@ -15,11 +20,11 @@ use crate::types::position::Position;
 pub(crate) struct Hit<'i, L>(SmallVec<[&'i Node<L>; 8]>);
 
 impl<L: Default> Interest<L> {
-    /// Stores a batch at `position` with the links of what it hits. [`Hit::extend`] must follow, once readers can find
-    /// what was stored.
+    /// Calls `store` with the links of a batch at `position`, and adds the nodes that it hits to `hit`, which must be
+    /// empty. [`Hit::extend`] must follow, once readers can find what was stored.
     ///
-    /// `hit` begins empty. `store` is called in one of several places, because a batch is then built where it goes:
-    /// copying the links of one hit into it took 5 % of a publish, and copying none 8 %.
+    /// `store` is called in one of several places, so that the batch is built where it is needed. Copying the links of
+    /// one hit into the batch took 5 % of a publish, and copying no links 8 %.
     #[inline]
     pub(crate) fn link<'i, P, E: AsRef<[Event<P>]>, R>(
         &'i self,
@@ -64,7 +69,7 @@ impl<L: Default> Interest<L> {
         }
     }
 
-    /// Links with the jumps of the checkpoints that begin with them.
+    /// Creates links, with the jumps of the checkpoints that begin at this slot.
     fn detailed(
         &self,
         position: Position,
@@ -90,7 +95,7 @@ impl<L: Default> Interest<L> {
     ) -> Links {
         let mut hits = SmallVec::<[(&Node<L>, u32); 8]>::new();
         if events.len() > hits.inline_size() {
-            // At once: growing would allocate again and again.
+            // Reserved at once, because growing would allocate again and again.
             hits.reserve(events.len());
         }
         for (event, ordinal) in events.iter().zip(0_u32..) {
@@ -124,18 +129,19 @@ impl<L: Default> Interest<L> {
         self.detailed(position, links, ordinals, &checkpoints)
     }
 
-    /// Whether evicting from this position on has to be [noted](Self::note_evicted).
+    /// Returns whether evictions from this position on must be [noted](Self::note_evicted), because some node is
+    /// younger than the batch there.
     #[inline]
     pub(crate) fn notes_evicted(&self, oldest: Position) -> bool {
-        oldest < self.youngest
+        oldest < self.latest_since
     }
 
-    /// Notes that a batch goes out of reach in the nodes that it hit, if some node's chain it is too old for.
+    /// Notes in the nodes that a batch hit that it is evicted. Does nothing unless some node is younger than the batch.
     ///
-    /// Also in older nodes: a reader of an old and a young node scans what is older than either. Readers still take
-    /// `oldest` for what is oldest.
+    /// Older nodes note it, too, because a reader of an old and a young node scans what is older than either. `oldest`
+    /// is the value that readers still load: it moves after this call.
     pub(crate) fn note_evicted<P>(&self, position: Position, oldest: Position, events: &[Event<P>]) {
-        if position >= self.youngest {
+        if position >= self.latest_since {
             return;
         }
         for event in events {
@@ -148,7 +154,7 @@ impl<L: Default> Interest<L> {
 }
 
 impl<'i, L> Hit<'i, L> {
-    /// Nothing.
+    /// Creates an empty set.
     #[inline]
     pub(crate) fn new() -> Self {
         Self(SmallVec::new())
@@ -159,7 +165,7 @@ impl<'i, L> Hit<'i, L> {
         &self.0
     }
 
-    /// Extends the chains to the batch at `position`, whose links have been stored.
+    /// Moves the nodes' last matches to the batch at `position`, whose links have been stored.
     pub(crate) fn extend(&self, position: Position) {
         for node in &self.0 {
             node.chain.extend(position);

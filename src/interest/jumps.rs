@@ -1,13 +1,16 @@
-//! Shortcuts through a long chain: a position far back is found in steps that grow with the logarithm of the chain.
-//! What a chain is made of, and who reads it, is not known here.
+//! Computes shortcuts through long chains: any earlier position is found in logarithmically many steps.
+//! What a chain consists of is decided in `node`, and who follows the jumps in `walk`.
 //!
-//! A chain leads back run by run. Every [`SPACING`]th run is a checkpoint, and its first slot stores a [`Jump`]: the
-//! checkpoint before it, and one further back. How far follows the skew-binary numbers (Myers, *An applicative
-//! random-access stack*, 1983): from any checkpoint any earlier one is at most some `3 log2 n` jumps away, and storing
-//! one takes constant time.
+//! A chain leads back run by run. Every [`SPACING`]th run is a *checkpoint*. Its first slot stores a [`Jump`] to the
+//! checkpoint before it, and to one further back. How far back follows the skew-binary numbers (Myers, *An applicative
+//! random-access stack*, 1983). From any checkpoint, any earlier one is at most about `3 log2 n` jumps away, and
+//! storing a jump takes constant time.
 //!
-//! Jumps are stored with the batches and go with them. What the writer keeps of a node is the path that its newest jumps
-//! lead: a logarithm of what was ever in it.
+//! Jumps are stored with the batches and are evicted with them. The writer keeps one path for each node: the
+//! checkpoints that the newest far jumps lead to. Its length is logarithmic in the number of checkpoints that the node
+//! ever had.
+//!
+//! Callers: `hits` and `table` under the broker's lock; `walk` reads jumps without it.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -15,35 +18,35 @@ use std::num::NonZeroU64;
 use crate::steps::{Step, count};
 use crate::types::position::Position;
 
-/// A chain of so many runs more has a checkpoint more. Fewer would cost a publish more, and more a reader, who walks up
-/// to so many runs beside its jumps.
+/// The number of runs for each checkpoint. A smaller number would cost a publish more. A larger one would cost a reader
+/// more, because it walks up to this many runs beside its jumps.
 pub(super) const SPACING: u32 = 16;
 
-/// The name of a node, whose chain this is. Never reused.
+/// The id of a node, and so of its chain. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeId(pub(super) NonZeroU64);
 
-/// Where a checkpoint leads.
+/// What a checkpoint stores: where earlier checkpoints are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Jump {
-    /// How many checkpoints of the chain there are up to this one.
+    /// The number of checkpoints of the chain up to this one.
     pub(super) number: u64,
-    /// Where the checkpoint before begins, if there is one. It may be evicted.
+    /// Where the checkpoint before this one begins, if there is one. It may have been evicted.
     pub(super) previous: Option<Position>,
-    /// Where an earlier one begins.
+    /// Where a checkpoint further back begins, if there is one.
     pub(super) far: Option<Position>,
 }
 
-/// What the writer knows of the checkpoints of all nodes that have any.
+/// The paths of all nodes that have checkpoints.
 #[derive(Debug, Default)]
 pub(super) struct Jumps(BTreeMap<NodeId, Path>);
 
-/// The newest checkpoint and those that its far jumps lead to, oldest first: number, and where it begins.
+/// The newest checkpoint and those that its far jumps lead to, oldest first: the number of each, and where it begins.
 #[derive(Debug, Default)]
 struct Path(Vec<(u64, Position)>);
 
 impl Jumps {
-    /// Adds a checkpoint that begins at `position`, and returns where it leads.
+    /// Adds a checkpoint that begins at `position`, and returns its jump.
     #[cold]
     pub(super) fn add(&mut self, node: NodeId, position: Position) -> Jump {
         count(Step::Find, 1);
@@ -60,7 +63,7 @@ impl Jumps {
 impl Path {
     fn push(&mut self, position: Position) -> Jump {
         let newest = self.0.last().copied();
-        // Before the first one lies, by its number, zero, which leads to itself.
+        // What lies before the first checkpoint has the number zero, and jumps to itself.
         let number_at = |back: usize| {
             self.0.len().checked_sub(back).and_then(|place| self.0.get(place)).map_or(0, |(number, _)| *number)
         };
@@ -79,7 +82,7 @@ impl Path {
 mod tests {
     use super::*;
 
-    /// From the newest of many, each is found in logarithmically many jumps.
+    /// From the newest of many checkpoints, each one is reached in logarithmically many jumps.
     #[test]
     fn every_checkpoint_is_a_few_jumps_away() {
         for count in [1, 2, 3, 10, 1_000_u64] {

@@ -1,5 +1,12 @@
-//! What the table holds under one key of one topic: the nodes of all namespaces that the term was asked for in.
-//! How a hash is made, and which kinds of term there are, is not known here.
+//! Stores the nodes of one topic and one exact key, in all the namespaces in which they were requested.
+//! How a hash is made, and which shapes of subject exist, is decided in `table` and `shapes`.
+//!
+//! Invariants:
+//! - a node of one namespace is in `named` under that namespace's number. If a node of another key or topic, whose hash
+//!   collides, has taken that entry or `or_none`, the node is in `others`;
+//! - `or_none` is the number of the only node in `named` whose side is [`Side::OneOrNone`].
+//!
+//! Callers: `table` under the broker's lock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,31 +15,32 @@ use super::bucket::Bucket;
 use super::node::{Node, Side, Subject};
 use crate::types::name::Key;
 
-/// The nodes of one key and topic, and, by accident, of others that hash alike. Nearly always one.
+/// The nodes of one key and topic, and those of others whose hashes collide. There is nearly always one.
 #[derive(Debug)]
-pub(super) enum Keyed<L> {
+pub(super) enum KeyedBucket<L> {
     One(Arc<Node<L>>),
-    Many(Box<Several<L>>),
+    Many(Box<ByNamespace<L>>),
 }
 
-/// An event finds the node of its namespace without looking at those of all others.
+/// Nodes by namespace, so that an event finds the node of its namespace without visiting those of all others.
 #[derive(Debug)]
-pub(super) struct Several<L> {
-    /// Of one namespace each, by its number.
+pub(super) struct ByNamespace<L> {
+    /// Nodes of one namespace, by its number.
     named: BTreeMap<u32, Arc<Node<L>>>,
-    /// The namespace whose node takes events without a namespace as well, if one of `named` does.
+    /// The namespace whose node in `named` also accepts events without a namespace, if there is one.
     or_none: Option<u32>,
-    /// Of any namespace, or of none; and those whose place is taken by what hashes alike.
+    /// Nodes of any namespace or of none, and nodes that have no entry in `named` because of a collision.
     others: Option<Bucket<L>>,
 }
 
-impl<L> Keyed<L> {
-    /// The nodes that an event hits by this key, if it was looked for in the namespace of number `side`.
+impl<L> KeyedBucket<L> {
+    /// Calls `hit` for each node that an event hits by this key. `side` is the number of the event's namespace, or
+    /// [`Side::NONE`], or `None` if no node has that namespace.
     #[inline]
     pub(super) fn hit<'i>(&'i self, side: Option<u32>, topic: u32, key: &Key, hit: &mut impl FnMut(&'i Node<L>)) {
         match self {
             Self::One(node) => {
-                if node.subject.takes_by_key(side, topic, key) {
+                if node.subject.accepts_by_key(side, topic, key) {
                     hit(node);
                 }
             }
@@ -40,7 +48,7 @@ impl<L> Keyed<L> {
         }
     }
 
-    /// The node of exactly this subject.
+    /// Returns the node of exactly this subject.
     pub(super) fn find(&self, subject: &Subject) -> Option<&Arc<Node<L>>> {
         match self {
             Self::One(node) => Some(node).filter(|node| node.subject == *subject),
@@ -52,11 +60,13 @@ impl<L> Keyed<L> {
         }
     }
 
-    /// Whether an event without a namespace hits a node here that is no wildcard's.
+    /// Returns whether a node here, other than one of any namespace, accepts events without a namespace.
     ///
-    /// It must hit one at most, however many namespaces the key was asked for in. So whoever comes second shares a node
-    /// for such events, and only the first has one for both.
-    pub(super) fn takes_none(&self) -> bool {
+    /// Such an event hits at most two of these nodes, in however many namespaces the key was requested. The first node
+    /// of one namespace accepts both kinds of event ([`Side::OneOrNone`]). A subscription that requests the key in
+    /// another namespace later joins a separate node for events without a namespace ([`Side::None`]), which all such
+    /// subscriptions share.
+    pub(super) fn accepts_none(&self) -> bool {
         let takes = |node: &Arc<Node<L>>| matches!(node.subject.side, Side::None | Side::OneOrNone(_));
         match self {
             Self::One(node) => takes(node),
@@ -69,7 +79,7 @@ impl<L> Keyed<L> {
 
     pub(super) fn add(&mut self, node: Arc<Node<L>>) {
         if let Self::One(first) = self {
-            let mut several = Several { named: BTreeMap::new(), or_none: None, others: None };
+            let mut several = ByNamespace { named: BTreeMap::new(), or_none: None, others: None };
             several.add(Arc::clone(first));
             *self = Self::Many(Box::new(several));
         }
@@ -78,7 +88,7 @@ impl<L> Keyed<L> {
         }
     }
 
-    /// Takes a node out. Whether it was the last.
+    /// Removes a node. Returns whether it was the last one. The bucket must then be dropped.
     pub(super) fn remove(&mut self, node: &Node<L>) -> bool {
         let Self::Many(several) = self else { return true };
         several.remove(node);
@@ -86,14 +96,14 @@ impl<L> Keyed<L> {
     }
 }
 
-impl<L> Several<L> {
+impl<L> ByNamespace<L> {
     #[inline(never)]
     fn hit<'i>(&'i self, side: Option<u32>, topic: u32, key: &Key, hit: &mut impl FnMut(&'i Node<L>)) {
         let number = if side == Some(Side::NONE) { self.or_none } else { side };
         let named = number.and_then(|number| self.named.get(&number));
         let others = self.others.as_ref().map_or(&[][..], Bucket::nodes);
         for node in named.into_iter().chain(others) {
-            if node.subject.takes_by_key(side, topic, key) {
+            if node.subject.accepts_by_key(side, topic, key) {
                 hit(node);
             }
         }
@@ -108,7 +118,7 @@ impl<L> Several<L> {
             {
                 self.or_none = Some(number);
             } else if let Side::OneOrNone(_) = node.subject.side {
-                // By accident: the place is that of another key.
+                // Only after a collision: the other such node belongs to another key or topic.
                 self.add_to_others(node);
                 return;
             }
@@ -145,8 +155,8 @@ mod tests {
     use super::*;
     use crate::types::position::Position;
 
-    /// Hashes that collide are no reason to mix terms up: nodes of other keys, topics and namespaces that lie together
-    /// are hit, found and taken out each by itself, in whatever order they came.
+    /// Nodes whose hashes collide are kept apart. Nodes of other keys, topics and namespaces that are in one bucket are
+    /// hit, found and removed one by one, in whatever order they came.
     #[test]
     fn what_hashes_alike_is_told_apart() {
         let (web, db) = (Key::from("web"), Key::from("db"));
@@ -176,7 +186,7 @@ mod tests {
             };
             let mut nodes: Vec<_> = order.iter().map(|number| node(*number)).collect();
             let mut rest = nodes.iter();
-            let mut keyed = Keyed::One(Arc::clone(rest.next().expect("some")));
+            let mut keyed = KeyedBucket::One(Arc::clone(rest.next().expect("some")));
             rest.for_each(|node| keyed.add(Arc::clone(node)));
             if backwards {
                 nodes.reverse();

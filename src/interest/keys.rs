@@ -1,5 +1,7 @@
-//! The seeded hash of keys.
-//! What is looked up by it is not known here.
+//! Hashes keys with a seed.
+//! What is looked up by the hash is decided in `table`.
+//!
+//! Callers: `core` without the broker's lock; `table` under it.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -7,7 +9,8 @@ use ahash::RandomState;
 
 use crate::types::name::Key;
 
-/// Hashes the keys of a table, also where the table is not at hand. Keys come from strangers: it is seeded.
+/// Hashes keys as the table does. A clone can be used without the table, and so without the broker's lock. Keys come
+/// from untrusted clients, so the hash is seeded.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyHasher(RandomState);
 
@@ -16,14 +19,14 @@ impl KeyHasher {
         Self(RandomState::new())
     }
 
-    /// Two numbers that follow from the seed alone.
+    /// Returns two numbers that depend on the seed alone.
     pub(super) fn seeds(&self) -> [u64; 2] {
         [0_u8, 1].map(|part| self.0.hash_one(part))
     }
 
     #[inline]
     pub(crate) fn hash(&self, key: &Key) -> u64 {
-        // Without the end mark of a text's own hash: nothing else is hashed along with it.
+        // The end mark that `str`'s own `Hash` adds is left out, because nothing else is hashed along with the key.
         let mut hasher = self.0.build_hasher();
         hasher.write(key.as_str().as_bytes());
         hasher.finish()

@@ -1,24 +1,68 @@
-//! The index of terms: which nodes an event hits, and the chains that lead from a node back through the log.
-//! It stores no events and wakes nobody; a node only carries the lists of whoever waits for it.
+//! Finds the subscriptions that a batch concerns, and lets each of them read its own batches without scanning the log.
+//! Nothing here stores events or wakes readers: a node only carries wait lists, which `core` defines.
 //!
-//! Every distinct term that somebody subscribed to (a namespace, none, several or any; a topic or any; a key or any)
-//! is a [`Node`]. A node knows the position of its last match. Each slot of the log holds, for the nodes it matched,
-//! a link to the match before ([`Links`]): a chain that a reader walks back to where it stands.
+//! Every distinct term of the open subscriptions has a *node*. What a node stands for is its *subject*: a topic or any,
+//! a key or any, and its *side*, the namespaces from which it accepts events. A publish looks up the nodes that its
+//! events *hit*. A *shape* of subject, such as "any topic, exact key", is looked up only if some node has it. So a
+//! publish costs what it hits, and not what others have subscribed to.
 //!
-//! Files: `terms` says which nodes a filter asks for, `node` is one of them and what links it to the log, `table` finds
-//! the nodes that an event hits, with `names`, `shapes`, `hashed`, `bucket`, `keyed`, `wide` and `bits`, `hits` stores the links, and `walk` goes
-//! back along the links, by `jumps` where there are many.
+//! A batch that hit a node is a *match* of that node. The matches of a node are chained through the log. Each slot
+//! stores a *link* for each node that its batch hit. Consecutive matches of one node form a *run*. A link holds the
+//! length of the run that ends with it, and one past the last match before that run. A reader starts at a node's last
+//! match, and goes back from run to run until it reaches its cursor:
+//!
+//! ```text
+//!   position   40   41   42   43   44   45   46   47   48
+//!   node A      .    A    A    A    .    .    A    A    .     last = 48, one past the match at 47
+//!   node B      .    .    .    B    .    .    .    .    B     last = 49, one past the match at 48
+//!
+//!   A.last -> link of A in slot 47: run of 2, which is 46..48, before = 44
+//!                                                                  |
+//!                  +-----------------------------------------------+
+//!                  v
+//!             link of A in slot 43: run of 3, which is 41..44, before = 0, so there is no earlier match
+//! ```
+//!
+//! Every sixteenth run of a chain is a *checkpoint*. Its first slot stores a *jump* to two earlier checkpoints, so that
+//! a reader far behind finds the beginning of its part of the chain in logarithmically many steps.
+//!
+//! A term that was requested in very many namespaces has one node for its *wide scope*, instead of a node for each
+//! namespace.
 //!
 //! Invariants:
-//! - a node's chain holds every match since the position it came to be at ([`Node::since`]), and nothing else;
-//! - links and node positions of a batch are set before the batch becomes visible, so a reader that loads the end
-//!   first, then node positions, misses nothing below that end, and skips what lies beyond it;
-//! - node ids are never reused, so a link of a node that is gone leads nobody astray.
+//! 1. A node's chain holds every match since the position at which it begins ([`Node::since`]), and nothing else.
+//! 2. The links of a batch are stored in its slot, and then the nodes' last matches move to it, before the batch
+//!    becomes visible. So a reader that loads the end first, and then the nodes' last matches, misses nothing below
+//!    that end. It skips what lies beyond it.
+//! 3. Node ids are never reused, so a link of a node that is gone is never taken for one of another node.
+//! 4. Hashes may collide. So an event hits a node only after its subject was compared, and the filter still decides
+//!    what is delivered.
+//!
+//! Files, in the order in which to read them:
+//! - `filter`: what a subscription requested, matched against an event;
+//! - `terms`: the nodes that a filter needs;
+//! - `node`: a node, its chain and its links;
+//! - `hits`: links a batch, and notes its eviction;
+//! - `walk`: follows chains back from the last matches to a cursor;
+//! - `jumps`: the checkpoints of long chains;
+//! - `table`: [`Interest`], which holds all nodes and looks up those that an event hits;
+//! - `names`, `keys`, `shapes`: numbers for names, the hash of keys, and which lookups can be left out;
+//! - `hash_table`, `bucket`, `keyed`: a hash table that grows and shrinks in small steps, and what it holds under one
+//!   hash;
+//! - `wide`, `bits`: wide scopes, and the sparse sets that they intersect.
+//!
+//! The end of the log is kept in `log::frontier`. The links of an evicted batch are gone with its slot, so a chain is
+//! cut at `oldest`. [`collect`] reports that a match was lost there. Batches that are older than a node are in no
+//! chain: `hits` notes in the node that they are evicted, and [`Node::has_evicted`] returns it. `subscription::cursor`
+//! decides whether a reader has lost something.
+//!
+//! Callers: `core` changes and searches [`Interest`] under the broker's lock; `core` and `subscription` read nodes and
+//! links, and walk, without it.
 
 mod bits;
 mod bucket;
 mod filter;
-mod hashed;
+mod hash_table;
 mod hits;
 mod jumps;
 mod keyed;

@@ -1,5 +1,10 @@
-//! Names that somebody subscribed to, as numbers: an event's topic or namespace is looked at once, not once a node.
-//! What a number stands for in a node is not known here.
+//! Interns the topics and namespaces of all nodes: an event's name is looked up once, and not once a node.
+//! What a number stands for in a node is decided in `node`.
+//!
+//! A name keeps its number for as long as it is in use, and is counted: each [`Names::intern`] or [`Names::retain`] is
+//! taken back by one [`Names::release`]. A number that is free again may be given to another name.
+//!
+//! Callers: `table` and `wide` under the broker's lock.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,18 +13,18 @@ use ahash::RandomState;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use super::hashed::Table;
+use super::hash_table::HashTable;
 
-/// The names in use, each with its number, and how many nodes it is used by.
+/// The names in use, with their numbers and counts.
 #[derive(Debug)]
 pub(super) struct Names {
     hasher: RandomState,
-    by_hash: Table<SmallVec<[Entry; 1]>>,
+    by_hash: HashTable<SmallVec<[Entry; 1]>>,
     named: BTreeMap<u32, Named>,
-    /// The number that the next new name has, unless it is in use.
+    /// The number of the next new name, unless it is in use.
     next: u32,
-    /// Names that were looked for lately, and what was found: most events of a server have few topics and namespaces,
-    /// and comparing one costs less than hashing it.
+    /// A cache of names that were looked up lately, with what was found. Most events of a server have few topics and
+    /// namespaces, and comparing a name costs less than hashing it.
     recent: RefCell<[Recent; RECENT]>,
 }
 
@@ -29,37 +34,37 @@ struct Entry {
     number: u32,
 }
 
-/// What a number stands for, and how often it was entered.
+/// A name, and how many uses it has.
 #[derive(Debug)]
 struct Named {
     text: SmolStr,
     uses: u32,
 }
 
-/// A name, and the number that was found of it, if any was.
+/// A name that was looked up, and its number, if it had one.
 type Recent = Option<(SmolStr, Option<u32>)>;
 
-/// So many names are remembered, each at a place of its own.
+/// The number of entries in the cache. Each name has one entry that it can be in.
 const RECENT: usize = 8;
 
 impl Names {
-    /// The number of no name: any will do.
+    /// Stands for any name. No name has this number.
     pub(super) const ANY: u32 = 0;
-    /// Smaller numbers mean something else to whoever uses them.
+    /// The smallest number of a name. Callers give meanings of their own to smaller ones: see `Side`.
     const FIRST: u32 = 2;
 
     pub(super) fn new() -> Self {
         Self {
             hasher: RandomState::new(),
-            by_hash: Table::new(),
+            by_hash: HashTable::new(),
             named: BTreeMap::new(),
             next: Self::FIRST,
             recent: RefCell::default(),
         }
     }
 
-    /// The number of a name, which is in use until the number has been taken [out](Self::exit) as often.
-    pub(super) fn enter(&mut self, name: &SmolStr) -> u32 {
+    /// Returns the number of a name, and adds a use of it. Each call must be taken back by [`release`](Self::release).
+    pub(super) fn intern(&mut self, name: &SmolStr) -> u32 {
         let hash = self.hasher.hash_one(name.as_str());
         let alike = self.by_hash.get(hash);
         if let Some(entry) = alike.and_then(|alike| alike.iter().find(|entry| entry.text == *name)) {
@@ -82,26 +87,26 @@ impl Names {
         number
     }
 
-    /// The same for several names in turn, of which many are the same as the one before.
-    pub(super) fn enter_after<'n>(&mut self, last: &mut Option<(&'n SmolStr, u32)>, name: &'n SmolStr) -> u32 {
+    /// Does the same for several names in turn, many of which equal the one before. `last` is the name before.
+    pub(super) fn intern_after<'n>(&mut self, last: &mut Option<(&'n SmolStr, u32)>, name: &'n SmolStr) -> u32 {
         if let Some((_, number)) = last.filter(|(text, _)| *text == name) {
             self.retain(number);
             return number;
         }
-        let number = self.enter(name);
+        let number = self.intern(name);
         *last = Some((name, number));
         number
     }
 
-    /// Enters a name that is in use once more. Numbers that are no name's may be given, too.
+    /// Adds a use of a name that is in use. Does nothing if the number belongs to no name.
     pub(super) fn retain(&mut self, number: u32) {
         if let Some(named) = self.named.get_mut(&number) {
             named.uses += 1;
         }
     }
 
-    /// Takes back one [`enter`](Self::enter). Numbers that are no name's may be given, too.
-    pub(super) fn exit(&mut self, number: u32) {
+    /// Takes back one use, as added by [`intern`](Self::intern). Does nothing if the number belongs to no name.
+    pub(super) fn release(&mut self, number: u32) {
         let Some(named) = self.named.get_mut(&number) else { return };
         named.uses -= 1;
         if named.uses > 0 {
@@ -118,8 +123,8 @@ impl Names {
         self.recent.take();
     }
 
-    /// The number of a name, if it is in use, without remembering that it was looked for.
-    pub(super) fn look(&self, name: &SmolStr) -> Option<u32> {
+    /// Returns the number of a name, if it is in use, without using the cache.
+    pub(super) fn find_uncached(&self, name: &SmolStr) -> Option<u32> {
         let alike = self.by_hash.get(self.hasher.hash_one(name.as_str()))?;
         alike.iter().find(|entry| entry.text == *name).map(|entry| entry.number)
     }
@@ -129,20 +134,20 @@ impl Names {
         self.named.len()
     }
 
-    /// The number of a name, if it is in use.
+    /// Returns the number of a name, if it is in use.
     #[inline]
     pub(super) fn find(&self, name: &SmolStr) -> Option<u32> {
         let mut recent = self.recent.borrow_mut();
-        match recent.get_mut(place(name)) {
-            Some(Some((known, found))) if is(known, name) => *found,
-            recent => self.look_up(name, recent),
+        match recent.get_mut(recent_slot(name)) {
+            Some(Some((known, found))) if same_text(known, name) => *found,
+            recent => self.find_and_remember(name, recent),
         }
     }
 
     #[inline(never)]
-    fn look_up(&self, name: &SmolStr, recent: Option<&mut Recent>) -> Option<u32> {
-        let found = self.look(name);
-        // A long name would be kept in memory here, by nobody's leave.
+    fn find_and_remember(&self, name: &SmolStr, recent: Option<&mut Recent>) -> Option<u32> {
+        let found = self.find_uncached(name);
+        // A long name is not cached: the cache would keep its memory, which no subscription accounts for.
         if let Some(recent) = recent.filter(|_| !name.is_heap_allocated()) {
             *recent = Some((name.clone(), found));
         }
@@ -150,15 +155,15 @@ impl Names {
     }
 }
 
-/// Whether two names are one. Literals and shared names mostly lie in one place.
+/// Returns whether two names are equal. Literals and shared names mostly have the same address.
 #[inline]
-fn is(one: &str, other: &str) -> bool {
+fn same_text(one: &str, other: &str) -> bool {
     one.len() == other.len() && (std::ptr::eq(one.as_ptr(), other.as_ptr()) || one == other)
 }
 
-/// Where a name is remembered: few have the same length and end.
+/// Returns a name's entry in the cache. Few names have the same length and the same last byte.
 #[inline]
-fn place(name: &str) -> usize {
+fn recent_slot(name: &str) -> usize {
     (name.len() + usize::from(name.as_bytes().last().copied().unwrap_or_default())) % RECENT
 }
 
@@ -171,35 +176,35 @@ mod tests {
     fn a_name_keeps_its_number_while_it_is_in_use() {
         let mut names = Names::new();
         let text = SmolStr::from;
-        let (job, node) = (names.enter(&text("Job")), names.enter(&text("Node")));
-        assert_eq!(names.enter(&text("Job")), job);
-        names.exit(job);
+        let (job, node) = (names.intern(&text("Job")), names.intern(&text("Node")));
+        assert_eq!(names.intern(&text("Job")), job);
+        names.release(job);
         assert_eq!(names.find(Topic::from("Job").text()), Some(job));
-        names.exit(job);
+        names.release(job);
         assert_eq!(names.find(Topic::from("Job").text()), None);
         assert_eq!(names.find(Topic::from("Node").text()), Some(node));
-        names.exit(Names::ANY);
+        names.release(Names::ANY);
         names.next = job;
-        let allocation = names.enter(&text("Allocation"));
+        let allocation = names.intern(&text("Allocation"));
         assert_eq!(allocation, job, "free numbers are used again");
         names.next = job;
-        assert!(![job, node].contains(&names.enter(&text("Evaluation"))), "others are not");
+        assert!(![job, node].contains(&names.intern(&text("Evaluation"))), "others are not");
     }
 
-    /// What was found is remembered until the names change, also of more names than are remembered.
+    /// What was found is cached until the names change. There are more names than cache entries.
     #[test]
     fn a_name_is_found_from_when_to_when_it_is_in_use() {
         let mut names = Names::new();
         let text = |n: usize| SmolStr::from(format!("name {n}"));
         let found = |names: &Names| (0..4 * RECENT).map(|n| names.find(&text(n))).collect::<Vec<_>>();
         assert_eq!(found(&names), [None; 4 * RECENT]);
-        let numbers: Vec<_> = (0..4 * RECENT).map(|n| names.enter(&text(n))).collect();
+        let numbers: Vec<_> = (0..4 * RECENT).map(|n| names.intern(&text(n))).collect();
         for _ in 0..2 {
             assert!(found(&names).into_iter().eq(numbers.iter().copied().map(Some)));
         }
-        names.exit(*numbers.first().expect("many"));
+        names.release(*numbers.first().expect("many"));
         assert_eq!((names.find(&text(0)), names.find(&text(1))), (None, numbers.get(1).copied()));
-        let again = names.enter(&text(0));
+        let again = names.intern(&text(0));
         assert_eq!((names.find(&text(0)), names.find(&text(1))), (Some(again), numbers.get(1).copied()));
     }
 }

@@ -1,5 +1,18 @@
-//! Nodes, and the links that chain a node's matches through the log.
-//! Where nodes are found is the table's business.
+//! Defines nodes, and the links that chain a node's matches through the log.
+//! Where a node is found is decided in `table`; how a chain is followed is decided in `walk`.
+//!
+//! A *node* stands for one distinct term. Its *subject* is what it accepts: a topic or any, a key or any, and its
+//! *side*, the namespaces. A *link* is what a slot stores for one node that it matched. A *run* is a series of
+//! consecutive batches that all matched one node. A batch matched *whole* if all of its events did. A position that is
+//! called `past`, `last` or `before` is one past a match, and zero if there is none.
+//!
+//! Invariants:
+//! - the slot of a match is written before the node's last match moves to it ([`Chain::extend`]);
+//! - an evicted match is noted in the node before the log's `oldest` moves beyond it;
+//! - the remaining state of a chain and the counts are accessed under the broker's lock only. Id, beginning and subject
+//!   do not change once the node is stored.
+//!
+//! Callers: `hits` and `table` under the broker's lock; `walk`, `core::shared` and `subscription` read without it.
 
 use std::cmp::Ordering as Cmp;
 use std::num::NonZeroU64;
@@ -15,7 +28,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::types::name::Key;
 use crate::types::position::Position;
 
-/// A position that may not exist yet: one past it, or 0.
+/// One past a position, or zero if there is none.
 #[derive(Debug)]
 struct AtomicPast(AtomicU64);
 
@@ -24,19 +37,21 @@ impl AtomicPast {
         Self(AtomicU64::new(0))
     }
 
-    /// Acquire, with the Release of `set`: whoever sees a node's last match finds its slot written.
+    /// Loads the position. Acquire, pairs with the Release in [`set`](Self::set): a reader that sees a node's last
+    /// match finds its slot written.
     #[inline]
     fn get(&self) -> Position {
         Position(self.0.load(Ordering::Acquire))
     }
 
+    /// Stores the position. Release, pairs with the Acquire in [`get`](Self::get).
     fn set(&self, past: Position) {
         self.0.store(past.0, Ordering::Release);
     }
 }
 
-/// One past the last match before a run, or zero, and whether the run is a [checkpoint](super::jumps): in the highest
-/// bit, which no position reaches.
+/// One past the last match before a run, or zero; and whether the run is a [checkpoint](super::jumps). The flag is the
+/// highest bit, which no position reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Before(u64);
 
@@ -62,7 +77,7 @@ impl Before {
     }
 }
 
-/// A [`Before`] that the holder of the broker's lock alone looks at.
+/// A [`Before`] that is accessed under the broker's lock only.
 #[derive(Debug)]
 struct AtomicBefore(AtomicU64);
 
@@ -76,68 +91,70 @@ impl AtomicBefore {
     }
 }
 
-/// The end of a chain, written under the broker's lock. Readers look at the last match alone.
+/// The newest end of a chain, written under the broker's lock. Readers load the last match only.
 #[derive(Debug)]
 pub(crate) struct Chain {
     last: AtomicPast,
     before: AtomicBefore,
-    streaks: AtomicU64,
+    lengths: AtomicU64,
 }
 
-/// What a match adds to its chain.
-struct Chained {
-    streaks: Streaks,
+/// What a new match adds to its chain.
+struct NextLink {
+    lengths: RunLengths,
     before: Before,
-    /// Whether a run begins with it.
+    /// Whether a run begins with the match.
     begins: bool,
 }
 
-/// How many batches, up to one that matched, matched without a gap, and how many of them matched whole.
+/// The lengths of the run that ends with a match: how many batches in a row matched, and how many of those in a row, up
+/// to the match, matched whole.
 ///
-/// Runs of 2^32 batches begin anew.
+/// After 2^32 - 1 batches a new run begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Streaks {
+pub(super) struct RunLengths {
     matched: u32,
     whole: u32,
 }
 
 impl Chain {
     fn new() -> Self {
-        Self { last: AtomicPast::new(), before: AtomicBefore(AtomicU64::new(0)), streaks: AtomicU64::new(0) }
+        Self { last: AtomicPast::new(), before: AtomicBefore(AtomicU64::new(0)), lengths: AtomicU64::new(0) }
     }
 
-    /// One past the last match, or zero.
+    /// Returns one past the last match, or zero.
     #[inline]
     pub(crate) fn last(&self) -> Position {
         self.last.get()
     }
 
-    /// What a match at `position` will store: the streaks it ends, and one past the last match before them.
+    /// Computes what a match at `position` stores: the lengths of the run that ends with it, and one past the last
+    /// match before that run.
     ///
     /// [`extend`](Self::extend) must follow, once it is stored.
     #[inline]
-    fn link(&self, position: Position, whole: bool) -> Chained {
-        // Relaxed: nobody but the holder of the broker's lock looks at these.
-        let word = self.streaks.load(Ordering::Relaxed);
+    fn link(&self, position: Position, whole: bool) -> NextLink {
+        // Relaxed: these are accessed under the broker's lock only.
+        let word = self.lengths.load(Ordering::Relaxed);
         let last = self.last.get();
-        let Streaks { matched, whole: all } = Streaks::unpack(word);
+        let RunLengths { matched, whole: all } = RunLengths::unpack(word);
         let begins = last != position || last == Position::ZERO || matched == u32::MAX;
         let (matched, all) = if begins { (0, 0) } else { (matched, all) };
-        let streaks = Streaks { matched: matched + 1, whole: if whole { all + 1 } else { 0 } };
-        self.streaks.store(streaks.pack(), Ordering::Relaxed);
+        let lengths = RunLengths { matched: matched + 1, whole: if whole { all + 1 } else { 0 } };
+        self.lengths.store(lengths.pack(), Ordering::Relaxed);
         if begins {
             self.before.store(Before::new(last), Ordering::Relaxed);
         }
-        Chained { streaks, before: self.before.load(Ordering::Relaxed), begins }
+        NextLink { lengths, before: self.before.load(Ordering::Relaxed), begins }
     }
 
-    /// Lets readers find a match at `position`, whose link has been stored.
+    /// Moves the last match to `position`, so that readers find it. Its link must have been stored.
     pub(super) fn extend(&self, position: Position) {
         self.last.set(position.next());
     }
 }
 
-impl Streaks {
+impl RunLengths {
     const fn pack(self) -> u64 {
         (self.matched as u64) << 32 | self.whole as u64
     }
@@ -148,27 +165,29 @@ impl Streaks {
     }
 }
 
-/// The namespaces that a node takes events of.
+/// The namespaces from which a node accepts events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
-    /// All, and none.
+    /// All namespaces, and events without a namespace.
     Any,
-    /// Events without a namespace alone.
+    /// Events without a namespace only.
     None,
-    /// The one of this number.
+    /// The namespace of this number.
     One(u32),
-    /// The same, and events without a namespace.
+    /// The namespace of this number, and events without a namespace.
     OneOrNone(u32),
-    /// All of the [scope](super::wide) of this number.
+    /// The namespaces of the [wide scope](super::wide) of this number.
     Scope(u32),
 }
 
 impl Side {
-    /// The number that stands for any namespace, and the one for none; see [`Names`].
+    /// The number that stands for any namespace. [`Names`] assigns neither this number nor [`NONE`](Self::NONE) to a
+    /// name.
     pub(super) const ANY: u32 = Names::ANY;
+    /// The number that stands for no namespace.
     pub(super) const NONE: u32 = 1;
 
-    /// The number that a node of any key is looked for under.
+    /// Returns the number that a node without a key is looked up under.
     pub(super) fn number(self) -> u32 {
         match self {
             Self::Any | Self::Scope(_) => Self::ANY,
@@ -177,7 +196,7 @@ impl Side {
         }
     }
 
-    /// The one namespace, with or without events of none.
+    /// Returns the number of the one namespace, whether or not events without a namespace are accepted as well.
     pub(super) fn one(self) -> Option<u32> {
         match self {
             Self::One(number) | Self::OneOrNone(number) => Some(number),
@@ -186,7 +205,7 @@ impl Side {
     }
 }
 
-/// What a node stands for: a term, and the namespaces of one scope.
+/// What a node stands for: a term, and the namespaces in which it was requested.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     /// The topic's number, or [`Names::ANY`].
@@ -195,7 +214,8 @@ pub(super) struct Subject {
     pub(super) key: Option<Key>,
 }
 
-/// Whoever asks for one namespace can share a node that takes what has none as well.
+/// A request for one namespace can share a node that also accepts events without a namespace. So these two sides are
+/// equal.
 impl PartialEq for Subject {
     fn eq(&self, other: &Self) -> bool {
         let is_one = self.side.one().is_some() && self.side.one() == other.side.one();
@@ -204,16 +224,17 @@ impl PartialEq for Subject {
 }
 
 impl Subject {
-    /// Whether an event that was looked for under these numbers is a match of a node of any key: hashes may collide.
+    /// Returns whether a node without a key accepts an event that was looked up under these numbers. It may not,
+    /// because hashes can collide.
     #[inline]
-    pub(super) fn takes(&self, side: u32, topic: u32) -> bool {
+    pub(super) fn accepts(&self, side: u32, topic: u32) -> bool {
         side == self.side.number() && self.topic == topic && self.key.is_none()
     }
 
-    /// Whether an event that was looked for by this key and topic is a match; `side` is the number of its namespace, if
-    /// it has one.
+    /// Returns whether the node accepts an event that was looked up by this key and topic. `side` is the number of the
+    /// event's namespace, or [`Side::NONE`], or `None` if the namespace has no number.
     #[inline]
-    pub(super) fn takes_by_key(&self, side: Option<u32>, topic: u32, key: &Key) -> bool {
+    pub(super) fn accepts_by_key(&self, side: Option<u32>, topic: u32, key: &Key) -> bool {
         let admits = match self.side {
             Side::Any => true,
             Side::None => side == Some(Side::NONE),
@@ -225,7 +246,7 @@ impl Subject {
     }
 }
 
-/// One distinct term. `L` are the lists of whoever waits for it.
+/// One distinct term. `L` is the wait lists of the node.
 #[derive(Debug)]
 pub(crate) struct Node<L> {
     pub(super) id: NodeId,
@@ -239,16 +260,16 @@ pub(crate) struct Node<L> {
     pub(crate) lists: L,
 }
 
-/// How many there are; only the holder of the broker's lock looks.
+/// The number of subscriptions that use the node. Accessed under the broker's lock only.
 #[derive(Debug)]
 struct Subscriptions(AtomicU32);
 
-/// How many runs its chain has begun, modulo 2^32; only the holder of the broker's lock looks.
+/// How many runs the chain has begun, modulo 2^32. Accessed under the broker's lock only.
 #[derive(Debug)]
 struct Runs(AtomicU32);
 
 impl<L: Default> Node<L> {
-    /// A node of nothing yet but a key, with one subscription: it is made outside the lock, and
+    /// Creates a node that has a key and one subscription, and nothing else yet. It is created outside the lock, and
     /// [begins](Self::begin) under it.
     pub(super) fn prepared(key: Option<Key>) -> Self {
         Self {
@@ -274,27 +295,27 @@ impl<L: Default> Node<L> {
 }
 
 impl<L> Node<L> {
-    /// Names the node, and has its chain begin at this position.
+    /// Sets the node's id, and the position at which its chain begins.
     pub(super) fn begin(&mut self, id: NodeId, since: Position) {
         (self.id, self.since) = (id, since);
     }
 
-    // Relaxed: under the broker's lock.
+    // Relaxed: accessed under the broker's lock only.
 
     pub(super) fn add_subscription(&self) {
         self.subscriptions.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many are left.
+    /// Removes a subscription, and returns how many are left.
     pub(super) fn remove_subscription(&self) -> u32 {
         self.subscriptions.0.fetch_sub(1, Ordering::Relaxed) - 1
     }
 
-    /// The link that a match of these events at `position` will store, and whether a run begins with it that is a
-    /// [checkpoint](super::jumps).
+    /// Computes the link that a match of these events at `position` stores. Returns also whether the match begins a run
+    /// that is a [checkpoint](super::jumps).
     #[inline]
     pub(super) fn link(&self, position: Position, events: u64) -> (Link, bool) {
-        let Chained { streaks, mut before, begins } = self.chain.link(position, events == Link::ALL);
+        let NextLink { lengths, mut before, begins } = self.chain.link(position, events == Link::ALL);
         let mut is_checkpoint = false;
         if begins {
             let runs = self.runs.0.load(Ordering::Relaxed).wrapping_add(1);
@@ -305,36 +326,36 @@ impl<L> Node<L> {
                 self.chain.before.store(before, Ordering::Relaxed);
             }
         }
-        (Link { node: self.id, before, events, streaks }, is_checkpoint)
+        (Link { node: self.id, before, events, lengths }, is_checkpoint)
     }
 
-    /// The hash of its key, if it has one.
+    /// Returns the hash of the node's key, or 0 if it has none.
     pub(crate) fn key_hash(&self, keys: &KeyHasher) -> u64 {
         self.subject.key.as_ref().map_or(0, |key| keys.hash(key))
     }
 
-    /// The position that the chain is complete from.
+    /// Returns the position from which the chain is complete.
     pub(crate) fn since(&self) -> Position {
         self.since
     }
 
-    /// One past the last match that was evicted while some node was younger than it, or zero.
+    /// Returns one past the last match that was evicted while some node was younger than it, or zero.
     ///
-    /// It tells what a chain cannot: matches published before there was a node to link them to.
+    /// It covers what a chain cannot: matches that were published before there was a node to link them to.
     pub(crate) fn evicted(&self) -> Position {
         self.evicted.get()
     }
 
-    /// Whether such a match at `start` or later was evicted, as far as `oldest` tells, which was loaded before.
+    /// Returns whether such a match at `start` or later was evicted. `oldest` must have been loaded before this call.
     ///
-    /// What is evicted is noted before the oldest moves: a note may be of a batch that is still in reach, and must not
-    /// hide the one before it, nor stand for it.
+    /// An evicted match is noted before `oldest` moves. So the last note may be of a batch that is still in reach. It
+    /// is not counted then, and the note before it is used.
     pub(crate) fn has_evicted(&self, start: Position, oldest: Position) -> bool {
         let past = self.evicted();
         past > start && (past <= oldest || self.evicted_before.get() > start)
     }
 
-    /// Notes such a match; `oldest` is where it was before the publish that evicts it.
+    /// Notes such a match. `oldest` is its value before the publish that evicts the match.
     pub(super) fn note_evicted(&self, position: Position, oldest: Position) {
         let before = self.evicted.get();
         if before <= oldest {
@@ -344,27 +365,28 @@ impl<L> Node<L> {
     }
 }
 
-/// What one slot stores for one node that it matched.
+/// What a slot stores for one node that it matched.
 ///
-/// Consecutive matches form a run, so that a reader of much jumps over it in one step.
+/// Consecutive matches form a run, so that a reader with many matches passes over them in one step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
     pub(super) node: NodeId,
-    /// The last match before the run that ends here.
+    /// One past the last match before the run that ends here.
     pub(super) before: Before,
-    /// Which events matched: [`ALL`](Self::ALL), or a set of bits in a batch of up to 64, or a range of the slot's list.
+    /// Which events matched. It is [`ALL`](Self::ALL), or one bit for each event in a batch of up to 64, or a range of
+    /// the slot's ordinals: its start in the upper half and its length in the lower half.
     pub(super) events: u64,
-    pub(super) streaks: Streaks,
+    pub(super) lengths: RunLengths,
 }
 
 impl Link {
     pub(super) const ALL: u64 = u64::MAX;
 
-    /// Where the run begins that ends at the match before `past`, and where the part of it that matched whole does.
+    /// Returns where the run begins that ends at `past`, and where the part of it begins that matched whole.
     #[inline]
     pub(super) fn run(&self, past: Position) -> (Position, Position) {
         let back = |batches: u32| Position(past.0.saturating_sub(u64::from(batches)));
-        (back(self.streaks.matched), back(self.streaks.whole))
+        (back(self.lengths.matched), back(self.lengths.whole))
     }
 }
 
@@ -373,19 +395,20 @@ impl Link {
 pub(crate) enum Links {
     None,
     One(Link),
-    /// One that begins a checkpoint.
+    /// One link, whose run is a checkpoint that begins at this slot.
     Checkpoint(Box<(Link, Jump)>),
     Many(Box<[Link]>),
-    /// With what few slots have.
+    /// Links with ordinals or jumps, which few slots have.
     Detailed(Box<Detailed>),
 }
 
 #[derive(Debug)]
 pub(crate) struct Detailed {
     links: Box<[Link]>,
-    /// Of a batch of more than 64 events, unless all match all: the matching events of each link.
+    /// The ordinals of the matching events of each link. Only for a batch of more than 64 events, unless all events
+    /// match all nodes.
     ordinals: Box<[u32]>,
-    /// Of the checkpoints that begin here, by node.
+    /// The jumps of the checkpoints that begin at this slot, sorted by node.
     jumps: Box<[(NodeId, Jump)]>,
 }
 
@@ -397,15 +420,15 @@ pub(crate) enum Hits<'a> {
     Ordinals(&'a [u32]),
 }
 
-/// Up to so many links are looked through one by one.
-const LINEAR: usize = 8;
+/// Up to this many links are searched one by one.
+const MAX_LINEAR_LINKS: usize = 8;
 
 impl Links {
-    /// The longest batch whose matching events fit a set of bits.
+    /// The length of the longest batch whose matching events fit into a set of bits.
     pub(crate) const BITS: usize = 64;
 
-    /// Of any number of nodes, sorted; `ordinals` are what they refer to, and `jumps` those of the checkpoints that begin
-    /// with them, sorted.
+    /// Creates the links of any number of nodes, sorted by node. `ordinals` are what the links refer to, and `jumps`
+    /// are those of the checkpoints that begin at this slot, sorted by node.
     pub(super) fn new(links: SmallVec<[Link; 1]>, ordinals: Vec<u32>, jumps: Vec<(NodeId, Jump)>) -> Self {
         if !ordinals.is_empty() || !jumps.is_empty() {
             let links = links.into_vec().into_boxed_slice();
@@ -418,7 +441,7 @@ impl Links {
         }
     }
 
-    /// What they take beside their own size.
+    /// Returns the bytes that the links take beside their own size.
     pub(crate) fn bytes(&self) -> u64 {
         let bytes = match self {
             Self::None | Self::One(_) => 0,
@@ -443,7 +466,7 @@ impl Links {
         }
     }
 
-    /// Where the checkpoint of this node leads that begins here, if one does.
+    /// Returns the jump of the node's checkpoint, if one begins at this slot.
     pub(super) fn jump(&self, node: NodeId) -> Option<&Jump> {
         match self {
             Self::Checkpoint(checkpoint) => Some(&checkpoint.1).filter(|_| checkpoint.0.node == node),
@@ -458,7 +481,7 @@ impl Links {
     #[inline]
     pub(super) fn find(&self, node: NodeId) -> Option<&Link> {
         let links = self.as_slice();
-        if links.len() <= LINEAR {
+        if links.len() <= MAX_LINEAR_LINKS {
             links.iter().find(|link| link.node == node)
         } else {
             let place = links.binary_search_by(|link| link.node.cmp(&node)).ok()?;
@@ -479,24 +502,27 @@ impl Links {
         }
     }
 
-    /// The events that matched a node.
+    /// Returns the events that matched a node.
     #[inline]
     pub(crate) fn matched<L>(&self, node: &Node<L>) -> Option<Hits<'_>> {
         self.find(node.id).map(|link| self.hits(link))
     }
 
-    /// The events that matched any of `nodes`, which are sorted by id, if there is one link alone.
+    /// Returns the events that matched any of `nodes`, which are sorted by id, if the slot has only one link and there
+    /// are at most [`MAX_LINEAR_LINKS`] nodes.
     #[inline]
     pub(crate) fn matched_only<L>(&self, nodes: &[Arc<Node<L>>]) -> Option<Hits<'_>> {
         match self.as_slice() {
-            [link] if nodes.len() <= LINEAR && nodes.iter().any(|node| node.id == link.node) => Some(self.hits(link)),
+            [link] if nodes.len() <= MAX_LINEAR_LINKS && nodes.iter().any(|node| node.id == link.node) => {
+                Some(self.hits(link))
+            }
             _ => None,
         }
     }
 
-    /// The events that matched each of `nodes`, which are sorted by id.
+    /// Returns the events that matched each of `nodes`, which are sorted by id.
     pub(crate) fn matched_any<'a, L>(&'a self, nodes: &[Arc<Node<L>>]) -> impl Iterator<Item = Hits<'a>> {
-        // Whichever side is shorter is gone through, the other is searched.
+        // The shorter list is visited, and the other one is searched.
         let by_node = nodes.len() <= self.as_slice().len();
         count(Step::Find, nodes.len().min(self.as_slice().len()));
         let from_nodes = nodes.iter().filter(move |_| by_node).filter_map(|node| self.matched(node));
@@ -507,7 +533,7 @@ impl Links {
     }
 }
 
-/// The order that [`Links::matched_any`] needs.
+/// Compares nodes by id, which is the order that [`Links::matched_any`] needs.
 pub(crate) fn by_id<L>(left: &Node<L>, right: &Node<L>) -> Cmp {
     left.id.cmp(&right.id)
 }

@@ -1,11 +1,16 @@
-//! Which kinds of term anybody subscribed to: an event looks up no other.
-//! No node is known here.
+//! Counts the nodes by the shape of their subject, so that an event looks up no shape that no node has.
+//! The nodes themselves are stored in `table`.
+//!
+//! The *shape* of a subject is which of its parts are exact. With an exact key, the shape is whether the topic is
+//! exact. Without a key, it is the side (any, none, or one namespace) and whether the topic is exact.
+//!
+//! Callers: `table` and `hits` under the broker's lock.
 
 use super::names::Names;
 use super::node::{Side, Subject};
 
-/// The kinds of node: with an exact key, by topic (any, exact); without, by side (any, none, one) and topic. A kind that
-/// has no node is not looked up.
+/// How many nodes there are of each shape, and which shapes have any: with an exact key, by topic (any, exact); without
+/// a key, by side (any, none, one) and topic.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
     nodes: [u32; 10],
@@ -13,22 +18,22 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    // Where the two kinds of a side begin, and of exact keys.
+    // The first shape of each pair: of exact keys, and of each side.
     const KEYED: usize = 0;
     const ANY: usize = 2;
     const NONE: usize = 4;
     const ONE: usize = 6;
-    /// Beside its kind, every node of one namespace counts here.
+    /// Every node of one namespace is counted here as well as in its shape.
     const NAMED: usize = 8;
-    /// The nodes of wide scopes count here alone.
+    /// The nodes of wide scopes are counted here only.
     const WIDE: usize = 9;
 
-    /// The two kinds of one side, or of exact keys.
+    /// The two shapes of one side, or of exact keys.
     const PAIR: u16 = 0b11;
     const KEYLESS: u16 = 0b1111_1100;
     const EXACT_TOPICS: u16 = 0b10_1010_1010;
 
-    // What a kind is of its pair.
+    // The two shapes of a pair.
     pub(super) const ANY_TOPIC: u16 = 1;
     pub(super) const EXACT_TOPIC: u16 = 2;
 
@@ -46,43 +51,43 @@ impl Shapes {
         }
     }
 
-    /// Which of the two kinds of a side there are, without an exact key.
+    /// Returns which of the two shapes of a side have nodes without a key.
     #[inline]
     pub(super) fn of_side(&self, side: u32) -> u16 {
         self.present >> Self::begin(side) & Self::PAIR
     }
 
-    /// Which of the two kinds with an exact key there are.
+    /// Returns which of the two shapes with an exact key have nodes.
     #[inline]
     pub(super) fn keyed(&self) -> u16 {
         self.present >> Self::KEYED & Self::PAIR
     }
 
-    /// Whether there is anything without an exact key.
+    /// Returns whether some node has no key.
     #[inline]
     pub(super) fn has_keyless(&self) -> bool {
         self.present & Self::KEYLESS != 0
     }
 
-    /// Whether there is anything with an exact topic, or may be.
+    /// Returns whether some node has an exact topic. Nodes of wide scopes count, because they may.
     #[inline]
     pub(super) fn has_exact_topics(&self) -> bool {
         self.present & Self::EXACT_TOPICS != 0
     }
 
-    /// Whether there is anything of one namespace, or of a wide scope.
+    /// Returns whether some node is of one namespace or of a wide scope.
     #[inline]
     pub(super) fn has_named(&self) -> bool {
         self.present & (1 << Self::NAMED | 1 << Self::WIDE) != 0
     }
 
-    /// Whether there is anything of a wide scope.
+    /// Returns whether some node is of a wide scope.
     #[inline]
     pub(super) fn has_wide(&self) -> bool {
         self.present & 1 << Self::WIDE != 0
     }
 
-    /// Whether there is nothing.
+    /// Returns whether there are no nodes.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.present == 0

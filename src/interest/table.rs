@@ -1,5 +1,12 @@
-//! The table of nodes, and what an event looks up in it.
-//! It belongs to the one writer: everything here runs under the broker's lock.
+//! Stores all nodes, and looks up those that an event hits.
+//! What becomes of the nodes that were hit is decided in `hits` and in `core`.
+//!
+//! Invariants:
+//! - a node is stored for as long as at least one subscription uses it, and its names are interned for as long;
+//! - there is one node for each distinct subject. [`Side::One`] and [`Side::OneOrNone`] of one namespace are not
+//!   distinct.
+//!
+//! Callers: `core` under the broker's lock. Everything here belongs to the one writer.
 
 use std::cell::RefCell;
 use std::num::NonZeroU64;
@@ -8,45 +15,46 @@ use std::sync::Arc;
 
 use super::bucket::Bucket;
 use super::filter::Filter;
-use super::hashed::Table;
+use super::hash_table::HashTable;
 use super::jumps::{Jumps, NodeId};
-use super::keyed::Keyed;
+use super::keyed::KeyedBucket;
 use super::keys::KeyHasher;
 use super::names::Names;
 use super::node::{Node, Side, Subject};
 use super::shapes::Shapes;
 use super::terms::{Namespaces, NodeTerm};
-use super::wide::Wide;
+use super::wide::WideScopes;
 use crate::steps::{Step, count};
 use crate::types::event::Event;
 use crate::types::name::Key;
 use crate::types::position::Position;
 use crate::types::term::Scope;
 
-/// All nodes there are.
+/// All nodes.
 #[derive(Debug)]
 pub(crate) struct Interest<L> {
     keys: KeyHasher,
-    /// What the hash of a side and a topic begins with, and the one that stands for any key.
+    /// The seed of the hash of a side and a topic.
     seed: u64,
+    /// The number that takes the place of a key's hash in the hash of a node without a key.
     any_key: u64,
     /// Nodes with an exact key, by topic and key.
-    keyed: Table<Keyed<L>>,
-    /// Nodes of any key, by side and topic.
-    keyless: Table<Bucket<L>>,
+    keyed: HashTable<KeyedBucket<L>>,
+    /// Nodes without a key, by side and topic.
+    keyless: HashTable<Bucket<L>>,
     /// Nodes of wide scopes.
-    wide: Wide<L>,
+    wide: WideScopes<L>,
     pub(super) jumps: RefCell<Jumps>,
     topics: Names,
     namespaces: Names,
     nodes: usize,
     pub(super) shapes: Shapes,
-    next: NonZeroU64,
-    /// The latest [`Node::since`]: what was published later is linked for every node.
-    pub(super) youngest: Position,
+    next_id: NonZeroU64,
+    /// The latest [`Node::since`]. What is published from there on is linked for every node.
+    pub(super) latest_since: Position,
 }
 
-/// Two halves of a product: cheap, and as good as either factor.
+/// Folds the product of two numbers into one hash. It is cheap, and mixed as well as either factor.
 #[inline]
 fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
@@ -63,46 +71,48 @@ impl<L: Default> Interest<L> {
             keys,
             seed,
             any_key,
-            keyed: Table::new(),
-            keyless: Table::new(),
-            wide: Wide::new(),
+            keyed: HashTable::new(),
+            keyless: HashTable::new(),
+            wide: WideScopes::new(),
             jumps: RefCell::default(),
             topics: Names::new(),
             namespaces: Names::new(),
             nodes: 0,
             shapes: Shapes::default(),
-            next: NonZeroU64::MIN,
-            youngest: Position::ZERO,
+            next_id: NonZeroU64::MIN,
+            latest_since: Position::ZERO,
         }
     }
 
-    /// How many nodes there are.
+    /// Returns the number of nodes.
     pub(crate) fn len(&self) -> usize {
         self.nodes
     }
 
-    /// What the hashes of a side and a topic have in common.
+    /// Returns the part of a hash that depends on a side and a topic.
     #[inline]
-    fn half(&self, side: u32, topic: u32) -> u64 {
+    fn pair_hash(&self, side: u32, topic: u32) -> u64 {
         (u64::from(side) << 32 | u64::from(topic)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.seed
     }
 
-    /// What the keys of nodes are hashed with.
+    /// Returns the hasher of the nodes' keys.
     pub(crate) fn key_hasher(&self) -> &KeyHasher {
         &self.keys
     }
 
-    /// Where a node is found: with an exact key, whose hash this is, whatever its namespaces.
-    fn place(&self, subject: &Subject, key_hash: u64) -> u64 {
+    /// Returns the hash that a node is found under. With an exact key, whose hash is `key_hash`, it is the same for all
+    /// namespaces.
+    fn hash(&self, subject: &Subject, key_hash: u64) -> u64 {
         match &subject.key {
-            Some(_) => fold(self.half(Side::ANY, subject.topic), key_hash),
-            None => fold(self.half(subject.side.number(), subject.topic), self.any_key),
+            Some(_) => fold(self.pair_hash(Side::ANY, subject.topic), key_hash),
+            None => fold(self.pair_hash(subject.side.number(), subject.topic), self.any_key),
         }
     }
 
-    /// Adds the nodes of terms of a filter to `nodes`, one or two each, made if nobody had subscribed to them. Their
-    /// chains begin at `end`, the next position. `scope` is the number of the filter's wide scope, if it has one, whose
-    /// namespaces have all been [entered](Self::enter_scope).
+    /// Adds a subscription to the nodes of a filter's `terms`, and pushes these nodes to `nodes`: one or two for each
+    /// term. Nodes that do not exist are created, and their chains begin at `end`, the next position. `scope` is the
+    /// number of the filter's wide scope, if it has one. All namespaces of it must have been
+    /// [entered](Self::enter_scope).
     pub(crate) fn join(
         &mut self,
         filter: &Filter,
@@ -114,9 +124,9 @@ impl<L: Default> Interest<L> {
         let (mut last_topic, mut last_namespace) = (None, None);
         for wanted in terms {
             let topic = wanted.term(filter).topic_name();
-            let topic = topic.map_or(Names::ANY, |topic| self.topics.enter_after(&mut last_topic, topic.text()));
+            let topic = topic.map_or(Names::ANY, |topic| self.topics.intern_after(&mut last_topic, topic.text()));
             let namespace = wanted.namespace(filter);
-            let namespace = namespace.map(|name| self.namespaces.enter_after(&mut last_namespace, name.text()));
+            let namespace = namespace.map(|name| self.namespaces.intern_after(&mut last_namespace, name.text()));
             let side = match (wanted.namespaces, namespace, scope) {
                 (Namespaces::Any, ..) => Side::Any,
                 (Namespaces::One(_), Some(number), _) => Side::One(number),
@@ -129,79 +139,80 @@ impl<L: Default> Interest<L> {
                 (node.subject.topic, node.subject.side) = (topic, side);
             }
             let key_hash = wanted.key_hash;
-            let place = self.place(&node.subject, key_hash);
-            let mut beside = None;
+            let hash = self.hash(&node.subject, key_hash);
+            let mut none_node = None;
             if let Side::OneOrNone(number) = side
-                && let Some(alike) = self.keyed.get(place)
+                && let Some(bucket) = self.keyed.get(hash)
             {
-                let takes_none = match alike.find(&node.subject) {
+                let accepts_none = match bucket.find(&node.subject) {
                     Some(found) => matches!(found.subject.side, Side::OneOrNone(_)),
-                    None => !alike.takes_none(),
+                    None => !bucket.accepts_none(),
                 };
-                if !takes_none {
-                    beside = Some(Node::prepared(node.subject.key.clone()));
+                if !accepts_none {
+                    none_node = Some(Node::prepared(node.subject.key.clone()));
                     if let Some(node) = Arc::get_mut(&mut node) {
                         node.subject.side = Side::One(number);
                     }
                 }
             }
-            let (joined, spare) = self.join_prepared(node, place, end);
+            let (joined, spare) = self.join_prepared(node, hash, end);
             nodes.push(joined);
-            // It is dropped when the lock is gone.
+            // If it was not used, the caller drops it after the lock.
             wanted.prepared = spare;
-            if let Some(mut beside) = beside {
-                // For events without a namespace.
-                (beside.subject.topic, beside.subject.side) = (topic, Side::None);
+            if let Some(mut none_node) = none_node {
+                // A second node, for events without a namespace.
+                (none_node.subject.topic, none_node.subject.side) = (topic, Side::None);
                 self.topics.retain(topic);
-                let (joined, _) = self.join_prepared(Arc::new(beside), place, end);
+                let (joined, _) = self.join_prepared(Arc::new(none_node), hash, end);
                 nodes.push(joined);
             }
         }
     }
 
-    /// The node of a subject whose names have been entered, and the one that was prepared for it if there is another
-    /// already.
+    /// Returns the node of a subject whose names have been interned, with one more subscription. If the node existed
+    /// already, returns also the prepared one, which is not needed.
     fn join_prepared(
         &mut self,
         mut prepared: Arc<Node<L>>,
-        place: u64,
+        hash: u64,
         end: Position,
     ) -> (Arc<Node<L>>, Option<Arc<Node<L>>>) {
         count(Step::Join, 1);
-        if let Some(node) = self.find(place, &prepared.subject) {
+        if let Some(node) = self.find(hash, &prepared.subject) {
             let node = Arc::clone(node);
             node.add_subscription();
-            self.forget(&prepared.subject);
+            self.release_names(&prepared.subject);
             return (node, Some(prepared));
         }
-        let id = NodeId(self.next);
-        self.next = self.next.checked_add(1).expect("fewer than 2^64 terms fit any lifetime");
+        let id = NodeId(self.next_id);
+        self.next_id = self.next_id.checked_add(1).expect("fewer than 2^64 terms fit any lifetime");
         self.nodes += 1;
-        self.youngest = end;
+        self.latest_since = end;
         if let Some(node) = Arc::get_mut(&mut prepared) {
             node.begin(id, end);
         }
         let (node, added) = (Arc::clone(&prepared), prepared);
         self.shapes.add(&node.subject);
         if let Side::Scope(scope) = node.subject.side {
-            self.wide.insert(place, added);
+            self.wide.insert(hash, added);
             self.wide.retain(scope);
         } else if node.subject.key.is_some() {
-            match self.keyed.get_mut(place) {
+            match self.keyed.get_mut(hash) {
                 Some(nodes) => nodes.add(added),
-                None => self.keyed.insert(place, Keyed::One(added)),
+                None => self.keyed.insert(hash, KeyedBucket::One(added)),
             }
         } else {
-            match self.keyless.get_mut(place) {
+            match self.keyless.get_mut(hash) {
                 Some(nodes) => nodes.add(added),
-                None => self.keyless.insert(place, Bucket::One(added)),
+                None => self.keyless.insert(hash, Bucket::One(added)),
             }
         }
         (node, None)
     }
 
-    /// Takes one subscription off a node, and the node out with the last. If with it nobody uses a wide scope any more,
-    /// that is returned, to be [taken out](Self::exit_scope). `key_hash` is that of its key, if it has one.
+    /// Removes one subscription from a node, and the node with its last subscription. `key_hash` is the hash of its
+    /// key, if it has one. If the node's wide scope is no longer in use, returns its number. The scope must then be
+    /// [taken out](Self::exit_scope).
     pub(crate) fn leave(&mut self, node: &Node<L>, key_hash: u64) -> Option<u32> {
         count(Step::Join, 1);
         if node.remove_subscription() > 0 {
@@ -210,39 +221,39 @@ impl<L: Default> Interest<L> {
         self.nodes -= 1;
         self.shapes.remove(&node.subject);
         self.jumps.get_mut().forget(node.id);
-        let place = self.place(&node.subject, key_hash);
+        let hash = self.hash(&node.subject, key_hash);
         let mut unused = None;
         if let Side::Scope(scope) = node.subject.side {
-            self.wide.remove(place, &node.subject);
+            self.wide.remove(hash, &node.subject);
             unused = self.release_scope(scope);
         } else if node.subject.key.is_some() {
-            if self.keyed.get_mut(place).is_some_and(|nodes| nodes.remove(node)) {
-                self.keyed.remove(place);
+            if self.keyed.get_mut(hash).is_some_and(|nodes| nodes.remove(node)) {
+                self.keyed.remove(hash);
             }
-        } else if self.keyless.get_mut(place).is_some_and(|nodes| nodes.remove(node)) {
-            self.keyless.remove(place);
+        } else if self.keyless.get_mut(hash).is_some_and(|nodes| nodes.remove(node)) {
+            self.keyless.remove(hash);
         }
-        self.forget(&node.subject);
+        self.release_names(&node.subject);
         unused
     }
 
-    /// Takes back that the subject's names were entered.
-    fn forget(&mut self, subject: &Subject) {
-        self.topics.exit(subject.topic);
+    /// Releases the names of a subject.
+    fn release_names(&mut self, subject: &Subject) {
+        self.topics.release(subject.topic);
         if let Some(number) = subject.side.one() {
-            self.namespaces.exit(number);
+            self.namespaces.release(number);
         }
     }
 
-    fn find(&self, place: u64, subject: &Subject) -> Option<&Arc<Node<L>>> {
+    fn find(&self, hash: u64, subject: &Subject) -> Option<&Arc<Node<L>>> {
         match subject {
-            Subject { side: Side::Scope(_), .. } => self.wide.find(place, subject),
-            Subject { key: Some(_), .. } => self.keyed.get(place)?.find(subject),
-            Subject { key: None, .. } => self.keyless.get(place)?.find(subject),
+            Subject { side: Side::Scope(_), .. } => self.wide.find(hash, subject),
+            Subject { key: Some(_), .. } => self.keyed.get(hash)?.find(subject),
+            Subject { key: None, .. } => self.keyless.get(hash)?.find(subject),
         }
     }
 
-    /// The nodes that an event hits, each at least once.
+    /// Calls `hit` for each node that an event hits, at least once.
     #[inline]
     pub(super) fn look_up<'i, P>(&'i self, event: &Event<P>, mut hit: impl FnMut(&'i Node<L>)) {
         let shapes = &self.shapes;
@@ -269,7 +280,7 @@ impl<L: Default> Interest<L> {
             let mut look_up_key = |key| {
                 let hash = self.keys.hash(key);
                 let mut look_up = |topic| {
-                    if let Some(nodes) = self.keyed.get(fold(self.half(Side::ANY, topic), hash)) {
+                    if let Some(nodes) = self.keyed.get(fold(self.pair_hash(Side::ANY, topic), hash)) {
                         nodes.hit(side, topic, key, &mut hit);
                     }
                 };
@@ -284,21 +295,22 @@ impl<L: Default> Interest<L> {
         }
     }
 
-    /// The same of nodes of any key, under one side.
+    /// Does the same for the nodes without a key of one side.
     #[inline]
     fn look_up_keyless<'i>(&'i self, side: u32, topic: Option<u32>, hit: &mut impl FnMut(&'i Node<L>)) {
         let present = self.shapes.of_side(side);
         let exact = topic.filter(|_| present & Shapes::EXACT_TOPIC != 0);
         let any = (present & Shapes::ANY_TOPIC != 0).then_some(Names::ANY);
         for topic in [exact, any].into_iter().flatten() {
-            if let Some(nodes) = self.keyless.get(fold(self.half(side, topic), self.any_key)) {
+            if let Some(nodes) = self.keyless.get(fold(self.pair_hash(side, topic), self.any_key)) {
                 let nodes = nodes.nodes().iter();
-                nodes.filter(|node| node.subject.takes(side, topic)).for_each(|node| hit(node));
+                nodes.filter(|node| node.subject.accepts(side, topic)).for_each(|node| hit(node));
             }
         }
     }
 
-    /// The same of nodes of wide scopes. Those have other nodes for events without a namespace.
+    /// Does the same for the nodes of wide scopes. An event without a namespace hits none of them: terms of wide scopes
+    /// have another node for these events.
     #[inline(never)]
     fn look_up_wide<'i, P>(
         &'i self,
@@ -309,11 +321,11 @@ impl<L: Default> Interest<L> {
     ) {
         let Some(scopes) = side.and_then(|side| self.wide.scopes_of(side)) else { return };
         for topic in [topic, Some(Names::ANY)].into_iter().flatten() {
-            let half = self.half(Side::ANY, topic);
+            let pair_hash = self.pair_hash(Side::ANY, topic);
             let mut look_up = |key: Option<&Key>| {
-                let place = fold(half, key.map_or(self.any_key, |key| self.keys.hash(key)));
-                let is = |subject: &Subject| subject.topic == topic && subject.key.as_ref() == key;
-                self.wide.hit(place, scopes, is, hit);
+                let hash = fold(pair_hash, key.map_or(self.any_key, |key| self.keys.hash(key)));
+                let accepts = |subject: &Subject| subject.topic == topic && subject.key.as_ref() == key;
+                self.wide.hit(hash, scopes, accepts, hit);
             };
             look_up(None);
             look_up(Some(event.key()));
@@ -321,12 +333,13 @@ impl<L: Default> Interest<L> {
         }
     }
 
-    /// The wide scopes in use whose names have this hash.
+    /// Returns the wide scopes in use whose names have this hash.
     pub(crate) fn scopes_like(&self, hash: u64) -> Vec<(u32, Arc<Scope>)> {
         self.wide.candidates(hash).map(|(number, scope)| (number, Arc::clone(scope))).collect()
     }
 
-    /// A use of a wide scope: that of the number known, if it still has that, or a new one.
+    /// Adds a use of a wide scope, and returns its number. The scope of the number `known` is used if it is still this
+    /// scope. Otherwise the scope is added.
     pub(crate) fn use_scope(&mut self, known: Option<u32>, scope: &Arc<Scope>, hash: u64) -> u32 {
         match known {
             Some(number) if self.wide.share(number, scope) => number,
@@ -334,22 +347,25 @@ impl<L: Default> Interest<L> {
         }
     }
 
-    /// Enters up to so many more namespaces of a wide scope. Whether all are, so that nodes can be joined.
+    /// Enters up to `most` more namespaces of a wide scope. Returns whether all are entered. Only then can nodes be
+    /// joined.
     pub(crate) fn enter_scope(&mut self, scope: u32, most: usize) -> bool {
         self.wide.enter(scope, most, &mut self.namespaces)
     }
 
-    /// Takes back a use of a wide scope. If it was the last, the scope is returned, to be taken out.
+    /// Takes back a use of a wide scope. If it was the last use, returns the number. The scope must then be [taken
+    /// out](Self::exit_scope).
     pub(crate) fn release_scope(&mut self, scope: u32) -> Option<u32> {
         self.wide.release(scope).then_some(scope)
     }
 
-    /// Takes out up to so many namespaces of a wide scope that nobody uses. When it is gone it is returned.
+    /// Takes out up to `most` namespaces of a wide scope that is no longer in use. Returns the scope when the last is
+    /// out.
     pub(crate) fn exit_scope(&mut self, scope: u32, most: usize) -> ControlFlow<Option<Arc<Scope>>> {
         self.wide.exit(scope, most, &mut self.namespaces)
     }
 
-    /// Whether an event would hit anything.
+    /// Returns whether an event would hit any node.
     pub(crate) fn is_hit_by<P>(&self, event: &Event<P>) -> bool {
         let mut hit = false;
         self.look_up(event, |_| hit = true);

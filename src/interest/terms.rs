@@ -1,5 +1,7 @@
-//! The nodes that a filter's subscription asks for.
-//! Whether they are there is the table's business.
+//! Computes the nodes that a subscription to a filter needs.
+//! Whether such a node exists already is decided in `table`.
+//!
+//! Callers: `core` without the broker's lock.
 
 use std::sync::Arc;
 
@@ -11,37 +13,38 @@ use super::node::Node;
 use crate::types::name::Namespace;
 use crate::types::term::{Scope, Term};
 
-/// A request that would be more nodes than this joins one node a term instead, of a [scope](super::wide) that is entered
-/// once. That costs an event a node for each distinct scope of this kind, where nodes of namespaces are shared.
+/// A request of more nodes than this joins one node for each term instead, of a [wide scope](super::wide) that is
+/// entered once. Such nodes cost an event one node for each distinct scope, where nodes of single namespaces are
+/// shared.
 const MAX_PRODUCT: usize = 1024;
 
-/// The namespaces that a node is to take events of.
+/// The namespaces from which a node is to accept events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Namespaces {
-    /// All, and none.
+    /// All namespaces, and events without a namespace.
     Any,
-    /// Events without a namespace alone.
+    /// Events without a namespace only.
     None,
-    /// The named one at this place of the filter's scope.
+    /// The namespace at this place in the filter's scope.
     One(usize),
-    /// The only one named, and events without a namespace: one node, or two.
+    /// The only namespace of the scope, and events without a namespace. This takes one node or two.
     OneOrNone,
-    /// All that the filter's scope names.
+    /// All namespaces of the filter's scope.
     Scope,
 }
 
-/// One node that a subscription asks for, with what can be made of it before the table is looked at.
+/// One node that a subscription needs, with what can be prepared before the table is searched.
 #[derive(Debug)]
 pub(crate) struct NodeTerm<L> {
     term: usize,
     pub(super) namespaces: Namespaces,
     pub(super) key_hash: u64,
-    /// The node, should nobody have subscribed to it. It has a key, and nothing else yet.
+    /// The node to be stored if none exists. It has a key, and nothing else yet.
     pub(super) prepared: Option<Arc<Node<L>>>,
 }
 
 impl<L> NodeTerm<L> {
-    /// The term, of the filter that this was made of.
+    /// Returns the term. `filter` is the one that this was made of.
     pub(super) fn term<'f>(&self, filter: &'f Filter) -> &'f Term {
         filter.terms().get(self.term).unwrap_or(&Term::ALL)
     }
@@ -56,18 +59,19 @@ impl<L> NodeTerm<L> {
     }
 }
 
-/// Whether the nodes of a filter are those of a wide scope.
+/// Returns whether a filter needs nodes of a wide scope.
 pub(crate) fn is_wide(filter: &Filter) -> bool {
     let terms = if filter.is_everything() { 0 } else { filter.terms().len() };
     let names = filter.scope().named().map_or(0, <[_]>::len);
     names > 1 && terms.saturating_mul(names) > MAX_PRODUCT
 }
 
-/// The nodes that a filter's subscription joins. None if it asks for everything: that is read from the log itself.
+/// Returns the nodes that a subscription to this filter joins. There are none if it requests everything, which is read
+/// from the log itself.
 ///
-/// An event without a namespace passes every scope, and must not look up every namespace there is. So a scoped term also
-/// joins the node of that term for events without a namespace, which all scopes share. Under an exact key there is seldom
-/// more than one scope, and then one node takes both kinds: half the memory of a narrow reader.
+/// An event without a namespace passes every scope, and must not look up every namespace there is. So a scoped term
+/// also joins a node for events without a namespace, which all scopes share. Under an exact key there is seldom more
+/// than one scope. Then one node accepts both kinds of event, which halves the memory that a narrow reader takes.
 pub(crate) fn node_terms<'f, L: Default>(
     filter: &'f Filter,
     keys: &'f KeyHasher,

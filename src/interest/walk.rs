@@ -1,5 +1,12 @@
-//! Walking chains back through the log: which positions of a window matched any of a reader's nodes.
-//! What becomes of them, and what of it was lost, is the reader's business.
+//! Follows chains back through the log, and collects which positions of a window matched any of a reader's nodes.
+//! What is read of them, and whether something was lost, is decided in `subscription::cursor`.
+//!
+//! Invariants:
+//! - a caller loads the end, then the nodes' last matches, then takes the directory, and then loads `oldest`. So every
+//!   link at `oldest` or later is found;
+//! - a link below `oldest` is not followed. The match that it belongs to is reported, and stands for all before it.
+//!
+//! Callers: `subscription::cursor` without the broker's lock.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,23 +20,25 @@ use crate::log::Directory;
 use crate::steps::{Step, count};
 use crate::types::position::{Position, Run};
 
-/// A slot that carries links.
+/// A slot's value that carries links.
 pub(crate) trait Linked {
     fn links(&self) -> &Links;
 }
 
-/// A walk that finds more than twice so many runs, or twice as many as it follows chains, is made in parts of about so
-/// many. It bounds a reader's memory (24 KiB at most, if it has eight nodes: `parts_of_long_chains_are_all_that_matched`), and only a reader hundreds of batches behind ever walks in parts.
+/// A walk is made in parts of about this many runs, or of as many runs as it follows chains if that is more. A walk
+/// that finds at most twice as many is made at once. This bounds a reader's memory: 24 KiB at most with eight nodes, as
+/// the test `parts_of_long_chains_are_all_that_matched` checks. Only a reader hundreds of batches behind walks in
+/// parts.
 const PART: usize = 128;
 
 /// What is known of the events of a run of batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Matching {
-    /// All of them match.
+    /// All events match.
     Whole,
-    /// Each batch has some that do, and its links tell which.
+    /// Some events of each batch match. Its links say which.
     Linked,
-    /// Nothing: the batches are older than the nodes.
+    /// Nothing is known, because the batches are older than the nodes.
     Unknown,
 }
 
@@ -40,20 +49,20 @@ pub(crate) struct MatchedRun {
     pub(crate) matching: Matching,
 }
 
-/// The matches in a window, oldest first, disjoint, and up to where they are complete.
+/// The matches in a window: runs that are disjoint, oldest first, and complete up to `through`.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    pub(crate) stretches: SmallVec<[MatchedRun; 2]>,
+    pub(crate) runs: SmallVec<[MatchedRun; 2]>,
     pub(crate) through: Position,
 }
 
 impl Collected {
     fn compact(&mut self) {
-        self.stretches.sort_unstable_by_key(|stretch| stretch.run.start);
+        self.runs.sort_unstable_by_key(|matched| matched.run.start);
         let mut merged: SmallVec<[MatchedRun; 2]> = SmallVec::new();
-        for next in self.stretches.drain(..) {
+        for next in self.runs.drain(..) {
             match merged.last_mut() {
-                // Together with what else matched there, all that is known is that links tell.
+                // Two runs overlap. What matched there is known from the links only.
                 Some(last)
                     if next.run.start < last.run.end
                         || next.run.start == last.run.end && next.matching == last.matching =>
@@ -66,30 +75,30 @@ impl Collected {
                 _ => merged.push(next),
             }
         }
-        self.stretches = merged;
+        self.runs = merged;
     }
 
     fn push(&mut self, start: Position, end: Position, matching: Matching) {
         let run = Run { start, end: end.min(self.through) };
         if !run.is_empty() {
-            self.stretches.push(MatchedRun { run, matching });
+            self.runs.push(MatchedRun { run, matching });
         }
     }
 }
 
-/// The run that a node's chain ends with.
+/// The newest run of a node's chain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LastRun {
     pub(crate) start: Position,
-    /// From here on its batches match whole.
+    /// The batches from here on match whole.
     pub(crate) whole: Position,
     /// One past the last match before the run, or zero.
     pub(crate) before: Position,
-    /// Whether its first slot stores a jump.
+    /// Whether the run's first slot stores a jump.
     is_checkpoint: bool,
 }
 
-/// The run that ends at the match before `last`, if that is in reach.
+/// Returns the run that ends at `last`, one past a match, if that match is in reach.
 #[inline]
 pub(crate) fn last_run<T: Linked, L>(
     directory: &Directory<T>,
@@ -105,13 +114,14 @@ pub(crate) fn last_run<T: Linked, L>(
     Some(LastRun { start, whole, before: link.before.past(), is_checkpoint: link.before.is_checkpoint() })
 }
 
-/// Collects the matches in `from..end`, or in a first part of it. `lasts` gives, for each node, what its chain's `last`
-/// said before `directory` was taken; everything from `oldest` on must be found there.
+/// Collects the matches in `from..end`, or in the first part of it. `lasts` yields each node with the last match of its
+/// chain, which must have been loaded before `directory` was taken. Every position from `oldest` on must be found in
+/// `directory`.
 ///
-/// It takes as many steps as it finds runs, and for each node a logarithm of the length of its chain.
+/// It takes as many steps as it finds runs and, for each node, the logarithm of the length of its chain.
 ///
-/// A match below `oldest` may be told by one position for several: enough to know that something was lost, and what
-/// is at `oldest` or later is always told whole.
+/// Several matches below `oldest` may be reported as one position, which is enough to know that something was lost.
+/// Matches at `oldest` or later are always complete.
 pub(crate) fn collect<'a, T: Linked, L: 'a>(
     lasts: impl Iterator<Item = (&'a Arc<Node<L>>, Position)>,
     directory: &Directory<T>,
@@ -124,32 +134,32 @@ pub(crate) fn collect<'a, T: Linked, L: 'a>(
     let walk = Walk { directory, oldest, from };
     let part = PART.max(chains.len());
     let mut steps = 2 * part;
-    let mut collected = Collected { stretches: SmallVec::new(), through: end };
-    if !chains.iter().all(|chain| walk.back(chain.node, chain.last, &mut steps, &mut collected)) {
-        let through = walk.part(&chains, part).map_or(end, |through| through.min(end));
-        collected = Collected { stretches: SmallVec::new(), through };
-        // What lies before `through` is a part, and beyond it are a few runs of each chain.
+    let mut collected = Collected { runs: SmallVec::new(), through: end };
+    if !chains.iter().all(|chain| walk.walk_back(chain.node, chain.last, &mut steps, &mut collected)) {
+        let through = walk.part_end(&chains, part).map_or(end, |through| through.min(end));
+        collected = Collected { runs: SmallVec::new(), through };
+        // What lies before `through` is one part. Beyond it are only a few runs of each chain.
         let mut unbounded = usize::MAX;
         for chain in &chains {
-            walk.back(chain.node, walk.near(chain, through), &mut unbounded, &mut collected);
+            walk.walk_back(chain.node, walk.start_of_walk(chain, through), &mut unbounded, &mut collected);
         }
     }
-    if collected.stretches.len() > 1 {
+    if collected.runs.len() > 1 {
         collected.compact();
     }
     collected
 }
 
-/// A node, and one past the last match of its chain that is looked at.
+/// A node, and one past the last match of its chain that is considered.
 struct Chain<'a, L> {
     node: &'a Node<L>,
     last: Position,
 }
 
-/// A checkpoint: where it begins, and where it leads.
+/// Where a checkpoint begins, and its jump.
 type Checkpoint = (Position, Jump);
 
-/// Walks from many batches back to `from`.
+/// A walk from newer batches back to `from`.
 struct Walk<'a, T> {
     directory: &'a Directory<T>,
     oldest: Position,
@@ -157,16 +167,16 @@ struct Walk<'a, T> {
 }
 
 impl<T: Linked> Walk<'_, T> {
-    /// Collects what matched in a chain up to `past`. Whether it took no more than so many steps.
-    fn back<L>(&self, node: &Node<L>, mut past: Position, steps: &mut usize, collected: &mut Collected) -> bool {
+    /// Collects the matches of a chain up to `past`. Returns false if it would take more than `steps` steps.
+    fn walk_back<L>(&self, node: &Node<L>, mut past: Position, steps: &mut usize, collected: &mut Collected) -> bool {
         while past > self.from {
             let Some(left) = steps.checked_sub(1) else { return false };
             *steps = left;
             let Some(run) = last_run(self.directory, node, past, self.oldest) else {
                 let position = Position(past.0 - 1);
-                // Evicted: that it matched is all there is to know, and what lies before it is lost as well. It may lie
-                // beyond the window, if that was long ago; then all of the window is evicted, and its last batch
-                // stands for whatever was lost.
+                // The batch is evicted. It is known only that it matched. What lies before it is lost as well. If it
+                // was evicted long ago, it may lie beyond the window. Then the whole window is evicted, and its last
+                // batch stands for what was lost.
                 let last = Position(collected.through.0.saturating_sub(1));
                 collected.push(position.min(last), past, Matching::Linked);
                 break;
@@ -178,11 +188,11 @@ impl<T: Linked> Walk<'_, T> {
         true
     }
 
-    /// Up to where there are about so many runs in reach. Nothing if there are fewer.
+    /// Returns a position up to which about `runs` runs are in reach, or `None` if there are fewer.
     ///
-    /// Checkpoints are counted from the oldest on, of all chains in the order of their positions: each stands for
-    /// [`SPACING`] runs. So at most so many more of each chain are not counted.
-    fn part<L>(&self, chains: &[Chain<'_, L>], runs: usize) -> Option<Position> {
+    /// Checkpoints are counted from the oldest on, of all chains, in the order of their positions. Each stands for
+    /// [`SPACING`] runs. So at most so many runs of each chain are not counted.
+    fn part_end<L>(&self, chains: &[Chain<'_, L>], runs: usize) -> Option<Position> {
         let floor = self.from.max(self.oldest);
         let newest: Vec<Option<Checkpoint>> = chains.iter().map(|chain| self.newest_checkpoint(chain, floor)).collect();
         let nth = |at: usize, reached: &dyn Fn(&Checkpoint) -> bool| {
@@ -205,8 +215,8 @@ impl<T: Linked> Walk<'_, T> {
         None
     }
 
-    /// Where to walk back from, if only what lies before `through` is asked for.
-    fn near<L>(&self, chain: &Chain<'_, L>, through: Position) -> Position {
+    /// Returns where to start walking back if only what lies before `through` is needed.
+    fn start_of_walk<L>(&self, chain: &Chain<'_, L>, through: Position) -> Position {
         let newest = if chain.last > through { self.newest_checkpoint(chain, through) } else { None };
         newest.map_or(chain.last, |newest| {
             let (position, _) = self.earliest(chain.node, newest, &|(position, _)| *position >= through);
@@ -214,7 +224,8 @@ impl<T: Linked> Walk<'_, T> {
         })
     }
 
-    /// The newest checkpoint of a chain that begins at `floor` or later: the last runs of a chain are none.
+    /// Returns the newest checkpoint of a chain, if it begins at `floor` or later. The newest runs of a chain are
+    /// walked one by one, because they mostly are no checkpoints.
     fn newest_checkpoint<L>(&self, chain: &Chain<'_, L>, floor: Position) -> Option<Checkpoint> {
         let mut past = chain.last;
         while past > floor {
@@ -233,7 +244,8 @@ impl<T: Linked> Walk<'_, T> {
         Some((begins, *slot?.links().jump(node.id)?))
     }
 
-    /// The earliest checkpoint in reach for which `reached` holds, as it does for `newest` and from some one on for all.
+    /// Returns the earliest checkpoint in reach for which `reached` holds. It must hold for `newest`, and for every
+    /// checkpoint that follows one for which it holds.
     fn earliest<L>(&self, node: &Node<L>, newest: Checkpoint, reached: &dyn Fn(&Checkpoint) -> bool) -> Checkpoint {
         let mut here = newest;
         loop {
@@ -266,7 +278,7 @@ mod tests {
         }
     }
 
-    /// Sixteen slots, of which these match, and what a walk collects of them.
+    /// Publishes sixteen slots, of which those at `matches` match, and returns what a walk collects.
     fn collected(matches: &[u64], oldest: u64, from: u64, end: u64) -> Vec<(u64, u64)> {
         let mut request = Request::<()>::new().term(Term::key("web").expect("a key"));
         let filter = Arc::new(Filter::new(&mut request).expect("a request"));
@@ -289,7 +301,7 @@ mod tests {
         let lasts = std::iter::once((&node, node.chain.last()));
         let collected = collect(lasts, &directory, Position(oldest), Position(from), Position(end));
         assert_eq!(collected.through, Position(end));
-        collected.stretches.iter().map(|stretch| (stretch.run.start.0, stretch.run.end.0)).collect()
+        collected.runs.iter().map(|matched| (matched.run.start.0, matched.run.end.0)).collect()
     }
 
     #[test]
@@ -302,26 +314,26 @@ mod tests {
     #[test]
     fn a_match_that_was_evicted_stands_for_those_before_it() {
         assert_eq!(collected(&[1, 4, 6, 9], 7, 0, 16), [(6, 7), (9, 10)]);
-        // Of a match at the oldest the link is still there.
+        // The link of a match at the oldest position is still there.
         assert_eq!(collected(&[1, 4, 7], 7, 0, 16), [(4, 5), (7, 8)]);
     }
 
-    /// The end was loaded long ago: by now batches beyond it are evicted, and the chain is cut there.
+    /// The end was loaded long ago. Meanwhile batches beyond it are evicted, and the chain is cut there.
     #[test]
     fn a_chain_that_is_cut_beyond_the_window_still_tells_of_the_loss_in_it() {
         assert_eq!(collected(&[2, 6, 9], 8, 0, 4), [(3, 4)]);
         assert_eq!(collected(&[2, 6], 8, 0, 4), [(3, 4)]);
     }
 
-    /// A log of many slots, of which some match each of several nodes, and what has matched each.
+    /// A log of many slots with several nodes, and the positions that matched each node.
     struct Long {
         nodes: Vec<Arc<Node<()>>>,
         matched: Vec<Vec<u64>>,
         directory: Directory<Slot>,
     }
 
-    /// Each node by the rate, one in so many, that it is hit at: by chance, but 1, which is always, and 0, which is two
-    /// of three in turn.
+    /// Builds a log with a node for each rate. A node of rate `n` is hit by one batch in `n`, at random. Rate 1 is
+    /// always, and rate 0 is two batches of three in turn.
     fn long(slots: u64, rates: &[u64]) -> Long {
         let mut interest = Interest::<()>::new();
         let nodes: Vec<_> = (0..rates.len())
@@ -348,7 +360,7 @@ mod tests {
                 }
             }
             let event = |key: &str| Event::new("Job", "t", key.to_owned(), ()).with_filter_keys(keys.clone());
-            // Of two events one may match all, or one alone.
+            // Every third batch has a second event, which matches nothing.
             let events =
                 if position % 3 == 0 { vec![event("-"), Event::new("Job", "t", "-", ())] } else { vec![event("-")] };
             let segment = segments.get(usize::try_from(position / 64).expect("few")).expect("one");
@@ -360,8 +372,7 @@ mod tests {
         Long { nodes, matched, directory: Directory::new(segments.iter()) }
     }
 
-    /// However long the chains are, and however many, what is collected part by part is what matched, in order, and no
-    /// part is much longer than it may be.
+    /// However long the chains are, and however many, the parts together are what matched.
     #[test]
     fn parts_of_long_chains_are_all_that_matched() {
         const SLOTS: u64 = 6_000;
@@ -375,14 +386,14 @@ mod tests {
                 let (mut found, mut next, mut parts) = (Vec::new(), Position(from), 0);
                 while next < Position(SLOTS) {
                     let lasts = nodes.iter().map(|node| (node, node.chain.last()));
-                    let Collected { stretches, through } =
+                    let Collected { runs, through } =
                         collect(lasts, &directory, Position(oldest), next, Position(SLOTS));
                     assert!(through > next, "{rates:?} from {next:?}");
                     let part = PART.max(nodes.len());
-                    // Of each run there may be a part that matched whole.
+                    // Each run may have a part that matched whole.
                     let most = 2 * (2 * part + 2 * nodes.len() * SPACING as usize);
-                    assert!(stretches.len() <= most, "{} stretches of {}", stretches.len(), rates.len());
-                    for MatchedRun { run, matching } in stretches {
+                    assert!(runs.len() <= most, "{} stretches of {}", runs.len(), rates.len());
+                    for MatchedRun { run, matching } in runs {
                         assert!(run.start >= next && run.end <= through, "{run:?} in {next:?}..{through:?}");
                         let in_part = |position: u64| position.is_multiple_of(3);
                         let whole = !(run.start.0..run.end.0).any(in_part);
@@ -403,26 +414,25 @@ mod tests {
     fn runs_that_meet_are_one_and_know_no_more_than_both() {
         use Matching::{Linked, Whole};
 
-        let compacted = |stretches: &[(u64, u64, Matching)]| {
-            let stretch = |(start, end, matching): &(u64, u64, Matching)| {
+        let compacted = |runs: &[(u64, u64, Matching)]| {
+            let matched_run = |(start, end, matching): &(u64, u64, Matching)| {
                 let run = Run { start: Position(*start), end: Position(*end) };
                 MatchedRun { run, matching: *matching }
             };
-            let mut collected =
-                Collected { stretches: stretches.iter().map(stretch).collect(), through: Position(100) };
+            let mut collected = Collected { runs: runs.iter().map(matched_run).collect(), through: Position(100) };
             collected.compact();
-            let compact = collected.stretches.into_iter();
+            let compact = collected.runs.into_iter();
             compact.map(|MatchedRun { run, matching }| (run.start.0, run.end.0, matching)).collect::<Vec<_>>()
         };
         assert_eq!(compacted(&[(3, 5, Whole), (1, 3, Whole)]), [(1, 5, Whole)]);
         assert_eq!(compacted(&[(3, 5, Linked), (1, 3, Whole)]), [(1, 3, Whole), (3, 5, Linked)]);
         assert_eq!(compacted(&[(4, 5, Whole), (1, 3, Whole)]), [(1, 3, Whole), (4, 5, Whole)]);
-        // Which node's events they are, only the links tell.
+        // Only the links say which node's events they are.
         assert_eq!(compacted(&[(1, 4, Whole), (3, 5, Whole)]), [(1, 5, Linked)]);
         assert_eq!(compacted(&[(1, 9, Whole), (3, 5, Linked), (9, 10, Linked)]), [(1, 10, Linked)]);
     }
 
-    /// Parts cost a second walk each: what a reader is not far behind with is made in one.
+    /// Each part costs a second walk, so a reader that is not far behind collects everything at once.
     #[test]
     fn up_to_twice_a_part_is_collected_at_once() {
         for (runs, at_once) in [(2 * PART as u64, true), (2 * PART as u64 + 1, false)] {
@@ -437,7 +447,7 @@ mod tests {
     /// What lies far beyond a part is not walked through for it.
     #[test]
     fn a_part_is_walked_from_near_its_end() {
-        // Runs of two, and of any length, some of which a part ends within.
+        // Runs of two, and runs of any length, some of which a part ends within.
         let any_length = (200..600).step_by(20).map(|slots| (slots, 2, usize::MAX));
         for (slots, rate, most) in std::iter::once((600, 0, 2 * 2 * SPACING as usize)).chain(any_length) {
             let Long { nodes, matched, directory } = long(slots, &[rate]);
@@ -445,7 +455,7 @@ mod tests {
             let node = nodes.first().expect("one");
             let chain = Chain { node: &**node, last: node.chain.last() };
             for through in 1..=slots {
-                let near = walk.near(&chain, Position(through));
+                let near = walk.start_of_walk(&chain, Position(through));
                 assert!(near >= chain.last.min(Position(through)), "{near:?} of {through}");
                 let beyond = matched.iter().flatten().filter(|at| (through..near.0).contains(at)).count();
                 assert!(beyond <= most, "{beyond} beyond {through}");
@@ -453,19 +463,19 @@ mod tests {
         }
     }
 
-    /// A loss is told although the chain is long, and cut in any of its parts.
+    /// A loss is reported also if the chain is long, and is cut in any of its parts.
     #[test]
     fn a_long_chain_that_is_cut_tells_of_the_loss() {
         let Long { nodes, matched, directory } = long(4_000, &[2, 3]);
         for (oldest, from) in [(500, 10), (3_900, 0), (3_999, 3_990)] {
             let lasts = nodes.iter().map(|node| (node, node.chain.last()));
-            let Collected { stretches, through } =
+            let Collected { runs, through } =
                 collect(lasts, &directory, Position(oldest), Position(from), Position(4_000));
-            let first = stretches.first().expect("some");
+            let first = runs.first().expect("some");
             assert!(first.run.start < Position(oldest) && first.run.start >= Position(from), "{first:?}");
             let in_reach = matched.iter().flatten().filter(|at| (oldest..through.0).contains(at));
             for at in in_reach.map(|at| Position(*at)) {
-                assert!(stretches.iter().any(|stretch| (stretch.run.start..stretch.run.end).contains(&at)), "{at:?}");
+                assert!(runs.iter().any(|matched| (matched.run.start..matched.run.end).contains(&at)), "{at:?}");
             }
         }
     }

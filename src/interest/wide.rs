@@ -1,17 +1,20 @@
-//! Wide scopes: terms that were asked for in so many namespaces that a node for each would be too much.
-//! Scopes of few namespaces, and events without a namespace, have nodes of their own elsewhere.
+//! Stores the nodes of wide scopes, which are scopes of so many namespaces that a node for each would be too much.
+//! Scopes of few namespaces, and events without a namespace, have nodes of their own in `table`.
 //!
-//! A scope is entered once, however many terms and subscriptions have it: for each of its namespaces, the set of scopes
-//! that it lies in notes the scope's number. A term has a node for each scope that it was asked for in. An event
-//! intersects the scopes of its namespace with those of its term, 64 at a time, and hits the nodes of what is in both.
+//! A scope is *entered* once, however many terms and subscriptions use it: its number is added to the set of scopes of
+//! each of its namespaces. A term has one node for each scope in which it was requested. An event intersects the scopes
+//! of its namespace with those of its term, 64 at a time, and hits the nodes of the scopes that are in both.
 //!
-//! So a subscription costs its terms and its namespaces, not their product, and an event what it hits, and the words of the
-//! smaller of two sets of scopes: a sixty-fourth of it, or more if others have left between them.
+//! So a subscription costs its terms plus its namespaces, and not their product. An event costs what it hits, and the
+//! words of the smaller of the two sets of scopes: a sixty-fourth of that set, or more if scopes between its members
+//! are no longer in use.
 //!
 //! Invariants:
-//! - a node of a scope is joined when all namespaces of the scope have been entered, so its chain misses nothing;
-//! - a scope that nobody uses any more cannot be found, and keeps its number until all its namespaces have been taken
-//!   out again, which is done step by step.
+//! - nodes of a scope are joined only when all namespaces of the scope have been entered, so their chains miss nothing;
+//! - a scope that is no longer in use cannot be found. It keeps its number until all its namespaces have been taken
+//!   out, which is done step by step.
+//!
+//! Callers: `table` under the broker's lock.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -19,7 +22,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::bits::Bits;
+use super::bits::BitSet;
 use super::names::Names;
 use super::node::{Node, Side, Subject};
 use crate::steps::{Step, count};
@@ -27,24 +30,24 @@ use crate::types::term::Scope;
 
 /// All wide scopes, and the nodes of their terms.
 #[derive(Debug)]
-pub(super) struct Wide<L> {
-    scopes: BTreeMap<u32, Entered>,
-    /// The numbers of the scopes that somebody uses, by a hash of their names.
+pub(super) struct WideScopes<L> {
+    scopes: BTreeMap<u32, UsedScope>,
+    /// The numbers of the scopes in use, by a hash of their names.
     by_hash: BTreeMap<u64, SmallVec<[u32; 1]>>,
     /// The numbers in use.
-    numbers: Bits,
-    /// The scopes that a namespace lies in, by its number.
-    of_namespace: BTreeMap<u32, Bits>,
-    /// By the hash of topic and key.
+    numbers: BitSet,
+    /// The scopes that contain a namespace, by its number.
+    of_namespace: BTreeMap<u32, BitSet>,
+    /// The terms, by the hash of topic and key.
     terms: BTreeMap<u64, SmallVec<[WideTerm<L>; 1]>>,
 }
 
-/// One scope.
+/// A wide scope that has a number.
 #[derive(Debug)]
-struct Entered {
+struct UsedScope {
     scope: Arc<Scope>,
     hash: u64,
-    /// How many nodes and subscriptions under way use it.
+    /// How many nodes use it, and how many subscriptions that are being opened.
     uses: u32,
     /// How many of its namespaces have been entered.
     namespaces: usize,
@@ -53,24 +56,24 @@ struct Entered {
 /// The nodes of one term, by the number of the scope.
 #[derive(Debug)]
 struct WideTerm<L> {
-    scopes: Bits,
+    scopes: BitSet,
     nodes: BTreeMap<u32, Arc<Node<L>>>,
 }
 
 impl<L> WideTerm<L> {
-    /// Whether its nodes are those of the subject's term.
+    /// Returns whether these are the nodes of the subject's term.
     fn is_of(&self, subject: &Subject) -> bool {
         let any = self.nodes.values().next();
         any.is_some_and(|node| node.subject.topic == subject.topic && node.subject.key == subject.key)
     }
 }
 
-impl<L> Wide<L> {
+impl<L> WideScopes<L> {
     pub(super) fn new() -> Self {
         Self {
             scopes: BTreeMap::new(),
             by_hash: BTreeMap::new(),
-            numbers: Bits::default(),
+            numbers: BitSet::default(),
             of_namespace: BTreeMap::new(),
             terms: BTreeMap::new(),
         }
@@ -81,13 +84,13 @@ impl<L> Wide<L> {
         self.scopes.is_empty()
     }
 
-    /// The scopes in use whose names have this hash.
+    /// Returns the scopes in use whose names have this hash.
     pub(super) fn candidates(&self, hash: u64) -> impl Iterator<Item = (u32, &Arc<Scope>)> {
         let numbers = self.by_hash.get(&hash).into_iter().flatten();
         numbers.filter_map(|number| Some((*number, &self.scopes.get(number)?.scope)))
     }
 
-    /// Notes a use of a scope, if this is still its number, and somebody uses it.
+    /// Adds a use of a scope, if `number` is still its number and it is in use. Returns whether it did.
     pub(super) fn share(&mut self, number: u32, scope: &Arc<Scope>) -> bool {
         let scope =
             self.scopes.get_mut(&number).filter(|entered| entered.uses > 0 && Arc::ptr_eq(&entered.scope, scope));
@@ -97,36 +100,36 @@ impl<L> Wide<L> {
         })
     }
 
-    /// Notes another use of a scope in use.
+    /// Adds another use of a scope that is in use.
     pub(super) fn retain(&mut self, number: u32) {
         if let Some(scope) = self.scopes.get_mut(&number) {
             scope.uses += 1;
         }
     }
 
-    /// Adds a scope, with one use and no namespaces.
+    /// Adds a scope, with one use and no namespaces entered.
     pub(super) fn add(&mut self, scope: &Arc<Scope>, hash: u64) -> u32 {
         let number = self.numbers.first_absent();
         self.numbers.insert(number);
-        self.scopes.insert(number, Entered { scope: Arc::clone(scope), hash, uses: 1, namespaces: 0 });
+        self.scopes.insert(number, UsedScope { scope: Arc::clone(scope), hash, uses: 1, namespaces: 0 });
         self.by_hash.entry(hash).or_default().push(number);
         number
     }
 
-    /// Enters up to so many more namespaces of a scope. Whether all are.
+    /// Enters up to `most` more namespaces of a scope. Returns whether all are entered.
     pub(super) fn enter(&mut self, number: u32, most: usize, names: &mut Names) -> bool {
         let Some(scope) = self.scopes.get_mut(&number) else { return true };
         let all = scope.scope.named().unwrap_or_default();
         let left = all.get(scope.namespaces..).unwrap_or_default();
         for namespace in left.iter().take(most) {
             count(Step::Join, 1);
-            self.of_namespace.entry(names.enter(namespace.text())).or_default().insert(number);
+            self.of_namespace.entry(names.intern(namespace.text())).or_default().insert(number);
             scope.namespaces += 1;
         }
         left.len() <= most
     }
 
-    /// Takes back one use. Whether it was the last: then the scope is to be taken [out](Self::exit).
+    /// Takes back one use. Returns whether it was the last. The scope must then be taken [out](Self::exit).
     pub(super) fn release(&mut self, number: u32) -> bool {
         let Some(scope) = self.scopes.get_mut(&number) else { return false };
         scope.uses -= 1;
@@ -143,8 +146,8 @@ impl<L> Wide<L> {
         true
     }
 
-    /// Takes out up to so many namespaces of a scope that nobody uses. When it is gone it is returned, to be dropped where
-    /// there is time for it.
+    /// Takes out up to `most` namespaces of a scope that is no longer in use. When the last is out, returns the scope,
+    /// which the caller drops after the lock.
     pub(super) fn exit(&mut self, number: u32, most: usize, names: &mut Names) -> ControlFlow<Option<Arc<Scope>>> {
         let Some(scope) = self.scopes.get_mut(&number) else { return ControlFlow::Break(None) };
         let all = scope.scope.named().unwrap_or_default();
@@ -152,14 +155,14 @@ impl<L> Wide<L> {
         let left = entered.len().saturating_sub(most);
         for namespace in entered.get(left..).unwrap_or_default() {
             count(Step::Join, 1);
-            let Some(name) = names.look(namespace.text()) else { continue };
+            let Some(name) = names.find_uncached(namespace.text()) else { continue };
             if let Some(scopes) = self.of_namespace.get_mut(&name) {
                 scopes.remove(number);
                 if scopes.is_empty() {
                     self.of_namespace.remove(&name);
                 }
             }
-            names.exit(name);
+            names.release(name);
         }
         scope.namespaces = left;
         if left > 0 {
@@ -169,17 +172,17 @@ impl<L> Wide<L> {
         ControlFlow::Break(self.scopes.remove(&number).map(|entered| entered.scope))
     }
 
-    /// The node of exactly this subject, whose term has this hash.
-    pub(super) fn find(&self, place: u64, subject: &Subject) -> Option<&Arc<Node<L>>> {
+    /// Returns the node of exactly this subject, whose term has this hash.
+    pub(super) fn find(&self, hash: u64, subject: &Subject) -> Option<&Arc<Node<L>>> {
         let Side::Scope(scope) = subject.side else { return None };
-        self.terms.get(&place)?.iter().find(|term| term.is_of(subject))?.nodes.get(&scope)
+        self.terms.get(&hash)?.iter().find(|term| term.is_of(subject))?.nodes.get(&scope)
     }
 
-    pub(super) fn insert(&mut self, place: u64, node: Arc<Node<L>>) {
+    pub(super) fn insert(&mut self, hash: u64, node: Arc<Node<L>>) {
         let Side::Scope(scope) = node.subject.side else { return };
-        let terms = self.terms.entry(place).or_default();
+        let terms = self.terms.entry(hash).or_default();
         let at = terms.iter().position(|term| term.is_of(&node.subject)).unwrap_or_else(|| {
-            terms.push(WideTerm { scopes: Bits::default(), nodes: BTreeMap::new() });
+            terms.push(WideTerm { scopes: BitSet::default(), nodes: BTreeMap::new() });
             terms.len() - 1
         });
         if let Some(term) = terms.get_mut(at) {
@@ -188,9 +191,9 @@ impl<L> Wide<L> {
         }
     }
 
-    pub(super) fn remove(&mut self, place: u64, subject: &Subject) {
+    pub(super) fn remove(&mut self, hash: u64, subject: &Subject) {
         let Side::Scope(scope) = subject.side else { return };
-        let Some(terms) = self.terms.get_mut(&place) else { return };
+        let Some(terms) = self.terms.get_mut(&hash) else { return };
         if let Some(at) = terms.iter().position(|term| term.is_of(subject))
             && let Some(term) = terms.get_mut(at)
         {
@@ -201,28 +204,29 @@ impl<L> Wide<L> {
             }
         }
         if terms.is_empty() {
-            self.terms.remove(&place);
+            self.terms.remove(&hash);
         }
     }
 
-    /// The scopes that a namespace lies in.
+    /// Returns the scopes that contain a namespace.
     #[inline]
-    pub(super) fn scopes_of(&self, namespace: u32) -> Option<&Bits> {
+    pub(super) fn scopes_of(&self, namespace: u32) -> Option<&BitSet> {
         self.of_namespace.get(&namespace)
     }
 
-    /// The nodes that an event hits by one term, whose hash this is, in one of these scopes.
+    /// Calls `hit` for each node that an event hits by one term in one of `scopes`. `hash` is that of the term, and
+    /// `accepts` compares the subject, because hashes may collide.
     pub(super) fn hit<'i>(
         &'i self,
-        place: u64,
-        scopes: &Bits,
-        is: impl Fn(&Subject) -> bool,
+        hash: u64,
+        scopes: &BitSet,
+        accepts: impl Fn(&Subject) -> bool,
         hit: &mut impl FnMut(&'i Node<L>),
     ) {
         count(Step::Find, 1);
-        for term in self.terms.get(&place).into_iter().flatten() {
+        for term in self.terms.get(&hash).into_iter().flatten() {
             term.scopes.for_each_common(scopes, |scope| {
-                if let Some(node) = term.nodes.get(&scope).filter(|node| is(&node.subject)) {
+                if let Some(node) = term.nodes.get(&scope).filter(|node| accepts(&node.subject)) {
                     hit(node);
                 }
             });

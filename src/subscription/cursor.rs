@@ -474,8 +474,8 @@ impl Cursor {
 
     fn append_collected(&mut self, collected: Collected) {
         self.discovered = collected.through;
-        for stretch in collected.stretches {
-            self.append(stretch);
+        for run in collected.runs {
+            self.append(run);
         }
     }
 

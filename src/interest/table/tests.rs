@@ -1,5 +1,5 @@
-//! What the table finds, of nodes that come and go.
-//! What their chains hold is tested with the walk.
+//! Tests which nodes the table finds while nodes come and go.
+//! What the chains of the nodes hold is tested in `walk`.
 
 use super::*;
 use crate::interest::Filter;
@@ -44,8 +44,8 @@ fn nodes_of_one_hash_come_and_go_in_any_order() {
     }
 }
 
-/// What wide scopes hit, with others of one namespace and of all beside them, is what their filters match. They come
-/// and go in any order, also half entered, and leave nothing.
+/// Nodes of wide scopes, beside nodes of one namespace and of all, are hit by what their filters match. Scopes come and
+/// go in any order, some of them half entered, and leave nothing behind.
 #[test]
 fn wide_scopes_hit_what_they_match() {
     const NAMESPACES: usize = 40;
@@ -82,7 +82,7 @@ fn wide_scopes_hit_what_they_match() {
             let (_, nodes) = readers.remove(step % readers.len()).expect("one of them");
             leave(&mut interest, &nodes);
         }
-        // One that is given up before it is whole.
+        // A scope that is released before all its namespaces are entered.
         let filter = Arc::new(Filter::new(&mut tests_request(step)).expect("a request"));
         let scope = interest.use_scope(None, &scope_of(&filter), 9);
         interest.enter_scope(scope, 5);
@@ -107,8 +107,8 @@ fn wide_scopes_hit_what_they_match() {
     assert_eq!((interest.len(), interest.topics.len(), interest.namespaces.len()), (0, 0, 0));
 }
 
-/// A scope that is being taken out keeps its number until the last of its namespaces is out: who comes meanwhile is not
-/// given events of those.
+/// A scope that is being taken out keeps its number until the last of its namespaces is out. A scope that is added
+/// meanwhile does not receive events of those namespaces.
 #[test]
 fn a_scope_on_its_way_out_keeps_its_number() {
     let mut interest = Interest::<()>::new();

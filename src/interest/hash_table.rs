@@ -1,20 +1,23 @@
-//! A hash table that grows and shrinks in small steps: by linear hashing, one shard at a time.
-//! What is hashed, and how, is not known here.
+//! Implements a hash table that grows and shrinks in small steps: linear hashing, one shard at a time.
+//! What is hashed, and how, is decided by the caller.
 //!
 //! A table that doubles copies all of itself in one insertion, and one that never shrinks keeps what a burst took. Here
-//! an insertion splits at most one shard, and a removal merges at most two, of some hundred entries each: a bounded step
-//! under the broker's lock, however many entries there are.
+//! an insertion splits at most one shard, and a removal merges at most two, of some hundred entries each. So every step
+//! under the broker's lock is bounded, however many entries there are.
 //!
 //! Invariants:
-//! - the shards are numbered from 0, and an entry lies in the shard that [`Table::shard`] computes from its hash;
-//! - shards hold [`FULL`] entries on average at most, and [`SPARE`] at least if there are several.
+//! - the shards are numbered from 0, and an entry lies in the shard that [`HashTable::shard`] computes from its hash;
+//! - a shard holds at most [`SPLIT_ABOVE`] entries on average, and at least [`MERGE_BELOW`] if there are several
+//!   shards.
+//!
+//! Callers: `table` and `names` under the broker's lock.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::steps::{Step, count};
 
-/// Passes a hash through.
+/// A hasher that returns the hash it is given.
 #[derive(Debug, Default)]
 pub(super) struct Prehashed(u64);
 
@@ -34,30 +37,30 @@ impl Hasher for Prehashed {
 
 type Shard<V> = HashMap<u64, V, BuildHasherDefault<Prehashed>>;
 
-/// So many entries a shard has on average before the table takes another one: as many are gone through to split one.
-const FULL: usize = 512;
+/// The table adds a shard when a shard holds more than this many entries on average. A split visits about as many.
+const SPLIT_ABOVE: usize = 512;
 
-/// So few before it gives one up.
-const SPARE: usize = 192;
+/// The table removes a shard when a shard holds fewer than this many entries on average.
+const MERGE_BELOW: usize = 192;
 
-/// A shard that could hold so many times what it holds is made smaller.
-const LOOSE: usize = 3;
+/// A shard or a table is shrunk when its capacity is this many times its length.
+const SHRINK_RATIO: usize = 3;
 
 /// Values by their hash.
 #[derive(Debug)]
-pub(super) struct Table<V> {
+pub(super) struct HashTable<V> {
     shards: Vec<Shard<V>>,
-    /// One less than the power of two that there are at most so many shards of.
+    /// One less than the smallest power of two that is at least the number of shards.
     mask: usize,
     len: usize,
 }
 
-impl<V> Table<V> {
+impl<V> HashTable<V> {
     pub(super) fn new() -> Self {
         Self { shards: vec![Shard::default()], mask: 0, len: 0 }
     }
 
-    /// The number of the shard of a hash. The bits that it is computed from are none that the shard itself uses: those
+    /// Returns the number of the shard of a hash. It is computed from bits that the shard itself does not use: those
     /// are the highest seven and the lowest.
     #[inline]
     fn shard(&self, hash: u64) -> usize {
@@ -88,7 +91,7 @@ impl<V> Table<V> {
         let before = shard.insert(hash, value);
         debug_assert!(before.is_none(), "a hash has one value");
         self.len += 1;
-        if self.len > FULL * self.shards.len() {
+        if self.len > SPLIT_ABOVE * self.shards.len() {
             self.split();
         }
     }
@@ -99,14 +102,14 @@ impl<V> Table<V> {
         count(Step::Find, 1);
         let value = shard.remove(&hash)?;
         self.len -= 1;
-        tighten(shard);
-        if self.shards.len() > 1 && self.len < SPARE * self.shards.len() {
+        shrink(shard);
+        if self.shards.len() > 1 && self.len < MERGE_BELOW * self.shards.len() {
             self.merge();
         }
         Some(value)
     }
 
-    /// Adds a shard, and moves what belongs there.
+    /// Adds a shard, and moves the entries that belong there.
     #[cold]
     fn split(&mut self) {
         let added = self.shards.len();
@@ -118,12 +121,12 @@ impl<V> Table<V> {
             let moves = |hash: &u64| usize::try_from(*hash >> 24).unwrap_or_default() & self.mask == added;
             count(Step::Move, from.len());
             to.extend(from.extract_if(|hash, _| moves(hash)));
-            tighten(from);
+            shrink(from);
         }
         self.shards = shards;
     }
 
-    /// Gives the last shard up, and moves what it holds back to the one that it was split from.
+    /// Removes the last shard, and moves its entries back to the shard that it was split from.
     #[cold]
     fn merge(&mut self) {
         let Some(last) = self.shards.pop() else { return };
@@ -133,17 +136,17 @@ impl<V> Table<V> {
             count(Step::Move, last.len());
             shard.extend(last);
         }
-        if self.shards.len() * LOOSE < self.shards.capacity() {
+        if self.shards.len() * SHRINK_RATIO < self.shards.capacity() {
             self.shards.shrink_to_fit();
         }
     }
 }
 
-/// Gives back what a shard will hardly need again.
-fn tighten<V>(shard: &mut Shard<V>) {
+/// Releases memory that a shard will hardly need again.
+fn shrink<V>(shard: &mut Shard<V>) {
     if shard.is_empty() {
         *shard = Shard::default();
-    } else if shard.len() * LOOSE <= shard.capacity() {
+    } else if shard.len() * SHRINK_RATIO <= shard.capacity() {
         count(Step::Move, shard.len());
         shard.shrink_to(shard.len() * 5 / 4);
     }
@@ -153,7 +156,7 @@ fn tighten<V>(shard: &mut Shard<V>) {
 mod tests {
     use super::*;
 
-    /// Well mixed, and the same each time.
+    /// Returns a hash that is well mixed, and the same each time.
     fn hash(number: u64) -> u64 {
         let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
@@ -162,16 +165,16 @@ mod tests {
     #[test]
     fn entries_are_found_while_the_table_grows_and_shrinks() {
         const MANY: u64 = 20_000;
-        let mut table = Table::new();
+        let mut table = HashTable::new();
         for number in 0..MANY {
             table.insert(hash(number), number);
             if number % 1_000 == 0 {
                 assert!((0..=number).all(|number| table.get(hash(number)) == Some(&number)), "{number}");
             }
         }
-        assert!(table.shards.len() >= 20_000 / FULL, "{} shards", table.shards.len());
+        assert!(table.shards.len() >= 20_000 / SPLIT_ABOVE, "{} shards", table.shards.len());
         let largest = table.shards.iter().map(HashMap::len).max().expect("some");
-        assert!(largest <= 4 * FULL, "a step moves {largest} entries");
+        assert!(largest <= 4 * SPLIT_ABOVE, "a step moves {largest} entries");
         for number in 0..MANY {
             assert_eq!(table.remove(hash(number)), Some(number));
             assert_eq!(table.get(hash(number)), None);
@@ -189,7 +192,7 @@ mod tests {
     #[test]
     fn one_that_stays_keeps_no_more_than_itself() {
         for stays in [0, 7_777, 19_999] {
-            let mut table = Table::new();
+            let mut table = HashTable::new();
             (0..20_000).for_each(|number| table.insert(hash(number), number));
             (0..20_000).filter(|number| *number != stays).for_each(|number| _ = table.remove(hash(number)));
             assert_eq!((table.get(hash(stays)), table.shards.len()), (Some(&stays), 1));
