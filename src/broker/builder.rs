@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::handle::{Broker, Owner};
 use crate::access::Authorizer;
-use crate::core::{BrokerCounters, Core, Hooks, Locked, Origin, Questions, State, Weigher};
+use crate::core::{BrokerCounters, Core, Hooks, Locked, Origin, PendingDecisions, State, Weigher};
 use crate::core::{Pending, Registry};
 #[cfg(feature = "json")]
 use crate::frame::encoded_len;
@@ -325,7 +325,7 @@ impl<P> Builder<P> {
                 next_place: place,
                 readers_of_all: 0,
                 notified_readers: 0,
-                questions: Questions::default(),
+                decisions: PendingDecisions::default(),
                 next_id: 0,
                 counters: BrokerCounters::default(),
             }),

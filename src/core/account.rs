@@ -1,7 +1,9 @@
 //! The account of a batch: what is cached beside it counts in the bytes of its buffer.
-//! What is cached, and how, is the codec's; how charges and evictions meet, the log's.
+//! What is cached is decided by the codec in `frame`, and how charges and evictions meet by the log.
 //!
 //! Invariant: whatever was charged, the buffer is within its bounds again when the account is dropped.
+//!
+//! Callers: readers that encode frames, without a lock. Dropping an account may take the broker's lock.
 
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 use std::cell::{Cell, OnceCell};
@@ -16,22 +18,22 @@ use crate::frame::Account;
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 use crate::log::{CachedBytes, Charge};
 
-/// A buffer that pays for what is cached beside its batches.
+/// A buffer that is charged for what is cached beside its batches.
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 pub(crate) trait Buffer {
     /// Charges bytes that are about to be cached beside the batch of this account.
     fn charge(&self, cached: &CachedBytes, bytes: u64) -> Charge;
 
-    /// Takes back what was charged and has not been cached after all.
+    /// Takes back what was charged and then not cached.
     fn refund(&self, cached: &CachedBytes, bytes: u64);
 
     /// Evicts the oldest batches until the buffer is within its bounds, but never the newest.
     fn evict_excess(&self);
 }
 
-/// The buffer that what is cached counts in; none if bytes are not bounded.
+/// The buffer that is charged for what is cached. Dangling if bytes are not bounded.
 ///
-/// A panic leaves the broker usable: it may be looked at through a batch after one, as through any handle.
+/// A panic leaves the broker usable, so the buffer may be reached through a batch after one, as through any handle.
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 #[derive(Debug)]
 pub(crate) struct ChargedBuffer<B>(AssertUnwindSafe<Weak<B>>);
@@ -47,9 +49,9 @@ impl<B: Buffer> ChargedBuffer<B> {
         Self(AssertUnwindSafe(buffer))
     }
 
-    /// Returns an account to charge what is cached to, beside the batch that has cached so much.
+    /// Returns an account for what is cached beside the batch that has this counter.
     pub(crate) fn account<'b>(&'b self, cached: &'b CachedBytes) -> CacheAccount<'b, B> {
-        CacheAccount { home: self, cached, buffer: OnceCell::new(), exceeds: Cell::new(false) }
+        CacheAccount { charged_buffer: self, cached, buffer: OnceCell::new(), exceeds: Cell::new(false) }
     }
 }
 
@@ -60,15 +62,15 @@ impl<B> ChargedBuffer<B> {
     }
 }
 
-/// Charges what is cached beside a batch to the buffer's bytes.
+/// Charges what is cached beside a batch to the bytes of the buffer.
 ///
-/// Whatever it charged, the buffer is within its bounds again when it is dropped, unless the newest batch alone is not:
-/// the oldest batches are evicted, which may be that of the account.
+/// When it is dropped, the buffer is within its bounds again, unless the newest batch alone exceeds them. The oldest
+/// batches are evicted for that, and the batch of the account may be one of them.
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 pub(crate) struct CacheAccount<'b, B: Buffer> {
-    home: &'b ChargedBuffer<B>,
+    charged_buffer: &'b ChargedBuffer<B>,
     cached: &'b CachedBytes,
-    /// Looked for once there is something to charge.
+    /// Looked up once there is something to charge.
     buffer: OnceCell<Option<Arc<B>>>,
     exceeds: Cell<bool>,
 }
@@ -76,12 +78,12 @@ pub(crate) struct CacheAccount<'b, B: Buffer> {
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 impl<B: Buffer> CacheAccount<'_, B> {
     fn buffer(&self) -> Option<&B> {
-        // Whoever holds a batch of a broker that is gone holds what is cached, too.
-        self.buffer.get_or_init(|| self.home.0.upgrade()).as_deref()
+        // A batch of a broker that is gone belongs to its holder, with all that is cached.
+        self.buffer.get_or_init(|| self.charged_buffer.0.upgrade()).as_deref()
     }
 
-    /// Charges bytes that are about to be cached. Returns whether they may be: a batch that has been evicted takes
-    /// nothing more.
+    /// Charges bytes that are about to be cached. Returns whether they may be cached: beside a batch that has been
+    /// evicted nothing more may be.
     pub(crate) fn charge(&self, bytes: u64) -> bool {
         let Some(buffer) = self.buffer() else { return true };
         match buffer.charge(self.cached, bytes) {
@@ -94,7 +96,7 @@ impl<B: Buffer> CacheAccount<'_, B> {
         }
     }
 
-    /// Takes back what was charged and has not been cached after all.
+    /// Takes back what was charged and then not cached.
     pub(crate) fn refund(&self, bytes: u64) {
         if let Some(buffer) = self.buffer() {
             buffer.refund(self.cached, bytes);

@@ -1,6 +1,13 @@
-//! Joining and leaving the nodes of a subscription: what takes as long as the request is long, done outside the lock or in
-//! short steps.
-//! Where a subscription begins, and whether it may, is not decided here.
+//! Joining and leaving the nodes of a subscription.
+//! Whether a subscription may open is decided in `recheck`, and where it begins in `start`.
+//!
+//! What takes as long as the request is long is done outside the lock, or in short steps.
+//!
+//! Invariants:
+//! - A subscription that is refused leaves every node and scope that it joined.
+//! - The chains of all nodes of a subscription are complete from [`Nodes::live_from`].
+//!
+//! Callers: `open`. Each function takes the broker's lock itself, but [`Joined::finish`] runs under it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,14 +23,14 @@ use crate::types::position::Position;
 use crate::types::small_list::SmallList;
 use crate::wait::Registration;
 
-/// So many terms are joined, nodes left, or namespaces entered, before others get a turn at the lock: some microseconds.
+/// The most terms that are joined, nodes that are left, or namespaces that are entered in one step: some microseconds.
 const CHUNK: usize = 16;
 
-/// Up to so many terms are joined in the step that enters the subscription.
-const MAX_PER_STEP: usize = 8;
+/// The most terms that are joined in the step that enters the subscription.
+const MAX_AT_ENTRY: usize = 8;
 
 impl<P> Core<P> {
-    /// Takes a subscription off its nodes, some at a time.
+    /// Leaves the nodes of a subscription, some in each step.
     pub(crate) fn leave_nodes(&self, nodes: &[Arc<Node>]) {
         for chunk in nodes.chunks(CHUNK) {
             let hashes: SmallVec<[u64; CHUNK]> = chunk.iter().map(|node| node.key_hash(&self.keys)).collect();
@@ -39,7 +46,7 @@ impl<P> Core<P> {
         }
     }
 
-    /// Takes out a wide scope that nobody uses any more, some of its namespaces at a time.
+    /// Removes a wide scope that nobody uses any more, some of its namespaces in each step.
     fn exit_scope(&self, scope: u32) {
         let gone = loop {
             let step = self.state.lock_in_turn().interest.exit_scope(scope, CHUNK);
@@ -47,16 +54,16 @@ impl<P> Core<P> {
                 break gone;
             }
         };
-        // Outside the lock: it is as long as the request was.
+        // Dropped outside the lock, because it is as long as the request was.
         drop(gone);
     }
 }
 
-/// The nodes of a subscription, sorted by id, and what else can be made of them before it is entered.
+/// The nodes of a subscription, sorted by id, and what can be made of them before the subscription is entered.
 pub(crate) struct Nodes {
     pub(crate) sorted: SmallList<Arc<Node>>,
     pub(crate) registrations: SmallList<Registration>,
-    /// The position that the chains of all of them are complete from.
+    /// The position from which the chains of all nodes are complete.
     pub(crate) live_from: Position,
 }
 
@@ -72,14 +79,15 @@ impl Nodes {
     }
 }
 
-/// Nodes joined for a subscription that may yet be refused.
+/// Nodes that are joined for a subscription that may yet be refused. Dropping it leaves them.
 ///
-/// Few are joined in the step that enters the subscription, so that it begins exactly there. Many are joined before, some
-/// at a time, and sorted outside the lock: what is published meanwhile is in the chains of some of them and is scanned.
+/// A few terms are joined in the step that enters the subscription, so that their chains begin exactly there. Many
+/// terms are joined before, some in each step, and their nodes are sorted outside the lock. What is published meanwhile
+/// is in the chains of only some of them, and is scanned.
 pub(crate) struct Joined<'a, P> {
     core: &'a Core<P>,
     filter: &'a Filter,
-    /// Those to be joined in the last step.
+    /// The terms that are joined in the last step.
     terms: SmallVec<[NodeTerm<Lists>; 1]>,
     nodes: Option<Nodes>,
     scope: Option<u32>,
@@ -92,18 +100,19 @@ impl<'a, P> Joined<'a, P> {
             joined.enter_scope(filter);
         }
         let mut terms = node_terms(filter, &core.keys);
-        joined.terms.extend(terms.by_ref().take(MAX_PER_STEP + 1));
-        if joined.terms.len() > MAX_PER_STEP {
+        joined.terms.extend(terms.by_ref().take(MAX_AT_ENTRY + 1));
+        if joined.terms.len() > MAX_AT_ENTRY {
             joined.join_many(terms);
         }
         joined
     }
 
-    /// Uses the scope of a filter, and enters what of it nobody has yet.
+    /// Uses the scope of a filter, and enters its namespaces if nobody has yet.
     fn enter_scope(&mut self, filter: &Filter) {
         let hash = self.core.hasher.hash_one(filter.scope().named());
         let alike = self.core.state.lock_in_turn().interest.scopes_like(hash);
-        // Compared and copied outside the lock. What is kept is the scope alone: its first user may have asked for much else.
+        // Compared and copied outside the lock. Only the scope is kept, because its first user may have asked for much
+        // else.
         let known = alike.into_iter().find(|(_, scope)| **scope == *filter.scope());
         let (known, scope) = match known {
             Some((number, scope)) => (Some(number), scope),
@@ -116,7 +125,7 @@ impl<'a, P> Joined<'a, P> {
 
     fn join_many(&mut self, rest: impl Iterator<Item = NodeTerm<Lists>>) {
         let mut terms = std::mem::take(&mut self.terms).into_iter().chain(rest);
-        let mut nodes = Leaving { core: self.core, nodes: Vec::new() };
+        let mut nodes = LeaveOnDrop { core: self.core, nodes: Vec::new() };
         loop {
             let mut chunk: SmallVec<[NodeTerm<Lists>; CHUNK]> = terms.by_ref().take(CHUNK).collect();
             if chunk.is_empty() {
@@ -125,13 +134,13 @@ impl<'a, P> Joined<'a, P> {
             nodes.nodes.reserve(2 * CHUNK);
             let mut state = self.core.state.lock_in_turn();
             join(&mut state, self.filter, &mut chunk, self.scope, &mut nodes.nodes);
-            // What was prepared in vain goes after the lock.
+            // What was prepared in vain is dropped after the lock.
             drop(state);
         }
         self.nodes = Some(Nodes::new(std::mem::take(&mut nodes.nodes)));
     }
 
-    /// All nodes, joined, for the subscription that is entered in this step.
+    /// Returns all nodes, joined, for the subscription that is entered in this step.
     pub(crate) fn finish(&mut self, state: &mut State<P>) -> Nodes {
         self.nodes.take().unwrap_or_else(|| {
             let mut nodes = Vec::with_capacity(2 * self.terms.len());
@@ -166,13 +175,13 @@ impl<P> Drop for Joined<'_, P> {
     }
 }
 
-/// Nodes that are left again unless they are taken out.
-struct Leaving<'a, P> {
+/// Nodes that are left again on drop, unless they are taken out.
+struct LeaveOnDrop<'a, P> {
     core: &'a Core<P>,
     nodes: Vec<Arc<Node>>,
 }
 
-impl<P> Drop for Leaving<'_, P> {
+impl<P> Drop for LeaveOnDrop<'_, P> {
     fn drop(&mut self) {
         self.core.leave_nodes(&self.nodes);
     }

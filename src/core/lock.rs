@@ -1,13 +1,18 @@
-//! The broker's lock, and who goes first: a publisher waits for one step of somebody else at most, however many there are.
-//! What is locked, and what a step does, is not known here.
+//! The broker's lock: a publisher waits for at most one step of another thread, however many threads contend.
+//! What is locked, and what a step does, is decided by the callers.
 //!
-//! Subscribers and readers that ask for access, or where they stand, take turns at a lock of their own, and
-//! only who has the turn competes with a publisher. Three things keep a publisher from waiting long:
-//! - a step is short: what takes as long as a request is long is done outside the lock, or in several steps;
-//! - while a publisher sleeps for the lock, the next step waits for it to have its turn;
-//! - once a publisher has had to wait, steps are paced for a while: together they hold the lock for a [`SHARE`]th of the
-//!   time at most. Otherwise a storm of subscribers holds it nearly always, and on a busy machine one of them is
-//!   preempted with it for milliseconds.
+//! A step is one critical section of a thread that does not publish: of a subscriber, or of a reader that asks for
+//! access or for its place. Such threads take turns at a lock of their own, and only the one that has the turn competes
+//! with a publisher.
+//!
+//! Invariants, which keep the wait of a publisher short:
+//! - A step is short. What takes as long as a request is long is done outside the lock, or in several steps.
+//! - While a publisher sleeps for the lock, the next step waits until the publisher has had its turn.
+//! - After a publisher had to wait, steps are paced for a while: together they hold the lock for at most one part in
+//!   [`SHARE`] of the time. Otherwise a storm of subscribers holds it nearly always, and on a busy machine a subscriber
+//!   is preempted for milliseconds while it holds the lock.
+//!
+//! Callers: `core` alone.
 
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
@@ -15,51 +20,52 @@ use std::time::{Duration, Instant};
 use crate::steps::Hold;
 use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering, PACED, SleepGuard, SleepMutex, sleep};
 
-/// While steps are paced they hold the lock for one part in so many of the time: fewer than one publish in ten finds it
-/// held.
+/// Paced steps hold the lock for at most one part in so many of the time: fewer than one publish in ten finds it held.
 const SHARE: u32 = 16;
 
-/// So many steps are paced after a publisher had to wait: some 10 ms of a storm.
+/// The number of steps that are paced after a publisher had to wait: some 10 ms of a storm.
 const PACED_STEPS: u32 = 256;
 
-/// What a step is counted for at most: if it took longer, its thread was preempted, and nobody has to make up for that.
+/// The longest time that one step counts for. A step that took longer was preempted, and later steps need not make up
+/// for that.
 const LONGEST_STEP: Duration = Duration::from_micros(20);
 
-/// So much time is saved up for steps to come.
-const SAVED: Duration = Duration::from_millis(5);
+/// The most time that steps save up for later steps.
+const MAX_SAVED: Duration = Duration::from_millis(5);
 
-/// A sleep that is shorter takes longer than it should.
+/// The shortest sleep. A shorter one takes longer than requested.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(100);
 
-/// How long a step sleeps for a publisher to be woken, and how often before it goes on anyway: publishers that contend with
-/// each other all the time may not keep it out for good.
-const GIVES_WAY: (Duration, u32) = (Duration::from_micros(20), 8);
+/// How long a step sleeps so that a waiting publisher wakes up, and how often before the step goes on anyway.
+/// Publishers that contend with each other all the time cannot keep it out for good.
+const PUBLISHER_WAIT: (Duration, u32) = (Duration::from_micros(20), 8);
 
-/// What is changed under the lock.
+/// A value that is changed under the lock.
 pub(crate) struct Locked<S> {
     state: SleepMutex<S>,
-    /// Whose turn it is among those who do not publish. Taken before the state, never after it.
+    /// The turn of the threads that do not publish. It is taken before the state, never after it.
     turn: Mutex<Pace>,
     paced: PacedSteps,
     waiting: Waiting,
 }
 
-/// How many steps are still to be paced. Relaxed: nothing else is known by it.
+/// The number of steps that are still to be paced. Relaxed: it publishes no other data.
 struct PacedSteps(AtomicU32);
 
-/// How many publishers wait for the lock. Relaxed: a step that does not see one has no advantage over it but once.
+/// The number of publishers that wait for the lock. Relaxed: a step that misses a publisher gets ahead of it once at
+/// most.
 struct Waiting(AtomicU32);
 
 /// How far paced steps are ahead of their share of the time.
 struct Pace {
-    /// When they have made up for what they took.
-    even: Option<Instant>,
+    /// The instant at which waiting has paid for all paced steps so far.
+    paid_at: Option<Instant>,
 }
 
-/// A step of somebody who does not publish.
-pub(crate) struct Step<'a, S> {
+/// The lock, held for one step of a thread that does not publish.
+pub(crate) struct StepGuard<'a, S> {
     state: Option<SleepGuard<'a, S>>,
-    /// When it began, if it is paced.
+    /// When the step began, if it is paced.
     begun: Option<Instant>,
     turn: MutexGuard<'a, Pace>,
     _hold: Hold,
@@ -69,13 +75,14 @@ impl<S> Locked<S> {
     pub(crate) fn new(state: S) -> Self {
         Self {
             state: SleepMutex::new(state),
-            turn: Mutex::new(Pace { even: None }),
+            turn: Mutex::new(Pace { paid_at: None }),
             paced: PacedSteps(AtomicU32::new(0)),
             waiting: Waiting(AtomicU32::new(0)),
         }
     }
 
-    /// For publishing, for what the host does to all readers at once, and for what it asks on its way to a publish.
+    /// Locks for publishing, for what the host does to all readers at once, and for what the host reads on its way to a
+    /// publish.
     #[inline]
     pub(crate) fn lock_first(&self) -> SleepGuard<'_, S> {
         match self.state.try_lock() {
@@ -93,15 +100,15 @@ impl<S> Locked<S> {
         state
     }
 
-    /// For everybody else, and for a step that is short.
-    pub(crate) fn lock_in_turn(&self) -> Step<'_, S> {
+    /// Locks for one short step of anything else.
+    pub(crate) fn lock_in_turn(&self) -> StepGuard<'_, S> {
         let turn = self.turn.lock();
         let paced = if PACED { self.paced.0.load(Ordering::Relaxed) } else { 0 };
         if paced > 0 {
-            // A publisher may set it again meanwhile, and then it is set as high as it was.
+            // A publisher may have set it again since the load. Then it stays as high as it was.
             self.paced.0.store(paced - 1, Ordering::Relaxed);
             turn.wait();
-            let (time, times) = GIVES_WAY;
+            let (time, times) = PUBLISHER_WAIT;
             for _ in 0..times {
                 if self.waiting.0.load(Ordering::Relaxed) == 0 {
                     break;
@@ -110,30 +117,33 @@ impl<S> Locked<S> {
             }
         }
         let state = Some(self.state.lock());
-        Step { state, begun: (paced > 0).then(Instant::now), turn, _hold: Hold::begin() }
+        StepGuard { state, begun: (paced > 0).then(Instant::now), turn, _hold: Hold::begin() }
     }
 }
 
 impl Pace {
     /// Sleeps until steps are within their share of the time, if they are far ahead of it.
     fn wait(&self) {
-        let Some(even) = self.even else { return };
-        let ahead = even.saturating_duration_since(Instant::now());
+        let Some(paid_at) = self.paid_at else { return };
+        let ahead = paid_at.saturating_duration_since(Instant::now());
         if ahead >= SHORTEST_SLEEP {
             sleep(ahead);
         }
     }
 
-    /// Notes a step that took so long and ended now.
-    fn note(&mut self, took: Duration, now: Instant) {
-        let earliest = now.checked_sub(SAVED);
-        let even =
-            self.even.filter(|even| earliest.is_none_or(|earliest| *even > earliest)).or(earliest).unwrap_or(now);
-        self.even = Some(even + took.min(LONGEST_STEP) * SHARE);
+    /// Records a step that took this long and ended now.
+    fn record(&mut self, took: Duration, now: Instant) {
+        let earliest = now.checked_sub(MAX_SAVED);
+        let paid_at = self
+            .paid_at
+            .filter(|paid_at| earliest.is_none_or(|earliest| *paid_at > earliest))
+            .or(earliest)
+            .unwrap_or(now);
+        self.paid_at = Some(paid_at + took.min(LONGEST_STEP) * SHARE);
     }
 }
 
-impl<S> Deref for Step<'_, S> {
+impl<S> Deref for StepGuard<'_, S> {
     type Target = S;
 
     fn deref(&self) -> &S {
@@ -141,18 +151,18 @@ impl<S> Deref for Step<'_, S> {
     }
 }
 
-impl<S> DerefMut for Step<'_, S> {
+impl<S> DerefMut for StepGuard<'_, S> {
     fn deref_mut(&mut self) -> &mut S {
         self.state.as_mut().expect("a step has the state until it is over")
     }
 }
 
-impl<S> Drop for Step<'_, S> {
+impl<S> Drop for StepGuard<'_, S> {
     fn drop(&mut self) {
         self.state = None;
         if let Some(begun) = self.begun {
             let now = Instant::now();
-            self.turn.note(now.saturating_duration_since(begun), now);
+            self.turn.record(now.saturating_duration_since(begun), now);
         }
     }
 }
@@ -163,23 +173,23 @@ mod tests {
 
     #[test]
     fn paced_steps_take_their_share_of_the_time_and_save_a_little() {
-        let mut pace = Pace { even: None };
+        let mut pace = Pace { paid_at: None };
         let mut now = Instant::now() + Duration::from_secs(1);
         let begun = now;
-        // Without a pause: what is ahead grows by what a step takes, but for what was saved.
+        // Without a pause, steps get ahead by what each of them takes, but for what was saved.
         let step = Duration::from_micros(10);
         for _ in 0..1_000 {
             now += step;
-            pace.note(step, now);
+            pace.record(step, now);
         }
-        let even = pace.even.expect("steps were noted");
-        assert_eq!(even + SAVED, begun + step + 1_000 * SHARE * step);
-        // A step that was preempted counts as a long one.
-        pace.note(Duration::from_secs(1), now);
-        assert_eq!(pace.even, Some(even + LONGEST_STEP * SHARE));
-        // After a pause no more is saved than that.
+        let paid_at = pace.paid_at.expect("steps were noted");
+        assert_eq!(paid_at + MAX_SAVED, begun + step + 1_000 * SHARE * step);
+        // A step that was preempted counts for the longest step.
+        pace.record(Duration::from_secs(1), now);
+        assert_eq!(pace.paid_at, Some(paid_at + LONGEST_STEP * SHARE));
+        // After a long pause no more than the maximum is saved.
         now += Duration::from_secs(10);
-        pace.note(step, now);
-        assert_eq!(pace.even.map(|even| even + SAVED), Some(now + step * SHARE));
+        pace.record(step, now);
+        assert_eq!(pace.paid_at.map(|paid_at| paid_at + MAX_SAVED), Some(now + step * SHARE));
     }
 }

@@ -1,5 +1,13 @@
-//! Publishing, and everything else that changes what readers see: closing, resetting, fencing, expiring.
-//! What readers do about it is in the subscription.
+//! Publishing, and everything else that changes what readers see: closing, resetting, skipping, fencing, expiring.
+//! What a reader does about it is decided in `subscription`.
+//!
+//! Invariants:
+//! - No foreign code runs under the lock. The authorizer and the weigher run before it; wake-ups, the observer and
+//!   drops run after it.
+//! - A change passes through the gates before the position that brought it becomes visible.
+//! - `Core::append` makes a batch visible in one order, which its documentation gives.
+//!
+//! Callers: `broker`, without a lock. `account` evicts through `Buffer` on a reader's thread.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,20 +33,21 @@ use crate::types::event::Event;
 use crate::types::token::{Epoch, Place, Token};
 use crate::wait::{WaitList, WakeBatch, seq_cst_fence};
 
-/// What is left to do when the lock is gone, in this order: wake, tell, drop.
+/// What is left to do after the lock is released, in this order: wake, call the observer, drop.
 struct AfterUnlock<P> {
     wake_batch: Option<WakeBatch<Shared>>,
-    /// How many subscriptions there are.
+    /// The number of open subscriptions.
     readers: u64,
     evicted_batches: u64,
+    /// The index of the last batch that was evicted.
     evicted_through: u64,
     evicted: Evicted<Record<P>>,
-    /// Whether a dispatcher may drop some of it.
+    /// Whether a dispatcher may drop one of the evicted batches.
     may_defer: bool,
 }
 
 impl<P> AfterUnlock<P> {
-    /// Whom to wake: mostly there is nobody, and then nothing is made for them.
+    /// Returns the waiters to wake. Mostly there are none, and then nothing is allocated for them.
     #[cold]
     fn wake_batch(&mut self) -> &mut WakeBatch<Shared> {
         self.wake_batch.get_or_insert_default()
@@ -73,7 +82,7 @@ impl<P> Core<P> {
             return self.advance(index, epoch).map_err(|kind| PublishError { kind, events: events.into_inner() });
         }
         events.tighten(self.hooks.weigher.is_some());
-        let changes = self.changes(&events);
+        let changes = self.access_changes(&events);
         let weigh_all = |weigh: &Weigher<P>| events.iter().fold(0_u64, |sum, event| sum.saturating_add(weigh(event)));
         let weight = self.hooks.weigher.as_ref().map_or(0, weigh_all).min(MAX_BYTES);
 
@@ -88,7 +97,7 @@ impl<P> Core<P> {
         };
         if !changes.is_empty() {
             let wake_batch = after.wake_batch();
-            // Once, whatever number of changes concern it: a waiter is queued once.
+            // A waiter is queued once, whatever number of changes concern it.
             state.fence(&changes, |waiter| wake_batch.push(waiter));
         }
         self.append(&mut state, place, events, weight, &mut after);
@@ -113,8 +122,17 @@ impl<P> Core<P> {
         }
     }
 
-    /// The one order of a publish: room, slot, node positions, names, the end, and then the waiting. The links come
-    /// before all of it: room must be made for them, too.
+    /// Appends a batch in the one order that is right for readers:
+    ///
+    /// 1. The links are made. They come first, because room must be made for them, too.
+    /// 2. Room is made by giving up the oldest batches.
+    /// 3. The slot is written.
+    /// 4. The positions of the hit nodes are set, after the slot that they lead to.
+    /// 5. Subscriptions that wait for this place get the position, before it becomes visible.
+    /// 6. Hit queues are notified, before the end: a reader that sees the end must know which nodes to look at.
+    /// 7. The end moves, and the batch is visible.
+    /// 8. Hit queues are notified again, for readers that registered meanwhile.
+    /// 9. The waiters are taken, after the end: a reader that registers later sees the end when it looks again.
     fn append(&self, state: &mut State<P>, place: Place, events: Events<P>, weight: u64, after: &mut AfterUnlock<P>) {
         let count = events.len() as u64;
         let State { appender, interest, counters, pending, next_place, floor, .. } = state;
@@ -152,21 +170,22 @@ impl<P> Core<P> {
         counters.evicted += after.evicted_batches;
         let deferred = self.dispatch.deferred_drops();
         after.may_defer = appender.may_defer(deferred);
-        // One of those that this publish gives up may be lent, too.
+        // The batch that this publish may give to a dispatcher counts as a deferred drop, too.
         appender.write(&self.log, record, cost, deferred + u64::from(after.may_defer), &mut after.evicted);
         hit.extend(position);
 
         *next_place = place.next();
         *floor = Floor::Published(place.index);
         if !pending.is_empty() {
-            // Whoever waits for this place or a lower one begins here.
+            // Subscriptions that wait for this place or a lower one begin here.
             while let Some(waiter) = pending.pop_reached(*next_place) {
                 waiter.owner.start_at(position);
                 after.wake_batch().push(&waiter);
             }
         }
         if state.notified_readers > 0 {
-            // A reader that sees the new end must have been told which nodes to look at.
+            // A reader that sees the new end must have the hit nodes in its hit queue. The partner is the fence of a
+            // reader between registering and looking at its nodes, in `subscription::cursor`.
             seq_cst_fence();
             notify(hit.nodes(), after.wake_batch());
         }
@@ -191,7 +210,7 @@ impl<P> Core<P> {
         }
     }
 
-    /// A batch without events: only the latest index moves.
+    /// Publishes a batch without events: only the latest index moves.
     fn advance(&self, index: u64, epoch: Option<Epoch>) -> Result<(), PublishErrorKind> {
         let mut state = self.state.lock_first();
         state.admit(index, epoch)?;
@@ -203,7 +222,8 @@ impl<P> Core<P> {
         Ok(())
     }
 
-    fn changes(&self, events: &[Event<P>]) -> Vec<AccessChange> {
+    /// Returns the access changes that the events bring, each once.
+    fn access_changes(&self, events: &[Event<P>]) -> Vec<AccessChange> {
         let mut changes = Vec::new();
         if let Some(authorizer) = &self.hooks.authorizer {
             for event in events {
@@ -213,8 +233,9 @@ impl<P> Core<P> {
         without_repeats(changes)
     }
 
+    /// Passes a change through the gates, and wakes the readers that it concerns.
     pub(crate) fn access_changed(&self, change: AccessChange) {
-        // Not by a dispatcher, which may be stuck: who announces a change is not in a hurry as a publisher is.
+        // They are not left to a dispatcher, which may be stuck: the caller is not in a hurry as a publisher is.
         let mut waiters: Vec<Waiter> = Vec::new();
         self.state.lock_first().fence(&[change], |waiter| waiters.push(Arc::clone(waiter)));
         for waiter in waiters {
@@ -222,6 +243,7 @@ impl<P> Core<P> {
         }
     }
 
+    /// Ends the subscriptions whose grant has expired and wakes their readers, some at a time.
     pub(crate) fn tick(&self) {
         let now = self.hooks.clock.now();
         loop {
@@ -235,6 +257,7 @@ impl<P> Core<P> {
         }
     }
 
+    /// Closes the log, and wakes all readers and dispatchers.
     pub(crate) fn close(&self) {
         let waiters: Vec<Waiter> = {
             let mut state = self.state.lock_first();
@@ -247,13 +270,14 @@ impl<P> Core<P> {
         self.dispatch.wake_dispatchers();
     }
 
+    /// Ends all subscriptions, empties the log and begins another history above `index`.
     pub(crate) fn reset(&self, index: u64, epoch: Epoch) {
         let mut evicted = Evicted::default();
         let (waiters, pending) = {
             let mut state = self.state.lock_first();
             let waiters: Vec<Waiter> = state.registry.waiters().cloned().collect();
             for waiter in &waiters {
-                // Before the log is emptied: whoever finds it empty finds the reason.
+                // Set before the log is emptied: a reader that finds it empty finds the reason.
                 waiter.owner.gate.end(Ending::Reset);
             }
             state.counters.evicted += state.appender.held().0;
@@ -284,11 +308,11 @@ impl<P> Buffer for Core<P> {
         self.log.refund(cached, bytes);
     }
 
-    /// Evicts the oldest batches until the buffer is within its bounds, but never the newest: readers have cached
-    /// something beside batches.
+    /// Evicts the oldest batches until the buffer is within its bounds, but never the newest. Called after readers have
+    /// cached something beside batches.
     ///
-    /// Nobody is woken: whoever waits has passed all there is. What is dropped is foreign code, whose panic is no affair
-    /// of the reader that happens to be here: it is caught.
+    /// Nobody is woken: a reader that waits has passed everything. Dropping payloads runs foreign code. A panic of it
+    /// is caught, because the reader on this thread has nothing to do with it.
     fn evict_excess(&self) {
         let mut after = AfterUnlock::default();
         self.state.lock_in_turn().evict_excess(&self.log, self.dispatch.deferred_drops(), &mut after);
@@ -322,7 +346,7 @@ impl<P> State<P> {
         counters.evicted += after.evicted_batches;
     }
 
-    /// Empties the log, and returns the readers that stand before the place: each is told of its loss by its gate.
+    /// Empties the log, and returns the readers that stand before the place. The gate of each reports the skip.
     fn skip_to(
         &mut self,
         log: &Log<Record<P>>,
@@ -339,17 +363,18 @@ impl<P> State<P> {
         let place = if self.rising { token.place().in_rising_history() } else { token.place() };
         let here = self.earliest_next_place();
         if place <= here {
-            // Where the last batch ended, or where batches without events have moved that since: nothing lies between.
+            // The token names the place after the last batch, or one that batches without events have moved it to
+            // since. Nothing lies between.
             let is_whole = token.place().count == 0 && place >= self.next_place;
             let stands_there = token.place() == self.next_place || place == here || is_whole;
             let current = Token::new(current, here);
             return if stands_there { Ok(Vec::new()) } else { Err(SkipError::Behind { token, current }) };
         }
         if token.place() == self.next_place {
-            // The last place there is.
+            // The token names the last place there is.
             return Ok(Vec::new());
         }
-        // Who waits for the place that is skipped to, or a later one, has lost nothing. Everybody else has.
+        // Subscriptions that wait for the place that is skipped to, or a later one, have lost nothing. All others have.
         let end = self.appender.end();
         while let Some(waiter) = self.pending.pop_reached(place) {
             waiter.owner.start_at(end);
@@ -357,7 +382,7 @@ impl<P> State<P> {
         let stands_before = |waiter: &&Waiter| waiter.owner.pending_place().is_none();
         let before: Vec<Waiter> = self.registry.waiters().filter(stands_before).cloned().collect();
         for waiter in &before {
-            // Before the log is emptied: whoever finds it empty finds the reason.
+            // Set before the log is emptied: a reader that finds it empty finds the reason.
             waiter.owner.gate.skip();
         }
         self.skipped_at = Some(end);
@@ -373,8 +398,8 @@ impl<P> State<P> {
     }
 }
 
-/// The same changes, each once: a batch may hold a thousand events of one policy, and each of them would be passed through
-/// the gate of everybody who rests on it.
+/// Removes repeated changes. A batch may hold a thousand events of one policy, and each of them would pass through the
+/// gate of every subscription that rests on it.
 fn without_repeats(mut changes: Vec<AccessChange>) -> Vec<AccessChange> {
     if changes.len() > 1 {
         let mut seen = HashSet::with_capacity(changes.len());
@@ -383,7 +408,8 @@ fn without_repeats(mut changes: Vec<AccessChange>) -> Vec<AccessChange> {
     changes
 }
 
-/// Tells the readers of many nodes which were hit.
+/// Puts the hit nodes into the hit queues of the readers that are registered there, and adds those readers to
+/// `wake_batch`.
 fn notify(nodes: &[&Node], wake_batch: &mut WakeBatch<Shared>) {
     for list in nodes.iter().filter_map(|node| node.lists.notified_if_any()) {
         if list.is_occupied() {

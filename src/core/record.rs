@@ -1,7 +1,11 @@
-//! What a slot of the log carries: a batch as it was published, its place, its links, and what is cached beside it.
-//! It is made once, by the publisher, and read by everybody.
+//! What a slot of the log holds: a published batch with its place, its links, and what is cached beside it.
+//! What a batch matches, and when it is evicted, is decided elsewhere.
+//!
+//! Invariant: after the publisher has made a record, only `frames` and `cached` change.
+//!
+//! Callers: `publish` makes records under the broker's lock; everybody reads them.
 
-// Models have no frames, but what frames charge.
+// Models build no frames, but charge bytes as frames do. Hence `all(broker_loom, test)` beside the feature.
 use std::mem::needs_drop;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -20,22 +24,25 @@ use crate::panics::Panics;
 use crate::types::event::Event;
 use crate::types::token::{Epoch, Place};
 
-/// A published batch, shared by the log and by every delivery of it. `B` is the buffer that pays for what is cached beside
-/// it. The fields are in this order so that what every reader looks at lies together: mostly in one cache line.
+/// A published batch, shared by the log and by every delivery of it. `B` is the buffer that is charged for what is
+/// cached beside it.
+///
+/// The order of the fields puts what every reader looks at next to each other, mostly in one cache line.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct PublishedBatch<P, B> {
     pub(crate) events: Events<P>,
-    /// Its index, and how many batches of that index came before.
+    /// The index, and how many batches of that index came before.
     pub(crate) place: Place,
-    /// How many events were published before: a run of whole batches is counted by its two ends.
+    /// How many events were published before. The events of a run of whole batches are counted by its two ends.
     pub(crate) events_before: u64,
     pub(crate) links: Links,
     #[cfg(feature = "json")]
     pub(crate) frames: FrameCache,
-    /// The place after the batch before, which may be evicted: what is past once this is the oldest.
+    /// The place after the batch before, which may be evicted. Everything below it is past once this batch is the
+    /// oldest.
     pub(crate) after: Place,
-    /// What the weigher said of the events; 0 if bytes are not bounded.
+    /// What the weigher returned for the events; 0 if bytes are not bounded.
     pub(crate) weight: u64,
     pub(crate) epoch: Epoch,
     #[cfg(any(feature = "json", all(broker_loom, test)))]
@@ -44,7 +51,7 @@ pub(crate) struct PublishedBatch<P, B> {
 }
 
 impl<P, B> PublishedBatch<P, B> {
-    /// What it counts for in a bound in bytes when it is published: by then, nothing is cached beside it.
+    /// Returns what the batch counts for in a bound in bytes when it is published. Nothing is cached beside it by then.
     pub(crate) fn bytes(&self) -> u64 {
         self.weight + self.links.bytes()
     }
@@ -52,15 +59,15 @@ impl<P, B> PublishedBatch<P, B> {
 
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 impl<P, B: Buffer> PublishedBatch<P, B> {
-    /// Returns the account that what is cached beside the batch is charged to.
+    /// Returns the account that is charged for what is cached beside the batch.
     pub(crate) fn account(&self) -> CacheAccount<'_, B> {
         self.buffer.account(&self.cached)
     }
 }
 
-/// The events of a batch, from publishing until the last reader has gone.
+/// The events of a batch, from publishing until the last reader has dropped them.
 ///
-/// Payloads are foreign code, and several of them may panic when they are dropped: so they are dropped one by one.
+/// Payloads are foreign code, and several of them may panic when they are dropped. So they are dropped one by one.
 #[derive(Debug)]
 pub(crate) struct Events<P>(Vec<Event<P>>);
 
@@ -69,8 +76,8 @@ impl<P> Events<P> {
         Self(events)
     }
 
-    /// Gives back the room for more events, which nobody adds: all of it where bytes are bounded, and else what is more
-    /// than the events take themselves, which is what a list that grew has at most.
+    /// Gives spare capacity back, which nobody will use. If `exactly`, as where bytes are bounded, it gives back all of
+    /// it. Otherwise it leaves up to as much as the events take, which is the most that a list has after growing.
     #[inline]
     pub(crate) fn tighten(&mut self, exactly: bool) {
         let spare = self.0.capacity() - self.0.len();
@@ -79,7 +86,7 @@ impl<P> Events<P> {
         }
     }
 
-    /// Stamps each with the index of the commit.
+    /// Stamps each event with the index of the commit.
     #[inline]
     pub(crate) fn stamp(&mut self, index: u64) {
         match self.0.as_mut_slice() {
@@ -88,7 +95,7 @@ impl<P> Events<P> {
         }
     }
 
-    /// Gives the events back, for their publisher.
+    /// Returns the events to their publisher.
     pub(crate) fn into_inner(mut self) -> Vec<Event<P>> {
         std::mem::take(&mut self.0)
     }
@@ -112,7 +119,7 @@ impl<P> AsRef<[Event<P>]> for Events<P> {
 impl<P> Drop for Events<P> {
     #[inline]
     fn drop(&mut self) {
-        // One drop that panics is unwound like any other, unless the thread is unwinding already.
+        // A single drop that panics unwinds as usual, unless the thread is unwinding already.
         if needs_drop::<P>() && (self.0.len() > 1 || panicking()) {
             let mut panics = Panics::default();
             self.0.drain(..).for_each(|event| panics.catch(|| drop(event)));
@@ -159,7 +166,8 @@ impl<P, B> Linked for Arc<PublishedBatch<P, B>> {
 mod tests {
     use super::*;
 
-    /// Room for more events is memory that no bound sees. What a list that grew has is left alone where bytes are not bounded.
+    /// Spare capacity is memory that no bound counts. Where bytes are not bounded, the capacity of a list that grew is
+    /// left alone.
     #[test]
     fn room_for_more_events_is_given_back() {
         for (len, capacity, exactly, gives_back) in [

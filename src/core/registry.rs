@@ -1,8 +1,13 @@
-//! Who is subscribed, what each grant rests on, when it runs out, and who waits for a place to come.
-//! It belongs to the broker's lock and asks nobody: it only finds whom a change concerns.
+//! The open subscriptions, by id, by what their grants rest on, by expiry, and by the place that they wait for.
+//! It only finds the subscriptions that something concerns: it calls neither the authorizer nor a waker.
 //!
-//! Ordered maps throughout: they free what a burst of subscriptions took while it leaves, one node at a time, and grow
-//! without ever copying all of themselves, so that no step under the broker's lock is a long one.
+//! Invariants:
+//! - All maps are ordered. They free what a burst of subscriptions took as it leaves, node by node, and grow without
+//!   copying all of themselves, so that no step under the broker's lock is long.
+//! - A grant is indexed from the step that enters its subscription to the step that takes it out or replaces the grant.
+//!   The entry of its expiry goes when it expires.
+//!
+//! Callers: `core`, under the broker's lock.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -18,10 +23,10 @@ use crate::types::token::Place;
 /// All open subscriptions.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    /// By id, so in the order in which they were opened.
+    /// By id, and so in the order in which they were opened.
     waiters: BTreeMap<u64, Waiter>,
     by_basis: BTreeMap<Basis, BTreeMap<u64, Waiter>>,
-    /// With what the gate said of changes when the grant was noted.
+    /// By expiry. With each goes the gate's count of changes when the grant was indexed.
     expiries: BTreeMap<(Instant, u64), (Waiter, u64)>,
 }
 
@@ -40,22 +45,22 @@ impl Registry {
         self.waiters.len()
     }
 
-    /// In the order in which they were opened.
+    /// Returns all subscriptions in the order in which they were opened.
     pub(crate) fn waiters(&self) -> impl Iterator<Item = &Waiter> {
         count(Step::Find, self.waiters.len());
         self.waiters.values()
     }
 
-    /// Adds to `into` up to `most` subscriptions with an id above `after`, and returns the last id added, if any was.
-    pub(crate) fn waiters_after(&self, after: u64, most: usize, into: &mut Vec<Waiter>) -> Option<u64> {
+    /// Adds to `into` up to `max` subscriptions with an id above `after`. Returns the last id that was added, if any.
+    pub(crate) fn waiters_after(&self, after: u64, max: usize, into: &mut Vec<Waiter>) -> Option<u64> {
         let before = into.len();
         let later = self.waiters.range((Bound::Excluded(after), Bound::Unbounded));
-        into.extend(later.take(most).map(|(_, waiter)| waiter.clone()));
+        into.extend(later.take(max).map(|(_, waiter)| waiter.clone()));
         count(Step::Find, into.len() - before);
         into.get(before..)?.last().map(|waiter| waiter.owner.id)
     }
 
-    /// Notes what a grant rests on.
+    /// Indexes a subscription by what its grant rests on, and by its expiry.
     pub(crate) fn index_by_basis(&mut self, waiter: &Waiter, principal: &Principal, grant: &Grant) {
         let id = waiter.owner.id;
         for basis in grant.basis(principal) {
@@ -68,7 +73,7 @@ impl Registry {
         }
     }
 
-    /// Forgets what [`index_by_basis`](Self::index_by_basis) noted.
+    /// Removes what [`index_by_basis`](Self::index_by_basis) inserted.
     pub(crate) fn unindex_by_basis(&mut self, waiter: &Waiter, principal: &Principal, grant: &Grant) {
         let id = waiter.owner.id;
         for basis in grant.basis(principal) {
@@ -86,8 +91,8 @@ impl Registry {
         }
     }
 
-    /// Passes a change through the gate of every subscription that it concerns, and shows those to `wake` that are to be
-    /// woken for it: all but those of a change that is `quiet`, and they, too, if it ends them.
+    /// Passes a change through the gate of every subscription that it concerns. Calls `wake` with those that are to be
+    /// woken for it: all of them, or, if the change is `quiet`, only those that it ends.
     pub(crate) fn fence(&self, change: &AccessChange, quiet: bool, mut wake: impl FnMut(&Waiter)) {
         let ends = matches!(change, AccessChange::TokenDeleted(_));
         let mut pass = |waiter: &Waiter| {
@@ -107,14 +112,14 @@ impl Registry {
         }
     }
 
-    /// Ends subscriptions whose grant, as noted here, has run out by `now`, up to `most` of them, and returns those to be
-    /// woken. Each is once.
+    /// Ends up to `max` subscriptions whose grant, as indexed here, has expired by `now`, and returns them to be woken.
+    /// Each is returned once.
     ///
-    /// Whose access has changed since the grant was given is about to ask for a newer one, which may have been renewed:
-    /// it is woken to look at the clock itself, and not ended here.
-    pub(crate) fn expire(&mut self, now: Instant, most: usize) -> Vec<Waiter> {
+    /// A subscription whose access has changed since its grant was indexed is about to be rechecked, and the new grant
+    /// may expire later. It is not ended here, but woken to look at the clock itself.
+    pub(crate) fn expire(&mut self, now: Instant, max: usize) -> Vec<Waiter> {
         let mut expired = Vec::new();
-        while expired.len() < most
+        while expired.len() < max
             && let Some(first) = self.expiries.first_entry().filter(|first| first.key().0 <= now)
         {
             count(Step::Fence, 1);
@@ -143,14 +148,14 @@ impl Pending {
         self.0.insert((place, waiter.owner.id), waiter);
     }
 
-    /// Takes one out, if it still waits for its place.
+    /// Removes a subscription, if it still waits for its place.
     pub(crate) fn remove(&mut self, waiter: &Waiter) -> Option<Waiter> {
         let start = waiter.owner.pending_start.as_ref()?;
         count(Step::Find, 1);
         self.0.remove(&(start.place, waiter.owner.id))
     }
 
-    /// Takes out one that waits for a place before `next`, if any does.
+    /// Removes and returns one subscription that waits for a place before `next`, if there is one.
     pub(crate) fn pop_reached(&mut self, next: Place) -> Option<Waiter> {
         count(Step::Find, 1);
         let first = self.0.first_entry().filter(|first| first.key().0 < next)?;

@@ -1,5 +1,8 @@
 //! What a subscription shares with its handles, its nodes and the broker.
-//! What only its reader touches is in the subscription itself.
+//! What only its reader touches lives in `subscription`.
+//!
+//! Callers: the reader in `subscription` writes the counters without a lock, `core` sets pending starts under the
+//! broker's lock, and handles read all of it.
 
 use std::sync::Arc;
 
@@ -16,18 +19,18 @@ use crate::wait::{self, WaitList};
 /// The waiter of a subscription.
 pub(crate) type Waiter = Arc<wait::Waiter<Shared>>;
 
-/// A node with the lists of those who wait for it.
+/// A node with the wait lists of its readers.
 pub(crate) type Node = interest::Node<Lists>;
 
-/// Up to so many nodes are polled for news and parked at one by one. A reader of more is told which were hit.
-pub(crate) const POLLED: usize = 8;
+/// The most nodes of which a reader polls each, and waits at each. A reader of more nodes has a hit queue instead.
+pub(crate) const MAX_POLLED_NODES: usize = 8;
 
-/// Who waits for a node.
+/// The readers that wait for a node.
 #[derive(Debug)]
 pub(crate) struct Lists {
     /// Readers of few nodes, while they wait.
     pub(crate) parked: WaitList<Shared>,
-    /// Readers of many nodes, since they last looked.
+    /// Readers of many nodes, since they last looked at the node.
     notified: Slot<Box<WaitList<Shared>>>,
 }
 
@@ -38,62 +41,62 @@ impl Default for Lists {
 }
 
 impl Lists {
-    /// The list of those who want to be told of a hit.
+    /// Returns the list of the readers whose hit queue gets this node when it is hit.
     pub(crate) fn notified(&self) -> &WaitList<Shared> {
         if self.notified.get().is_none() {
-            // Lost to another reader, or not: either way it is there now.
+            // If another reader was faster, its list is there now.
             let _ = self.notified.set(Box::default());
         }
         self.notified.get().expect("it was set")
     }
 
-    /// The same, if anybody ever did.
+    /// Returns the same list, if a reader ever used it.
     pub(crate) fn notified_if_any(&self) -> Option<&WaitList<Shared>> {
         self.notified.get().map(|list| &**list)
     }
 }
 
-/// What everybody may know of a subscription.
+/// The part of a subscription that is shared.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) id: u64,
-    /// The history that it reads.
+    /// The history that the reader reads.
     pub(crate) epoch: Epoch,
-    /// The public id of whoever asked; none if that is the anonymous principal. Boxed, because most readers may be.
+    /// The public id of the principal. `None` for the anonymous one. Boxed, because most readers may be anonymous.
     pub(crate) principal: Option<Box<Arc<str>>>,
     pub(crate) filter: Arc<Filter>,
     pub(crate) gate: Gate,
-    /// Of a subscription whose place had not come when it was opened.
+    /// Set if the start was not reached when the subscription was opened.
     pub(crate) pending_start: Option<Box<PendingStart>>,
     pub(crate) counters: ReaderCounters,
-    /// Where the reader stood when the subscription was opened, if its place had come.
+    /// The reader's position when the subscription was opened, if its start was reached by then.
     pub(crate) opened: Position,
     /// Sorted by id. Empty for a reader of everything.
     pub(crate) nodes: SmallList<Arc<Node>>,
 }
 
 impl Shared {
-    /// Whether something from `cursor` to `oldest`, which is gone, was asked for, or may have been: a node that was hit
-    /// since does not say how often.
+    /// Returns whether something that the reader asked for was evicted from `cursor..oldest`, or may have been: a node
+    /// that was hit since `cursor` does not record how often.
     pub(crate) fn has_lost(&self, cursor: Position, oldest: Position) -> bool {
         count(Step::Poll, self.nodes.len());
         let lost = |node: &Arc<Node>| node.chain.last() > cursor || node.has_evicted(cursor, oldest);
         self.nodes.is_empty() || self.nodes.iter().any(lost)
     }
 
-    /// The place that the reader waits for, if it has not come.
+    /// Returns the place that the reader waits for, if it was not reached yet.
     pub(crate) fn pending_place(&self) -> Option<Place> {
         self.pending_start.as_ref().filter(|start| start.get().is_none()).map(|start| start.place)
     }
 
-    /// Lets the reader begin here, if it waits for its place.
+    /// Sets the position at which the reader begins, if it waits for its place.
     pub(crate) fn start_at(&self, position: Position) {
         if let Some(start) = &self.pending_start {
             start.set(position);
         }
     }
 
-    /// Where the reader stands in a log that reaches from `oldest` to `end`, as of its last read.
+    /// Returns the reader's position as of its last read, in a log that reaches from `oldest` to `end`.
     pub(crate) fn cursor(&self, oldest: Position, end: Position) -> Position {
         match Position(self.counters.cursor.load(Ordering::Relaxed)) {
             ReaderCounters::PENDING => self.pending_start.as_ref().and_then(|start| start.get()).unwrap_or(end),
@@ -104,17 +107,17 @@ impl Shared {
         }
     }
 
-    /// Where a resume token has the reader stand: as [`cursor`](Self::cursor), but an elastic start stays where it was
-    /// opened until something is passed, so that what went of itself is not hidden.
+    /// Returns the position of a resume token: that of [`cursor`](Self::cursor), but an elastic start stays where it
+    /// was opened until something is passed. So a token does not hide what was evicted meanwhile.
     pub(crate) fn resume_position(&self, end: Position) -> Position {
         self.cursor(Position::ZERO, end).max(self.opened)
     }
 }
 
-/// Where a subscription begins whose place had not come when it was opened.
+/// The start of a subscription whose place was not reached when it was opened.
 #[derive(Debug)]
 pub(crate) struct PendingStart {
-    /// The place that it waits for.
+    /// The place that the reader waits for.
     pub(crate) place: Place,
     position: AtomicU64,
 }
@@ -124,12 +127,12 @@ impl PendingStart {
         Self { place, position: AtomicU64::new(u64::MAX) }
     }
 
-    /// Set before the position becomes visible.
+    /// Sets the position, before it becomes visible. Release, with the Acquire of [`get`](Self::get).
     pub(crate) fn set(&self, position: Position) {
         self.position.store(position.0, Ordering::Release);
     }
 
-    /// The position, once the place has come. Acquire, with the Release of `set`.
+    /// Returns the position, once the place was reached. Acquire, with the Release of [`set`](Self::set).
     #[inline]
     pub(crate) fn get(&self) -> Option<Position> {
         match self.position.load(Ordering::Acquire) {
@@ -139,7 +142,7 @@ impl PendingStart {
     }
 }
 
-/// Counts that the reader alone writes, once a read or window, and others read for statistics.
+/// Counters that only the reader writes, once a read or window. Others read them for statistics.
 #[derive(Debug)]
 pub(crate) struct ReaderCounters {
     cursor: AtomicU64,
@@ -156,10 +159,10 @@ pub(crate) struct ReadCounts {
 }
 
 impl ReaderCounters {
-    /// The cursor of a subscription that waits for its place to come.
+    /// The cursor of a subscription whose start was not reached yet.
     pub(crate) const PENDING: Position = Position(u64::MAX);
-    /// Marks the cursor of a subscription that has not begun: it will at the oldest batch, but not behind the position
-    /// in the other bits.
+    /// The bit that is set in the cursor of an elastic start until the reader begins. It begins at the oldest batch,
+    /// but no later than the position in the other bits.
     const ELASTIC: u64 = 1 << 63;
 
     pub(crate) fn new() -> Self {
@@ -167,11 +170,11 @@ impl ReaderCounters {
         Self { cursor, batches, events, missed }
     }
 
-    // Relaxed throughout: statistics, with one writer each, so a load and a store make an addition.
+    // Relaxed throughout: these are statistics. Each has one writer, so a load and a store make an addition.
 
     #[inline]
     pub(crate) fn add(&self, counts: ReadCounts) {
-        let add = |meter: &AtomicU64, n| meter.store(meter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+        let add = |counter: &AtomicU64, n| counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
         add(&self.batches, counts.batches);
         add(&self.events, counts.events);
     }

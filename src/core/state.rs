@@ -1,24 +1,28 @@
-//! What all handles of one broker share: the log, the lock, and the hooks.
-//! Operations are in the files beside this one.
+//! What a broker consists of, the hooks of its host, and the lock order.
+//! Operations that change it are in the files beside this one.
 //!
 //! # Locks
 //!
-//! In this order, and no foreign code under any of them:
-//! 1. [`Core::state`]: one publisher, subscriber or closer at a time, and before it the turn of those who do not publish.
-//! 2. a node's or the everything list's [`WaitList`];
-//! 3. a waiter's signal or news, the log's directory, and the dispatchers' queue.
+//! They are taken in this order, and no foreign code runs under any of them:
+//! 1. [`Core::state`]. Only one publisher, subscriber or closer holds it at a time. A thread that does not publish
+//!    takes the turn of [`Locked`] before it.
+//! 2. The [`WaitList`] of a node, or of everything.
+//! 3. The signal or the hit queue of a waiter, the directory of the log, and the queue of the dispatchers.
 //!
-//! Readers take the second and third alone, and only to wait or to cross the log; draining takes the directory's lock
-//! once a window. Access checks and the drop of a subscription take the first, and so does a reader that encodes more
-//! than a bound in bytes allows.
+//! Readers take the second and third kind alone, and only to wait or to cross the log. A window takes the lock of the
+//! directory once. Access checks, tokens, losses by a skip and the drop of a subscription take the first, and so does a
+//! reader that encodes more than a bound in bytes allows. `Core::last_filter` is taken alone.
+//!
+//! Callers: `core` changes the state under the lock; `broker` builds it and reads it through [`Core`]; `subscription`
+//! uses the log and the hooks without the lock.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 use ahash::RandomState;
 
+use super::decisions::PendingDecisions;
 use super::lock::Locked;
-use super::questions::Questions;
 use super::record::PublishedBatch;
 use super::registry::{Pending, Registry};
 use super::shared::{Lists, Shared, Waiter};
@@ -38,31 +42,33 @@ use crate::types::token::{Epoch, Place, Token};
 use crate::wait::Dispatch;
 use crate::wait::WaitList;
 
-/// So many subscriptions are ended, or listed, before others get a turn at the lock.
+/// The most subscriptions that one step ends or lists before others get a turn at the lock.
 pub(crate) const MAX_PER_STEP: usize = 256;
 
 /// A batch in the log of a broker.
 pub(crate) type Published<P> = PublishedBatch<P, Core<P>>;
 
-/// One slot: all of a batch is behind one pointer, so that a window of slots is few cache lines.
+/// One slot. All of a batch is behind one pointer, so that a window of slots takes few cache lines.
 pub(crate) type Record<P> = Arc<Published<P>>;
 
+/// The wait list of the readers of everything.
 pub(crate) type Weigher<P> = Box<dyn Fn(&Event<P>) -> u64 + Send + Sync>;
 
+/// What all handles of one broker share.
 pub(crate) struct Core<P> {
     pub(crate) log: Log<Record<P>>,
-    /// Readers of everything, while they wait.
+    /// The readers of everything that wait.
     pub(crate) everyone: WaitList<Shared>,
     pub(crate) dispatch: Dispatch<Shared, Record<P>>,
     pub(crate) state: Locked<State<P>>,
-    /// What was asked for last.
+    /// The filter of the last subscription, to be shared with the next if that asks for the same.
     pub(crate) last_filter: Mutex<Weak<Filter>>,
-    /// Of wide scopes. What is hashed comes from strangers: it is seeded.
+    /// Hashes wide scopes. Seeded, because strangers choose what is hashed.
     pub(crate) hasher: RandomState,
-    /// Of the keys of nodes.
+    /// Hashes the keys of nodes.
     pub(crate) keys: KeyHasher,
     pub(crate) hooks: Hooks<P>,
-    /// For batches whose cached bytes count; dangling if bytes are not bounded.
+    /// Reference to this core for batches whose cached bytes are charged. Dangling if bytes are not bounded.
     #[cfg(any(feature = "json", all(broker_loom, test)))]
     pub(crate) itself: Weak<Self>,
 }
@@ -77,24 +83,24 @@ pub(crate) struct Hooks<P> {
 }
 
 impl<P> Hooks<P> {
-    /// Tells the observer, whose panic is its own affair.
-    pub(crate) fn observe(&self, tell: impl FnOnce(&dyn Observer)) {
+    /// Calls the observer, if there is one. A panic of the observer is caught.
+    pub(crate) fn observe(&self, call: impl FnOnce(&dyn Observer)) {
         if let Some(observer) = &self.observer {
-            ignore_panic(|| tell(&**observer));
+            ignore_panic(|| call(&**observer));
         }
     }
 }
 
-/// What may be published next.
+/// The lower bound of the next index.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Floor {
     /// Nothing was published, and no history is missing.
     Free,
-    /// The state was restored at this index: the next must be above.
+    /// The state was restored at this index. The next index must be above it.
     Above(u64),
-    /// The last published index: the next must not be lower, and not equal where indexes rise.
+    /// This index was published last. The next index must not be lower, and not equal where indexes rise.
     Published(u64),
-    /// Everything below this index is past: the next must not be lower.
+    /// Everything below this index is past. The next index must not be lower.
     From(u64),
 }
 
@@ -111,7 +117,7 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    /// What may come next, and the place that all before is past.
+    /// Returns an index that no later batch is below.
     pub(crate) fn begin(self) -> (Floor, Place) {
         match self {
             Self::Whole => (Floor::Free, Place::before(0)),
@@ -123,7 +129,7 @@ impl Origin {
 }
 
 impl Floor {
-    /// The latest index, as far as it is known: 0 if nothing was published.
+    /// Returns the latest index, as far as it is known: 0 if nothing was published.
     pub(crate) fn latest_index(self) -> u64 {
         match self {
             Self::Free => 0,
@@ -132,7 +138,7 @@ impl Floor {
         }
     }
 
-    /// The index that nothing to come is below.
+    /// Returns the lowest index that a later batch can still have.
     pub(crate) fn finished_below(self, rising: bool) -> u64 {
         match self {
             Self::Free => 0,
@@ -152,23 +158,25 @@ pub(crate) struct State<P> {
     pub(crate) pending: Pending,
     pub(crate) floor: Floor,
     pub(crate) epoch: Epoch,
-    /// Whether an index carries one batch at most.
+    /// Whether an index has at most one batch.
     pub(crate) rising: bool,
-    /// What lies below is past by the host's word, if nothing was published since.
+    /// The place below which the host declared everything past. Valid if nothing was published since.
     pub(crate) restored: Place,
-    /// Where the log ended when a part of the history was skipped last.
+    /// The end of the log when a part of the history was last skipped.
     pub(crate) skipped_at: Option<Position>,
     /// The place after the last batch.
     pub(crate) next_place: Place,
-    /// Open readers of everything, and of so many nodes that hits are named to them.
+    /// The number of open readers of everything.
     pub(crate) readers_of_all: usize,
+    /// The number of open readers that have a hit queue, because they have many nodes.
     pub(crate) notified_readers: usize,
-    /// Questions to the authorizer that are under way, and what changed since.
-    pub(crate) questions: Questions,
+    /// Decisions of the authorizer that are pending, and what changed since they began.
+    pub(crate) decisions: PendingDecisions,
     pub(crate) next_id: u64,
     pub(crate) counters: BrokerCounters,
 }
 
+/// What the broker counts under its lock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BrokerCounters {
     pub(crate) batches: u64,
@@ -177,21 +185,24 @@ pub(crate) struct BrokerCounters {
 }
 
 impl<P> State<P> {
-    /// Passes changes through the gates that they concern, and shows those that are to be woken to `wake`: once for each
-    /// change. Until the caller gives the lock up it makes nothing visible that came with a change before this.
+    /// Passes access changes through the gates of the subscriptions that they concern. Calls `wake` with each
+    /// subscription that is to be woken, once for each change.
+    ///
+    /// This is the fence: before it returns, the caller must not make anything visible that came with a change. See
+    /// [`Gate`](crate::access::Gate).
     pub(crate) fn fence(&mut self, changes: &[AccessChange], mut wake: impl FnMut(&Waiter)) {
         for change in changes {
-            self.questions.note(change);
-            // What the authorizer changes of the token that it is asked about wakes nobody, though access is asked for again
-            // at the next read: two readers of one token, for which it is noted each time that it was used, would wake
-            // each other for ever.
-            let quiet = self.questions.are_about(change);
+            self.decisions.record(change);
+            // A change that the authorizer makes to the token it decides about wakes nobody; access is still rechecked
+            // at the next read. Otherwise two readers of one token would wake each other for ever if the authorizer
+            // records each use of the token.
+            let quiet = self.decisions.is_own_change(change);
             self.registry.fence(change, quiet, &mut wake);
         }
     }
 
-    /// Whether a batch of this index may be published now, by somebody who holds the history to be this epoch, if
-    /// that is known.
+    /// Checks whether a batch of this index may be published now. `epoch` is the history that the publisher holds this
+    /// to be, if it names one.
     pub(crate) fn admit(&self, index: u64, epoch: Option<Epoch>) -> Result<(), PublishErrorKind> {
         if self.appender.is_closed() {
             return Err(PublishErrorKind::Closed);
@@ -211,7 +222,7 @@ impl<P> State<P> {
         }
     }
 
-    /// The place of the next batch of this index, which was [admitted](Self::admit).
+    /// Returns the place of the next batch of this index, which must have been [admitted](Self::admit).
     pub(crate) fn place_of_next(&self, index: u64) -> Result<Place, PublishErrorKind> {
         if self.next_place.index != index {
             Ok(Place::before(index))
@@ -226,30 +237,31 @@ impl<P> State<P> {
         self.floor.latest_index()
     }
 
-    /// The place that the next batch cannot be before: that after the last batch, or where a batch without events has
-    /// moved it.
+    /// Returns the earliest place that the next batch can have: the place after the last batch, or where a batch
+    /// without events has moved it.
     pub(crate) fn earliest_next_place(&self) -> Place {
         self.next_place.max(Place::before(self.floor.finished_below(self.rising)))
     }
 
-    /// Whether the batch at `oldest` is the first of its index.
+    /// Returns whether the oldest batch is the first of its index, or there is none.
     pub(crate) fn oldest_is_whole(&self) -> bool {
         self.appender.get(self.appender.oldest()).is_none_or(|record| record.place.count == 0)
     }
 
-    /// What lies below has been evicted, or is past by the host's word.
+    /// Returns the place below which everything is lost: evicted, or declared past by the host.
     pub(crate) fn lost_below(&self) -> Place {
         self.appender.get(self.appender.oldest()).map_or(self.restored, |record| record.after)
     }
 
-    /// The index of the oldest batch in reach.
+    /// Returns the index of the oldest batch in reach.
     pub(crate) fn oldest_index(&self) -> Option<u64> {
         self.appender.get(self.appender.oldest()).map(|record| record.place.index)
     }
 }
 
 impl<P> Core<P> {
-    /// In the order in which they were opened; the lock is given up now and then.
+    /// Returns all subscriptions in the order in which they were opened. Gives the lock up after every
+    /// [`MAX_PER_STEP`].
     pub(crate) fn waiters(&self) -> Vec<Waiter> {
         let mut waiters = Vec::new();
         let mut after = 0;
@@ -263,11 +275,13 @@ impl<P> Core<P> {
         self.state.lock_first().epoch
     }
 
+    /// Returns the token of the place after the last batch.
     pub(crate) fn token(&self) -> Token {
         let state = self.state.lock_first();
         Token::new(state.epoch, state.next_place)
     }
 
+    /// Returns whether an open subscription asks for such an event. This is a hint: it may change at once.
     pub(crate) fn has_interest(&self, event: &Event<()>) -> bool {
         let state = self.state.lock_first();
         state.readers_of_all > 0 || state.interest.is_hit_by(event)

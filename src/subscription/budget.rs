@@ -7,14 +7,14 @@
 //! - A blocking read with a deadline stops at the deadline.
 //! - A poll of a task stops after [`EVENT_BUDGET`] events. A task also yields after [`DELIVERY_BUDGET`] deliveries.
 //!
-//! Invariant: within one budget, access is asked for at most [`MOST_QUESTIONS`] times. A blocking read that finds
+//! Invariant: within one budget, access is asked for at most [`MAX_ATTEMPTS`] times. A blocking read that finds
 //! access unsettled pauses, and goes on with a new budget.
 //!
 //! Each read and each poll makes its own budget. `poll` counts deliveries across polls, in the subscription.
 
 use std::time::Instant;
 
-use crate::core::{Again, MOST_QUESTIONS};
+use crate::core::{MAX_ATTEMPTS, OnStale};
 
 /// Number of deliveries that a task receives without a pause before it yields once. It is the number of operations that
 /// tokio allows a task before it makes the task yield.
@@ -40,12 +40,12 @@ enum Limit {
 pub(super) struct Budget {
     limit: Limit,
     examined: u32,
-    questions: u32,
+    attempts: u32,
 }
 
 impl Budget {
     const fn new(limit: Limit) -> Self {
-        Self { limit, examined: 0, questions: 0 }
+        Self { limit, examined: 0, attempts: 0 }
     }
 
     /// Returns the budget of a read that waits: until the deadline, if it has one.
@@ -81,10 +81,10 @@ impl Budget {
     }
 
     /// Returns whether the read may ask for access again, after an answer that had become stale.
-    pub(super) fn may_ask_again(&mut self) -> Again {
-        self.questions += 1;
+    pub(super) fn may_ask_again(&mut self) -> OnStale {
+        self.attempts += 1;
         let deadline_passed = matches!(self.limit, Limit::Deadline(deadline) if Instant::now() >= deadline);
-        let give_up = deadline_passed || self.questions >= MOST_QUESTIONS;
-        if give_up { Again::GiveUp } else { Again::Ask }
+        let give_up = deadline_passed || self.attempts >= MAX_ATTEMPTS;
+        if give_up { OnStale::GiveUp } else { OnStale::Retry }
     }
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::core::Record;
-use crate::core::{Node, POLLED, Waiter};
+use crate::core::{MAX_POLLED_NODES, Node, Waiter};
 use crate::interest::{Collected, LastRun, MatchedRun, Matching, collect, last_run};
 use crate::log::{Directory, Log};
 use crate::steps::{Step, count};
@@ -373,7 +373,7 @@ impl Cursor {
         let Some(second) = hit.next() else {
             return self.discover_in_one_node(log, node, last, end, searched);
         };
-        let lasts: SmallVec<[_; POLLED]> = [(node, last), second].into_iter().chain(hit).collect();
+        let lasts: SmallVec<[_; MAX_POLLED_NODES]> = [(node, last), second].into_iter().chain(hit).collect();
         self.walk(log, lasts.into_iter(), end, searched)
     }
 

@@ -9,7 +9,7 @@
 use super::budget::Budget;
 use super::state::Subscription;
 use crate::access::Ending;
-use crate::core::{Settled, token_deleted};
+use crate::core::{Rechecked, token_deleted};
 use crate::types::error::Denial;
 use crate::types::error::RecvError;
 
@@ -35,11 +35,11 @@ impl<P> Subscription<P> {
                 let (filter, principal) = (&self.selector.filter, self.selector.principal());
                 let again = || budget.may_ask_again();
                 match self.core.recheck(&self.waiter, filter, principal, held, &mut self.last_gate, again) {
-                    Settled::Allowed(grant) => self.selector.set_grant(grant),
+                    Rechecked::Allowed(grant) => self.selector.set_grant(grant),
                     // A reset that came meanwhile takes precedence over the answer.
-                    Settled::Denied(_) if self.waiter.owner.gate.state().is(Ending::Reset) => {}
-                    Settled::Denied(denial) => return Err(self.end(RecvError::Revoked(denial))),
-                    Settled::Not => {
+                    Rechecked::Denied(_) if self.waiter.owner.gate.state().is(Ending::Reset) => {}
+                    Rechecked::Denied(denial) => return Err(self.end(RecvError::Revoked(denial))),
+                    Rechecked::Unsettled => {
                         let state = self.waiter.owner.gate.state();
                         if state.is(Ending::Reset) || state.is(Ending::TokenDeleted) {
                             continue;

@@ -24,7 +24,7 @@ use crate::access::GateState;
 use crate::access::Grant;
 use crate::core::Record;
 use crate::core::Waiter;
-use crate::core::{Core, Found, Opened, StartPosition};
+use crate::core::{Core, Opened, StartPosition, StartVerdict};
 use crate::log::{End, Segment};
 use crate::types::error::{Lagged, RecvError};
 use crate::types::event::Event;
@@ -84,7 +84,7 @@ pub struct Subscription<P> {
     pub(super) window_run: WindowRun,
     /// What the start found; `None` for [`Verdict::Whole`]. This field and the boxes below are boxed because hardly any
     /// reader has them.
-    pub(super) found: Option<Box<Found>>,
+    pub(super) found: Option<Box<StartVerdict>>,
     pub(super) policy: LagPolicy,
     /// Number of deliveries that a task may still receive before it yields.
     pub(super) deliveries_left: u8,
