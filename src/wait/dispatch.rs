@@ -1,5 +1,13 @@
-//! Waking on a thread of the host's own, so that publishing stays flat however many readers wait.
-//! Whom to wake was decided by the publisher; nothing here looks at a batch.
+//! Waking on a thread of the host's own, so that publishing costs the same however many readers wait.
+//! Which readers are woken is decided by the publisher: nothing here looks at a batch.
+//!
+//! Invariants:
+//! - Everything queued is woken by somebody: a dispatcher, a dispatcher that ends, or a publisher that finds them
+//!   overdue.
+//! - The number of queued waiters is bounded by [`MAX_QUEUED`] and the number of readers.
+//! - A dispatcher wakes before it drops, and drops without a lock.
+//!
+//! Callers: `core` queues after the broker's lock; `broker` runs dispatchers on the host's threads.
 
 use std::fmt;
 use std::mem;
@@ -11,12 +19,12 @@ use super::wake::WakeBatch;
 use crate::panics::Panics;
 use crate::sync::{AtomicU64, DISPATCH_SPIN_LIMIT, Mutex, Ordering, Thread, current, park, park_timeout};
 
-/// How long a dispatcher with nothing to do sleeps before it looks again by itself. For as long as it [`DISPATCH_SPIN_LIMIT`] a
-/// publisher need not wake it, which would cost more than all the rest of a publish (some 2 µs for a system call). So
-/// much later are readers woken at worst.
+/// How long a dispatcher with nothing to do sleeps before it looks at the queue again by itself. As long as it does so,
+/// which is [`DISPATCH_SPIN_LIMIT`] times in a row, a publisher need not wake it. Waking it would cost more than all
+/// the rest of a publish (some 2 µs for a system call). At worst, readers are woken later by this interval.
 const SPIN_INTERVAL: Duration = Duration::from_micros(50);
 
-/// Seats to be woken, and the threads that do it. `G` is what they drop when that is done.
+/// The waiters to be woken, and the threads that wake them. `G` is what these threads drop afterwards.
 pub(crate) struct Dispatch<X, G> {
     queue: Mutex<Queue<X, G>>,
     running: Running,
@@ -24,12 +32,12 @@ pub(crate) struct Dispatch<X, G> {
 }
 
 struct Queue<X, G> {
-    /// How many waiters there are in `taken`.
+    /// The number of waiters in `wake_batch`.
     waiters: u64,
-    /// Mostly one of each: in place, because memory that is allocated by one thread and freed by another is dear.
+    /// Mostly one of each. In place, because memory that one thread allocates and another frees is expensive.
     wake_batch: SmallVec<[WakeBatch<X>; 1]>,
     deferred: SmallVec<[G; 1]>,
-    /// Dispatchers that must be woken to see the queue.
+    /// The dispatchers that must be woken to see the queue.
     asleep: Vec<Thread>,
     running: u64,
 }
@@ -40,21 +48,22 @@ impl<X, G> Queue<X, G> {
         (mem::take(&mut self.wake_batch), mem::take(&mut self.deferred))
     }
 
-    /// Whether the dispatchers are stuck, or too slow by far, if there are so many readers: a reader can be queued once for
-    /// a list and once by itself, but those that have left are queued as well.
+    /// Returns whether the dispatchers are stuck, or too slow by far for this number of readers. A reader can be queued
+    /// twice, with a list and by itself. Readers that have left are queued as well.
     fn is_overdue(&self, readers: u64) -> bool {
-        self.wake_batch.len() >= OVERDUE || self.waiters > readers.saturating_mul(2).saturating_add(OVERDUE as u64)
+        self.wake_batch.len() >= MAX_QUEUED
+            || self.waiters > readers.saturating_mul(2).saturating_add(MAX_QUEUED as u64)
     }
 }
 
-/// So many publishes that wake somebody are queued, and so many readers that have left, before a publisher wakes by itself
-/// what the dispatchers do not come to: it bounds what is queued.
-const OVERDUE: usize = 256;
+/// The number of publishes that wake somebody, or of readers that have left, that are queued before a publisher wakes
+/// what is queued itself. It bounds the queue.
+const MAX_QUEUED: usize = 256;
 
-/// A copy of [`Queue::running`] for publishers. Only that of the queue is believed.
+/// A copy of [`Queue::running`] that publishers read without the lock. Only the value in the queue is decisive.
 struct Running(AtomicU64);
 
-/// How much what was evicted has been handed over and not been dropped. Relaxed: nothing else is known by it.
+/// The number of evicted values that were queued and are not dropped yet. Relaxed: it publishes no other data.
 struct DeferredCount(AtomicU64);
 
 impl<X, G> Dispatch<X, G> {
@@ -73,18 +82,18 @@ impl<X, G> Dispatch<X, G> {
         }
     }
 
-    /// How much what was evicted a dispatcher has yet to drop.
+    /// Returns how many evicted values a dispatcher has yet to drop.
     #[inline]
     pub(crate) fn deferred_drops(&self) -> u64 {
         self.deferred_count.0.load(Ordering::Relaxed)
     }
 
-    /// Hands the waiters to a dispatcher, in O(lists), or wakes them here if none runs; then the what was evicted comes back. So it does
-    /// with all that is queued if the dispatchers are overdue, by the number of readers that there are. Never call it under
-    /// a lock.
+    /// Queues the waiters for a dispatcher, in O(lists), and `deferred` for it to drop. If no dispatcher runs, wakes
+    /// them here and returns `deferred`. If the dispatchers are overdue for so many `readers`, wakes all that are
+    /// queued here, and returns `deferred`. Never call it under a lock.
     ///
-    /// What is dropped was written long ago, and with many readers it is in no cache: dropping it would cost the
-    /// publisher more than handing over ten thousand of them.
+    /// What is dropped was written long ago, and with many readers it is in no cache. Dropping it would cost the
+    /// publisher more than queueing ten thousand waiters.
     pub(crate) fn wake(&self, wake_batch: WakeBatch<X>, deferred: Option<G>, readers: u64) -> Option<G> {
         // Relaxed: waking here is always right, and the queue's lock decides the rest.
         if wake_batch.is_empty() || self.running.0.load(Ordering::Relaxed) == 0 {
@@ -118,7 +127,7 @@ impl<X, G> Dispatch<X, G> {
         None
     }
 
-    /// Counts one more dispatcher: from now on waiters are handed over.
+    /// Counts one more dispatcher. From now on waiters are queued.
     pub(crate) fn start(&self) -> Run<'_, X, G> {
         let mut queue = self.queue.lock();
         queue.running += 1;
@@ -127,8 +136,8 @@ impl<X, G> Dispatch<X, G> {
         Run { dispatch: self }
     }
 
-    /// Wakes, and then drops. What is dropped is foreign code: a panic of it goes on when all is dropped.
-    fn work(&self, wake_batch: SmallVec<[WakeBatch<X>; 1]>, deferred: SmallVec<[G; 1]>) {
+    /// Wakes, and then drops. Dropping runs foreign code: its first panic goes on when everything is dropped.
+    fn wake_and_drop(&self, wake_batch: SmallVec<[WakeBatch<X>; 1]>, deferred: SmallVec<[G; 1]>) {
         wake_batch.into_iter().for_each(WakeBatch::wake);
         let mut panics = Panics::default();
         for deferred in deferred {
@@ -138,8 +147,8 @@ impl<X, G> Dispatch<X, G> {
         panics.resume();
     }
 
-    /// Wakes what is handed over, until `ended` says so. It is asked under the queue's lock; who changes its answer
-    /// must [`wake_dispatchers`](Self::wake_dispatchers).
+    /// Wakes what is queued, until `ended` returns true. It is called under the lock of the queue. Whoever changes its
+    /// result must call [`wake_dispatchers`](Self::wake_dispatchers) afterwards.
     pub(crate) fn run(&self, ended: impl Fn() -> bool) {
         let _run = self.start();
         let mut spins = 0;
@@ -148,7 +157,7 @@ impl<X, G> Dispatch<X, G> {
             if !queue.wake_batch.is_empty() {
                 let (wake_batch, deferred) = queue.take();
                 drop(queue);
-                self.work(wake_batch, deferred);
+                self.wake_and_drop(wake_batch, deferred);
                 spins = 0;
             } else if ended() {
                 return;
@@ -164,7 +173,7 @@ impl<X, G> Dispatch<X, G> {
         }
     }
 
-    /// Makes all dispatchers look whether they have ended.
+    /// Makes all dispatchers check whether they have ended.
     pub(crate) fn wake_dispatchers(&self) {
         let asleep = mem::take(&mut self.queue.lock().asleep);
         for thread in asleep {
@@ -173,20 +182,20 @@ impl<X, G> Dispatch<X, G> {
     }
 }
 
-/// One dispatcher that is counted as running. However it ends, nobody is left asleep.
+/// One dispatcher that is counted as running. However it ends, what is queued is woken.
 pub(crate) struct Run<'a, X, G> {
     dispatch: &'a Dispatch<X, G>,
 }
 
 impl<X, G> Run<'_, X, G> {
-    /// Wakes what has been handed over so far, drops what came with it, and returns the number of waiters.
+    /// Wakes what is queued, drops what came with it, and returns the number of waiters.
     pub(crate) fn wake_queued(&self) -> u64 {
         let mut queue = self.dispatch.queue.lock();
         let (wake_batch, deferred) = queue.take();
         drop(queue);
         let waiters = wake_batch.iter().map(WakeBatch::len).sum();
         let dispatch = self.dispatch;
-        dispatch.work(wake_batch, deferred);
+        dispatch.wake_and_drop(wake_batch, deferred);
         waiters
     }
 }
@@ -196,15 +205,15 @@ impl<X, G> Drop for Run<'_, X, G> {
         let mut queue = self.dispatch.queue.lock();
         queue.running -= 1;
         self.dispatch.running.0.store(queue.running, Ordering::Relaxed);
-        // Whoever runs on looks at the queue as well; that it is woken here costs nothing.
+        // Other dispatchers that still run look at the queue as well. Waking it here costs nothing.
         let (wake_batch, deferred) = queue.take();
-        // This one may stand among them, after a wake-up that nobody meant: it would be woken in another's place.
+        // A spurious wake-up may have left this thread in the list. It would be woken in place of another.
         let asleep = mem::take(&mut queue.asleep);
         drop(queue);
         for thread in asleep {
             thread.unpark();
         }
-        self.dispatch.work(wake_batch, deferred);
+        self.dispatch.wake_and_drop(wake_batch, deferred);
     }
 }
 
@@ -225,7 +234,7 @@ mod tests {
     use super::super::waiter::{Registration, Waiter};
     use super::*;
 
-    /// A waker that says that it is called, and then blocks until it is let go.
+    /// A waker that reports that it is called, and then blocks until it is let go.
     struct Blocks {
         called: StdMutex<Sender<()>>,
         let_go: StdMutex<Receiver<()>>,
@@ -238,7 +247,7 @@ mod tests {
         }
     }
 
-    /// What is dropped by a dispatcher: counts, and may panic.
+    /// A value that a dispatcher drops. It counts its drop, and may panic.
     struct Dropped(Arc<AtomicUsize>, bool);
 
     impl Drop for Dropped {
@@ -258,9 +267,9 @@ mod tests {
         Arc::new(Waiter::new(Registration::for_lists(1), false, ()))
     }
 
-    /// A deferred drop that panics ends the dispatcher, but not before the others are dropped: nothing stays lent. [19]
+    /// A deferred drop that panics ends the dispatcher, but not before the others are dropped and counted. [19]
     #[test]
-    fn a_deferred_drop_that_panics_leaves_nothing_lent() {
+    fn a_deferred_drop_that_panics_does_not_stop_the_others() {
         let dispatch = Dispatch::<(), Dropped>::new();
         let (called, is_called) = channel();
         let (let_go, is_let_go) = channel();
@@ -276,7 +285,7 @@ mod tests {
             }
             assert!(dispatch.wake(wake_batch(&blocked), None, 4).is_none());
             is_called.recv().expect("it is woken");
-            // While it is stuck, three more are handed over together.
+            // While it is stuck, three more are queued together.
             for panics in [false, true, false] {
                 let deferred = Some(Dropped(Arc::clone(&dropped), panics));
                 assert!(dispatch.wake(wake_batch(&waiter()), deferred, 4).is_none(), "it runs");
@@ -287,26 +296,26 @@ mod tests {
         assert_eq!((dropped.load(Ordering::SeqCst), dispatch.deferred_drops()), (3, 0));
     }
 
-    /// Behind a dispatcher that is stuck no more is queued than a bound, whoever comes and goes: the publisher wakes then.
+    /// Behind a dispatcher that is stuck the queue is bounded, whoever comes and goes: the publisher wakes then.
     #[test]
     fn a_stuck_dispatcher_is_helped_out() {
         let dispatch = Dispatch::<(), ()>::new();
         let run = dispatch.start();
-        for _ in 0..10 * OVERDUE + 3 {
+        for _ in 0..10 * MAX_QUEUED + 3 {
             let waiter = waiter();
             assert!(dispatch.wake(wake_batch(&waiter), None, 1).is_none());
             let queued = {
                 let queue = dispatch.queue.lock();
                 (queue.wake_batch.len(), queue.waiters)
             };
-            assert!(queued.0 < OVERDUE && queued.1 <= OVERDUE as u64 + 2, "{queued:?}");
+            assert!(queued.0 < MAX_QUEUED && queued.1 <= MAX_QUEUED as u64 + 2, "{queued:?}");
         }
         assert!(run.wake_queued() > 0, "what is left is the dispatcher's");
         assert_eq!(run.wake_queued(), 0);
     }
 
-    /// A dispatcher that ends after a wake-up that nobody meant is not listed any more: another would sleep on in its
-    /// stead.
+    /// A dispatcher that ends after a spurious wake-up is not listed any more. Otherwise another would sleep on in its
+    /// place.
     #[test]
     fn a_dispatcher_that_has_ended_is_not_listed() {
         let dispatch = Dispatch::<(), ()>::new();

@@ -1,5 +1,12 @@
-//! Wait lists: the waiters that wait for one thing, and the fence between registering and looking again.
-//! How a waiter is woken is not known here.
+//! Wait lists: the waiters of one thing, and the fence between registering and looking again.
+//! How a waiter is woken is decided in `waiter`, and when in `wake`.
+//!
+//! Invariants:
+//! - Under the lock of the list, each entry lies at the place that its registration has.
+//! - While there is an entry, the flag is set. A publisher locks no list whose flag is clear.
+//! - No operation moves more than one chunk of entries.
+//!
+//! Callers: `subscription` registers and `core` leaves, both without the broker's lock; `core` takes all under it.
 
 use std::fmt;
 use std::mem;
@@ -11,37 +18,37 @@ use super::waiter::{Registration, Waiter};
 use crate::steps::{Step, count};
 use crate::sync::{AtomicBool, Mutex, Ordering, fence};
 
-/// A waiter's place in a list, and the number that the waiter knows the list by.
+/// A waiter in a list, and the number that the list has for the waiter.
 pub(super) struct Entry<X> {
     pub(super) waiter: Arc<Waiter<X>>,
     pub(super) list: u32,
 }
 
 impl<X> Entry<X> {
-    /// Where the waiter notes this registration.
+    /// Returns the waiter's registration in this list.
     pub(super) fn registration(&self) -> Option<&Registration> {
         self.waiter.registrations.get(usize::try_from(self.list).ok()?)
     }
 }
 
-/// The waiters that wait for one thing.
+/// The waiters of one thing.
 pub(crate) struct WaitList<X> {
     occupied: AtomicBool,
     entries: Mutex<Entries<X>>,
 }
 
-/// Registrations, each at a place. It grows and shrinks in small steps.
+/// The entries of a list, each at a place. It grows and shrinks in small steps.
 pub(super) struct Entries<X> {
-    /// Whole chunks before the last one.
+    /// The full chunks before the last one.
     #[expect(clippy::box_collection, reason = "most lists have none, and a node has a list")]
     chunks: Option<Box<Vec<Chunk<X>>>>,
-    /// At most a chunk.
+    /// At most one chunk.
     last: Chunk<X>,
 }
 
 type Chunk<X> = SmallVec<[Entry<X>; 1]>;
 
-/// So many registrations lie together: adding one copies at most as many.
+/// The number of entries in a chunk. Adding an entry copies at most as many.
 const CHUNK: usize = 256;
 
 impl<X> Entries<X> {
@@ -68,7 +75,7 @@ impl<X> Entries<X> {
         self.last.push(entry);
     }
 
-    /// Takes the one at a place out, and moves the last one there.
+    /// Removes the entry at a place, and moves the last entry there.
     fn swap_remove(&mut self, place: usize) -> Option<Entry<X>> {
         let last = self.last.pop()?;
         let removed = if place == self.len() {
@@ -86,7 +93,8 @@ impl<X> Entries<X> {
         Some(removed)
     }
 
-    /// Gives back what will hardly be needed again, and has the last chunk hold something if any does.
+    /// Gives back memory that will hardly be needed again. The last chunk holds something afterwards, if any chunk
+    /// does.
     fn tighten(&mut self) {
         if self.last.is_empty() {
             let chunks = self.chunks.as_mut();
@@ -125,7 +133,8 @@ impl<X> fmt::Debug for WaitList<X> {
 }
 
 impl<X> WaitList<X> {
-    /// Enrols a waiter that knows this list as number `list`, unless it is registered. [`seq_cst_fence`] must follow.
+    /// Registers a waiter that has the number `list` for this list, unless it is registered. [`seq_cst_fence`] must
+    /// follow.
     #[expect(clippy::significant_drop_tightening, reason = "registration, place and flag change together")]
     pub(crate) fn register(&self, waiter: &Arc<Waiter<X>>, list: usize) {
         count(Step::Wake, 1);
@@ -140,27 +149,27 @@ impl<X> WaitList<X> {
         self.occupied.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there is anybody to take. What they wait for must have been made visible with a
+    /// Returns whether the list has an entry. What its waiters wait for must have been made visible with a
     /// [fence](crate::sync::store_and_fence), whose partner this load is.
     #[inline]
     pub(crate) fn is_occupied(&self) -> bool {
         self.occupied.load(Ordering::SeqCst)
     }
 
-    /// All who are registered, in O(1).
+    /// Takes all entries, in O(1).
     pub(super) fn take_all(&self) -> Entries<X> {
         let mut entries = self.entries.lock();
         self.occupied.store(false, Ordering::Relaxed);
         mem::replace(&mut *entries, Entries::new())
     }
 
-    /// Takes one waiter out, if it is here.
+    /// Removes a waiter, if it is in the list.
     pub(crate) fn leave(&self, waiter: &Arc<Waiter<X>>, list: usize) {
         count(Step::Wake, 1);
         let Some(registration) = waiter.registrations.get(list) else { return };
         let mut entries = self.entries.lock();
         let Some(place) = registration.get() else { return };
-        // The registration outlives a taking: then somebody else stands at that place, or nobody.
+        // The registration outlives a taking. Then another waiter is at that place, or none.
         if !entries.get(place).is_some_and(|here| Arc::ptr_eq(&here.waiter, waiter)) {
             return;
         }
@@ -171,7 +180,7 @@ impl<X> WaitList<X> {
     }
 }
 
-/// The reader's fence of the first step at the top: after registering and before looking again.
+/// The reader's fence in the first step at the top of [`wait`](super), after registering and before looking again.
 #[inline]
 pub(crate) fn seq_cst_fence() {
     fence(Ordering::SeqCst);
@@ -191,9 +200,10 @@ mod tests {
         }
     }
 
-    /// A waiter is found where its registration says, in a list of any length, whoever leaves before it; and what left keeps nothing.
+    /// A waiter is found where its registration says, in a list of any length, in whatever order waiters leave. The
+    /// list keeps nothing of a waiter that left.
     #[test]
-    fn seats_leave_a_long_list_in_any_order() {
+    fn waiters_leave_a_long_list_in_any_order() {
         for step in [1, 7, 500, 997] {
             let list = WaitList::default();
             let mut waiters = waiters(1_000);
@@ -205,7 +215,7 @@ mod tests {
                 list.leave(&gone, 0);
                 assert_eq!(Arc::strong_count(&gone), 1, "it was in the list");
                 assert_eq!(list.entries.lock().len(), waiters.len());
-                // Whoever is registered stays registered.
+                // A waiter that is registered is not registered again.
                 register(&list, waiters.get(..3).unwrap_or_default());
                 assert_eq!(list.entries.lock().len(), waiters.len());
             }

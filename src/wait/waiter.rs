@@ -1,5 +1,11 @@
 //! A waiter: how one waiting reader is woken, and where it is registered.
 //! The lists that it is registered in are in `list`, and who wakes it in `wake`.
+//!
+//! Invariants:
+//! - A waker is cloned, called and dropped without a lock: all three are foreign code.
+//! - A registration is set under the lock of its list, and cleared by whoever takes or removes it.
+//!
+//! Callers: the reader stores its signal without a lock; wakers take it without the broker's lock.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,34 +30,36 @@ impl Signal {
     fn send(self) {
         match self {
             Self::Thread(thread) => thread.unpark(),
-            // Foreign code: its panic is its own affair, the others are still to be woken.
+            // Foreign code. Its panic is caught, because other waiters are still to be woken.
             Self::Task(waker) => ignore_panic(|| waker.wake()),
         }
     }
 }
 
-/// Where one reader waits. `X` is what else its owner shares with whoever holds the waiter.
+/// A reader that can wait. `X` is what else its owner shares with the holders of the waiter.
 pub(crate) struct Waiter<X> {
     signal: Mutex<Option<Signal>>,
+    /// The doorbell, if the reader has asked for one.
     bell: OnceLock<Box<(Sender<()>, Receiver<()>)>>,
+    /// One for each list of the waiter, by the list's number.
     pub(super) registrations: SmallList<Registration>,
-    /// Lists that were hit and named the hit; only for waiters that are registered in many.
+    /// The numbers of the lists that were hit. Only waiters that are registered in many lists have it.
     pub(super) hit_queue: Option<Box<Mutex<VecDeque<u32>>>>,
     pub(super) queued: Queued,
     wakeups: Wakeups,
     pub(crate) owner: X,
 }
 
-/// Whether the waiter, apart from its lists, stands in a [`WakeBatch`] that has not been woken yet: then it need not be added to
-/// another one. Otherwise a dispatcher that is stuck would gather it again with each hit.
+/// Whether the waiter is by itself, apart from its lists, in a [`WakeBatch`](super::WakeBatch) that was not woken yet.
+/// Then it need not be added to another one. Otherwise a dispatcher that is stuck would collect it again with each hit.
 #[derive(Debug)]
 pub(super) struct Queued(AtomicBool);
 
 impl Queued {
-    /// Whether it is now, and was not before.
+    /// Sets it. Returns whether it was clear before.
     ///
-    /// Both are exchanges, Acquire and Release: who finds it set has made something visible before, and who clears it
-    /// later sees that, and then takes the signal.
+    /// Both this and [`clear`](Self::clear) are exchanges, Acquire and Release. A publisher that finds it set has made
+    /// something visible before. The thread that clears it later sees that, and then takes the signal.
     pub(super) fn set(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
     }
@@ -61,19 +69,20 @@ impl Queued {
     }
 }
 
-/// Whether a waiter is registered in one of its lists, and where: set under the list's lock, cleared by whoever takes it.
+/// Whether a waiter is registered in one of its lists, and at which place. It is set under the lock of the list.
 #[derive(Debug)]
 pub(crate) struct Registration(AtomicU32);
 
 impl Registration {
     pub(super) const NONE: u32 = u32::MAX;
 
-    /// One for each of so many lists.
+    /// Returns one registration for each of so many lists.
     pub(crate) fn for_lists(lists: usize) -> SmallList<Self> {
         (0..lists).map(|_| Self(AtomicU32::new(Self::NONE))).collect::<Vec<_>>().into()
     }
 
-    /// Acquire and Release: a reader that sees the registration cleared registers anew, and that is ordered after the taking.
+    /// Returns the place in the list. Acquire, with the Release of [`clear`](Self::clear): a reader that sees the
+    /// registration cleared registers again, and that is ordered after the taking.
     pub(super) fn get(&self) -> Option<usize> {
         match self.0.load(Ordering::Acquire) {
             Self::NONE => None,
@@ -95,7 +104,8 @@ impl Registration {
 struct Wakeups(AtomicU64);
 
 impl<X> Waiter<X> {
-    /// A waiter for a reader of as many lists as there are registrations. If it is `named`, it is told which of them were hit.
+    /// Returns a waiter of a reader that has one list for each registration. If it `queues_hits`, it has a queue for
+    /// the numbers of the lists that were hit.
     pub(crate) fn new(registrations: SmallList<Registration>, queues_hits: bool, owner: X) -> Self {
         Self {
             signal: Mutex::new(None),
@@ -108,13 +118,13 @@ impl<X> Waiter<X> {
         }
     }
 
-    /// Leaves word how to wake the reader. What was there before is dropped outside the lock.
+    /// Stores how to wake the reader. The signal before is dropped outside the lock.
     pub(crate) fn wait(&self, signal: Signal) {
         let before = self.signal.lock().replace(signal);
         ignore_panic(|| drop(before));
     }
 
-    /// Leaves a task's waker, unless it is there already.
+    /// Stores a task's waker, unless it is stored already.
     pub(crate) fn wait_task(&self, waker: &Waker) {
         let known = matches!(&*self.signal.lock(), Some(Signal::Task(known)) if known.will_wake(waker));
         if !known {
@@ -123,7 +133,7 @@ impl<X> Waiter<X> {
         }
     }
 
-    /// Takes the word back.
+    /// Removes the signal, if there is one.
     pub(crate) fn stop_waiting(&self) {
         let before = self.signal.lock().take();
         ignore_panic(|| drop(before));
@@ -142,12 +152,12 @@ impl<X> Waiter<X> {
             signal.send();
         }
         if let Some((bell, _)) = bell.map(|bell| &**bell) {
-            // Full means that it rings already.
+            // If the channel is full, the doorbell rings already.
             let _ = bell.try_send(());
         }
     }
 
-    /// The doorbell, made on first use.
+    /// Returns the doorbell, which is made on first use.
     pub(crate) fn doorbell(&self) -> Receiver<()> {
         self.bell.get_or_init(|| Box::new(bounded(1))).1.clone()
     }
@@ -157,12 +167,12 @@ impl<X> Waiter<X> {
         self.bell.get().is_some()
     }
 
-    /// Whether the reader has left word how to wake it.
+    /// Returns whether a signal is stored.
     pub(crate) fn is_waiting(&self) -> bool {
         self.signal.lock().is_some()
     }
 
-    /// How often the reader was woken or rung for.
+    /// Returns how often the reader was woken or rung for.
     pub(crate) fn wakeups(&self) -> u64 {
         self.wakeups.0.load(Ordering::Relaxed)
     }

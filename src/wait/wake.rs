@@ -1,5 +1,7 @@
-//! The waiters that a publish has to wake, gathered under its lock and woken after it.
-//! Whether they are woken here or by a dispatcher is decided elsewhere.
+//! The waiters that a publish has to wake, collected under the broker's lock and woken after it.
+//! Whether they are woken on this thread or by a dispatcher is decided in `dispatch`.
+//!
+//! Callers: `core` collects under the broker's lock; `dispatch` wakes without it.
 
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use super::list::{Entries, Entry, WaitList};
 use super::waiter::Waiter;
 use crate::steps::{Step, count};
 
-/// The waiters taken from lists that were hit, to be woken.
+/// The waiters that are to be woken: whole lists that were hit, and waiters by themselves.
 pub(crate) struct WakeBatch<X> {
     lists: SmallVec<[Entries<X>; 1]>,
     waiters: Vec<Arc<Waiter<X>>>,
@@ -26,22 +28,23 @@ impl<X> WakeBatch<X> {
         self.waiters.is_empty() && self.lists.is_empty()
     }
 
-    /// How many waiters there are to wake.
+    /// Returns how many waiters there are to wake.
     pub(crate) fn len(&self) -> u64 {
         (self.waiters.len() + self.lists.iter().map(Entries::len).sum::<usize>()) as u64
     }
 
-    /// Takes all waiters, in O(1): their registrations are cleared when they are woken.
+    /// Takes all waiters of a list, in O(1). Their registrations are cleared when they are woken.
     pub(crate) fn take(&mut self, list: &WaitList<X>) {
         count(Step::Wake, 1);
         let all = list.take_all();
-        // Whoever was here may have left.
+        // All that were registered may have left.
         if all.len() > 0 {
             self.lists.push(all);
         }
     }
 
-    /// Takes all waiters and names the hit to each, so that its next read looks here. In O(waiters).
+    /// Takes all waiters of a list, and puts its number into the hit queue of each, so that the next read looks there.
+    /// In O(waiters).
     pub(crate) fn notify(&mut self, list: &WaitList<X>) {
         for entry in list.take_all() {
             count(Step::Wake, 1);
@@ -56,23 +59,22 @@ impl<X> WakeBatch<X> {
         }
     }
 
-    /// Adds a waiter that is woken for a reason of its own, unless it will be woken anyway. What it is woken for must be
-    /// there to be found.
+    /// Adds a waiter by itself, unless it is queued already. What it is woken for must be visible already.
     pub(crate) fn push(&mut self, waiter: &Arc<Waiter<X>>) {
         if waiter.queued.set() {
             self.waiters.push(Arc::clone(waiter));
         }
     }
 
-    /// Wakes everybody. Never call it under a lock.
+    /// Wakes all waiters. Never call it under a lock.
     pub(crate) fn wake(self) {
         for waiter in self.waiters {
-            // Before the signal is taken, as for a registration.
+            // Cleared before the signal is taken, as for a registration.
             waiter.queued.clear();
             waiter.wake();
         }
         for entry in self.lists.into_iter().flatten() {
-            // Before the waiter's lock, which `wake` takes: see the second step at the top.
+            // Cleared before `wake` locks the waiter: see the second step at the top of [`wait`](super).
             if let Some(registration) = entry.registration() {
                 registration.clear();
             }
