@@ -1,8 +1,10 @@
-//! Counts of what operations do, under the private cfg `broker_steps`: what tests of cost compare with what an operation
-//! may cost. Without the cfg nothing of this is in the crate.
+//! Counts what operations do, so that tests can compare it with what an operation may cost.
+//! Nothing is decided by the counts: without the private cfg `broker_steps` none of this is in the crate.
 //!
-//! A step is one look into a table or tree, one hit, one link, one batch walked over, one event looked at, one waiter or
-//! gate touched: whatever is done as often as something can grow. Counts are of this thread.
+//! A step is whatever is done as often as something can grow: one look into a table or tree, one hit, one link, one
+//! batch walked over, one event looked at, one waiter or gate touched. Counts are kept for each thread.
+//!
+//! Callers: every layer counts; `tests/cost` takes the counts.
 
 /// What a step is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +19,15 @@ pub enum Step {
     Join,
     /// A node hit by an event.
     Hit,
-    /// A gate that a change of access is passed through.
+    /// A gate that an access change passes through.
     Fence,
-    /// A waiter taken, named or woken.
+    /// A waiter registered, taken, notified or woken.
     Wake,
     /// A run or checkpoint of a chain that is walked over.
     Walk,
-    /// A node that is looked at for news.
+    /// A node whose last match or evicted match is loaded by a reader.
     Poll,
-    /// An event that is compared with a filter, or judged.
+    /// An event that is compared with a filter, or passed to a predicate or an authorizer.
     Scan,
     /// A batch that is delivered or passed.
     Read,
@@ -50,23 +52,23 @@ mod counting {
     #[derive(Clone, Copy, Debug, Default)]
     pub struct Steps {
         counts: [u64; KINDS],
-        /// The most steps that were made while the broker's lock was held by somebody who does not publish.
+        /// The most steps in one hold of the broker's lock by a thread that does not publish.
         pub longest_hold: u64,
     }
 
     impl Steps {
-        /// Of one kind.
+        /// Returns the steps of one kind.
         pub fn of(&self, step: Step) -> u64 {
             self.counts.get(step as usize).copied().unwrap_or_default()
         }
 
-        /// Of all kinds.
+        /// Returns the steps of all kinds.
         pub fn all(&self) -> u64 {
             self.counts.iter().sum()
         }
     }
 
-    /// Takes the counts of this thread, and begins anew.
+    /// Returns the counts of this thread, and sets them to zero.
     pub fn take() -> Steps {
         let counts = COUNTS.with(|counts| std::mem::take(&mut *counts.borrow_mut()));
         Steps { counts, longest_hold: LONGEST.take() }

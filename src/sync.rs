@@ -1,5 +1,7 @@
-//! The one door to locks, atomics, write-once slots and parked threads: real ones, or loom's under the models.
-//! No algorithm lives here, and no other file names a primitive's crate.
+//! The only door to locks, atomics, write-once slots and parked threads: real ones, or those of loom in the models.
+//! No algorithm lives here, and no other file names the crate of a primitive.
+//!
+//! Callers: every layer. The models build with the private cfg `broker_loom`.
 
 #[cfg(not(all(broker_loom, test)))]
 mod real {
@@ -11,15 +13,15 @@ mod real {
 
     pub(crate) use parking_lot::{Mutex, MutexGuard};
 
-    /// Whether whoever does not publish may be made to sleep, so that publishers find the lock free.
+    /// Whether threads that do not publish may be made to sleep, so that publishers find the lock free.
     pub(crate) const PACED: bool = true;
 
-    /// A mutex whose waiters sleep, after a moment of spinning. Those of [`Mutex`] give way to other threads first, and
-    /// then a thread that has just preempted the holder may not run again for some milliseconds.
+    /// A mutex whose waiters sleep, after a moment of spinning. Waiters of a [`Mutex`] yield to other threads first. A
+    /// thread that has just preempted the holder may then not run again for some milliseconds.
     #[derive(Debug)]
     pub(crate) struct SleepMutex<T>(std::sync::Mutex<T>);
 
-    /// A [`SleepMutex`] that is locked.
+    /// The guard of a [`SleepMutex`].
     pub(crate) type SleepGuard<'a, T> = std::sync::MutexGuard<'a, T>;
 
     impl<T> SleepMutex<T> {
@@ -28,7 +30,7 @@ mod real {
         }
 
         pub(crate) fn lock(&self) -> SleepGuard<'_, T> {
-            // No foreign code runs under the lock: what a panic leaves is whole.
+            // No foreign code runs under the lock, so what a panic leaves is consistent.
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
@@ -42,27 +44,27 @@ mod real {
         }
     }
 
-    /// The name of this thread.
+    /// Returns the id of this thread.
     pub(crate) fn thread_id() -> ThreadId {
         current().id()
     }
 
-    /// How often an idle dispatcher looks by itself before it sleeps for good.
+    /// How often an idle dispatcher looks at its queue by itself before it sleeps until it is woken.
     pub(crate) const DISPATCH_SPIN_LIMIT: u32 = 200;
 
-    /// How often a reader looks again before its thread sleeps: half of them after spinning, twice as long each time,
-    /// and half after giving way to other threads.
+    /// How often a reader looks again before its thread sleeps: half of the times after spinning, twice as long each
+    /// time, and half after yielding to other threads.
     pub(crate) const RECV_SPIN_LIMIT: u32 = 12;
 
-    /// Stores, Release, and lets no sequentially consistent load after it come before it: a store and a fence, for
-    /// half the price on x86, where an exchange is both.
+    /// Stores with Release, and orders the store before all later sequentially consistent loads. This is a store and a
+    /// fence, for half the price on x86, where an exchange is both. The partners are in [`wait`](crate::wait).
     #[inline]
     pub(crate) fn store_and_fence(place: &AtomicU64, value: u64) {
         place.swap(value, Ordering::SeqCst);
     }
 
-    /// A place that is written once and read from anywhere: [`set`](Self::set) stores Release, [`get`](Self::get)
-    /// loads Acquire.
+    /// A place that is written once and read by any thread. [`set`](Self::set) stores with Release, and
+    /// [`get`](Self::get) loads with Acquire.
     #[derive(Debug)]
     pub(crate) struct Slot<T>(std::sync::OnceLock<T>);
 
@@ -76,7 +78,7 @@ mod real {
             self.0.set(value)
         }
 
-        /// The same where it is certain that nobody else does, in fewer instructions.
+        /// Sets the value, where no other thread can do so, in fewer instructions.
         #[inline]
         pub(crate) fn set_first(&self, value: T) {
             debug_assert!(self.0.get().is_none(), "a place is written once");
@@ -88,7 +90,7 @@ mod real {
             self.0.get()
         }
 
-        /// Makes the place as new. Nobody else can be looking.
+        /// Empties the slot, which no other thread can read.
         #[inline]
         pub(crate) fn take(&mut self) -> Option<T> {
             self.0.take()
@@ -113,13 +115,13 @@ mod real {
 
     pub(crate) fn sleep(_: Duration) {}
 
-    // A model has no time to linger in.
+    // A model has no time to spin.
     pub(crate) const DISPATCH_SPIN_LIMIT: u32 = 0;
     pub(crate) const RECV_SPIN_LIMIT: u32 = 0;
 
-    /// Loom knows sequentially consistent fences, but no such stores. A fence is stronger than the real exchange: it orders
-    /// also what has nothing to do with the place. So the models that do not wait are explored with
-    /// a plain exchange as well, which is weaker than the real one (the cfg `broker_loom_exchange`).
+    /// Loom knows sequentially consistent fences, but no such stores. A fence is stronger than the real exchange: it
+    /// also orders accesses that have nothing to do with the place. So the models that do not wait are explored with a
+    /// plain exchange as well, which is weaker than the real one (the cfg `broker_loom_exchange`).
     pub(crate) fn store_and_fence(place: &AtomicU64, value: u64) {
         if cfg!(broker_loom_exchange) {
             place.swap(value, Ordering::AcqRel);
@@ -151,9 +153,9 @@ mod real {
     pub(crate) type SleepMutex<T> = Mutex<T>;
     pub(crate) type SleepGuard<'a, T> = MutexGuard<'a, T>;
 
-    /// A thread, as whoever unparks it has it.
+    /// A thread, as the thread that unparks it holds it.
     ///
-    /// Loom's own `unpark` is forgotten if the thread blocks at a lock between it and `park`, which a real one is not.
+    /// Loom's own `unpark` is forgotten if the thread blocks at a lock before it parks. A real one is not.
     #[derive(Clone)]
     pub(crate) struct Thread(Arc<Parker>);
 
@@ -198,12 +200,12 @@ mod real {
         loom::thread::current().id()
     }
 
-    /// A model has no time: a timed park is one that the time does not end.
+    /// Parks: a model has no time, so the timeout never ends a park.
     pub(crate) fn park_timeout(_: Duration) {
         park();
     }
 
-    /// What `OnceLock` promises, in terms that the model can see.
+    /// What `OnceLock` guarantees, in terms that the model can see.
     #[derive(Debug)]
     pub(crate) struct Slot<T> {
         value: std::sync::OnceLock<T>,
