@@ -1,5 +1,7 @@
-//! Fences against publishing and reading: G8.
-//! What an authorizer answers is fixed here; its hooks are tested without models.
+//! The fence of an access change against publishing, reading, waiting and subscribing: G8.
+//! The authorizer here has fixed rules; hooks are tested without models.
+//!
+//! Broken by a fence after the end moved, a gate that is loaded before the end, and a stale decision that is used.
 
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use crate::{
     AccessChange, AccessRequest, Authorizer, Broker, Denial, Event, Grant, Principal, RecvError, TryRecvError,
 };
 
-/// The server's rules: one switch. A published event of the key `policy` says that it was turned.
+/// An authorizer with one switch. An event of the key `policy` announces that it was turned off.
 struct Switch(AtomicBool);
 
 impl Authorizer<Payload> for Switch {
@@ -32,7 +34,7 @@ fn switched() -> (Arc<Switch>, Broker<Payload>) {
     (switch, broker)
 }
 
-/// A read that is running when access changes hands out nothing of the change's batch or later.
+/// A read that is running when access changes returns nothing of the change's batch or a later one.
 #[test]
 fn fence_against_publish_and_a_running_read() {
     check(|| {
@@ -57,7 +59,7 @@ fn fence_against_publish_and_a_running_read() {
     });
 }
 
-/// The same for a window: its end is taken before its fence is.
+/// The same for a window, which takes its end before it checks the gate.
 #[test]
 fn fence_against_a_window() {
     check(|| {

@@ -1,5 +1,9 @@
-//! The dispatcher: what it is handed against its ending. G10, G6.
-//! Whom to wake is not its business, and modelled elsewhere.
+//! Dispatchers: what is queued for them, against their end and against being queued again. G10, G6.
+//! Which readers are woken is modelled in `waiting`.
+//!
+//! Broken by a dispatcher that sleeps unlisted, checks for its end without the lock, ends with something queued, drops
+//! before it wakes, or counts drops wrongly; by a publisher that trusts the copy of the number of dispatchers; and by a
+//! `queued` flag that is cleared too late, never, or without an acquire.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Waker};
@@ -10,7 +14,7 @@ use super::{Count, broker, check, event, everything, keys, spawn};
 use crate::wait::Dispatch;
 use crate::wait::{Registration, Signal, WaitList, Waiter, WakeBatch};
 
-/// A dispatcher that is handed a wake-up, or is ending just then, loses none.
+/// A dispatcher loses no wake-up, not even one that is queued while it ends.
 #[test]
 fn dispatcher_hand_over() {
     check(|| {
@@ -29,7 +33,7 @@ fn dispatcher_hand_over() {
     });
 }
 
-/// The same, where it is stopped while the wake-up is handed over.
+/// The same if it is stopped while the wake-up is queued.
 #[test]
 fn dispatcher_death() {
     check(|| {
@@ -47,13 +51,13 @@ fn dispatcher_death() {
         stopper.stop();
         let broker = publisher.join().unwrap();
         waking.join().unwrap();
-        // Before the broker is dropped: that wakes everybody.
+        // Checked before the broker is dropped, which wakes everybody.
         assert_eq!(waker.0.load(Ordering::Relaxed), 1);
         drop((broker, reader));
     });
 }
 
-/// What is dropped notes whether it was counted as lent until then, and whether whoever waited was woken before.
+/// A value whose drop records whether it was counted as deferred until then, and whether the waiter was woken before.
 struct Evicted {
     dispatch: Weak<Dispatch<(), Evicted>>,
     woken: Arc<Count>,
@@ -68,10 +72,9 @@ impl Drop for Evicted {
     }
 }
 
-/// What a dispatcher is handed to drop is dropped once, after the waking, and counted until then, also if it is ending
-/// just then.
+/// A deferred value is dropped once, after the waking, and counted until then, even if the dispatcher is ending.
 #[test]
-fn dispatcher_that_is_lent_garbage() {
+fn dispatcher_with_deferred_drops() {
     check(|| {
         let dispatch = Arc::new(Dispatch::<(), Evicted>::new());
         let stopped = Arc::new(AtomicBool::new(false));
@@ -102,10 +105,10 @@ fn dispatcher_that_is_lent_garbage() {
     });
 }
 
-/// A waiter that waits to be woken is not queued a second time, and what it would have been queued for is found by the
-/// reader that the first waking wakes.
+/// A waiter that is queued is not queued a second time. The reader that the first waking wakes finds what it would have
+/// been queued for.
 #[test]
-fn seat_that_is_queued_already() {
+fn waiter_that_is_queued_already() {
     check(|| {
         let waiter = Arc::new(Waiter::new(Registration::for_lists(1), false, ()));
         let made = Arc::new(AtomicUsize::new(0));

@@ -1,5 +1,8 @@
-//! What readers cache beside batches against what evicts them: no byte is counted twice or forgotten. Semantics 5, G6.
-//! What is cached is not: frames are not built here, and charge as they would.
+//! What readers cache beside batches against evicting them: no byte is counted twice or forgotten. Semantics 5, G6.
+//! Frames are not built here: the models charge bytes as frames would.
+//!
+//! Broken by a charge that is not taken back once its batch is evicted, a refund that is subtracted twice, a charge
+//! above the bound that evicts nothing, and room that is made before the batch is added to the total.
 
 use std::sync::Arc;
 
@@ -8,7 +11,7 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use super::{Payload, check, event, everything, read_or_lose, spawn};
 use crate::{Broker, Delivery, LagPolicy, Observer, Subscription};
 
-/// Counts what is told as evicted.
+/// Counts the batches that are reported as evicted.
 #[derive(Default)]
 struct Evicted(AtomicU64);
 
@@ -18,14 +21,14 @@ impl Observer for Evicted {
     }
 }
 
-/// A broker whose batches weigh what their payloads say.
+/// Returns a broker whose batches weigh what their payloads are.
 fn weighed(bytes: u64) -> (Broker<Payload>, Arc<Evicted>) {
-    let told = Arc::new(Evicted::default());
-    let builder = Broker::builder().max_bytes(bytes).weigher(|event| *event.payload()).observer(Arc::clone(&told));
-    (builder.build().expect("not zero"), told)
+    let observed = Arc::new(Evicted::default());
+    let builder = Broker::builder().max_bytes(bytes).weigher(|event| *event.payload()).observer(Arc::clone(&observed));
+    (builder.build().expect("not zero"), observed)
 }
 
-/// Batches 1 to `count`, each of this weight, and their deliveries.
+/// Publishes the batches 1 to `count`, each of this weight. Returns a reader and their deliveries.
 fn published(broker: &Broker<Payload>, count: u64, weight: u64) -> (Subscription<Payload>, Vec<Delivery<Payload>>) {
     let mut reader = broker.subscribe(everything().lag_policy(LagPolicy::Continue)).unwrap();
     let deliveries = (1..=count).map(|index| {
@@ -41,8 +44,9 @@ fn cache(delivery: &Delivery<Payload>, bytes: u64) -> bool {
     delivery.batch.account().charge(bytes)
 }
 
-/// What is buffered is what is counted and within the bound, and all that went was told.
-fn is_exact(broker: &Broker<Payload>, told: &Evicted, bound: u64, all: &[(Delivery<Payload>, u64)]) {
+/// Asserts that the bytes counted are those of what is buffered, that they are within the bound, and that every
+/// eviction was reported.
+fn is_exact(broker: &Broker<Payload>, observed: &Evicted, bound: u64, all: &[(Delivery<Payload>, u64)]) {
     let stats = broker.stats();
     let oldest = stats.oldest_index.expect("the newest stays");
     let held: u64 = all
@@ -52,7 +56,7 @@ fn is_exact(broker: &Broker<Payload>, told: &Evicted, bound: u64, all: &[(Delive
         .sum();
     assert_eq!(stats.buffered_bytes, held, "{stats:?}");
     assert!(held <= bound || stats.buffered_batches == 1, "{stats:?}");
-    assert_eq!(told.0.load(Ordering::Relaxed), stats.evicted_batches);
+    assert_eq!(observed.0.load(Ordering::Relaxed), stats.evicted_batches);
     assert_eq!(stats.buffered_batches + stats.evicted_batches, stats.published_batches);
     broker.reset(100, crate::Epoch::from(9));
     assert_eq!(broker.stats().buffered_bytes, 0);
@@ -62,7 +66,7 @@ fn is_exact(broker: &Broker<Payload>, told: &Evicted, bound: u64, all: &[(Delive
 #[test]
 fn a_charge_against_the_publish_that_evicts() {
     check(|| {
-        let (broker, told) = weighed(10);
+        let (broker, observed) = weighed(10);
         let (mut reader, mut deliveries) = published(&broker, 1, 6);
         let publisher = spawn({
             let broker = broker.clone();
@@ -72,15 +76,15 @@ fn a_charge_against_the_publish_that_evicts() {
         let kept = if cache(&first, 3) { 3 } else { 0 };
         publisher.join().unwrap();
         let second = reader.try_recv().unwrap();
-        is_exact(&broker, &told, 10, &[(first, kept), (second, 0)]);
+        is_exact(&broker, &observed, 10, &[(first, kept), (second, 0)]);
     });
 }
 
-/// A publish and a charge that each fit, and together do not: one of them makes room.
+/// A publish and a charge each fit, but not together: one of them makes room.
 #[test]
 fn a_charge_against_a_publish_that_fits() {
     check(|| {
-        let (broker, told) = weighed(10);
+        let (broker, observed) = weighed(10);
         let (mut reader, deliveries) = published(&broker, 2, 3);
         let publisher = spawn({
             let broker = broker.clone();
@@ -91,15 +95,15 @@ fn a_charge_against_a_publish_that_fits() {
         publisher.join().unwrap();
         let mut all: Vec<_> = deliveries.into_iter().zip([0, kept]).collect();
         all.push((reader.try_recv().unwrap(), 0));
-        is_exact(&broker, &told, 10, &all);
+        is_exact(&broker, &observed, 10, &all);
     });
 }
 
-/// Two readers charge, each its own batch, which is too much.
+/// Two readers charge their own batches, together more than the bound.
 #[test]
 fn two_charges_against_each_other() {
     check(|| {
-        let (broker, told) = weighed(10);
+        let (broker, observed) = weighed(10);
         let (_reader, mut deliveries) = published(&broker, 3, 2);
         let second = deliveries.remove(1);
         let other = spawn(move || {
@@ -109,7 +113,7 @@ fn two_charges_against_each_other() {
         let newest = deliveries.pop().expect("the third");
         assert!(cache(&newest, 3));
         let second = other.join().unwrap();
-        is_exact(&broker, &told, 10, &[(deliveries.remove(0), 0), second, (newest, 3)]);
+        is_exact(&broker, &observed, 10, &[(deliveries.remove(0), 0), second, (newest, 3)]);
     });
 }
 
@@ -117,7 +121,7 @@ fn two_charges_against_each_other() {
 #[test]
 fn a_refund_against_the_publish_that_evicts() {
     check(|| {
-        let (broker, told) = weighed(10);
+        let (broker, observed) = weighed(10);
         let (mut reader, mut deliveries) = published(&broker, 1, 4);
         let publisher = spawn({
             let broker = broker.clone();
@@ -131,15 +135,15 @@ fn a_refund_against_the_publish_that_evicts() {
         drop(account);
         publisher.join().unwrap();
         let second = reader.try_recv().unwrap();
-        is_exact(&broker, &told, 10, &[(first, 0), (second, 0)]);
+        is_exact(&broker, &observed, 10, &[(first, 0), (second, 0)]);
     });
 }
 
-/// A charge evicts what another reader is about to read: it is given, or told as lost.
+/// A charge evicts what another reader is about to read: it is read, or reported as lost.
 #[test]
 fn a_charge_that_evicts_against_a_read() {
     check(|| {
-        let (broker, told) = weighed(10);
+        let (broker, observed) = weighed(10);
         let mut other = broker.subscribe(everything().lag_policy(LagPolicy::Continue)).unwrap();
         let (_reader, deliveries) = published(&broker, 3, 3);
         let (mut read, mut lost) = (Vec::new(), 0);
@@ -151,6 +155,6 @@ fn a_charge_that_evicts_against_a_read() {
         let deliveries = encoding.join().unwrap();
         read_or_lose(&mut other, &mut read, &mut lost);
         assert_eq!(read.len() as u64 + lost, 3, "{read:?}");
-        is_exact(&broker, &told, 10, &deliveries.into_iter().zip([0, 0, 4]).collect::<Vec<_>>());
+        is_exact(&broker, &observed, 10, &deliveries.into_iter().zip([0, 0, 4]).collect::<Vec<_>>());
     });
 }

@@ -1,5 +1,8 @@
 //! Evicting against readers that have looked before: runs, windows and backlogs that are half read. G3, G6.
-//! Readers that come to an eviction with nothing in hand are in `fanout`.
+//! Readers that have nothing in hand when a batch is evicted are in `fanout`.
+//!
+//! Broken by loading `oldest` before the directory, moving it without the lock or storing it without Release, retiring
+//! a segment too early, losing the note of an eviction, and a window or run that goes on after its batch was evicted.
 
 use std::sync::Arc;
 
@@ -8,7 +11,7 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use super::{Payload, broker, check, event, everything, keys, spawn};
 use crate::{Broker, LagPolicy, Lagged, Request, Start, Subscription, TryRecvError};
 
-/// What one reader was given, and what it was told as lost.
+/// What one reader read, and the losses that were reported to it.
 #[derive(Default)]
 struct Seen {
     read: Vec<u64>,
@@ -16,7 +19,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Reads so often, or until there is nothing.
+    /// Reads so many times, or until nothing is left.
     fn read(&mut self, reader: &mut Subscription<Payload>, times: usize) {
         for _ in 0..times {
             match reader.try_recv() {
@@ -34,7 +37,7 @@ impl Seen {
         }
     }
 
-    /// Each of these was given once and in order, or lies in what was told as lost.
+    /// Asserts that each of these was read once and in order, or lies in a reported loss.
     fn is_all_of(&self, sent: &[u64]) {
         assert!(self.read.is_sorted_by(|a, b| a < b), "{:?}", self.read);
         assert!(self.read.iter().all(|index| sent.contains(index)), "{:?} of {sent:?}", self.read);
@@ -49,8 +52,8 @@ fn lagging(request: Request<Payload>) -> Request<Payload> {
     request.lag_policy(LagPolicy::Continue)
 }
 
-/// A reader in the middle of a run, in a segment that others are evicted from, or that is retired and written anew.
-/// What is out of reach when its read begins is not given, although the segment still has it.
+/// A reader is in the middle of a run, in a segment from which batches are evicted, or which is retired and written
+/// again. A read returns nothing that was out of reach when it began, although the segment still holds it.
 fn a_known_run_against_evict(request: fn() -> Request<Payload>, key: fn(u64) -> &'static str) {
     // The smallest buffer whose segments hold three batches: one is read, one is evicted, and one is in reach.
     const BUFFER: u64 = 24;
@@ -89,13 +92,13 @@ fn a_run_of_everything_against_evict() {
     a_known_run_against_evict(everything, |_| "a");
 }
 
-/// The same where links tell which events of the batch are asked for.
+/// The same where links give the events of the batch that match.
 #[test]
 fn a_run_of_a_chain_against_evict() {
     a_known_run_against_evict(|| keys(&["a"]), |_| "b");
 }
 
-/// A backlog that is older than its reader's nodes leaves no chain: that it was lost is noted when it is evicted.
+/// A backlog that is older than its reader's nodes is in no chain. Its loss is noted when it is evicted.
 #[test]
 fn a_backlog_against_evict() {
     check(|| {
@@ -114,8 +117,8 @@ fn a_backlog_against_evict() {
     });
 }
 
-/// A window goes from a backlog, which is scanned, into what is chained, and looks a second time for that: what has
-/// been evicted by then is not passed in silence.
+/// A window goes from a backlog, which is scanned, to batches that are chained, and looks a second time for those. What
+/// has been evicted by then is not passed in silence.
 fn a_window_across_a_backlog_against_evict(terms: &'static [&'static str]) {
     const KEYS: [&str; 6] = ["a", "a", "z", "a", "z", "a"];
     check(move || {
@@ -148,8 +151,8 @@ fn a_window_of_two_chains_against_evict() {
     a_window_across_a_backlog_against_evict(&["a", "b"]);
 }
 
-/// A window that goes on in a run that another has begun: what was evicted in between is told, and what comes after it
-/// is not taken for it.
+/// A window continues a run that another has begun. What was evicted in between is reported, and what follows is not
+/// taken for it.
 #[test]
 fn a_second_window_against_evict() {
     check(|| {
@@ -171,8 +174,8 @@ fn a_second_window_against_evict() {
     });
 }
 
-/// A reader whose backlog is older than it, and of which a batch was evicted before and another just now: the note of the
-/// second does not hide the first.
+/// One batch of a reader's older backlog was evicted before, and another just now. The note of the second eviction does
+/// not hide the first.
 #[test]
 fn a_scan_against_two_evictions() {
     check(|| {
@@ -192,8 +195,8 @@ fn a_scan_against_two_evictions() {
     });
 }
 
-/// The same, if one publish evicts two of them: until both are out of reach neither is lost, and a loss that is told has
-/// something in it that was asked for.
+/// The same if one publish evicts two of them. Neither is lost until both are out of reach, and a reported loss
+/// contains something that was asked for.
 #[test]
 fn a_scan_against_two_evicted_at_once() {
     check(|| {
@@ -220,7 +223,7 @@ fn a_scan_against_two_evicted_at_once() {
     });
 }
 
-/// The state is restored while a reader stands in what was before: that is not a lag, however much follows.
+/// The state is restored while a reader stands in the history before. That is not a lag, however much follows.
 #[test]
 fn a_reset_against_a_read() {
     check(|| {

@@ -1,10 +1,13 @@
 //! Appending against reading, evicting and subscribing: G1, G2, G3, G4.
-//! Nobody waits here.
+//! Nobody waits here: waiting is in `waiting` and `tasks`.
+//!
+//! Broken by another order of slot, node positions, notifying, end and `oldest`, by a store of them without Release or
+//! a load without Acquire, and by a reader that forgets a hit, a loss or the rest of a scan.
 
 use super::{broker, check, event, everything, keys, read_all, read_or_lose, spawn};
 use crate::{LagPolicy, Start, TryRecvError};
 
-/// A buffer of one: every publish evicts. What was read and what was told as lost make up what was sent.
+/// In a buffer of one batch every publish evicts. What was read and what was reported as lost add up to what was sent.
 #[test]
 fn append_against_read_and_evict() {
     check(|| {
@@ -29,7 +32,7 @@ fn append_against_read_and_evict() {
     });
 }
 
-/// The same by the chain of a term, where a loss is told only if something asked for was lost.
+/// The same for the chain of a term. A loss is reported only if something that was asked for was lost.
 #[test]
 fn chain_against_evict() {
     check(|| {
@@ -52,7 +55,8 @@ fn chain_against_evict() {
     });
 }
 
-/// A window that is open while its batches are evicted shows each of them or stops, and what it did not show is told.
+/// A window that is open while its batches are evicted returns each of them or stops. What it did not return is
+/// reported.
 #[test]
 fn window_against_evict() {
     check(|| {
@@ -72,12 +76,12 @@ fn window_against_evict() {
         }
         publisher.join().unwrap();
         read_or_lose(&mut reader, &mut read, &mut lost);
-        // Whoever starts at the oldest may find that to be the second batch.
+        // A reader that starts at the oldest batch may find that this is the second one.
         assert!(read == [1, 2] && lost == 0 || read == [2], "read {read:?}, lost {lost}");
     });
 }
 
-/// A chain that has grown beyond the end that its reader loaded is walked back from there.
+/// A chain that has grown beyond the end that its reader loaded is walked back from beyond it.
 fn a_chain_from_beyond_the_end(buffer: u64) {
     check(move || {
         let broker = broker(buffer);
@@ -95,19 +99,19 @@ fn a_chain_from_beyond_the_end(buffer: u64) {
     });
 }
 
-/// Into another segment: each holds one batch.
+/// The chain grows into another segment: each holds one batch.
 #[test]
 fn a_chain_from_another_segment() {
     a_chain_from_beyond_the_end(4);
 }
 
-/// Into another slot: each segment holds three.
+/// The chain grows into another slot: each segment holds three.
 #[test]
 fn a_chain_from_another_slot() {
     a_chain_from_beyond_the_end(24);
 }
 
-/// Two terms, two chains: merged in order, and complete at every end.
+/// The chains of two terms are merged in order, and complete at every end.
 #[test]
 fn two_chains_are_merged() {
     check(|| {
@@ -127,12 +131,13 @@ fn two_chains_are_merged() {
     });
 }
 
-/// So many that hits are named to their reader.
+/// So many keys that their reader has a hit queue.
 const KEYS: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 
-/// A hit that comes as its reader registers is seen by its look or named to it, and that before the end shows it.
+/// A hit that comes while its reader registers is found when the reader looks, or is in its hit queue before the end
+/// shows it.
 #[test]
-fn naming_against_enrolling() {
+fn notify_against_register() {
     check(|| {
         let broker = broker(4);
         let mut reader = broker.subscribe(keys(&KEYS)).unwrap();
@@ -150,11 +155,11 @@ fn naming_against_enrolling() {
 }
 
 #[test]
-fn named_hits_are_all_read() {
+fn notified_hits_are_all_read() {
     check(|| {
         let broker = broker(4);
         let mut reader = broker.subscribe(keys(&KEYS)).unwrap();
-        // The first look registers everywhere.
+        // The first read registers at all nodes.
         broker.publish(1, [event("z", 1)]).unwrap();
         assert!(read_all(&mut reader).is_empty());
         let publisher = spawn({
@@ -171,7 +176,7 @@ fn named_hits_are_all_read() {
     });
 }
 
-/// Between the backlog, which is scanned, and what is live, which is chained, nothing is lost or doubled.
+/// Between the backlog, which is scanned, and later batches, which are chained, nothing is lost or repeated.
 #[test]
 fn subscribe_against_publish() {
     check(|| {
@@ -192,7 +197,7 @@ fn subscribe_against_publish() {
     });
 }
 
-/// A future index begins with its own batch, whenever that comes.
+/// A start at a future index begins with the batch of that index, whenever it comes.
 #[test]
 fn future_start_against_publish() {
     check(|| {
@@ -212,7 +217,7 @@ fn future_start_against_publish() {
     });
 }
 
-/// A reader that scans is told of a loss only if something that it asked for is part of it.
+/// A loss is reported to a reader that scans only if something that it asked for is part of it.
 #[test]
 fn scan_against_evict() {
     check(|| {
@@ -232,7 +237,7 @@ fn scan_against_evict() {
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Recv(error)) => Some(error.lagged().unwrap().through),
         };
-        // Either way it is the second batch, which is read or lost.
+        // In both cases this is the second batch, which is read or lost.
         assert_eq!(read_one(), Some(2));
         assert_eq!(read_one(), None);
         publisher.join().unwrap();

@@ -1,8 +1,17 @@
-//! Models of everything that threads do to each other here, explored by loom through the `sync` door.
-//! Nothing here runs in an ordinary test: the private cfg `broker_loom` builds it.
+//! Models of everything that threads do to each other in this crate, explored by loom through `sync`.
+//! Nothing here runs in an ordinary test: only the private cfg `broker_loom` builds it.
 //!
-//! Each model asserts conservation (what was sent was received, or is told as lost), not one interleaving. The bugs
-//! that they catch are kept in `tests/planted/`.
+//! Each model asserts conservation (what was sent was received, or is reported as lost), not one interleaving. The bugs
+//! that the models catch are in `tests/planted/`: the first line of a bug names the file of models that catches it.
+//!
+//! - `fanout`: appending against reading, evicting and subscribing.
+//! - `evicting`: evicting against readers that have looked before.
+//! - `encoding`: bytes that readers cache against evicting.
+//! - `waiting`: waiting threads against publishing, closing and leaving.
+//! - `tasks`: waiting tasks and doorbells against publishing.
+//! - `dispatching`: dispatchers against publishing and their own end.
+//! - `tokens`: resume tokens against publishing and skipping.
+//! - `access`: access changes against publishing, reading and subscribing.
 
 mod access;
 mod dispatching;
@@ -22,7 +31,7 @@ use crate::{Broker, Event, Request, Scope, Subscription, Term, TryRecvError};
 
 pub(crate) use loom::thread::spawn;
 
-/// Explores a model: bounded to two preemptions unless `LOOM_MAX_PREEMPTIONS` says otherwise.
+/// Explores a model, with at most two preemptions unless `LOOM_MAX_PREEMPTIONS` gives another number.
 pub(crate) fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(2));
@@ -30,7 +39,7 @@ pub(crate) fn check(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// A payload that says what it is.
+/// A payload that identifies its batch.
 pub(crate) type Payload = u64;
 
 pub(crate) fn event(key: &'static str, payload: Payload) -> Event<Payload> {
@@ -55,7 +64,7 @@ pub(crate) fn broker(batches: u64) -> Broker<Payload> {
     Broker::builder().max_batches(batches).build().expect("not zero")
 }
 
-/// Everything there is to read now.
+/// Returns everything that can be read now.
 pub(crate) fn read_all(reader: &mut Subscription<Payload>) -> Vec<Payload> {
     debug_assert_eq!(reader.scope(), &Scope::All);
     let mut read = Vec::new();
@@ -68,7 +77,8 @@ pub(crate) fn read_all(reader: &mut Subscription<Payload>) -> Vec<Payload> {
     }
 }
 
-/// What was read, and how many batches were told as lost, by a reader that goes on after a loss.
+/// Reads everything that can be read now, and adds up the batches that are reported as lost. The reader goes on after a
+/// loss.
 pub(crate) fn read_or_lose(reader: &mut Subscription<Payload>, read: &mut Vec<Payload>, lost: &mut u64) {
     loop {
         match reader.try_recv() {
@@ -79,7 +89,7 @@ pub(crate) fn read_or_lose(reader: &mut Subscription<Payload>, read: &mut Vec<Pa
     }
 }
 
-/// A waker that counts.
+/// A waker that counts its calls.
 #[derive(Default)]
 pub(crate) struct Count(pub(crate) AtomicUsize);
 

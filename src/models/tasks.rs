@@ -1,5 +1,10 @@
-//! Tasks and doorbells against publishing: G10. A lost wake-up is a waker that was not called when all is done.
+//! Waiting tasks and doorbells against publishing: G10.
 //! Threads that wait are in `waiting`.
+//!
+//! A lost wake-up is a waker that was not called when all is done.
+//!
+//! Broken by a signal or a doorbell that is set after registering, an empty read that does not look again, a waker that
+//! is kept although another polls, and a finished or dropped poll that leaves its waker behind.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -15,11 +20,11 @@ fn delivery(reader: &mut Subscription<Payload>, context: &mut Context<'_>) -> Po
     reader.poll_recv(context).map(|delivery| delivery.unwrap().index())
 }
 
-fn news(reader: &mut Subscription<Payload>, context: &mut Context<'_>) -> Poll<u64> {
+fn readable(reader: &mut Subscription<Payload>, context: &mut Context<'_>) -> Poll<u64> {
     reader.poll_readable(context).map(|()| reader.try_recv().unwrap().index())
 }
 
-/// A task that finds nothing is woken, and rung for if it has a doorbell; the waker is that of its last poll.
+/// A task that finds nothing is woken, and its doorbell rings if it has one. The waker is that of its last poll.
 fn pending_task_is_woken(request: fn() -> Request<Payload>, bell: bool, polled: Polled) {
     check(move || {
         let broker = broker(2);
@@ -53,8 +58,8 @@ fn poll_against_publish() {
 }
 
 #[test]
-fn poll_for_news_against_publish() {
-    pending_task_is_woken(everything, false, news);
+fn poll_readable_against_publish() {
+    pending_task_is_woken(everything, false, readable);
 }
 
 #[test]
@@ -62,8 +67,8 @@ fn poll_at_two_nodes_against_publish() {
     pending_task_is_woken(|| keys(&["b", "a"]), true, delivery);
 }
 
-/// The place of a task comes with a batch that it did not ask for, and the one it asked for with the next: it is woken
-/// for the last, however its polls meet them.
+/// The place of a task comes with a batch that it did not ask for, and the next batch is one that it asked for. The
+/// task is woken for that one, wherever its polls come in between.
 fn task_for_a_place(request: fn() -> Request<Payload>, polled: Polled) {
     check(move || {
         let broker = broker(4);
@@ -80,7 +85,7 @@ fn task_for_a_place(request: fn() -> Request<Payload>, polled: Polled) {
         });
         let mut found = polled(&mut reader, &mut Context::from_waker(&waker));
         publisher.join().unwrap();
-        // All is published: as long as the task was woken, it is polled, and then it must have found the batch.
+        // Everything is published. A task that was woken is polled, and must find the batch in the end.
         for _ in 0..2 {
             if found.is_pending() && count.0.swap(0, Ordering::Relaxed) > 0 {
                 found = polled(&mut reader, &mut Context::from_waker(&waker));
@@ -106,11 +111,11 @@ fn poll_for_a_place_at_many_nodes() {
 }
 
 #[test]
-fn poll_for_news_of_a_place_at_a_node() {
-    task_for_a_place(|| keys(&["a"]), news);
+fn poll_readable_for_a_place_at_a_node() {
+    task_for_a_place(|| keys(&["a"]), readable);
 }
 
-/// The same by a doorbell, which rings as often as it takes.
+/// The same with a doorbell, which rings as often as needed.
 #[test]
 fn bell_for_a_place_against_two_publishes() {
     check(|| {
@@ -137,7 +142,7 @@ fn bell_for_a_place_against_two_publishes() {
     });
 }
 
-/// A reader that has emptied its backlog hears of the next batch, whichever way it emptied it.
+/// A reader that has emptied its backlog is rung for the next batch, in whichever way it emptied it.
 fn empty_reader_is_rung_for(request: fn() -> Request<Payload>, read: fn(&mut Subscription<Payload>) -> usize) {
     check(move || {
         let broker = broker(2);
@@ -176,8 +181,8 @@ fn bell_of_windows_against_publish() {
     empty_reader_is_rung_for(everything, |reader| reader.drain().unwrap().iter().count());
 }
 
-/// What a task found with its first poll was found without being woken: its registration is still to be taken back, and
-/// the next poll may not rest on it.
+/// A task finds something by a poll without being woken. Its registration is still there, and the next poll must not
+/// rely on it.
 fn polling_again(poll: Polled) {
     check(move || {
         let broker = broker(4);
@@ -211,11 +216,11 @@ fn polling_again_against_publish() {
 }
 
 #[test]
-fn polling_for_news_again_against_publish() {
-    polling_again(news);
+fn polling_readable_again_against_publish() {
+    polling_again(readable);
 }
 
-/// A pending receive that is dropped takes nothing with it: the next one is woken, or finds the batch.
+/// A pending receive that is dropped takes nothing with it. The next receive is woken, or finds the batch.
 #[test]
 fn drop_of_a_pending_receive() {
     check(|| {

@@ -1,10 +1,13 @@
-//! Where a reader says that it stands, against publishing: G3, G5.
-//! What it reads meanwhile is modelled elsewhere.
+//! The resume token of a reader against publishing and skipping: G3, G5.
+//! What the reader reads meanwhile is modelled in `fanout`.
+//!
+//! Broken by loading the end or a pending start before the latest index, by loading that index without Acquire, and,
+//! where indexes rise, by finishing an index before the end moves.
 
 use super::{Payload, broker, check, event, everything, keys, read_all, spawn};
 use crate::{Broker, Request, Start, Subscription};
 
-/// Reads what `read` finds while the first two indexes are published, and the rest after the token that it then has.
+/// Reads what `read` finds while the first two indexes are published, and then what follows the token of that moment.
 fn resumed_reads_the_rest(
     request: fn() -> Request<Payload>,
     read: fn(&mut Subscription<Payload>) -> Vec<Payload>,
@@ -33,7 +36,7 @@ fn window(reader: &mut Subscription<Payload>) -> Vec<Payload> {
     reader.drain().unwrap().iter().map(|delivery| delivery.index()).collect()
 }
 
-/// The latest index is loaded before the end: a batch below it that is not seen cannot be taken for passed.
+/// The latest index is loaded before the end, so a batch below it that is not visible is not taken for passed.
 #[test]
 fn token_of_an_empty_read_against_publish() {
     resumed_reads_the_rest(everything, read_all, &[1, 2]);
@@ -49,7 +52,7 @@ fn token_of_an_empty_window_against_publish() {
     resumed_reads_the_rest(everything, window, &[1, 2]);
 }
 
-/// Where indexes rise, an empty read passes the latest index as well, once its batch is visible and not before.
+/// Where indexes rise, an empty read also passes the latest index, but not before its batch is visible.
 #[test]
 fn token_of_an_empty_read_of_rising_indexes_against_publish() {
     check(|| {
@@ -71,7 +74,7 @@ fn token_of_an_empty_read_of_rising_indexes_against_publish() {
     });
 }
 
-/// A token that is taken while a part of the history is skipped tells of the loss, unless the reader was told before.
+/// A token that is taken while a part of the history is skipped reports the loss, unless the reader was told before.
 #[test]
 fn token_of_a_handle_against_a_skip() {
     check(|| {
@@ -89,7 +92,7 @@ fn token_of_a_handle_against_a_skip() {
     });
 }
 
-/// A reader that waits for its place passes what comes before it, and nothing of what begins it.
+/// A reader that waits for its place passes what comes before it, and nothing of what begins there.
 #[test]
 fn token_of_a_future_start_against_publish() {
     resumed_reads_the_rest(|| everything().start(Start::Index(1)), read_all, &[1, 2]);

@@ -1,5 +1,11 @@
-//! Waiting against publishing, closing and leaving: G10. A lost wake-up is a model that does not end.
-//! What is delivered, and in which order, is modelled elsewhere; who waits without a thread is in `tasks`.
+//! Waiting threads against publishing, closing, skipping and leaving: G10.
+//! What is delivered, and in which order, is modelled in `fanout`; waiting without a thread is in `tasks`.
+//!
+//! A lost wake-up is a model that does not end.
+//!
+//! Broken by a missing fence or second look between registering and sleeping, a signal that is stored after
+//! registering, waiters that are taken before the end moves, a flag that is cleared outside the lock of its list, a
+//! registration that is cleared after the wake, and a close that wakes first or not at all.
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -45,7 +51,7 @@ fn park_for_a_future_index_against_publish() {
     parked_reader_is_woken(|| everything().start(crate::Start::Index(1)));
 }
 
-/// Where a reader waits whose place has not come, and what for.
+/// Requests of a reader whose place has not come yet: at one node, at two, and at so many that it has a hit queue.
 const PENDING: [fn() -> Request<Payload>; 3] =
     [|| keys(&["a"]), || keys(&["b", "a"]), || keys(&["a", "b", "c", "d", "e", "f", "g", "h", "i"])];
 
@@ -65,8 +71,8 @@ fn park_for_a_place_that_comes(which: usize) {
     });
 }
 
-/// The place comes with a batch that it did not ask for, and the one it asked for with the next: what it was registered
-/// for when its place came is not what it waits for then.
+/// The place comes with a batch that the reader did not ask for, and the next batch is one that it asked for. What it
+/// was registered for when its place came is not what it waits for then.
 fn park_for_a_place_that_comes_with_something_else(which: usize) {
     check(move || {
         let broker = broker(4);
@@ -109,7 +115,7 @@ fn park_for_a_place_at_many_nodes_against_two_publishes() {
     park_for_a_place_that_comes_with_something_else(2);
 }
 
-/// A skip ends a wait for a place before it with a loss, and one for the place itself with what comes next.
+/// A skip ends a wait for a place before its target with a loss, and a wait for the target with the next batch.
 #[test]
 fn park_for_a_place_against_a_skip() {
     for (place, expected) in [(2, Err(true)), (5, Ok(5))] {
@@ -127,7 +133,7 @@ fn park_for_a_place_against_a_skip() {
     }
 }
 
-/// A read while the log is emptied by a skip knows why it is empty: the loss has no count that is not true.
+/// A read while a skip empties the log knows why it is empty: the loss has no count that is not true.
 #[test]
 fn read_against_a_skip() {
     check(|| {
@@ -143,7 +149,8 @@ fn read_against_a_skip() {
     });
 }
 
-/// An registration outlives its wait: the second wait rests on what the first left behind, or on a list being woken.
+/// A registration outlives its wait. The second wait relies on what the first left behind, or on a list whose waiters
+/// are being woken.
 #[test]
 fn parking_again_against_publishing_again() {
     check(|| {
@@ -190,7 +197,7 @@ fn park_against_reset() {
     });
 }
 
-/// Everything published before the close is delivered before the end.
+/// Everything that was published before the close is delivered before the end.
 #[test]
 fn close_against_read() {
     check(|| {
@@ -206,9 +213,9 @@ fn close_against_read() {
     });
 }
 
-/// One list, taken for one reader just as another registers there: the other is found by the next batch.
+/// A list is taken for one reader just as another registers there. The other is found by the next batch.
 #[test]
-fn enrolling_while_a_list_is_taken() {
+fn register_while_a_list_is_taken() {
     check(|| {
         let broker = broker(4);
         let mut early = broker.subscribe(keys(&["a"])).unwrap();
@@ -222,9 +229,9 @@ fn enrolling_while_a_list_is_taken() {
     });
 }
 
-/// The same for a list whose hits are named.
+/// The same for a list of a hit queue.
 #[test]
-fn enrolling_while_a_hit_is_named() {
+fn register_while_a_hit_is_notified() {
     check(|| {
         let (early, late) = (
             Arc::new(Waiter::new(Registration::for_lists(1), true, ())),
@@ -244,7 +251,7 @@ fn enrolling_while_a_hit_is_named() {
     });
 }
 
-/// A reader of many nodes, which are named to it, and which waits for each of two.
+/// A reader of many nodes, which has a hit queue, waits for each of two.
 #[test]
 fn parking_again_at_many_nodes() {
     check(|| {
@@ -257,14 +264,14 @@ fn parking_again_at_many_nodes() {
     });
 }
 
-/// Who is told of a hit registers anew, and can.
+/// A reader that is notified of a hit registers again, and can do so.
 #[test]
-fn enrolling_anew_against_naming() {
+fn register_again_against_notify() {
     check(|| {
         let (waiter, list) =
             (Arc::new(Waiter::new(Registration::for_lists(1), true, ())), Arc::new(WaitList::default()));
         list.register(&waiter, 0);
-        let naming = spawn({
+        let notifying = spawn({
             let list = Arc::clone(&list);
             move || {
                 let mut wake_batch = WakeBatch::default();
@@ -277,7 +284,7 @@ fn enrolling_anew_against_naming() {
         if !before.is_empty() {
             list.register(&waiter, 0);
         }
-        naming.join().unwrap();
+        notifying.join().unwrap();
         waiter.take_hits(&mut after);
         assert_eq!(list.is_occupied(), before == [0], "enrolled anew");
         assert_eq!([before, after].concat(), [0], "told once");
