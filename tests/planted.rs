@@ -9,11 +9,11 @@
 //! Any prose, where the name is not enough.
 //!
 //! Replace:
-//!     for station in stations {
-//!         station.wake();
+//!     for waiter in waiters {
+//!         waiter.wake();
 //!     }
 //! With:
-//!     drop(stations);
+//!     drop(waiters);
 //! ```
 //!
 //! - A bug has one replacement or more. Texts are indented by four spaces. An empty `With:` deletes.

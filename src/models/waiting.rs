@@ -286,7 +286,7 @@ fn register_again_against_notify() {
         }
         notifying.join().unwrap();
         waiter.take_hits(&mut after);
-        assert_eq!(list.is_occupied(), before == [0], "enrolled anew");
+        assert_eq!(list.is_occupied(), before == [0], "registered anew");
         assert_eq!([before, after].concat(), [0], "told once");
     });
 }

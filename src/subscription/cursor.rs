@@ -3,7 +3,7 @@
 //!
 //! A reader of everything reads the log itself. Any other reader loads the last positions of its nodes and walks their
 //! chains back to where it stands. A reader of few nodes polls all of them. A reader of many nodes (more than
-//! [`POLLED`]) visits only the nodes that its hit queue names, and those in `unvisited`.
+//! [`MAX_POLLED_NODES`]) visits only the nodes that its hit queue names, and those in `unvisited`.
 //!
 //! Invariants:
 //! - `position <= discovered`.
