@@ -44,7 +44,7 @@
 //!   `subscription`.
 //! - Account of losses: nodes note what was evicted of theirs, each record has the place after the batch before it, and
 //!   a skip is noted in the gates and in `State::skipped_at`. `Shared::has_lost` and `State::lost_below` read this, and
-//!   `lag` in `subscription` reports a loss.
+//!   `report_loss` in `subscription` reports a loss.
 //! - Wake-up: the invariants are those of [`wait`](crate::wait). `Core::append` collects the waiters, and
 //!   `Core::publish` wakes them after the lock.
 //! - Eviction: `Core::append` makes room for a batch, and `account` for bytes that readers cache. The bounds and the

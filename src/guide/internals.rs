@@ -14,7 +14,7 @@
 //! | opening a subscription | `core/open.rs` |
 //! | the one writer of the log, and eviction | `log/appender.rs`, `log/retention.rs` |
 //! | where a reader stands, and its next batch | `subscription/cursor.rs` |
-//! | the loss account | `Subscription::lag` in `subscription/state.rs`; what a node lost in `interest/node.rs` |
+//! | the loss account | `Subscription::report_loss` in `subscription/state.rs`; what a node lost in `interest/node.rs` |
 //! | the fence of access | `access/gate.rs`; passed in `core/publish.rs`, checked in `subscription/recheck.rs` |
 //! | the wake-up | `wait/list.rs`, `wait/wake.rs`, `wait/dispatch.rs` |
 //! | every atomic and every lock | `sync.rs`, the one door to them |
@@ -131,7 +131,7 @@
 //! 1. Gates are changed before the position that changed them is visible, under the same lock.
 //! 2. A reader delivers nothing below an `end` that it loaded after the gate.
 //! 3. An answer of the authorizer counts only if nothing that it rests on changed since it was asked
-//!    (`core/questions.rs`). The publisher never calls the authorizer.
+//!    (`core/decisions.rs`). The publisher never calls the authorizer.
 //!
 //! Models: `models::access`. Planted bugs: `fence-after-the-end`, `gate-before-the-end`.
 //!
