@@ -14,12 +14,10 @@ use event_broker::{Broker, Subscription};
 use support::event::{Event, Item, Payload, event, key};
 use support::indexed::{Crossbeam, Indexed};
 use support::measure::{Latencies, nanos};
-use support::ours::{self, request};
+use support::ours;
 use support::rivals::Tokio;
 use support::{Structure, Want, measure};
 
-#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
-#[allow(dead_code, reason = "each benchmark uses a part")]
 mod support;
 
 const HOT: u64 = 0;
@@ -42,8 +40,8 @@ impl Crowd {
     /// The crowd, and the hot reader.
     fn new(idle: usize) -> (Self, Subscription<Payload>) {
         let broker = ours::broker(CAPACITY);
-        let hot = broker.subscribe(request(&Want::Key(key(HOT)))).expect("allowed");
-        let mut idle: Vec<_> = idle_keys(idle).map(|want| broker.subscribe(request(&want)).expect("allowed")).collect();
+        let hot = ours::subscribe(&broker, &Want::Key(key(HOT)));
+        let mut idle: Vec<_> = idle_keys(idle).map(|want| ours::subscribe(&broker, &want)).collect();
         for reader in &mut idle {
             assert!(reader.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending());
         }
@@ -56,7 +54,7 @@ impl Crowd {
 
     fn publish(&mut self, events: Vec<Event>) {
         self.index += 1;
-        self.broker.publish(self.index, events).map_err(|refused| refused.kind).expect("indexes rise");
+        ours::publish(&self.broker, self.index, events);
     }
 }
 

@@ -13,11 +13,9 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_gr
 use event_broker::{Broker, Request, Start, Subscription, Term};
 
 use support::event::{Event, Payload, TOPIC, event, key};
-use support::ours::{self, request};
+use support::ours;
 use support::{Want, measure};
 
-#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
-#[allow(dead_code, reason = "each benchmark uses a part")]
 mod support;
 
 /// Nanoseconds an element at two sizes. Quadratic is a ratio like that of the sizes.
@@ -89,13 +87,13 @@ impl Host {
     fn new(wants: impl Iterator<Item = Want>) -> Self {
         // Few, or large batches would fill the memory.
         let broker = ours::broker(16);
-        let readers = wants.map(|want| broker.subscribe(request(&want)).expect("allowed")).collect();
+        let readers = wants.map(|want| ours::subscribe(&broker, &want)).collect();
         Self { broker, payload: Payload::of(256), index: 0, readers }
     }
 
     fn publish(&mut self, events: Vec<Event>) {
         self.index += 1;
-        self.broker.publish(self.index, events).map_err(|refused| refused.kind).expect("indexes rise");
+        ours::publish(&self.broker, self.index, events);
     }
 
     fn events(&self, count: u64) -> Vec<Event> {
@@ -126,7 +124,7 @@ impl Storm {
             while !until.load(Ordering::Relaxed) {
                 index += 1;
                 let events = vec![event(index % 1_000, &payload)];
-                into.publish(index, events).map_err(|refused| refused.kind).expect("indexes rise");
+                ours::publish(&into, index, events);
             }
             index
         });
@@ -148,7 +146,7 @@ fn come_and_go(bench: &mut Bench<'_>) {
         let subscribe = |broker: &Broker<Payload>| {
             let start = Instant::now();
             for number in 0..count {
-                drop(broker.subscribe(request(&Want::Key(key(number)))).expect("allowed"));
+                drop(ours::subscribe(broker, &Want::Key(key(number))));
             }
             start.elapsed()
         };
@@ -202,8 +200,7 @@ fn readers_of_one_term(bench: &mut Bench<'_>) {
             |host| {
                 let want = Want::Key(key(1));
                 let start = Instant::now();
-                let readers: Vec<_> =
-                    (0..count).map(|_| host.broker.subscribe(request(&want)).expect("allowed")).collect();
+                let readers: Vec<_> = (0..count).map(|_| ours::subscribe(&host.broker, &want)).collect();
                 drop(readers);
                 start.elapsed()
             },

@@ -15,8 +15,6 @@ use support::rivals::{AsyncBroadcast, Bus, Tokio};
 use support::tasks::{Placement, Run, Waiting};
 use support::{Awaited, Structure, Want, measure};
 
-#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
-#[allow(dead_code, reason = "each benchmark uses a part")]
 mod support;
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;

@@ -8,11 +8,9 @@ use event_broker::{Request, Start};
 
 use support::event::{Payload, Plan, event, key};
 use support::inline::Inline;
-use support::ours::{self, Ours, request};
+use support::ours::{self, Ours};
 use support::{Structure, Want};
 
-#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
-#[allow(dead_code, reason = "each benchmark uses a part")]
 mod support;
 
 /// A body does so many rounds of its operation.
@@ -95,9 +93,9 @@ fn read_windows<S: Structure>(rounds: u64, plan: &Plan) {
 
 fn subscribe_drop(rounds: u64) {
     let broker = ours::broker(64);
-    let _neighbour = broker.subscribe(request(&Want::Key(key(2)))).expect("allowed");
+    let _neighbour = ours::subscribe(&broker, &Want::Key(key(2)));
     for _ in 0..rounds {
-        drop(black_box(broker.subscribe(request(&Want::Key(key(1)))).expect("allowed")));
+        drop(black_box(ours::subscribe(&broker, &Want::Key(key(1)))));
     }
 }
 
@@ -108,7 +106,7 @@ fn frame_whole(rounds: u64) {
     let mut readers: Vec<_> = (0..READERS).map(|_| broker.subscribe(request()).expect("allowed")).collect();
     let payload = Payload::of(2_048);
     for index in 1..=rounds {
-        broker.publish(index, [event(1, &payload)]).map_err(|refused| refused.kind).expect("indexes rise");
+        ours::publish(&broker, index, [event(1, &payload)]);
         for reader in &mut readers {
             for delivery in &mut reader.drain().expect("not overtaken") {
                 black_box(delivery.frame().expect("plain data").as_bytes());

@@ -9,10 +9,8 @@ use dhat::{Alloc, HeapStats, Profiler};
 use event_broker::{Broker, Request, Start, Subscription, Term};
 
 use support::event::{Payload, TOPIC, event, key};
-use support::ours;
+use support::{measure, ours};
 
-#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
-#[allow(dead_code, reason = "each benchmark uses a part")]
 mod support;
 
 #[global_allocator]
@@ -74,7 +72,7 @@ impl Source {
         blocks(count, || {
             self.index += 1;
             let events = batches.pop().expect("one for each round");
-            self.broker.publish(self.index, events).map_err(|refused| refused.kind).expect("indexes rise");
+            ours::publish(&self.broker, self.index, events);
         })
     }
 }
@@ -102,7 +100,7 @@ fn allocations(name: &str, request: Option<Request<Payload>>) {
 }
 
 fn main() {
-    let quick = std::env::args().any(|argument| argument == "--test");
+    let quick = measure::is_quick();
     let count = if quick { 1_000 } else { 100_000 };
     let _profiler = Profiler::builder().testing().trim_backtraces(Some(4)).build();
 

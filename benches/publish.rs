@@ -10,8 +10,6 @@ use tokio::sync::broadcast;
 use support::event::{Event, Item, NOBODYS, Payload, event, key};
 use support::{Structure, Want, floor, indexed, measure, ours};
 
-#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
-#[allow(dead_code, reason = "each benchmark uses a part")]
 mod support;
 
 /// Batches held, by the broker as by its rivals.
@@ -73,7 +71,7 @@ fn into_broker(c: &mut Criterion, variant: &str, events: u64, request: Option<Re
         |events| events,
         |events| {
             index += 1;
-            broker.publish(index, events).map_err(|refused| refused.kind).expect("indexes rise");
+            ours::publish(&broker, index, events);
         },
     );
     assert_eq!(broker.stats().latest_index, index, "every batch was published");
@@ -145,7 +143,7 @@ fn publish_static_names(c: &mut Criterion) {
             || events(&payload),
             |events| {
                 index += 1;
-                broker.publish(index, events).map_err(|refused| refused.kind).expect("indexes rise");
+                ours::publish(&broker, index, events);
             },
             BatchSize::SmallInput,
         );

@@ -15,10 +15,8 @@ use support::inline::Inline;
 use support::ours::{self, Ours};
 use support::rivals::Tokio;
 use support::tasks::{Placement, Run, Waiting};
-use support::{Awaited, Structure, Want};
+use support::{Awaited, Structure, Want, measure};
 
-#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
-#[allow(dead_code, reason = "each benchmark uses a part")]
 mod support;
 
 /// One side of a comparison. A turn gives the nanoseconds of one operation.
@@ -196,7 +194,7 @@ fn selective(turns: usize) {
 /// Publishing to one reader among idle ones, which reads off the clock.
 fn beside_idle(idle: u64) -> Side {
     let broker: Broker<Payload> = ours::broker(128);
-    let subscribe = |number| broker.subscribe(ours::request(&Want::Key(key(number)))).expect("allowed");
+    let subscribe = |number| ours::subscribe(&broker, &Want::Key(key(number)));
     let mut hot = subscribe(0);
     let readers: Vec<Subscription<Payload>> = (1..=idle).map(subscribe).collect();
     let mut index = 0;
@@ -206,7 +204,7 @@ fn beside_idle(idle: u64) -> Side {
         |_, _| vec![event(0, &Payload::of(256))],
         move |events| {
             index += 1;
-            broker.publish(index, events).map_err(|refused| refused.kind).expect("indexes rise");
+            ours::publish(&broker, index, events);
         },
     );
     Side::new(format!("event-broker, {idle} idle readers of other keys"), move || {
@@ -256,7 +254,7 @@ fn tasks(turns: usize) {
 }
 
 fn main() {
-    let quick = std::env::args().any(|argument| argument == "--test");
+    let quick = measure::is_quick();
     let turns = if quick { 4 } else { 400 };
     println!("lower quartile of {turns} turns or fewer; the last column is the first line's time over this line's");
     publish(turns);

@@ -7,8 +7,6 @@ use event_broker::{Broker, Request, Start};
 use support::event::{Payload, event};
 use support::{measure, ours};
 
-#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
-#[allow(dead_code, reason = "each benchmark uses a part")]
 mod support;
 
 /// A full buffer under every third index, from 3 on.
@@ -16,7 +14,7 @@ fn full(batches: u64) -> Broker<Payload> {
     let broker = ours::broker(usize::try_from(batches).expect("small"));
     let payload = Payload::of(256);
     for number in 1..=batches {
-        broker.publish(3 * number, [event(number, &payload)]).map_err(|refused| refused.kind).expect("indexes rise");
+        ours::publish(&broker, 3 * number, [event(number, &payload)]);
     }
     assert_eq!(broker.stats().buffered_batches, batches);
     broker

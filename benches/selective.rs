@@ -13,8 +13,6 @@ use support::ours::Ours;
 use support::rivals::Tokio;
 use support::{Structure, measure};
 
-#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
-#[allow(dead_code, reason = "each benchmark uses a part")]
 mod support;
 
 fn selective<S: Structure>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, readers: usize, window: usize) {

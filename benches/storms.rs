@@ -13,10 +13,8 @@ use hdrhistogram::Histogram;
 
 use support::event::{Payload, TOPIC, event, key};
 use support::measure::nanos;
-use support::ours;
+use support::{measure, ours};
 
-#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
-#[allow(dead_code, reason = "each benchmark uses a part")]
 mod support;
 
 /// A commit each so often.
@@ -68,7 +66,7 @@ fn measure(readers: usize, terms: u64, turn: Duration, turns: u32) -> Measured {
                 index += 1;
                 let events = vec![event(index, &payload)];
                 let start = Instant::now();
-                to.publish(index, events).map_err(|refused| refused.kind).expect("indexes rise");
+                ours::publish(to, index, events);
                 latencies.saturating_record(nanos(start.elapsed()));
                 std::thread::sleep(PACE);
             }
@@ -99,7 +97,7 @@ fn storm(broker: &Broker<Payload>, readers: usize, thread: u64, terms: u64, stop
 }
 
 fn main() {
-    let quick = std::env::args().any(|argument| argument == "--test");
+    let quick = measure::is_quick();
     let (turn, turns) = if quick { (Duration::from_millis(20), 1) } else { (Duration::from_millis(250), 8) };
     println!("publish, a commit each {PACE:?}, {THREADS} threads that subscribe and leave; microseconds");
     println!(

@@ -14,13 +14,11 @@ use hdrhistogram::Histogram;
 use support::event::{Event, Payload, Plan, event};
 use support::indexed::{Flume, Indexed};
 use support::measure::{Latencies, nanos};
-use support::ours::{Ours, request};
+use support::ours::Ours;
 use support::rivals::{AsyncBroadcast, Tokio};
 use support::tasks::{Placement, Run, Waiting};
 use support::{Awaited, Structure, Want, measure, ours};
 
-#[expect(clippy::allow_attributes, reason = "each benchmark uses a part")]
-#[allow(dead_code, reason = "each benchmark uses a part")]
 mod support;
 
 const PARKED: [usize; 4] = [0, 100, 1_000, 10_000];
@@ -96,7 +94,7 @@ enum Timed {
 impl Parked {
     fn new(readers: usize, host: Host) -> Self {
         let broker = ours::broker(128);
-        let readers = (0..readers).map(|_| broker.subscribe(request(&Want::Everything)).expect("allowed")).collect();
+        let readers = (0..readers).map(|_| ours::subscribe(&broker, &Want::Everything)).collect();
         let woken = Arc::<Count>::default();
         let waker = Waker::from(Arc::clone(&woken));
         let (beside, payload) = (ours::broker(128), Payload::of(256));
@@ -105,7 +103,7 @@ impl Parked {
 
     fn publish(&self, broker: &Broker<Payload>, events: Vec<Event>) -> Duration {
         let start = Instant::now();
-        broker.publish(self.index, events).map_err(|refused| refused.kind).expect("indexes rise");
+        ours::publish(broker, self.index, events);
         start.elapsed()
     }
 

@@ -16,6 +16,11 @@ pub(crate) fn config() -> Criterion {
         .nresamples(20_000)
 }
 
+/// Whether cargo runs the benchmarks as tests, once and briefly. For those that criterion does not run.
+pub(crate) fn is_quick() -> bool {
+    std::env::args().any(|argument| argument == "--test")
+}
+
 /// For iterations that take milliseconds.
 pub(crate) fn slow(group: &mut BenchmarkGroup<'_, WallTime>) {
     group.sample_size(10).sampling_mode(SamplingMode::Flat);

@@ -1,6 +1,8 @@
 //! What the benchmarks and the study share: the events, the structures under test, and the rigs that drive them.
 //! No benchmark lives here, and no figure.
 
+#![allow(dead_code, reason = "each benchmark uses a part")]
+
 pub(crate) mod event;
 pub(crate) mod floor;
 pub(crate) mod indexed;

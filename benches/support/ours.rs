@@ -23,12 +23,23 @@ pub(crate) fn request(want: &Want) -> Request<Payload> {
     }
 }
 
-/// A broker that holds so many batches.
+/// A broker that buffers `capacity` batches.
 pub(crate) fn broker(capacity: usize) -> Broker<Payload> {
     Broker::builder().max_batches(capacity as u64).build().expect("a capacity")
 }
 
-/// Reads a window.
+/// Publishes a batch, whose index must be above the latest. A refusal is a mistake of the benchmark and panics.
+#[inline]
+pub(crate) fn publish<P>(broker: &Broker<P>, index: u64, events: impl Into<Vec<event_broker::Event<P>>>) {
+    broker.publish(index, events).map_err(|refused| refused.kind).expect("indexes rise");
+}
+
+/// Opens a subscription to what is published from now on.
+pub(crate) fn subscribe(broker: &Broker<Payload>, want: &Want) -> Subscription<Payload> {
+    broker.subscribe(request(want)).expect("allowed")
+}
+
+/// Reads a window and counts what is in it.
 #[inline]
 pub(crate) fn drain(reader: &mut Subscription<Payload>) -> Result<Seen, RecvError> {
     let mut seen = Seen::default();
@@ -56,7 +67,7 @@ impl<const OWNED: bool> Structure for Ours<OWNED> {
 
     fn open(wants: &[Want], capacity: usize) -> (Self, Vec<Self::Reader>) {
         let broker = broker(capacity);
-        let readers = wants.iter().map(|want| broker.subscribe(request(want)).expect("allowed")).collect();
+        let readers = wants.iter().map(|want| subscribe(&broker, want)).collect();
         (Self { broker }, readers)
     }
 
@@ -65,7 +76,7 @@ impl<const OWNED: bool> Structure for Ours<OWNED> {
     }
 
     fn publish(&mut self, (index, events): Self::Prepared) {
-        self.broker.publish(index, events).map_err(|refused| refused.kind).expect("indexes rise");
+        publish(&self.broker, index, events);
     }
 
     #[inline]

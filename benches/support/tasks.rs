@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
 use super::event::Plan;
+use super::measure::nanos;
 use super::{Awaited, Blocking, Seen, Structure};
 
 /// How long the publisher waits for readers before it calls a delivery lost.
@@ -109,8 +110,7 @@ impl<S: Structure> Publisher<S> {
                 for batch in batches {
                     self.structure.publish(batch);
                     let now = Instant::now();
-                    let nanos = u64::try_from((now - last).as_nanos()).unwrap_or(u64::MAX);
-                    latencies.record(nanos).expect("resizes");
+                    latencies.record(nanos(now - last)).expect("resizes");
                     last = now;
                 }
             } else {

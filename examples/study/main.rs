@@ -11,8 +11,6 @@ mod point;
 mod progress;
 mod sheet;
 mod summary;
-#[expect(clippy::allow_attributes, reason = "the study uses a part")]
-#[allow(dead_code, reason = "the study uses a part")]
 #[path = "../../benches/support/mod.rs"]
 mod support;
 mod weight;
