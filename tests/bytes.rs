@@ -1,6 +1,9 @@
 //! A bound in bytes against the live heap (semantics 5 and 7, G6), by a profiling allocator, whatever is read and how.
 //! Without the usual harness, whose threads would be counted too.
 
+#[path = "common/heap.rs"]
+mod heap;
+
 use event_broker::{
     Broker, Event, EventType, FrameOptions, Frames, Key, LagPolicy, Namespace, Request, Subscription, Term, Topic,
 };
@@ -42,20 +45,14 @@ fn main() {
         }),
         ("links_count", links_count),
     ];
-    println!("running {} tests", tests.len());
     // The seeds of hashes, which a process draws once.
     drop(Broker::<u64>::new());
-    for (name, test) in tests {
-        let profiler = dhat::Profiler::builder().testing().trim_backtraces(Some(1)).build();
-        test();
-        drop(profiler);
-        println!("test {name} ... ok");
-    }
-    println!("\ntest result: ok. {} passed; 0 failed", tests.len());
+    heap::run(&tests);
 }
 
-fn bytes_now() -> u64 {
-    dhat::HeapStats::get().curr_bytes as u64
+/// The live heap as the broker counts bytes.
+fn live_bytes() -> u64 {
+    heap::live() as u64
 }
 
 /// All that an event takes: itself and its payload. Its names are literals and short.
@@ -92,14 +89,14 @@ fn frames(broker: &Broker<String>, key: Option<&'static str>, tokens: bool) -> F
 /// Publishes batches of so many events, which streams read at different paces, and holds the heap to the bound after
 /// every publish and every frame.
 fn bounded(name: &str, batches: u64, events: usize, open: impl Fn(&Broker<String>) -> Vec<Frames<String>>) {
-    let before = bytes_now();
+    let before = live_bytes();
     let broker =
         Broker::<String>::builder().max_batches(100_000).max_bytes(BOUND).weigher(weigh).build().expect("bounds");
     let mut streams = open(&broker);
     let mut most = 0;
     let mut largest = 0;
     let mut check = |when: &str| {
-        let (stats, live) = (broker.stats(), bytes_now() - before);
+        let (stats, live) = (broker.stats(), live_bytes() - before);
         assert!(stats.buffered_bytes <= BOUND, "{name}, {when}: {stats:?}");
         largest = largest.max(stats.buffered_batches);
         most = most.max(live);
@@ -132,7 +129,7 @@ fn bounded(name: &str, batches: u64, events: usize, open: impl Fn(&Broker<String
     broker.reset(1_000_000, event_broker::Epoch::from(2));
     assert_eq!(broker.stats().buffered_bytes, 0);
     drop((streams, broker));
-    assert_eq!(bytes_now(), before, "{name}: all is given back");
+    assert_eq!(live_bytes(), before, "{name}: all is given back");
 }
 
 /// Whatever is asked for first: what stays of it is what it is counted for.
@@ -153,9 +150,9 @@ fn what_is_cached_counts_to_the_byte() {
             // In several orders, and each twice.
             asks.rotate_left(usize::try_from(index).expect("small") % 4);
             for (name, ask) in asks.into_iter().chain(asks) {
-                let before = (bytes_now(), broker.stats().buffered_bytes);
+                let before = (live_bytes(), broker.stats().buffered_bytes);
                 ask();
-                let (live, counted) = (bytes_now() - before.0, broker.stats().buffered_bytes - before.1);
+                let (live, counted) = (live_bytes() - before.0, broker.stats().buffered_bytes - before.1);
                 assert_eq!(live, counted, "{name} of {events} events");
             }
         }
@@ -178,7 +175,7 @@ fn links_count() {
         broker.subscribe(Request::new().term(Term::key(key).expect("a key")).namespace("*")).expect("open")
     };
     let readers: Vec<Subscription<u64>> = (0..READERS).map(open).collect();
-    let before = bytes_now();
+    let before = live_bytes();
     for index in 1..=200 {
         // Few and many events a batch: links say which matched in two ways.
         let events = if index % 2 == 0 { 1 } else { 100 };
@@ -188,7 +185,7 @@ fn links_count() {
                 .with_filter_keys(filter_keys.iter().cloned())
         };
         broker.publish(index, (0..events).map(event).collect::<Vec<_>>()).expect("rising");
-        let (stats, live) = (broker.stats(), bytes_now() - before);
+        let (stats, live) = (broker.stats(), live_bytes() - before);
         assert!(stats.buffered_bytes <= BOUND, "{stats:?}");
         // Of an event itself the weigher says nothing.
         let unseen = (stats.buffered_events + 100) * size_of::<Event<u64>>() as u64 * 9 / 8;

@@ -9,6 +9,13 @@
 //! Without the usual harness, whose threads would be counted too. Every bound that is exceeded is reported, then the
 //! process fails; `cargo test --test heap -- NAME` runs the cases whose names contain `NAME`.
 
+#[path = "common/clock.rs"]
+mod clock;
+#[path = "common/heap.rs"]
+mod heap;
+#[path = "common/random.rs"]
+mod random;
+
 #[path = "heap/bursts.rs"]
 mod bursts;
 #[path = "heap/explained.rs"]
@@ -39,11 +46,11 @@ fn main() -> ExitCode {
     let mut failed = 0;
     for (name, case) in &wanted {
         let started = Instant::now();
-        let profiler = dhat::Profiler::builder().testing().trim_backtraces(Some(1)).build();
-        let mut checks = Checks::default();
-        case(&mut checks);
-        drop(profiler);
-        let failures = checks.failures();
+        let failures = heap::profiled(|| {
+            let mut checks = Checks::default();
+            case(&mut checks);
+            checks.failures()
+        });
         println!(
             "test {name} ... {} ({:.1} s)",
             if failures == 0 { "ok" } else { "FAILED" },

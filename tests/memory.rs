@@ -1,9 +1,14 @@
 //! Bounded memory, and allocations counted (G6, semantics 7 and 20), by a profiling allocator.
 //! Without the usual harness, whose threads would be counted too.
 
+#[path = "common/heap.rs"]
+mod heap;
+
 use std::task::{Context, Waker};
 
 use event_broker::{Broker, Event, Request, Start, Subscription, Term};
+
+use heap::{allocations, live};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -21,25 +26,7 @@ fn main() {
         ("a_drop_gives_everything_back", a_drop_gives_everything_back),
         ("terms_that_come_and_go_leave_nothing", terms_that_come_and_go_leave_nothing),
     ];
-    println!("running {} tests", tests.len());
-    for (name, test) in tests {
-        let profiler = dhat::Profiler::builder().testing().trim_backtraces(Some(1)).build();
-        test();
-        drop(profiler);
-        println!("test {name} ... ok");
-    }
-    println!("\ntest result: ok. {} passed; 0 failed", tests.len());
-}
-
-fn bytes_now() -> usize {
-    dhat::HeapStats::get().curr_bytes
-}
-
-/// How many allocations the work makes.
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = dhat::HeapStats::get().total_blocks;
-    work();
-    dhat::HeapStats::get().total_blocks - before
+    heap::run(&tests);
 }
 
 fn event(topic: &'static str, key: &'static str) -> Event<u64> {
@@ -88,10 +75,10 @@ fn stalled_readers_bound_nothing() {
     for (index, key) in (1..=LATE).zip(KEYS.into_iter().cycle()) {
         broker.publish(index, [event("Job", key)]).expect("rising");
         if index == EARLY {
-            early = bytes_now();
+            early = live();
         }
     }
-    let late = bytes_now();
+    let late = live();
     println!("heap with {READERS} stalled readers: {early} bytes after {EARLY} batches, {late} after {LATE}");
     assert!(late.abs_diff(early) * 20 < early, "{early} and {late} differ by 5 % or more");
     drop(readers);
@@ -109,12 +96,12 @@ fn a_kept_delivery_keeps_its_own_batch_alone() {
     let kept: Vec<_> = (0..50).filter_map(|_| reader.try_recv().ok()).filter(|d| d.index() % 10 == 0).collect();
     assert_eq!(kept.len(), 5);
     (51..=1_000).for_each(publish);
-    let with = bytes_now();
+    let with = live();
     drop(kept);
-    let freed = with - bytes_now();
+    let freed = with - live();
     assert!((5 * PAYLOAD..6 * PAYLOAD).contains(&freed), "five deliveries kept {freed} bytes");
     // The retention, an eighth more, and what the log keeps of each batch.
-    assert!(bytes_now() < 113 * (PAYLOAD + 500), "{} bytes", bytes_now());
+    assert!(live() < 113 * (PAYLOAD + 500), "{} bytes", live());
 }
 
 /// A window costs what opening it costs, whatever it yields; a delivery in it nothing.
@@ -176,18 +163,18 @@ fn a_publish_allocates_a_constant() {
 
 /// When the last handle is gone, so is everything.
 fn a_drop_gives_everything_back() {
-    let before = bytes_now();
+    let before = live();
     let broker = Broker::<u64>::new();
     let readers: Vec<_> = (0..READERS).map(|number| stalled(&broker, number)).collect();
     for index in 1..=1_000 {
         broker.publish(index, [event("Job", "job-1"), event("Node", "n")]).expect("rising");
     }
     let handles: Vec<_> = readers.iter().map(Subscription::handle).collect();
-    assert!(bytes_now() > before);
+    assert!(live() > before);
     drop((readers, handles));
     assert_eq!(broker.stats().terms, 0);
     drop(broker);
-    assert_eq!(bytes_now(), before);
+    assert_eq!(live(), before);
 }
 
 /// While one subscription stays, others of ever new names come and go, two of each.
@@ -200,8 +187,8 @@ fn terms_that_come_and_go_leave_nothing() {
         drop(two);
     };
     (0..100).for_each(turn);
-    let early = bytes_now();
+    let early = live();
     (100..2_000).for_each(turn);
-    assert_eq!(bytes_now(), early);
+    assert_eq!(live(), early);
     drop(staying);
 }

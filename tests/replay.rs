@@ -3,26 +3,22 @@
 #![cfg(all(feature = "json", not(broker_loom)))]
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use program::{example, stderr_of};
+
 /// Far longer than a run takes, for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn program() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let profile = tests.parent().and_then(|deps| deps.parent()).unwrap();
-    let program = profile.join("examples").join(format!("replay{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is missing: run all tests, or build the examples first", program.display());
-    program
-}
-
 fn start(arguments: &[&str]) -> Child {
-    let mut command = Command::new(program());
+    let mut command = example("replay");
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
@@ -41,12 +37,8 @@ fn replay(arguments: &[&str], input: impl Into<Vec<u8>>) -> Output {
 #[track_caller]
 fn assert_run(output: &Output, code: i32, stdout: &str) {
     let shown = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(shown, stdout, "{}", said(output));
-    assert_eq!(output.status.code(), Some(code), "{}", said(output));
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    assert_eq!(shown, stdout, "{}", stderr_of(output));
+    assert_eq!(output.status.code(), Some(code), "{}", stderr_of(output));
 }
 
 fn event(topic: &str, key: &str, index: u64, payload: &str) -> String {
@@ -68,7 +60,7 @@ fn what_goes_in_comes_out_behind_one_heartbeat() {
     let input = format!("{{}}\n\n{}{{}}\n  \n\r\n{{}}\n", frames.replace('\n', "\r\n{}\n"));
     let output = replay(&[], input);
     assert_run(&output, 0, &format!("{{}}\n{frames}"));
-    assert_eq!(said(&output), "");
+    assert_eq!(stderr_of(&output), "");
 }
 
 #[test]
@@ -83,7 +75,7 @@ fn events_without_a_frame_around_them_are_refused() {
     let events: String = (1..=3).map(|index| event("Job", "web", index, "null") + "\n").collect();
     let output = replay(&[], &*events);
     assert_run(&output, 1, "{}\n");
-    assert_eq!(said(&output).matches("refused: an event by itself").count(), 3);
+    assert_eq!(stderr_of(&output).matches("refused: an event by itself").count(), 3);
 }
 
 #[test]
@@ -153,7 +145,7 @@ fn a_backlog_holds_as_many_batches_as_said_and_tells_what_the_start_found() {
     ] {
         let output = replay(&["--backlog", "--capacity", "3", "--query", query], &*frames);
         assert_run(&output, 0, &format!("{{}}\n{stdout}"));
-        assert_eq!(said(&output), verdict, "{query}");
+        assert_eq!(stderr_of(&output), verdict, "{query}");
     }
     let hundred: String = (51..=150).map(job).collect();
     let output = replay(&["--backlog"], (1..=150).map(job).collect::<String>());
@@ -165,10 +157,13 @@ fn progress_moves_the_latest_index_and_prints_nothing() {
     let input = format!("{}{{\"Index\":9}}\n{{\"Index\":9,\"Events\":null}}\n{}{}", job(7), job(8), job(9));
     let output = replay(&[], &*input);
     assert_run(&output, 1, &format!("{{}}\n{}{}", job(7), job(9)));
-    assert_eq!(said(&output), "replay: line 4 refused: index 8 is lower than the last published, expected 9 or more\n");
+    assert_eq!(
+        stderr_of(&output),
+        "replay: line 4 refused: index 8 is lower than the last published, expected 9 or more\n"
+    );
 
     let output = replay(&["--backlog", "--query", "index=20"], format!("{}{{\"Index\":15,\"Events\":[]}}\n", job(7)));
-    assert_eq!(said(&output), "start: in the future, the latest index is 15\n");
+    assert_eq!(stderr_of(&output), "start: in the future, the latest index is 15\n");
 }
 
 #[test]
@@ -198,20 +193,20 @@ fn a_refused_line_is_told_and_the_others_are_processed() {
         for backlog in [&[][..], &["--backlog"]] {
             let output = replay(backlog, format!("{}\n{line}\n{}", job(7), job(8)));
             assert_run(&output, 1, &format!("{{}}\n{}{}", job(7), job(8)));
-            let said = said(&output);
+            let said = stderr_of(&output);
             assert!(said.contains(wrong) && said.contains(expected), "{line}: {said}");
         }
     }
     let output = replay(&[], [b"{\"Index\":\xff}\n".as_slice(), job(8).as_bytes()].concat());
     assert_run(&output, 1, &format!("{{}}\n{}", job(8)));
-    assert!(said(&output).contains("line 1 refused at column 10: not UTF-8"), "{}", said(&output));
+    assert!(stderr_of(&output).contains("line 1 refused at column 10: not UTF-8"), "{}", stderr_of(&output));
 }
 
 #[test]
 fn falling_is_against_the_last_line_that_was_accepted() {
     let output = replay(&[], job(7) + &job(5) + &job(6) + &job(7) + &job(8));
     assert_run(&output, 1, &format!("{{}}\n{}{}{}", job(7), job(7), job(8)));
-    let said = said(&output);
+    let said = stderr_of(&output);
     assert!(said.contains("line 2 refused: index 5 ") && said.contains("line 3 refused: index 6 "), "{said}");
     assert_eq!(said.matches("expected 7 or more").count(), 2);
 }
@@ -222,7 +217,7 @@ fn a_line_over_the_limit_is_refused_and_skipped_to_its_newline() {
     let input = job(7) + &long + &job(9);
     let output = replay(&["--line-limit", "1000"], &*input);
     assert_run(&output, 1, &format!("{{}}\n{}{}", job(7), job(9)));
-    assert_eq!(said(&output), "replay: line 2 refused: too long, expected at most 1000 bytes\n");
+    assert_eq!(stderr_of(&output), "replay: line 2 refused: too long, expected at most 1000 bytes\n");
     assert_run(&replay(&[], &*input), 0, &format!("{{}}\n{input}"));
     // The input breaks off within what is too long.
     let output = replay(&["--line-limit", "1000"], job(7) + long.trim_end());
@@ -245,7 +240,7 @@ fn denial_comes_before_any_input_and_leaves_stdout_empty() {
             let output = child.wait_with_output().unwrap();
             drop(stdin);
             assert_run(&output, 3, "");
-            let said = said(&output);
+            let said = stderr_of(&output);
             assert!(said.contains("access denied: ") && said.contains(denied), "{said}");
         }
     }
@@ -290,15 +285,15 @@ fn what_cannot_be_meant_is_refused_with_2() {
     ] {
         let output = replay(arguments, "");
         assert_run(&output, 2, "");
-        assert!(said(&output).contains(expected), "{arguments:?}: {}", said(&output));
-        assert!(said(&output).contains("--help"));
+        assert!(stderr_of(&output).contains(expected), "{arguments:?}: {}", stderr_of(&output));
+        assert!(stderr_of(&output).contains("--help"));
     }
 }
 
 #[test]
 fn help_is_no_error() {
     let output = replay(&["--help"], "");
-    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    assert_eq!((output.status.code(), stderr_of(&output).as_str()), (Some(0), ""));
     let text = String::from_utf8(output.stdout).unwrap();
     for option in ["--query", "--rights", "--capacity", "--backlog", "--line-limit", "exit status"] {
         assert!(text.contains(option), "{option}");

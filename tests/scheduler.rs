@@ -3,37 +3,29 @@
 #![cfg(all(feature = "json", feature = "stream", not(broker_loom)))]
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
+
+use program::{example, stderr_of};
 
 use event_broker::nomad::topic;
 use event_broker::{Batch, Decoder, Event, Incoming};
 use serde_json::Value;
 
-fn program() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let profile = tests.parent().and_then(|deps| deps.parent()).unwrap();
-    let program = profile.join("examples").join(format!("scheduler{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is missing: run all tests, or build the examples first", program.display());
-    program
-}
-
 fn scheduler(arguments: &[&str]) -> Output {
-    Command::new(program()).args(arguments).stdin(Stdio::null()).output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    example("scheduler").args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 /// The batches of a stream that begins with its one heartbeat and has nothing else in it.
 #[track_caller]
 fn batches(arguments: &[&str]) -> Vec<Batch<Value>> {
     let output = scheduler(arguments);
-    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    assert_eq!((output.status.code(), stderr_of(&output).as_str()), (Some(0), ""));
     assert_eq!(output.stdout.last(), Some(&b'\n'));
     let (mut decoder, mut input) = (Decoder::<Value>::new(), output.stdout.as_slice());
     let mut frames = Vec::new();
@@ -60,7 +52,7 @@ fn events(batches: &[Batch<Value>]) -> impl Iterator<Item = &Event<Value>> {
 fn the_main_job_passes_its_own_checks_in_time() {
     let begun = Instant::now();
     let output = scheduler(&[]);
-    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    assert_eq!((output.status.code(), stderr_of(&output).as_str()), (Some(0), ""));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     let text = String::from_utf8(output.stdout).unwrap();
     for column in ["reader", "asked for", "start", "batches", "events", "lost", "ended because"] {
@@ -133,7 +125,7 @@ fn who_is_denied_sees_nothing() {
     ] {
         let output = scheduler(&["--query", query, "--rights", rights]);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0), "{rights} {query}");
-        let said = said(&output);
+        let said = stderr_of(&output);
         assert!(said.contains("access denied: ") && said.contains(needed), "{said}");
     }
 }
@@ -155,7 +147,7 @@ fn what_cannot_be_meant_is_refused() {
         (&["topic=Job"], "topic=Job"),
     ] {
         let output = scheduler(arguments);
-        let said = said(&output);
+        let said = stderr_of(&output);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{arguments:?}: {said}");
         assert!(said.contains(expected) && said.contains("--help"), "{arguments:?}: {said}");
     }
@@ -164,7 +156,7 @@ fn what_cannot_be_meant_is_refused() {
 #[test]
 fn help_is_no_error() {
     let output = scheduler(&["--help"]);
-    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    assert_eq!((output.status.code(), stderr_of(&output).as_str()), (Some(0), ""));
     let text = String::from_utf8(output.stdout).unwrap();
     for option in ["--query", "--rights", "--commits", "Exit status"] {
         assert!(text.contains(option), "{option}");
@@ -173,7 +165,7 @@ fn help_is_no_error() {
 
 #[test]
 fn a_closed_stdout_ends_it_quietly() {
-    let mut command = Command::new(program());
+    let mut command = example("scheduler");
     // More than it could ever print: it ends because nobody reads.
     command.args(["--query", "namespace=*", "--commits", "18446744073709551615"]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -181,5 +173,5 @@ fn a_closed_stdout_ends_it_quietly() {
     child.stdout.take().unwrap().read_exact(&mut opening).unwrap();
     assert_eq!(&opening, b"{}\n");
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    assert_eq!((output.status.code(), stderr_of(&output).as_str()), (Some(0), ""));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use event_broker::{AccessChange, Broker, Grant, LagPolicy, RecvError};
 
-use crate::common::{Hands, Rules, asks, assert_end, error_now, indexes_now, publish_all, who};
+use crate::common::{ManualClock, Rules, asks, assert_end, error_now, indexes_now, publish_all, who};
 
 /// What can end a subscription, in the order of precedence (semantics 23), and what a read says then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,13 +36,13 @@ fn told(error: &RecvError) -> Option<End> {
 /// Lets two ends happen in this order before the next read, and says which of them it tells. Access is taken back by
 /// a change that is asked about, or by a deleted token; a grant runs out by a tick, or by the clock alone.
 fn first_of(ends: [End; 2], by_deletion: bool, by_tick: bool) -> End {
-    let hands = Hands::new();
-    let expiry = hands.after(60);
+    let clock = ManualClock::new();
+    let expiry = clock.after(60);
     let rules = Rules::new(move |_| Ok(Grant::all().expires_at(expiry)));
     let broker = Broker::<u64>::builder()
         .max_batches(2)
         .authorizer(Arc::clone(&rules))
-        .clock(hands.clone())
+        .clock(clock.clone())
         .build()
         .expect("bounds above zero");
     let mut reader =
@@ -58,7 +58,7 @@ fn first_of(ends: [End; 2], by_deletion: bool, by_tick: bool) -> End {
                 broker.access_changed(AccessChange::Everyone);
             }
             End::Expired => {
-                hands.turn(Duration::from_secs(60));
+                clock.advance(Duration::from_secs(60));
                 if by_tick {
                     broker.tick();
                 }

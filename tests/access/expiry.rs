@@ -1,4 +1,4 @@
-//! Expiry: on a clock with hands, by a tick, and by a read that waits.
+//! Expiry: on a manual clock, by a tick, and by a read that waits.
 //! Which end comes first when several hold is in a file of its own.
 
 use std::sync::Arc;
@@ -8,43 +8,43 @@ use std::time::{Duration, Instant};
 use event_broker::{AccessChange, Broker, Clock, Grant, RecvError};
 
 use crate::common::{
-    Hands, Rules, Wakes, asks, assert_empty, assert_end, in_time, panics_in_time, publish_all, ruled_by, who,
+    ManualClock, Rules, WakeCount, asks, assert_empty, assert_end, in_time, panics_in_time, publish_all, ruled_by, who,
 };
 
-fn expiring(hands: &Hands, seconds: u64) -> Broker<u64> {
-    let expiry = hands.after(seconds);
+fn expiring(clock: &ManualClock, seconds: u64) -> Broker<u64> {
+    let expiry = clock.after(seconds);
     let rules = Rules::new(move |_| Ok(Grant::all().expires_at(expiry)));
-    Broker::builder().authorizer(rules).clock(hands.clone()).build().expect("defaults")
+    Broker::builder().authorizer(rules).clock(clock.clone()).build().expect("defaults")
 }
 
 /// `Expired` comes before data, and at the very instant.
 #[test]
 fn expired_comes_before_data() {
-    let hands = Hands::new();
-    let broker = expiring(&hands, 60);
+    let clock = ManualClock::new();
+    let broker = expiring(&clock, 60);
     let mut reader = broker.subscribe(asks("Job", "*")).expect("open");
     publish_all(&broker, 1..=2);
-    hands.turn(Duration::from_secs(59));
+    clock.advance(Duration::from_secs(59));
     assert_eq!(reader.recv().expect("in time").index(), 1);
-    hands.turn(Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
     assert_end(&mut reader, &RecvError::Expired);
 }
 
 /// A tick ends and wakes all that have expired, whatever they wait with, and nobody else.
 #[test]
 fn a_tick_ends_and_wakes_what_has_expired() {
-    let hands = Hands::new();
-    let (soon, late) = (hands.after(10), hands.after(20));
+    let clock = ManualClock::new();
+    let (soon, late) = (clock.after(10), clock.after(20));
     let rules = Rules::new(move |request| match request.principal().id() {
         "soon" => Ok(Grant::all().expires_at(soon)),
         "late" => Ok(Grant::all().expires_at(late)),
         _ => Ok(Grant::all()),
     });
-    let broker = Broker::<u64>::builder().authorizer(rules).clock(hands.clone()).build().expect("defaults");
+    let broker = Broker::<u64>::builder().authorizer(rules).clock(clock.clone()).build().expect("defaults");
     let open = |id| broker.subscribe(asks("Job", "*").principal(who(id))).expect("open");
     let mut readers = ["soon", "late", "never"].map(open);
     let wakes = readers.each_mut().map(|reader| {
-        let (woken, waker) = Wakes::new();
+        let (woken, waker) = WakeCount::new();
         assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
         woken
     });
@@ -52,15 +52,15 @@ fn a_tick_ends_and_wakes_what_has_expired() {
     let bell = rung.doorbell();
     bell.recv().expect("the first comes at once");
     assert_empty(&mut rung);
-    let counts = || wakes.each_ref().map(|wakes| wakes.count());
+    let counts = || wakes.each_ref().map(|wakes| wakes.get());
     broker.tick();
     assert_eq!((counts(), bell.is_empty()), ([0, 0, 0], true));
-    hands.turn(Duration::from_secs(10));
+    clock.advance(Duration::from_secs(10));
     broker.tick();
     broker.tick();
     assert_eq!((counts(), bell.len()), ([1, 0, 0], 1));
     assert_end(&mut rung, &RecvError::Expired);
-    hands.turn(Duration::from_secs(10));
+    clock.advance(Duration::from_secs(10));
     broker.tick();
     assert_eq!(counts(), [1, 1, 0]);
     let [mut soon, mut late, mut never] = readers;
@@ -86,19 +86,19 @@ fn a_blocking_read_wakes_at_expiry() {
 /// A grant that was renewed in time holds to its new expiry.
 #[test]
 fn a_renewed_grant_holds_longer() {
-    let hands = Hands::new();
-    let (first, second) = (hands.after(10), hands.after(20));
+    let clock = ManualClock::new();
+    let (first, second) = (clock.after(10), clock.after(20));
     let rules = Rules::new(move |_| Ok(Grant::all().expires_at(first)));
     let broker =
-        Broker::<u64>::builder().authorizer(Arc::clone(&rules)).clock(hands.clone()).build().expect("defaults");
+        Broker::<u64>::builder().authorizer(Arc::clone(&rules)).clock(clock.clone()).build().expect("defaults");
     let mut reader = broker.subscribe(asks("Job", "*").principal(who("6f1c"))).expect("open");
     rules.set(move |_| Ok(Grant::all().expires_at(second)));
     broker.access_changed(AccessChange::Token("6f1c".into()));
     assert_empty(&mut reader);
-    hands.turn(Duration::from_secs(15));
+    clock.advance(Duration::from_secs(15));
     broker.tick();
     assert_empty(&mut reader);
-    hands.turn(Duration::from_secs(5));
+    clock.advance(Duration::from_secs(5));
     broker.tick();
     assert_end(&mut reader, &RecvError::Expired);
 }

@@ -9,7 +9,7 @@ use event_broker::nomad::{event_type, topic};
 use event_broker::{AccessChange, Broker, Denial, Event, Grant, RecvError, SubscribeError};
 
 use crate::common::{
-    self, Rules, Wakes, asks, assert_revoked, in_time, indexes_now, job, keys_now, publish_all, ruled_by, who,
+    self, Rules, WakeCount, asks, assert_revoked, in_time, indexes_now, job, keys_now, publish_all, ruled_by, who,
 };
 
 fn in_namespace(key: &str, name: &str) -> Event<u64> {
@@ -114,15 +114,15 @@ fn parked_readers_are_woken_by_a_change() {
         let broker = ruled_by(&rules);
         let mut blocked = broker.subscribe(asks("Job", "*")).expect("open");
         let mut task = broker.subscribe(asks("Job", "*")).expect("open");
-        let (woken, waker) = Wakes::new();
+        let (woken, waker) = WakeCount::new();
         assert!(task.poll_recv(&mut Context::from_waker(&waker)).is_pending());
         let blocked = thread::spawn(move || blocked.recv().map(|delivery| delivery.index()));
         broker.access_changed(AccessChange::Policy("readers".into()));
-        assert_eq!(woken.count(), 1);
+        assert_eq!(woken.get(), 1);
         assert!(task.poll_recv(&mut Context::from_waker(&waker)).is_pending(), "still allowed");
         rules.deny();
         broker.access_changed(AccessChange::Policy("readers".into()));
-        assert_eq!(woken.count(), 2);
+        assert_eq!(woken.get(), 2);
         assert!(matches!(task.poll_recv(&mut Context::from_waker(&waker)), std::task::Poll::Ready(Err(_))));
         assert!(matches!(blocked.join().expect("woken"), Err(RecvError::Revoked(_))));
     });

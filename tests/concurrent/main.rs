@@ -5,6 +5,8 @@
 
 #[path = "../support/history.rs"]
 mod history;
+#[path = "../common/random.rs"]
+mod random;
 mod readers;
 mod world;
 
@@ -13,8 +15,9 @@ use std::thread;
 
 use event_broker::{Event, Start};
 use history::{Published, validate};
+use random::Random;
 use readers::{FOREVER, Log, Read, blocking, coming_and_going, draining, resuming, ringing, stalling, task};
-use world::{DENIED, Dice, Fact, NARROWED, Wish, World};
+use world::{DENIED, Fact, NARROWED, Wish, World};
 
 const BATCHES: usize = 360;
 const PUBLISHERS: usize = 3;
@@ -43,28 +46,28 @@ fn run(seed: u64, max_batches: u64) {
             let mut reader = world.broker.subscribe(wish.request(Start::Index(1))).unwrap();
             running.push(scope.spawn(move || {
                 let mut log = Log::new(name, &wish);
-                read(world, &mut reader, &mut log, &mut Dice(seed + number as u64));
+                read(world, &mut reader, &mut log, &mut Random::new(seed + number as u64));
                 vec![log]
             }));
         }
         running.push(scope.spawn(move || coming_and_going(world, seed + 100)));
         let publishers = [0; PUBLISHERS].map(|_| {
             scope.spawn(move || {
-                let mut dice = Dice(seed ^ 0x5555);
+                let mut random = Random::new(seed ^ 0x5555);
                 for _ in 0..BATCHES / PUBLISHERS {
-                    world.commit(&mut dice, None);
-                    if dice.below(4) == 0 {
+                    world.commit(&mut random, None);
+                    if random.number(4) == 0 {
                         thread::yield_now();
                     }
                 }
             })
         });
-        let mut dice = Dice(seed + 200);
+        let mut random = Random::new(seed + 200);
         for (after, change) in [(BATCHES / 4, NARROWED), (BATCHES / 2, DENIED)] {
             while world.done() < after {
                 thread::yield_now();
             }
-            world.commit(&mut dice, Some(change));
+            world.commit(&mut random, Some(change));
         }
         for publisher in publishers {
             publisher.join().unwrap();
@@ -123,7 +126,7 @@ fn g10_a_waiting_reader_is_woken_by_its_batch_alone() {
             drop(reader);
             let request = wish.request(Start::Latest).filter(move |event| came.send(*event.payload()).is_ok());
             reader = world.broker.subscribe(request).unwrap();
-            scope.spawn(move || read(world, &mut reader, &mut Log::new("waiting", &wish), &mut Dice(1)));
+            scope.spawn(move || read(world, &mut reader, &mut Log::new("waiting", &wish), &mut Random::new(1)));
         }
         for round in 1..=ROUNDS {
             let (topic, key) = [("A", 0), ("B", 1), ("A", 1)][usize::try_from(round % 3).unwrap()];

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use event_broker::{Delivery, RecvError, RecvTimeoutError, Start, Subscription, TryRecvError, Verdict};
 
 use super::history::Step;
-use super::world::{Dice, Wish, World};
+use super::random::Random;
+use super::world::{Wish, World};
 
 /// Long enough that only a lost wake-up takes it.
 pub const FOREVER: Duration = Duration::from_secs(60);
@@ -83,9 +84,9 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-pub type Read = fn(&World, &mut Subscription<u64>, &mut Log, &mut Dice);
+pub type Read = fn(&World, &mut Subscription<u64>, &mut Log, &mut Random);
 
-pub fn blocking(_: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mut Dice) {
+pub fn blocking(_: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mut Random) {
     loop {
         match reader.recv_timeout(FOREVER) {
             Ok(delivery) => log.delivery(&delivery),
@@ -96,7 +97,7 @@ pub fn blocking(_: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mu
     }
 }
 
-pub fn task(_: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mut Dice) {
+pub fn task(_: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mut Random) {
     loop {
         match block_on(reader.recv_async()) {
             Ok(delivery) => log.delivery(&delivery),
@@ -106,12 +107,12 @@ pub fn task(_: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mut Di
     }
 }
 
-pub fn draining(_: &World, reader: &mut Subscription<u64>, log: &mut Log, dice: &mut Dice) {
+pub fn draining(_: &World, reader: &mut Subscription<u64>, log: &mut Log, random: &mut Random) {
     loop {
         block_on(reader.readable());
         match reader.drain() {
             Ok(mut window) => {
-                let some = if dice.below(3) == 0 { 1 } else { usize::MAX };
+                let some = if random.number(3) == 0 { 1 } else { usize::MAX };
                 window.iter().take(some).for_each(|delivery| log.delivery(&delivery.to_delivery()));
             }
             Err(error) if log.error(&error) => {}
@@ -120,7 +121,7 @@ pub fn draining(_: &World, reader: &mut Subscription<u64>, log: &mut Log, dice: 
     }
 }
 
-pub fn ringing(world: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mut Dice) {
+pub fn ringing(world: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mut Random) {
     let bell = reader.doorbell();
     loop {
         bell.recv_timeout(FOREVER).expect("no ring is missed");
@@ -135,12 +136,12 @@ pub fn ringing(world: &World, reader: &mut Subscription<u64>, log: &mut Log, _: 
 }
 
 /// Reads now and then, so that it is overtaken.
-pub fn stalling(world: &World, reader: &mut Subscription<u64>, log: &mut Log, dice: &mut Dice) {
+pub fn stalling(world: &World, reader: &mut Subscription<u64>, log: &mut Log, random: &mut Random) {
     loop {
-        for _ in 0..dice.below(50) {
+        for _ in 0..random.number(50) {
             thread::yield_now();
         }
-        for _ in 0..dice.below(20) {
+        for _ in 0..random.number(20) {
             if !log.try_recv(world, reader).0 {
                 return;
             }
@@ -149,9 +150,9 @@ pub fn stalling(world: &World, reader: &mut Subscription<u64>, log: &mut Log, di
 }
 
 /// Leaves again and again, and goes on after its token.
-pub fn resuming(world: &World, reader: &mut Subscription<u64>, log: &mut Log, dice: &mut Dice) {
+pub fn resuming(world: &World, reader: &mut Subscription<u64>, log: &mut Log, random: &mut Random) {
     loop {
-        for _ in 0..dice.below(30) {
+        for _ in 0..random.number(30) {
             thread::yield_now();
             if !log.try_recv(world, reader).0 {
                 return;
@@ -159,7 +160,7 @@ pub fn resuming(world: &World, reader: &mut Subscription<u64>, log: &mut Log, di
         }
         let Ok(next) = world.broker.subscribe(log.wish.request(Start::After(reader.token()))) else {
             // Closed: what is buffered can still be read.
-            return blocking(world, reader, log, dice);
+            return blocking(world, reader, log, random);
         };
         let lost = match next.verdict() {
             Verdict::Whole => None,
@@ -174,16 +175,16 @@ pub fn resuming(world: &World, reader: &mut Subscription<u64>, log: &mut Log, di
 
 /// Comes, reads a little, and goes, with other terms each time.
 pub fn coming_and_going(world: &World, seed: u64) -> Vec<Log> {
-    let mut dice = Dice(seed);
+    let mut random = Random::new(seed);
     let mut logs = Vec::new();
     loop {
-        let first = dice.below(30);
-        let some = (0..=dice.below(14)).map(|n| ("A", (first + n) % 30));
+        let first = random.number(30);
+        let some = (0..=random.number(14)).map(|n| ("A", (first + n) % 30));
         let mut log = Log::new("coming and going", &Wish::new(some, &["n1"]));
         let before = world.done();
         let Ok(mut reader) = world.broker.subscribe(log.wish.request(Start::Latest)) else { return logs };
         log.begin = (before, world.commits.lock().unwrap().batches.len());
-        for _ in 0..dice.below(40) {
+        for _ in 0..random.number(40) {
             thread::yield_now();
             if !log.try_recv(world, &mut reader).0 {
                 break;

@@ -9,6 +9,7 @@ use event_broker::{
 };
 
 use super::history::{Step, Trace};
+use super::random::Random;
 
 /// One event of the run; its payload is its number.
 #[derive(Clone, Debug)]
@@ -66,18 +67,6 @@ impl Authorizer<u64> for Rules {
     }
 }
 
-/// Numbers that look random, from a seed.
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
-
 impl World {
     pub fn new(max_batches: u64) -> Self {
         let rules = Arc::new(Rules::default());
@@ -95,11 +84,11 @@ impl World {
 
     /// Commits and publishes, in this order. No index has more than two batches.
     #[expect(clippy::significant_drop_tightening, reason = "publishing is a part of the commit")]
-    pub fn commit(&self, dice: &mut Dice, change: Option<u64>) {
+    pub fn commit(&self, random: &mut Random, change: Option<u64>) {
         let mut commits = self.commits.lock().unwrap();
         let position = commits.batches.len();
         let repeats = commits.batches.iter().rev().take(2).filter(|(index, _)| *index == commits.index).count();
-        commits.index += if repeats < 2 && position > 0 { dice.below(3) } else { 1 + dice.below(3) };
+        commits.index += if repeats < 2 && position > 0 { random.number(3) } else { 1 + random.number(3) };
         match change {
             Some(NARROWED) => {
                 commits.narrowed = Some(position);
@@ -111,12 +100,12 @@ impl World {
             }
             _ => {}
         }
-        let facts: Vec<Fact> = (0..=dice.below(4))
+        let facts: Vec<Fact> = (0..=random.number(4))
             .map(|n| Fact {
                 id: (position as u64) << 8 | n,
-                topic: if dice.below(2) == 0 { "A" } else { "B" },
-                key: format!("k{}", dice.below(30)),
-                namespace: ["n1", "n2", ""][usize::try_from(dice.below(3)).unwrap()],
+                topic: if random.number(2) == 0 { "A" } else { "B" },
+                key: format!("k{}", random.number(30)),
+                namespace: ["n1", "n2", ""][usize::try_from(random.number(3)).unwrap()],
             })
             .collect();
         let mut events: Vec<_> = facts

@@ -11,7 +11,7 @@ use event_broker::{
 };
 
 use crate::common::{
-    Hands, Rules, asks, assert_end, assert_revoked, indexes_now, job, keys_now, publish_all, ruled_by, term, who,
+    ManualClock, Rules, asks, assert_end, assert_revoked, indexes_now, job, keys_now, publish_all, ruled_by, term, who,
 };
 
 /// `TestEventStream`: one batch published before subscribing and two after; `*:*` gets the three of them.
@@ -199,14 +199,14 @@ fn event_stream_acl_update_close_stream() {
 /// the server's indexes 1, 2, 1 are 1, 2, 2 here.
 #[test]
 fn event_stream_acl_token_expiry() {
-    let hands = Hands::new();
-    let expiry = hands.after(60);
+    let clock = ManualClock::new();
+    let expiry = clock.after(60);
     let rules = Rules::new(move |_| Ok(Grant::all().expires_at(expiry)));
-    let broker = Broker::<u64>::builder().authorizer(rules).clock(hands.clone()).build().expect("defaults");
+    let broker = Broker::<u64>::builder().authorizer(rules).clock(clock.clone()).build().expect("defaults");
     let mut reader = broker.subscribe(asks("*", "*").principal(who("6f1c"))).expect("open");
     publish_all(&broker, [1, 2]);
     assert_eq!(indexes_now(&mut reader), [1, 2]);
-    hands.turn(std::time::Duration::from_secs(60));
+    clock.advance(std::time::Duration::from_secs(60));
     publish_all(&broker, [2]);
     assert_end(&mut reader, &RecvError::Expired);
     assert_eq!(RecvError::Expired.to_string(), "access expired");

@@ -7,7 +7,13 @@
 #![cfg(broker_steps)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
+#[path = "../common/clock.rs"]
+mod clock;
 mod growth;
 mod model;
 mod oracle;
+#[path = "../common/random.rs"]
+mod random;
 mod script;
+#[path = "../common/wakes.rs"]
+mod wakes;

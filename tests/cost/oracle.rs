@@ -2,9 +2,7 @@
 //! What that is, is counted by `model`; the steps that the broker made must stay within a factor of it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use event_broker::steps::{Step, Steps, take};
@@ -13,9 +11,12 @@ use event_broker::{
     RecvError, Request, Start, Subscription, Term, Token, TryRecvError,
 };
 
+use super::clock::ManualClock;
 use super::growth::opening::LONGEST_HOLD;
 use super::model::{Model, Reader};
-use super::script::{Config, EventSpec, Op, POLICIES, Random, RequestSpec, StartSpec, config, op};
+use super::random::Random;
+use super::script::{Config, EventSpec, Op, POLICIES, RequestSpec, StartSpec, config, op};
+use super::wakes::WakeCount;
 
 /// The most steps that an operation may make for each that it is charged. Of ten thousand scripts none needed more than
 /// two thirds of it.
@@ -53,13 +54,12 @@ const TTL: u64 = 50;
 /// Principals by number. Grants rest on two policies, and of every third principal they run out.
 #[derive(Clone, Debug)]
 struct Host {
-    begun: Instant,
-    millis: Arc<AtomicU64>,
+    clock: ManualClock,
 }
 
 impl Host {
     fn now(&self) -> u64 {
-        self.millis.load(Ordering::Relaxed)
+        self.clock.millis()
     }
 
     fn policies(principal: usize) -> [usize; 2] {
@@ -81,7 +81,7 @@ impl Host {
 
 impl Clock for Host {
     fn now(&self) -> Instant {
-        self.begun + Duration::from_millis(Self::now(self))
+        self.clock.now()
     }
 }
 
@@ -100,15 +100,6 @@ impl Authorizer<usize> for Host {
         if *event.payload() > 0 {
             changes.push(AccessChange::Policy((event.payload() - 1).to_string().into()));
         }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Woken(AtomicU64);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -368,8 +359,7 @@ impl Run<'_> {
         if self.open[place].over {
             return;
         }
-        let woken = Arc::new(Woken::default());
-        let waker = Waker::from(Arc::clone(&woken));
+        let (woken, waker) = WakeCount::new();
         let (read, steps) = self.measure(|run| {
             let polled = run.open[place].subscription.poll_recv(&mut Context::from_waker(&waker));
             polled.map(|read| read.map(|delivery| delivery.index()))
@@ -379,7 +369,7 @@ impl Run<'_> {
             Poll::Ready(Err(error)) => self.after_error(place, error),
             Poll::Pending => (self.model.end, false),
         };
-        let waits = read.is_pending() && woken.0.load(Ordering::Relaxed) == 0;
+        let waits = read.is_pending() && woken.get() == 0;
         let Open { charged, reader, id, .. } = &mut self.open[place];
         // It looks twice, and is enrolled in between.
         *charged += 1 + 2 * reader.polled();
@@ -424,7 +414,7 @@ impl Run<'_> {
             }
             Op::Everyone => self.change(AccessChange::Everyone, |_, _| true),
             Op::Tick(millis) => {
-                self.host.millis.fetch_add(*millis, Ordering::Relaxed);
+                self.host.clock.advance(Duration::from_millis(*millis));
                 let now = self.host.now();
                 let ((), steps) = self.measure(|run| run.broker.tick());
                 let mut expired = 0;
@@ -527,7 +517,7 @@ fn request(spec: &RequestSpec, start: Start) -> Request<usize> {
 fn run(seed: u64, ratios: &mut Ratios) -> u64 {
     let mut random = Random::new(seed);
     let config = config(&mut random);
-    let host = Host { begun: Instant::now(), millis: Arc::default() };
+    let host = Host { clock: ManualClock::new() };
     let builder = Broker::builder().max_batches(config.max_batches as u64).epoch(Epoch::from(0)).clock(host.clone());
     let builder = config.max_events.into_iter().fold(builder, |builder, most| builder.max_events(most as u64));
     let builder = if config.guarded { builder.authorizer(host.clone()) } else { builder };

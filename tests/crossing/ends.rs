@@ -137,12 +137,12 @@ pub(crate) fn expired<W: Way>() {
     const TERM: Duration = Duration::from_millis(10);
     let world = |terms| {
         let world = ruled(terms);
-        let expiry = world.hands.after(0) + TERM;
+        let expiry = world.clock.after(0) + TERM;
         world.rules.set(move |_| Ok(Grant::all().without_event_checks().expires_at(expiry)));
         world
     };
     waiting(world, |world, mut reader: W| {
-        world.hands.turn(TERM);
+        world.clock.advance(TERM);
         if !W::BLOCKS {
             world.broker.tick();
         }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use event_broker::Subscription;
 
-use crate::common::Wakes;
+use crate::common::WakeCount;
 use crate::way::{Ends, Told, Way, window};
 
 /// A way that is a future.
@@ -34,7 +34,7 @@ enum State<R> {
 pub(crate) struct Task<R> {
     state: State<R>,
     waker: Waker,
-    wakes: Arc<Wakes>,
+    wakes: Arc<WakeCount>,
     /// How often it had been woken when it was last polled.
     polled_at: usize,
 }
@@ -50,7 +50,7 @@ impl<R: Reading> Task<R> {
             }),
             State::Polled => unreachable!("a poll that panicked has failed the test"),
         };
-        self.polled_at = self.wakes.count();
+        self.polled_at = self.wakes.get();
         match read.as_mut().poll(&mut Context::from_waker(&self.waker)) {
             Poll::Ready((told, reader)) => {
                 self.state = State::Idle(reader);
@@ -64,7 +64,7 @@ impl<R: Reading> Task<R> {
     }
 
     fn was_woken(&self) -> bool {
-        self.wakes.count() > self.polled_at
+        self.wakes.get() > self.polled_at
     }
 
     /// Polls as a runtime does: again when it was woken.
@@ -82,7 +82,7 @@ impl<R: Reading> Way for Task<R> {
     const BLOCKS: bool = false;
 
     fn open(subscription: Subscription<u64>) -> Self {
-        let (count, waker) = Wakes::new();
+        let (count, waker) = WakeCount::new();
         Self { state: State::Idle(R::open(subscription)), waker, wakes: count, polled_at: 0 }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use event_broker::{Broker, Builder, Epoch, Event, Grant, LagPolicy, Request, Start, Token, Verdict};
 
-use crate::common::{Hands, Rules, job, term, who};
+use crate::common::{ManualClock, Rules, job, term, who};
 use crate::way::{Told, Way};
 
 /// The history that all replicas share.
@@ -64,7 +64,7 @@ pub(crate) struct World {
     pub(crate) policy: LagPolicy,
     /// The rules and the clock, if the broker goes by them.
     pub(crate) rules: Arc<Rules>,
-    pub(crate) hands: Hands,
+    pub(crate) clock: ManualClock,
 }
 
 impl World {
@@ -78,22 +78,22 @@ impl World {
         Self::with(terms, |builder, _, _| builder.max_batches(batches))
     }
 
-    /// With an authorizer that allows everything, and a clock, both in the test's hands.
+    /// With an authorizer that allows everything, and a clock, both moved by the test.
     pub(crate) fn ruled(terms: Terms, batches: u64) -> Self {
-        Self::with(terms, |builder, rules, hands| {
-            builder.max_batches(batches).authorizer(Arc::clone(rules)).clock(hands.clone())
+        Self::with(terms, |builder, rules, clock| {
+            builder.max_batches(batches).authorizer(Arc::clone(rules)).clock(clock.clone())
         })
     }
 
     pub(crate) fn with(
         terms: Terms,
-        configure: impl FnOnce(Builder<u64>, &Arc<Rules>, &Hands) -> Builder<u64>,
+        configure: impl FnOnce(Builder<u64>, &Arc<Rules>, &ManualClock) -> Builder<u64>,
     ) -> Self {
         let rules = Rules::new(|_| Ok(Grant::all().without_event_checks()));
-        let hands = Hands::new();
-        let builder = configure(Broker::builder().epoch(Epoch::from(EPOCH)), &rules, &hands);
+        let clock = ManualClock::new();
+        let builder = configure(Broker::builder().epoch(Epoch::from(EPOCH)), &rules, &clock);
         let broker = builder.build().expect("bounds above zero");
-        Self { broker, terms, policy: LagPolicy::Close, rules, hands }
+        Self { broker, terms, policy: LagPolicy::Close, rules, clock }
     }
 
     pub(crate) fn policy(self, policy: LagPolicy) -> Self {

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use event_broker::Clock;
 
 use super::*;
-use crate::common::{Hands, PATIENCE, in_time};
+use crate::common::{ManualClock, PATIENCE, in_time};
 
 fn broker(clock: impl Clock + 'static) -> Broker<i32> {
     Broker::builder().clock(clock).build().unwrap()
@@ -14,31 +14,31 @@ fn broker(clock: impl Clock + 'static) -> Broker<i32> {
 
 #[test]
 fn a_heartbeat_is_due_by_the_brokers_clock_and_once() {
-    let hands = Hands::new();
-    let broker = broker(hands.clone());
+    let clock = ManualClock::new();
+    let broker = broker(clock.clone());
     let mut frames = broker.subscribe(Request::new()).unwrap().into_frames(FrameOptions::new());
     assert_eq!(now(&mut frames), "{}\n");
-    hands.turn(Duration::from_secs(30) - Duration::from_nanos(1));
+    clock.advance(Duration::from_secs(30) - Duration::from_nanos(1));
     assert_eq!(now(&mut frames), "");
-    hands.turn(Duration::from_nanos(1));
+    clock.advance(Duration::from_nanos(1));
     assert_eq!(now(&mut frames), "{}\n");
     assert_eq!(now(&mut frames), "");
-    hands.turn(Duration::from_secs(3600));
+    clock.advance(Duration::from_secs(3600));
     assert_eq!(now(&mut frames), "{}\n", "many intervals, one heartbeat");
     assert_eq!(now(&mut frames), "");
-    hands.turn(Duration::from_secs(3600));
+    clock.advance(Duration::from_secs(3600));
     broker.publish(1, [job("a", 1)]).unwrap();
     assert_eq!(now(&mut frames), line(1, "a", "1"), "what is there to read goes first");
-    hands.turn(Duration::from_secs(29));
+    clock.advance(Duration::from_secs(29));
     assert_eq!(now(&mut frames), "", "and counts as a sign of life");
-    hands.turn(Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
     assert_eq!(text(frames.next()), "{}\n", "without waiting");
 }
 
 #[test]
 fn real_time_alone_makes_no_heartbeat_and_the_clock_alone_does() {
-    let hands = Hands::new();
-    let broker = broker(hands.clone());
+    let clock = ManualClock::new();
+    let broker = broker(clock.clone());
     let interval = Duration::from_millis(10);
     let frames = broker.subscribe(Request::new()).unwrap().into_frames(options(interval));
     let (send, receive) = mpsc::channel();
@@ -47,7 +47,7 @@ fn real_time_alone_makes_no_heartbeat_and_the_clock_alone_does() {
     assert_eq!(receive.recv_timeout(PATIENCE).unwrap(), "{}\n");
     assert_eq!(receive.recv_timeout(10 * interval), Err(RecvTimeoutError::Timeout), "the clock stands still");
     for _ in 0..3 {
-        hands.turn(100 * interval);
+        clock.advance(100 * interval);
         assert_eq!(receive.recv_timeout(PATIENCE).unwrap(), "{}\n");
         assert_eq!(receive.recv_timeout(3 * interval), Err(RecvTimeoutError::Timeout), "none was gathered");
     }
@@ -57,9 +57,9 @@ fn real_time_alone_makes_no_heartbeat_and_the_clock_alone_does() {
     reader.join().unwrap();
 }
 
-/// A clock with hands that counts how often it is read.
+/// A manual clock that counts how often it is read.
 #[derive(Clone, Debug)]
-struct Counting(Hands, Arc<AtomicUsize>);
+struct Counting(ManualClock, Arc<AtomicUsize>);
 
 impl Clock for Counting {
     fn now(&self) -> Instant {
@@ -70,14 +70,14 @@ impl Clock for Counting {
 
 #[test]
 fn a_clock_that_stands_just_before_a_heartbeat_is_not_waited_for_in_a_busy_loop() {
-    let (hands, reads) = (Hands::new(), Arc::new(AtomicUsize::new(0)));
-    let broker = broker(Counting(hands.clone(), Arc::clone(&reads)));
+    let (clock, reads) = (ManualClock::new(), Arc::new(AtomicUsize::new(0)));
+    let broker = broker(Counting(clock.clone(), Arc::clone(&reads)));
     let mut frames = broker.subscribe(Request::new()).unwrap().into_frames(options(SHORT));
     assert_eq!(now(&mut frames), "{}\n");
-    hands.turn(Duration::from_nanos(1_999_999));
+    clock.advance(Duration::from_nanos(1_999_999));
     let reader = thread::spawn(move || text(frames.next()));
     thread::sleep(Duration::from_millis(100));
     assert!(reads.load(Ordering::Relaxed) < 1000, "{reads:?} in 100 ms");
-    hands.turn(Duration::from_nanos(1));
+    clock.advance(Duration::from_nanos(1));
     assert_eq!(in_time(|| reader.join().unwrap()), "{}\n");
 }

@@ -11,7 +11,7 @@ use event_broker::{FrameStream, Grant, Timer};
 use futures_core::Stream;
 
 use super::*;
-use crate::common::{Hands, Rules, Wakes, in_time};
+use crate::common::{ManualClock, Rules, WakeCount, in_time};
 
 const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -110,9 +110,9 @@ fn end(stream: &mut FrameStream<i32, Alarm>) -> RecvError {
     }
 }
 
-/// A broker by a clock with hands, and a stream over it.
+/// A broker by a manual clock, and a stream over it.
 struct World {
-    hands: Hands,
+    clock: ManualClock,
     rules: Arc<Rules>,
     broker: Broker<i32>,
     alarm: Alarm,
@@ -124,74 +124,74 @@ impl World {
         Self::granted(options, |_| Grant::all())
     }
 
-    fn granted(options: FrameOptions, grant: impl Fn(&Hands) -> Grant) -> Self {
-        let (hands, alarm) = (Hands::new(), Alarm::default());
-        let grant = grant(&hands);
+    fn granted(options: FrameOptions, grant: impl Fn(&ManualClock) -> Grant) -> Self {
+        let (clock, alarm) = (ManualClock::new(), Alarm::default());
+        let grant = grant(&clock);
         let rules = Rules::new(move |_| Ok(grant.clone()));
-        let broker = Broker::builder().authorizer(Arc::clone(&rules)).clock(hands.clone()).build().unwrap();
+        let broker = Broker::builder().authorizer(Arc::clone(&rules)).clock(clock.clone()).build().unwrap();
         let subscription = broker.subscribe(Request::new().principal(Principal::new("reader"))).unwrap();
         let stream = subscription.into_frame_stream(options, alarm.clone());
-        Self { hands, rules, broker, alarm, stream }
+        Self { clock, rules, broker, alarm, stream }
     }
 }
 
 #[test]
 fn a_heartbeat_comes_when_the_interval_has_passed_by_the_clock_and_never_earlier() {
-    let World { hands, broker, alarm, mut stream, .. } = World::new(FrameOptions::new().progress(true));
+    let World { clock, broker, alarm, mut stream, .. } = World::new(FrameOptions::new().progress(true));
     assert_eq!(frame(&mut stream), "{}\n");
     assert_eq!(alarm.asked(), [], "nobody waits");
     for _ in 0..3 {
         assert_eq!(frame(&mut stream), "");
     }
     assert_eq!(alarm.asked(), [INTERVAL], "one sleep for all polls");
-    hands.turn(secs(29));
+    clock.advance(secs(29));
     alarm.ring();
     assert_eq!(frame(&mut stream), "", "it ended early");
     assert_eq!(alarm.asked(), [secs(1)], "what remains");
-    hands.turn(secs(1));
+    clock.advance(secs(1));
     alarm.ring();
     assert_eq!(frame(&mut stream), "{}\n");
     assert_eq!(frame(&mut stream), "", "never two");
     assert_eq!(alarm.asked(), [INTERVAL]);
     broker.publish(5, [job("a", 1)]).unwrap();
     assert_eq!(frame(&mut stream), line(5, "a", "1"));
-    hands.turn(INTERVAL);
+    clock.advance(INTERVAL);
     assert_eq!(frame(&mut stream), "{\"Index\":4,\"Events\":[]}\n", "the clock decides, not the timer");
 }
 
 #[test]
 fn a_frame_puts_the_heartbeat_off_and_begins_no_sleep_of_its_own() {
-    let World { hands, broker, alarm, mut stream, .. } = World::new(FrameOptions::new());
+    let World { clock, broker, alarm, mut stream, .. } = World::new(FrameOptions::new());
     assert_eq!((frame(&mut stream).as_str(), frame(&mut stream).as_str()), ("{}\n", ""));
     assert_eq!(alarm.asked(), [INTERVAL]);
     for index in 1..=20 {
-        hands.turn(secs(1));
+        clock.advance(secs(1));
         broker.publish(index, [job("a", 1)]).unwrap();
         assert_eq!(frame(&mut stream), line(index, "a", "1"));
         assert_eq!(frame(&mut stream), "");
     }
     assert_eq!(alarm.asked(), [], "the first one still sleeps");
-    hands.turn(secs(10));
+    clock.advance(secs(10));
     alarm.ring();
     assert_eq!(frame(&mut stream), "", "30 s since the opening, 10 s since the last frame");
     assert_eq!(alarm.asked(), [secs(20)]);
-    hands.turn(secs(20));
+    clock.advance(secs(20));
     alarm.ring();
     assert_eq!(frame(&mut stream), "{}\n");
 }
 
 #[test]
 fn a_stream_that_nobody_polls_gathers_no_heartbeats() {
-    let World { hands, broker, alarm, mut stream, .. } = World::new(FrameOptions::new());
+    let World { clock, broker, alarm, mut stream, .. } = World::new(FrameOptions::new());
     assert_eq!((frame(&mut stream).as_str(), frame(&mut stream).as_str()), ("{}\n", ""));
-    hands.turn(100 * INTERVAL);
+    clock.advance(100 * INTERVAL);
     alarm.ring();
     assert_eq!(
         (frame(&mut stream).as_str(), frame(&mut stream).as_str()),
         ("{}\n", ""),
         "many intervals, one heartbeat"
     );
-    hands.turn(100 * INTERVAL);
+    clock.advance(100 * INTERVAL);
     alarm.ring();
     broker.publish(5, [job("a", 1)]).unwrap();
     assert_eq!(frame(&mut stream), line(5, "a", "1"), "what is there to read goes first");
@@ -201,18 +201,18 @@ fn a_stream_that_nobody_polls_gathers_no_heartbeats() {
 /// The clock went on without the timer: the next sleep is for what remains by the clock, however long the old one has.
 #[test]
 fn a_sleep_that_the_clock_has_passed_is_not_relied_on() {
-    let World { hands, broker: _open, alarm, mut stream, .. } = World::new(FrameOptions::new());
+    let World { clock, broker: _open, alarm, mut stream, .. } = World::new(FrameOptions::new());
     assert_eq!((frame(&mut stream).as_str(), frame(&mut stream).as_str()), ("{}\n", ""));
-    hands.turn(100 * INTERVAL);
+    clock.advance(100 * INTERVAL);
     assert_eq!((frame(&mut stream).as_str(), frame(&mut stream).as_str()), ("{}\n", ""));
     assert_eq!(alarm.asked(), [INTERVAL, INTERVAL]);
 }
 
 #[test]
 fn without_an_interval_and_an_expiry_nothing_sleeps() {
-    let World { hands, broker, alarm, mut stream, .. } = World::new(options(NEVER));
+    let World { clock, broker, alarm, mut stream, .. } = World::new(options(NEVER));
     assert_eq!((frame(&mut stream).as_str(), frame(&mut stream).as_str()), ("{}\n", ""));
-    hands.turn(100 * INTERVAL);
+    clock.advance(100 * INTERVAL);
     assert_eq!(frame(&mut stream), "");
     assert_eq!(alarm.asked(), []);
     broker.publish(5, [job("a", 1)]).unwrap();
@@ -224,10 +224,10 @@ fn without_an_interval_and_an_expiry_nothing_sleeps() {
 
 #[test]
 fn a_timer_that_is_always_ready_does_not_hold_a_poll() {
-    let World { hands, broker: _open, alarm, mut stream, .. } = World::new(FrameOptions::new());
+    let World { clock, broker: _open, alarm, mut stream, .. } = World::new(FrameOptions::new());
     assert_eq!(frame(&mut stream), "{}\n");
     alarm.ring_for_ever();
-    let (woken, waker) = Wakes::new();
+    let (woken, waker) = WakeCount::new();
     for polls in 1..=3 {
         let polled = in_time({
             let waker = waker.clone();
@@ -238,11 +238,11 @@ fn a_timer_that_is_always_ready_does_not_hold_a_poll() {
         });
         stream = polled.1;
         assert_eq!(polled.0, Poll::Pending);
-        assert_eq!(woken.count(), polls, "it comes back by itself");
+        assert_eq!(woken.get(), polls, "it comes back by itself");
         let asked = alarm.asked();
         assert!((1..=8).contains(&asked.len()) && asked.iter().all(|duration| *duration == INTERVAL), "{asked:?}");
     }
-    hands.turn(INTERVAL);
+    clock.advance(INTERVAL);
     assert_eq!(frame(&mut stream), "{}\n");
 }
 
@@ -251,25 +251,25 @@ fn a_timer_that_is_always_ready_does_not_hold_a_poll() {
 fn a_grant_that_expires_ends_an_idle_stream_in_time() {
     for beats in [false, true] {
         let options = if beats { FrameOptions::new() } else { options(NEVER) };
-        let world = World::granted(options, |hands| Grant::all().expires_at(hands.after(40)));
-        let World { hands, alarm, mut stream, .. } = world;
+        let world = World::granted(options, |clock| Grant::all().expires_at(clock.after(40)));
+        let World { clock, alarm, mut stream, .. } = world;
         assert_eq!(frame(&mut stream), "{}\n");
-        let (woken, waker) = Wakes::new();
+        let (woken, waker) = WakeCount::new();
         assert_eq!(Pin::new(&mut stream).poll_next(&mut Context::from_waker(&waker)), Poll::Pending);
         if beats {
             assert_eq!(alarm.asked(), [INTERVAL]);
-            hands.turn(INTERVAL);
+            clock.advance(INTERVAL);
             assert_eq!(frame(&mut stream), "{}\n");
             assert_eq!(Pin::new(&mut stream).poll_next(&mut Context::from_waker(&waker)), Poll::Pending);
             assert_eq!(alarm.asked(), [secs(10)], "the grant ends before the interval does");
-            hands.turn(secs(10));
+            clock.advance(secs(10));
         } else {
             assert_eq!(alarm.asked(), [secs(40)]);
-            hands.turn(secs(40));
+            clock.advance(secs(40));
         }
-        assert_eq!(woken.count(), 0);
+        assert_eq!(woken.get(), 0);
         alarm.ring();
-        assert_eq!(woken.count(), 1);
+        assert_eq!(woken.get(), 1);
         assert_eq!(end(&mut stream), RecvError::Expired);
     }
 }
@@ -277,10 +277,10 @@ fn a_grant_that_expires_ends_an_idle_stream_in_time() {
 /// The sleep ends before the clock says so: then the rest is slept, and the end is no heartbeat.
 #[test]
 fn a_sleep_that_ends_before_the_expiry_is_slept_on() {
-    let world = World::granted(options(NEVER), |hands| Grant::all().expires_at(hands.after(40)));
-    let World { hands, alarm, mut stream, .. } = world;
+    let world = World::granted(options(NEVER), |clock| Grant::all().expires_at(clock.after(40)));
+    let World { clock, alarm, mut stream, .. } = world;
     assert_eq!((frame(&mut stream).as_str(), frame(&mut stream).as_str()), ("{}\n", ""));
-    hands.turn(secs(39));
+    clock.advance(secs(39));
     alarm.ring();
     assert_eq!(frame(&mut stream), "");
     assert_eq!(alarm.asked(), [secs(40), secs(1)]);
@@ -289,14 +289,14 @@ fn a_sleep_that_ends_before_the_expiry_is_slept_on() {
 #[test]
 fn a_grant_that_is_cut_short_is_slept_for_anew() {
     let world = World::new(FrameOptions::new());
-    let World { hands, rules, broker, alarm, mut stream } = world;
+    let World { clock, rules, broker, alarm, mut stream } = world;
     assert_eq!((frame(&mut stream).as_str(), frame(&mut stream).as_str()), ("{}\n", ""));
-    let expiry = hands.after(5);
+    let expiry = clock.after(5);
     rules.set(move |_| Ok(Grant::all().expires_at(expiry)));
     broker.access_changed(AccessChange::Token("reader".into()));
     assert_eq!(frame(&mut stream), "");
     assert_eq!(alarm.asked(), [INTERVAL, secs(5)]);
-    hands.turn(secs(5));
+    clock.advance(secs(5));
     alarm.ring();
     assert_eq!(end(&mut stream), RecvError::Expired);
 }
@@ -304,13 +304,13 @@ fn a_grant_that_is_cut_short_is_slept_for_anew() {
 #[test]
 fn the_end_is_the_last_item_and_the_fence_holds() {
     for opened in [true, false] {
-        let World { hands, broker, alarm, mut stream, .. } = World::new(FrameOptions::new());
+        let World { clock, broker, alarm, mut stream, .. } = World::new(FrameOptions::new());
         if opened {
             assert_eq!((frame(&mut stream).as_str(), frame(&mut stream).as_str()), ("{}\n", ""));
         }
         broker.publish(5, [job("a", 1)]).unwrap();
         revoke(&broker);
-        hands.turn(100 * INTERVAL);
+        clock.advance(100 * INTERVAL);
         alarm.ring();
         assert!(matches!(end(&mut stream), RecvError::Revoked(_)));
     }
@@ -318,12 +318,12 @@ fn the_end_is_the_last_item_and_the_fence_holds() {
 
 #[test]
 fn heartbeats_for_tasks_carry_the_resume_token() {
-    let World { hands, broker, mut stream, .. } = World::new(FrameOptions::new().progress(true).tokens(true));
+    let World { clock, broker, mut stream, .. } = World::new(FrameOptions::new().progress(true).tokens(true));
     let token = stream.subscription().token();
     assert_eq!(frame(&mut stream), format!("{{\"Token\":\"{token}\"}}\n"));
     broker.publish(5, [job("a", 1)]).unwrap();
     assert_eq!(heartbeat_token(&frame(&mut stream)), stream.subscription().token());
-    hands.turn(INTERVAL);
+    clock.advance(INTERVAL);
     let beat = frame(&mut stream);
     assert!(beat.starts_with("{\"Index\":4,\"Events\":[],\"Token\":\""), "{beat}");
     assert_eq!(heartbeat_token(&beat), stream.subscription().token());
@@ -332,10 +332,10 @@ fn heartbeats_for_tasks_carry_the_resume_token() {
 /// A timer that moves the clock instead of sleeping: what is due is given in the same poll, and the end as well.
 #[test]
 fn a_function_is_a_timer() {
-    let World { hands, broker, .. } =
-        World::granted(FrameOptions::new(), |hands| Grant::all().expires_at(hands.after(70)));
+    let World { clock, broker, .. } =
+        World::granted(FrameOptions::new(), |clock| Grant::all().expires_at(clock.after(70)));
     let moves = move |duration| {
-        hands.turn(duration);
+        clock.advance(duration);
         std::future::ready(())
     };
     let mut stream = broker.subscribe(Request::new()).unwrap().into_frame_stream(FrameOptions::new(), moves);

@@ -8,13 +8,15 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use event_broker::{
-    AccessChange, AccessRequest, Authorizer, Broker, Clock, Denial, Epoch, Event, Grant, LagPolicy, Observer,
-    Principal, Request, Start, Subscription, Term,
+    AccessChange, AccessRequest, Authorizer, Broker, Denial, Epoch, Event, Grant, LagPolicy, Observer, Principal,
+    Request, Start, Subscription, Term,
 };
 
 use crate::Case;
+use crate::clock::ManualClock;
 use crate::explained::{Counts, TEXT, bound, explained};
-use crate::measure::{Checks, Draw, Meter, live};
+use crate::measure::{Checks, Meter, live};
+use crate::random::Random;
 
 pub(crate) const CASES: &[Case] =
     &[("scripts_are_explained_and_leave_nothing", scripts_are_explained_and_leave_nothing)];
@@ -169,17 +171,9 @@ struct Blind;
 
 impl Observer for Blind {}
 
-/// The broker's clock, which a script moves: some grants run out.
-#[derive(Clone, Debug)]
-struct Hands {
-    started: Instant,
-    seconds: Arc<AtomicU64>,
-}
-
-impl Clock for Hands {
-    fn now(&self) -> Instant {
-        self.started + Duration::from_secs(self.seconds.load(Ordering::Relaxed))
-    }
+/// The numbers that a script's seed stands for.
+const fn random(seed: u64) -> Random {
+    Random::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(0x1234_5678))
 }
 
 /// What a script's broker is built with, drawn from its seed.
@@ -190,23 +184,23 @@ struct Setup {
     has_rules: bool,
     has_observer: bool,
     rules: Arc<Rules>,
-    hands: Hands,
+    clock: ManualClock,
 }
 
 impl Setup {
-    fn draw(draw: &mut Draw) -> Self {
+    fn draw(draw: &mut Random) -> Self {
         Self {
-            max_batches: *draw.pick(&[1, 7, 100, 300]),
+            max_batches: draw.pick(&[1, 7, 100, 300]),
             max_events: draw.one_in(3).then_some(200),
             has_rules: draw.one_in(2),
             has_observer: draw.one_in(3),
             rules: Arc::default(),
-            hands: Hands { started: Instant::now(), seconds: Arc::default() },
+            clock: ManualClock::new(),
         }
     }
 
     fn build(&self) -> Broker<String> {
-        let mut builder = Broker::builder().max_batches(self.max_batches).clock(self.hands.clone());
+        let mut builder = Broker::builder().max_batches(self.max_batches).clock(self.clock.clone());
         if let Some(events) = self.max_events {
             builder = builder.max_events(events);
         }
@@ -222,7 +216,7 @@ impl Setup {
 
 /// A broker in the course of a script, and what the test knows of it.
 struct Script {
-    draw: Draw,
+    draw: Random,
     setup: Setup,
     meter: Meter,
     broker: Broker<String>,
@@ -235,7 +229,7 @@ struct Script {
 
 impl Script {
     fn new(seed: u64) -> Self {
-        let mut draw = Draw::new(seed);
+        let mut draw = random(seed);
         let setup = Setup::draw(&mut draw);
         let slots = (0..SLOTS).map(|_| None).collect();
         let meter = Meter::new();
@@ -243,16 +237,16 @@ impl Script {
         Self { draw, setup, meter, broker, index: 0, slots, subjects: BTreeMap::new(), buffered: VecDeque::new() }
     }
 
-    fn key(draw: &mut Draw) -> String {
-        format!("key-{}", draw.below(KEYS))
+    fn key(draw: &mut Random) -> String {
+        format!("key-{}", draw.number(KEYS))
     }
 
-    fn event(draw: &mut Draw) -> Event<String> {
-        let topic = *draw.pick(&TOPICS);
-        let payload = "p".repeat(usize::try_from(draw.below(400)).expect("few"));
+    fn event(draw: &mut Random) -> Event<String> {
+        let topic = draw.pick(&TOPICS);
+        let payload = "p".repeat(usize::try_from(draw.number(400)).expect("few"));
         let key = if draw.one_in(10) { format!("{}-{}", Self::key(draw), "k".repeat(40)) } else { Self::key(draw) };
-        let namespace = *NAMESPACES.get(usize::try_from(draw.below(5)).expect("few")).unwrap_or(&"");
-        let filter_keys: Vec<_> = (0..draw.below(4)).map(|_| Self::key(draw)).collect();
+        let namespace = *NAMESPACES.get(usize::try_from(draw.number(5)).expect("few")).unwrap_or(&"");
+        let filter_keys: Vec<_> = (0..draw.number(4)).map(|_| Self::key(draw)).collect();
         Event::new(topic, "Changed", key, payload).with_namespace(namespace).with_filter_keys(filter_keys)
     }
 
@@ -280,7 +274,7 @@ impl Script {
     }
 
     fn publish(&mut self, count: u64) {
-        self.index += 1 + self.draw.below(3);
+        self.index += 1 + self.draw.number(3);
         let events: Vec<_> = (0..count).map(|_| Self::event(&mut self.draw)).collect();
         let (links, ordinals) = self.meter.aside(|| self.links_of(&events));
         self.meter.aside(|| {
@@ -298,15 +292,15 @@ impl Script {
         });
     }
 
-    fn asked(draw: &mut Draw, latest: u64) -> Asked {
-        let topic = |draw: &mut Draw| Some((*draw.pick(&TOPICS)).to_owned());
-        let mut namespaces: Vec<String> = match draw.below(4) {
+    fn asked(draw: &mut Random, latest: u64) -> Asked {
+        let topic = |draw: &mut Random| Some(draw.pick(&TOPICS).to_owned());
+        let mut namespaces: Vec<String> = match draw.number(4) {
             0 => vec![],
             1 => vec!["*".to_owned()],
             2 => NAMESPACES[..2].iter().map(|&name| name.to_owned()).collect(),
-            _ => vec![format!("namespace-{}", draw.below(1_000))],
+            _ => vec![format!("namespace-{}", draw.number(1_000))],
         };
-        let terms = match draw.below(12) {
+        let terms = match draw.number(12) {
             0 | 1 => vec![],
             2 => vec![(topic(draw), None)],
             3 => vec![(None, Some(Self::key(draw)))],
@@ -323,16 +317,16 @@ impl Script {
         let mut terms: Vec<_> = terms;
         terms.sort();
         terms.dedup();
-        let start = match draw.below(6) {
+        let start = match draw.number(6) {
             0 => Start::Oldest,
-            1 => Start::Index(latest + 1 + draw.below(20)),
-            2 => Start::Index(latest.saturating_sub(draw.below(50))),
-            3 => Start::Index(u64::MAX / 2 + draw.below(100)),
+            1 => Start::Index(latest + 1 + draw.number(20)),
+            2 => Start::Index(latest.saturating_sub(draw.number(50))),
+            3 => Start::Index(u64::MAX / 2 + draw.number(100)),
             _ => Start::Latest,
         };
-        let principal = match draw.below(4) {
+        let principal = match draw.number(4) {
             0 => Principal::ANONYMOUS.to_owned(),
-            1 => format!("shared-{}", draw.below(5)),
+            1 => format!("shared-{}", draw.number(5)),
             _ => format!("principal-{}", draw.next()),
         };
         Asked { terms, namespaces, principal, start, goes_on: draw.one_in(2) }
@@ -382,7 +376,7 @@ impl Script {
     fn read(&mut self, slot: usize) {
         let Some(held) = self.slots.get_mut(slot).and_then(Option::as_mut) else { return };
         let reader = &mut held.reader;
-        match self.draw.below(6) {
+        match self.draw.number(6) {
             0 => drop(reader.try_recv()),
             1 => {
                 if let Ok(mut window) = reader.drain() {
@@ -425,29 +419,29 @@ impl Script {
     }
 
     fn step(&mut self) {
-        let slot = usize::try_from(self.draw.below(SLOTS as u64)).expect("few");
-        match self.draw.below(100) {
+        let slot = usize::try_from(self.draw.number(SLOTS as u64)).expect("few");
+        match self.draw.number(100) {
             0..30 => {
-                let count = if self.draw.one_in(15) { 65 + self.draw.below(100) } else { 1 + self.draw.below(6) };
+                let count = if self.draw.one_in(15) { 65 + self.draw.number(100) } else { 1 + self.draw.number(6) };
                 self.publish(count);
             }
             30..55 => self.subscribe(slot),
             55..85 => self.read(slot),
             85..91 => self.leave(slot),
             91..95 => {
-                let change = match self.draw.below(5) {
+                let change = match self.draw.number(5) {
                     0 => AccessChange::Everyone,
                     1 => AccessChange::Role("role".into()),
-                    2 => AccessChange::TokenDeleted(format!("token-shared-{}", self.draw.below(5)).into()),
+                    2 => AccessChange::TokenDeleted(format!("token-shared-{}", self.draw.number(5)).into()),
                     3 => AccessChange::Token(format!("principal-{}", self.draw.next()).into()),
-                    _ => AccessChange::Policy(format!("policy-{}", self.draw.below(8)).into()),
+                    _ => AccessChange::Policy(format!("policy-{}", self.draw.number(8)).into()),
                 };
                 let denied = self.draw.next() & self.draw.next() & self.draw.next();
                 self.setup.rules.denied.store(denied, Ordering::Relaxed);
                 self.broker.access_changed(change);
             }
             95..98 => {
-                self.setup.hands.seconds.fetch_add(self.draw.below(400), Ordering::Relaxed);
+                self.setup.clock.advance(Duration::from_secs(self.draw.number(400)));
                 self.broker.tick();
             }
             98 if self.draw.one_in(6) => {

@@ -11,7 +11,7 @@ use std::thread;
 
 use event_broker::{Broker, Dispatcher, Event, Request, Start, Subscription};
 
-use crate::common::in_time;
+use crate::common::{WakeCount, in_time};
 
 const DISPATCHER: &str = "dispatcher";
 
@@ -87,21 +87,6 @@ fn what_a_dispatcher_has_yet_to_drop_is_bounded() {
     });
 }
 
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Count {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 /// Semantics 19: the panic ends the dispatcher when everybody is awake, and publishing wakes by itself from then on.
 #[test]
 fn a_payload_that_panics_in_the_dispatcher_ends_it_and_nothing_else() {
@@ -115,8 +100,7 @@ fn a_payload_that_panics_in_the_dispatcher_ends_it_and_nothing_else() {
         let broker = Broker::<Panicking>::builder().max_batches(64).build().expect("a bound above zero");
         let (_dispatcher, thread) = run(&broker);
         let mut reader = broker.subscribe(Request::new().start(Start::Latest).namespace("*")).expect("open");
-        let count = Arc::new(Count::default());
-        let waker = Waker::from(Arc::clone(&count));
+        let (count, waker) = WakeCount::new();
         let mut index = 0;
         let mut woken_by_publish = || {
             park(&mut reader, &waker);
@@ -147,7 +131,7 @@ fn a_guard_wakes_step_by_step_and_what_is_left_when_it_is_dropped() {
     let broker = Broker::<u8>::builder().max_batches(8).build().expect("a bound above zero");
     let open = || broker.subscribe(Request::new().start(Start::Latest).namespace("*")).expect("open");
     let mut readers = [open(), open(), open()];
-    let counts = [(); 3].map(|()| Arc::new(Count::default()));
+    let counts = [(); 3].map(|()| Arc::new(WakeCount::default()));
     let mut index = 0;
     let mut publish = || {
         for (reader, count) in readers.iter_mut().zip(&counts) {
@@ -183,8 +167,8 @@ fn a_guard_wakes_step_by_step_and_what_is_left_when_it_is_dropped() {
 fn a_guard_that_outlives_its_broker_has_nothing_to_wake() {
     let broker = Broker::<u8>::new();
     let mut reader = broker.subscribe(Request::new().namespace("*")).expect("open");
-    let count = Arc::new(Count::default());
-    park(&mut reader, &Waker::from(Arc::clone(&count)));
+    let (count, waker) = WakeCount::new();
+    park(&mut reader, &waker);
     let dispatcher = broker.dispatcher();
     let guard = dispatcher.start();
     broker.publish(1, job(1)).expect("rising");
@@ -209,8 +193,7 @@ fn a_panic_in_a_step_leaves_nobody_asleep_and_the_guard_usable() {
     let armed = Arc::new(AtomicUsize::new(0));
     let broker = Broker::<Panicking>::builder().max_batches(64).build().expect("a bound above zero");
     let mut reader = broker.subscribe(Request::new().start(Start::Latest).namespace("*")).expect("open");
-    let count = Arc::new(Count::default());
-    let waker = Waker::from(Arc::clone(&count));
+    let (count, waker) = WakeCount::new();
     let mut index = 0;
     let mut publish = || {
         park(&mut reader, &waker);

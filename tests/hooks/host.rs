@@ -10,7 +10,7 @@ use event_broker::{
     RecvError, Request, Start, Subscription, SubscriptionId,
 };
 
-use crate::common::{Hands, assert_empty, indexes_now, term};
+use crate::common::{ManualClock, assert_empty, indexes_now, term};
 
 /// A place where the host's code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +191,7 @@ pub(crate) fn hooked() -> (Arc<Host>, Broker<Payload>) {
         .max_bytes(1_000)
         .authorizer(Rules(Arc::clone(&host)))
         .observer(Watches(Arc::clone(&host)))
-        .clock(Hands::new())
+        .clock(ManualClock::new())
         .weigher(move |_| {
             weigher.run(Hook::Weigher);
             1

@@ -11,7 +11,7 @@ use event_broker::{
 };
 
 use super::host::{Bystander, Hook, exercise, hooked, publish_next, request, waker};
-use crate::common::{Wakes, asks, assert_empty, assert_revoked, in_time, indexes_now, job, keys_now, publish_all};
+use crate::common::{WakeCount, asks, assert_empty, assert_revoked, in_time, indexes_now, job, keys_now, publish_all};
 
 /// Whatever hook panics, wherever: the broker stays usable, and the others get what was published, once and in order.
 #[test]
@@ -118,7 +118,7 @@ fn in_a_waker_it_is_caught_and_the_others_are_woken() {
         let waker = if place == 4 {
             waker(&host)
         } else {
-            let (count, waker) = Wakes::new();
+            let (count, waker) = WakeCount::new();
             counts.push(count);
             waker
         };
@@ -127,7 +127,7 @@ fn in_a_waker_it_is_caught_and_the_others_are_woken() {
     host.set(Hook::Wake, || panic!("a waker"));
     publish_next(&host, &broker);
     assert!(host.has_run(Hook::Wake));
-    assert!(counts.iter().all(|count| count.count() == 1));
+    assert!(counts.iter().all(|count| count.get() == 1));
     for reader in &mut readers {
         assert_eq!(indexes_now(reader), [1]);
     }

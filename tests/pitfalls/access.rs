@@ -12,8 +12,8 @@ use event_broker::{
 };
 
 use crate::common::{
-    Hands, Rules, Wakes, asks, assert_end, assert_revoked, error_now, in_time, indexes_now, job, publish_all, read_now,
-    ruled_by, who,
+    ManualClock, Rules, WakeCount, asks, assert_end, assert_revoked, error_now, in_time, indexes_now, job, publish_all,
+    read_now, ruled_by, who,
 };
 
 fn deleted(token: &str) -> Event<u64> {
@@ -100,19 +100,19 @@ fn the_anonymous_principal_is_checked_again() {
 /// An expired token does not live on in an idle stream: the tick ends and wakes it (semantics 18).
 #[test]
 fn expired_tokens_do_not_live_on_in_idle_streams() {
-    let hands = Hands::new();
-    let expiry = hands.after(60);
+    let clock = ManualClock::new();
+    let expiry = clock.after(60);
     let rules = Rules::new(move |_| Ok(Grant::all().expires_at(expiry)));
-    let broker = Broker::<u64>::builder().authorizer(rules).clock(hands.clone()).build().expect("defaults");
+    let broker = Broker::<u64>::builder().authorizer(rules).clock(clock.clone()).build().expect("defaults");
     let mut reader = broker.subscribe(asks("Job", "*")).expect("open");
-    let (woken, waker) = Wakes::new();
+    let (woken, waker) = WakeCount::new();
     let mut context = std::task::Context::from_waker(&waker);
     assert!(reader.poll_recv(&mut context).is_pending());
     broker.tick();
-    assert_eq!(woken.count(), 0);
-    hands.turn(Duration::from_secs(61));
+    assert_eq!(woken.get(), 0);
+    clock.advance(Duration::from_secs(61));
     broker.tick();
-    assert_eq!(woken.count(), 1);
+    assert_eq!(woken.get(), 1);
     assert_end(&mut reader, &RecvError::Expired);
 }
 

@@ -13,8 +13,8 @@ use event_broker::{
 };
 
 use crate::common::{
-    Hands, Rules, Wakes, asks, assert_empty, assert_revoked, error_now, in_time, indexes_now, publish_all, ruled_by,
-    who,
+    ManualClock, Rules, WakeCount, asks, assert_empty, assert_revoked, error_now, in_time, indexes_now, publish_all,
+    ruled_by, who,
 };
 
 /// While it is asked, somebody's access changes: by itself, or on another thread, each time.
@@ -127,7 +127,7 @@ fn access_that_never_settles_holds_nobody_up() {
             assert_eq!(reader.try_recv().map(drop), Err(TryRecvError::Empty));
             assert!(restless.asked() - asked <= 64, "asked {} times", restless.asked() - asked);
             bell.try_recv().expect("there may be something to read");
-            let (_, waker) = Wakes::new();
+            let (_, waker) = WakeCount::new();
             assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
             assert!(reader.poll_readable(&mut Context::from_waker(&waker)).is_pending());
             while bell.try_recv().is_ok() {}
@@ -196,11 +196,11 @@ fn readers_of_a_token_that_the_authorizer_notes_do_not_wake_each_other_for_ever(
     let mut readers: Vec<_> =
         (0..2).map(|_| broker.subscribe(asks("Job", "web").principal(who("ann"))).expect("allowed")).collect();
     restless.change(Some(AccessChange::Token("ann".into())));
-    let (woken, waker) = Wakes::new();
+    let (woken, waker) = WakeCount::new();
     let mut poll = |until: usize| {
         let (asked, mut seen, mut read) = (restless.asked(), usize::MAX, 0);
-        while woken.count() != seen {
-            seen = woken.count();
+        while woken.get() != seen {
+            seen = woken.get();
             for reader in &mut readers {
                 read += usize::from(reader.poll_recv(&mut Context::from_waker(&waker)).is_ready());
             }
@@ -225,7 +225,7 @@ fn a_large_batch_is_judged_although_access_changes_in_each_turn() {
     broker.access_changed(AccessChange::Token("ann".into()));
     let batch: Vec<_> = (0..5_000).map(|_| crate::common::job("web")).collect();
     broker.publish(1, batch).expect("rising");
-    let (_, waker) = Wakes::new();
+    let (_, waker) = WakeCount::new();
     let mut polls = 0;
     while !readers.is_empty() {
         polls += 1;
@@ -254,7 +254,7 @@ fn a_large_batch_is_judged_once_by_its_predicate_and_wholly_by_the_new_grant() {
             event_broker::Event::new("Job", "JobRegistered", "web", number).with_namespace(namespace)
         };
         broker.publish(1, (0..EVENTS).map(event).collect::<Vec<_>>()).expect("rising");
-        let (_, waker) = Wakes::new();
+        let (_, waker) = WakeCount::new();
         let mut poll = || reader.poll_recv(&mut Context::from_waker(&waker));
         assert!(poll().is_pending(), "a turn does not suffice");
         if narrowed {
@@ -278,11 +278,11 @@ fn a_revocation_of_others_that_is_announced_while_asked_wakes_them() {
     for change in changes {
         let (restless, broker) = Restless::broker(false);
         let mut bob = broker.subscribe(asks("Job", "web").principal(who("bob"))).expect("allowed");
-        let (woken, waker) = Wakes::new();
+        let (woken, waker) = WakeCount::new();
         assert!(bob.poll_recv(&mut Context::from_waker(&waker)).is_pending());
         restless.change(Some(change));
         let ann = broker.subscribe(asks("Job", "web").principal(who("ann"))).expect("allowed");
-        assert!(woken.count() > 0, "it sleeps although its access may have been revoked");
+        assert!(woken.get() > 0, "it sleeps although its access may have been revoked");
         drop(ann);
     }
 }
@@ -324,13 +324,13 @@ fn a_batch_of_many_changes_wakes_each_reader_once() {
 
     let broker = Broker::<u64>::builder().authorizer(Changes).build().expect("defaults");
     let mut reader = broker.subscribe(asks("Node", "*")).expect("allowed");
-    let (woken, waker) = Wakes::new();
+    let (woken, waker) = WakeCount::new();
     assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
     let before = broker.stats().wakeups;
     let batch: Vec<_> =
         (0..1_000).map(|number| crate::common::job(if number % 2 == 0 { "p0" } else { "p1" })).collect();
     broker.publish(1, batch).expect("rising");
-    assert_eq!((woken.count(), broker.stats().wakeups - before), (1, 1));
+    assert_eq!((woken.get(), broker.stats().wakeups - before), (1, 1));
 }
 
 /// A deletion that comes while the question is asked is a denial, also of a token that the answer rests on beside the
@@ -356,17 +356,17 @@ fn a_deletion_while_asked_is_a_denial() {
     }
 }
 
-fn clocked() -> (Hands, Arc<Rules>, Broker<u64>) {
-    let (hands, rules) = (Hands::new(), Rules::new(|_| Ok(Grant::all())));
-    let broker = Broker::builder().authorizer(Arc::clone(&rules)).clock(hands.clone()).build().expect("defaults");
-    (hands, rules, broker)
+fn clocked() -> (ManualClock, Arc<Rules>, Broker<u64>) {
+    let (clock, rules) = (ManualClock::new(), Rules::new(|_| Ok(Grant::all())));
+    let broker = Broker::builder().authorizer(Arc::clone(&rules)).clock(clock.clone()).build().expect("defaults");
+    (clock, rules, broker)
 }
 
 /// A grant that has expired already opens nothing. At a re-check it is the end of the subscription by expiry. [15, 18]
 #[test]
 fn a_grant_that_has_expired_already_is_a_denial() {
-    let (hands, rules, broker) = clocked();
-    let over = hands.after(0);
+    let (clock, rules, broker) = clocked();
+    let over = clock.after(0);
     rules.set(move |_| Ok(Grant::all().expires_at(over)));
     let denied = broker.subscribe(asks("Job", "*")).map(drop).expect_err("it has expired");
     assert_eq!(denied, SubscribeError::Denied(Denial::new("access has expired already")));
@@ -383,19 +383,19 @@ fn a_grant_that_has_expired_already_is_a_denial() {
 /// the newest grant decide. [18]
 #[test]
 fn a_renewed_grant_outlives_a_tick() {
-    let (hands, rules, broker) = clocked();
-    let (first, second) = (hands.after(10), hands.after(20));
+    let (clock, rules, broker) = clocked();
+    let (first, second) = (clock.after(10), clock.after(20));
     rules.set(move |_| Ok(Grant::all().expires_at(first)));
     let mut reader = broker.subscribe(asks("Job", "*")).expect("allowed");
     let mut other = broker.subscribe(asks("Job", "*").principal(who("ann"))).expect("allowed");
     rules.set(move |_| Ok(Grant::all().expires_at(second)));
     broker.access_changed(AccessChange::Token("anonymous".into()));
-    hands.turn(Duration::from_secs(15));
+    clock.advance(Duration::from_secs(15));
     broker.tick();
     publish_all(&broker, [1]);
     assert_eq!(indexes_now(&mut reader), [1]);
     assert_eq!(error_now(&mut other), RecvError::Expired, "nobody renewed its grant");
-    hands.turn(Duration::from_secs(10));
+    clock.advance(Duration::from_secs(10));
     assert_eq!(error_now(&mut reader), RecvError::Expired);
 }
 
@@ -403,11 +403,11 @@ fn a_renewed_grant_outlives_a_tick() {
 /// nothing. [18]
 #[test]
 fn a_grant_that_a_tick_has_ended_is_not_renewed() {
-    let (hands, rules, broker) = clocked();
-    let first = hands.after(10);
+    let (clock, rules, broker) = clocked();
+    let first = clock.after(10);
     rules.set(move |_| Ok(Grant::all().expires_at(first)));
     let mut reader = broker.subscribe(asks("Job", "*")).expect("allowed");
-    hands.turn(Duration::from_secs(15));
+    clock.advance(Duration::from_secs(15));
     broker.tick();
     publish_all(&broker, [1]);
     rules.set(|_| Ok(Grant::all()));
@@ -418,8 +418,8 @@ fn a_grant_that_a_tick_has_ended_is_not_renewed() {
 /// A tick wakes whose grant has run out, once for each grant. [18]
 #[test]
 fn a_tick_wakes_once_for_each_grant() {
-    let (hands, rules, broker) = clocked();
-    let first = hands.after(10);
+    let (clock, rules, broker) = clocked();
+    let first = clock.after(10);
     rules.set(move |_| Ok(Grant::all().expires_at(first)));
     let mut reader = broker.subscribe(asks("Job", "*")).expect("allowed");
     let bell = reader.doorbell();
@@ -427,7 +427,7 @@ fn a_tick_wakes_once_for_each_grant() {
     assert_empty(&mut reader);
     broker.tick();
     assert!(bell.is_empty(), "it has not run out");
-    hands.turn(Duration::from_secs(10));
+    clock.advance(Duration::from_secs(10));
     broker.tick();
     bell.try_recv().expect("it has");
     broker.tick();

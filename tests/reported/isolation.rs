@@ -11,7 +11,7 @@ use event_broker::{
     AccessChange, Broker, Epoch, Event, Grant, Lagged, Observer, Request, Subscription, SubscriptionId,
 };
 
-use crate::common::{Rules, Wakes, asks, assert_revoked, broker_of, indexes_now, job, publish_all};
+use crate::common::{Rules, WakeCount, asks, assert_revoked, broker_of, indexes_now, job, publish_all};
 
 /// A payload of an event, or of a panic, whose drop panics, and counts that it was dropped.
 struct Bomb(Arc<AtomicUsize>);
@@ -93,14 +93,14 @@ fn a_panic_that_panics_when_dropped_stops_at_the_waker() {
     let (broker, exploded) = (broker_of(10), Arc::new(AtomicUsize::new(0)));
     let mut readers: Vec<Subscription<u64>> =
         (0..5).map(|_| broker.subscribe(asks("Job", "web")).expect("open")).collect();
-    let (woken, waker) = Wakes::new();
+    let (woken, waker) = WakeCount::new();
     let bomb = Waker::from(Arc::new(Explodes(Arc::clone(&exploded))));
     for (number, reader) in readers.iter_mut().enumerate() {
         let waker = if number % 2 == 0 { &bomb } else { &waker };
         assert!(reader.poll_recv(&mut Context::from_waker(waker)).is_pending());
     }
     publish_all(&broker, [1]);
-    assert_eq!((exploded.load(Ordering::SeqCst), woken.count()), (3, 2));
+    assert_eq!((exploded.load(Ordering::SeqCst), woken.get()), (3, 2));
     for reader in &mut readers {
         assert_eq!(indexes_now(reader), [1]);
     }
@@ -151,14 +151,14 @@ fn a_panic_that_panics_when_dropped_stops_at_the_hook() {
 fn a_dropped_future_leaves_no_waker_behind() {
     let broker = broker_of(10);
     let mut reader = broker.subscribe(asks("Job", "web")).expect("open");
-    let (woken, waker) = Wakes::new();
+    let (woken, waker) = WakeCount::new();
     let context = &mut Context::from_waker(&waker);
     assert!(pin!(reader.readable()).poll(context).is_pending());
     assert!(!reader.handle().is_waiting());
     assert!(pin!(reader.recv_async()).poll(context).is_pending());
     assert!(!reader.handle().is_waiting());
     publish_all(&broker, [1]);
-    assert_eq!((woken.count(), Arc::strong_count(&woken)), (0, 2), "nobody holds the waker any more");
+    assert_eq!((woken.get(), Arc::strong_count(&woken)), (0, 2), "nobody holds the waker any more");
 }
 
 /// An item that a window yielded counts as read, also if the window is forgotten instead of dropped. [20]

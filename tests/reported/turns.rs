@@ -12,7 +12,7 @@ use event_broker::{
     TryRecvError,
 };
 
-use crate::common::{Wakes, asks, broker_of, in_time, job, publish_all};
+use crate::common::{WakeCount, asks, broker_of, in_time, job, publish_all};
 
 /// A predicate that publishes one more batch for each event that it is asked about, and refuses it.
 fn publishes_and_refuses(broker: &Broker<u64>, asked: &Arc<AtomicU64>) -> Request<u64> {
@@ -54,12 +54,12 @@ fn a_poll_ends_although_batches_come_meanwhile() {
     let (broker, asked) = (broker_of(100_000), Arc::default());
     let mut reader = broker.subscribe(publishes_and_refuses(&broker, &asked)).expect("open");
     publish_all(&broker, [1]);
-    let (woken, waker) = Wakes::new();
+    let (woken, waker) = WakeCount::new();
     for _ in 0..3 {
         assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
     }
     assert!(asked.load(Ordering::SeqCst) <= 12);
-    assert!(woken.count() > 0, "there is more to look at");
+    assert!(woken.get() > 0, "there is more to look at");
 }
 
 /// A publisher in full flight.
@@ -180,7 +180,7 @@ fn a_turn_ends_within_a_large_batch() {
         assert_eq!((found, asked.swap(0, Ordering::SeqCst)), (expected, EVENTS as u64));
         assert!(timeouts >= 10, "{timeouts} turns");
 
-        let (woken, waker) = Wakes::new();
+        let (woken, waker) = WakeCount::new();
         let mut polls = 0;
         let found = loop {
             let before = asked.load(Ordering::SeqCst);
@@ -188,7 +188,7 @@ fn a_turn_ends_within_a_large_batch() {
             match task.poll_recv(&mut Context::from_waker(&waker)) {
                 Poll::Ready(delivery) => break delivery.expect("open").len(),
                 Poll::Pending if asked.load(Ordering::SeqCst) == EVENTS as u64 => break 0,
-                Poll::Pending => assert_eq!(woken.count(), polls, "it wakes itself"),
+                Poll::Pending => assert_eq!(woken.get(), polls, "it wakes itself"),
             }
             assert!(asked.load(Ordering::SeqCst) - before <= 2_048, "it did not give way");
         };
@@ -239,7 +239,7 @@ fn a_task_gives_way_after_so_many_deliveries() {
         if !backlog {
             publish_all(&broker, 1..=10_000);
         }
-        let (woken, waker) = Wakes::new();
+        let (woken, waker) = WakeCount::new();
         let context = &mut Context::from_waker(&waker);
         let (mut read, mut gave_way, mut longest, mut in_a_row) = (0, 0, 0, 0);
         while read < 10_000 {
@@ -251,7 +251,7 @@ fn a_task_gives_way_after_so_many_deliveries() {
                 Poll::Pending => {
                     gave_way += 1;
                     in_a_row = 0;
-                    assert_eq!(woken.count(), gave_way, "it wakes itself");
+                    assert_eq!(woken.get(), gave_way, "it wakes itself");
                 }
             }
             longest = longest.max(in_a_row);
@@ -269,7 +269,7 @@ fn a_task_gives_way_after_so_many_refusals() {
     let counts = Arc::clone(&asked);
     let request = Request::new().filter(move |_| counts.fetch_add(1, Ordering::SeqCst) > 1_000_000);
     let mut reader = broker.subscribe(request).expect("open");
-    let (woken, waker) = Wakes::new();
+    let (woken, waker) = WakeCount::new();
     let mut polls = 0;
     while asked.load(Ordering::SeqCst) < 10_000 {
         let before = asked.load(Ordering::SeqCst);
@@ -277,7 +277,7 @@ fn a_task_gives_way_after_so_many_refusals() {
         polls += 1;
         assert!(asked.load(Ordering::SeqCst) - before <= 2_048, "one poll asked too often");
     }
-    assert!(polls >= 5 && woken.count() >= polls - 1, "{polls} polls, woken {} times", woken.count());
+    assert!(polls >= 5 && woken.get() >= polls - 1, "{polls} polls, woken {} times", woken.get());
 }
 
 /// A terminal end is told as often as it is asked for: nothing gives way any more. [23]
@@ -286,7 +286,7 @@ fn an_end_does_not_give_way() {
     let broker = broker_of(10);
     let mut reader = broker.subscribe(Request::new()).expect("open");
     broker.close();
-    let (_, waker) = Wakes::new();
+    let (_, waker) = WakeCount::new();
     for _ in 0..1_000 {
         let polled = reader.poll_recv(&mut Context::from_waker(&waker));
         assert!(matches!(polled, Poll::Ready(Err(RecvError::Closed))));

@@ -1,6 +1,7 @@
 //! How a seed becomes a script, over small and dense alphabets.
 //! What the steps mean is not here, and nothing is drawn while a script runs.
 
+use crate::random::Random;
 use crate::script::{Dispatch, Fault, PENS, SLOTS, Script, Step, Way};
 use crate::support::op::{Change, Config, EventSpec, Origin, RequestSpec, Rule, StartSpec};
 
@@ -13,37 +14,9 @@ const POLICIES: [&str; 2] = ["p0", "p1"];
 const ROLES: [&str; 2] = ["r0", "r1"];
 const TOKENS: [&str; 2] = ["t0", "bob"];
 
-/// A small generator of numbers that are the same on every machine.
-#[derive(Clone, Debug)]
-pub struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn number(&mut self, below: u64) -> u64 {
-        self.next() % below
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.number(n as u64)).unwrap()
-    }
-
+impl Random {
     fn between(&mut self, least: i64, most: i64) -> i64 {
         least + i64::try_from(self.number(u64::try_from(most - least + 1).unwrap())).unwrap()
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.number(n) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
     }
 
     fn some<T>(&mut self, n: u64, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
@@ -85,7 +58,7 @@ impl Dice {
     }
 
     fn terms(&mut self) -> Vec<(&'static str, &'static str)> {
-        let topic = |dice: &mut Self| dice.pick(&["A", "A", "B", "C", "*"]);
+        let topic = |random: &mut Self| random.pick(&["A", "A", "B", "C", "*"]);
         match self.below(10) {
             0 | 1 => Vec::new(),
             2..5 => vec![(topic(self), self.key())],
@@ -128,7 +101,7 @@ impl Dice {
                 1 => vec!["y", self.pick(&["x", "unheard-of"])],
                 _ => Vec::new(),
             },
-            refuses: self.some(4, |dice| dice.number(3)),
+            refuses: self.some(4, |random| random.number(3)),
             principal: self.pick(&PRINCIPALS),
             goes_on: !self.one_in(3),
             bell: false,
@@ -162,12 +135,12 @@ impl Dice {
                 1 => Some(vec!["n2", "n1"]),
                 _ => None,
             },
-            ttl: self.some(3, |dice| 10 * dice.number(8)),
-            forbidden_key: self.some(3, |dice| dice.pick(&KEYS[..3])),
+            ttl: self.some(3, |random| 10 * random.number(8)),
+            forbidden_key: self.some(3, |random| random.pick(&KEYS[..3])),
             checks_events: !self.one_in(3),
-            token: self.some(3, |dice| dice.pick(&TOKENS)),
-            policy: self.some(2, |dice| dice.pick(&POLICIES)),
-            role: self.some(2, |dice| dice.pick(&ROLES)),
+            token: self.some(3, |random| random.pick(&TOKENS)),
+            policy: self.some(2, |random| random.pick(&POLICIES)),
+            role: self.some(2, |random| random.pick(&ROLES)),
         }
     }
 
@@ -189,8 +162,8 @@ impl Dice {
                 2 => 9 + self.number(16),
                 _ => 25 + self.number(40),
             },
-            max_events: self.some(4, |dice| 1 + dice.number(40)),
-            max_bytes: self.some(4, |dice| 1 + dice.number(60)),
+            max_events: self.some(4, |random| 1 + random.number(40)),
+            max_bytes: self.some(4, |random| 1 + random.number(60)),
             origin: match self.below(6) {
                 0 => Origin::Above(self.number(30)),
                 1 => Origin::After(self.number(30), u32::try_from(self.below(3)).unwrap()),
@@ -217,13 +190,13 @@ struct Mood {
 
 /// The script of a seed.
 pub fn script(seed: u64) -> Script {
-    let mut dice = Dice(seed);
-    let config = dice.config();
+    let mut random = Random::new(seed);
+    let config = random.config();
     let mut mood = Mood {
         guarded: config.guarded,
         frames: config.max_bytes.is_none(),
-        faults: dice.one_in(2),
-        dispatcher: match dice.below(6) {
+        faults: random.one_in(2),
+        dispatcher: match random.below(6) {
             0 => Some(4),
             1 => Some(12),
             // Stuck, unless it dies.
@@ -232,124 +205,124 @@ pub fn script(seed: u64) -> Script {
         },
         stalled: [0; SLOTS],
     };
-    let mut steps: Vec<Step> = (0..=dice.below(6)).map(|slot| subscribe(&mut dice, &mood, slot)).collect();
+    let mut steps: Vec<Step> = (0..=random.below(6)).map(|slot| subscribe(&mut random, &mood, slot)).collect();
     if mood.dispatcher.is_some() {
         steps.push(Step::Dispatch { what: Dispatch::Start, bomb: false });
     }
-    for _ in 0..=dice.below(3) {
-        for _ in 0..20 + dice.below(70) {
+    for _ in 0..=random.below(3) {
+        for _ in 0..20 + random.below(70) {
             let at = steps.len();
-            steps.push(step(&mut dice, &mut mood, at));
+            steps.push(step(&mut random, &mut mood, at));
         }
         steps.push(Step::Heal);
     }
-    if dice.one_in(3) {
+    if random.one_in(3) {
         steps.push(Step::Close);
-        steps.extend((0..6).map(|_| run(&mut dice)));
+        steps.extend((0..6).map(|_| run(&mut random)));
     }
     Script { config, steps }
 }
 
-fn subscribe(dice: &mut Dice, mood: &Mood, slot: usize) -> Step {
-    Step::Subscribe { slot, way: dice.way(mood), request: dice.request() }
+fn subscribe(random: &mut Random, mood: &Mood, slot: usize) -> Step {
+    Step::Subscribe { slot, way: random.way(mood), request: random.request() }
 }
 
-fn run(dice: &mut Dice) -> Step {
-    Step::Run { slot: dice.below(SLOTS), turns: dice.pick(&[1, 1, 1, 2, 4, 30, 200]) }
+fn run(random: &mut Random) -> Step {
+    Step::Run { slot: random.below(SLOTS), turns: random.pick(&[1, 1, 1, 2, 4, 30, 200]) }
 }
 
-fn step(dice: &mut Dice, mood: &mut Mood, at: usize) -> Step {
+fn step(random: &mut Random, mood: &mut Mood, at: usize) -> Step {
     if let Some(one_in) = mood.dispatcher {
-        if dice.one_in(one_in) {
-            return Step::Dispatch { what: Dispatch::Step, bomb: mood.faults && dice.one_in(6) };
+        if random.one_in(one_in) {
+            return Step::Dispatch { what: Dispatch::Step, bomb: mood.faults && random.one_in(6) };
         }
-        if dice.one_in(40) {
-            let what = if dice.one_in(2) { Dispatch::End } else { Dispatch::Start };
-            return Step::Dispatch { what, bomb: mood.faults && dice.one_in(3) };
+        if random.one_in(40) {
+            let what = if random.one_in(2) { Dispatch::End } else { Dispatch::Start };
+            return Step::Dispatch { what, bomb: mood.faults && random.one_in(3) };
         }
     }
-    if mood.faults && dice.one_in(10) {
-        return fault(dice);
+    if mood.faults && random.one_in(10) {
+        return fault(random);
     }
-    if mood.guarded && dice.one_in(5) {
-        return access(dice);
+    if mood.guarded && random.one_in(5) {
+        return access(random);
     }
-    let slot = dice.below(SLOTS);
-    match dice.below(100) {
+    let slot = random.below(SLOTS);
+    match random.below(100) {
         0..28 => Step::Publish {
-            step: if dice.one_in(30) { dice.between(-3, 0) } else { dice.step() },
-            back: u64::from(dice.one_in(40)),
-            events: dice.events(),
+            step: if random.one_in(30) { random.between(-3, 0) } else { random.step() },
+            back: u64::from(random.one_in(40)),
+            events: random.events(),
             change: None,
-            bomb: mood.faults && dice.one_in(8),
+            bomb: mood.faults && random.one_in(8),
         },
         28..31 => {
-            let most = if dice.one_in(8) { 200 } else { 20 };
-            Step::Burst { batches: 1 + dice.below(most), event: dice.event() }
+            let most = if random.one_in(8) { 200 } else { 20 };
+            Step::Burst { batches: 1 + random.below(most), event: random.event() }
         }
-        31 if dice.one_in(6) => Step::Large { events: 60 + dice.below(1200), event: dice.event() },
-        31..34 => Step::Collect { pen: dice.below(PENS), events: dice.events() },
-        34..37 => Step::Commit { pen: dice.below(PENS), step: dice.step() },
-        37 => Step::Abandon { pen: dice.below(PENS) },
+        31 if random.one_in(6) => Step::Large { events: 60 + random.below(1200), event: random.event() },
+        31..34 => Step::Collect { pen: random.below(PENS), events: random.events() },
+        34..37 => Step::Commit { pen: random.below(PENS), step: random.step() },
+        37 => Step::Abandon { pen: random.below(PENS) },
         38..74 => {
-            if dice.one_in(20) {
-                mood.stalled[slot] = at + 10 + dice.below(60);
+            if random.one_in(20) {
+                mood.stalled[slot] = at + 10 + random.below(60);
             }
             if at < mood.stalled[slot] {
-                Step::Publish { step: dice.step(), back: 0, events: dice.events(), change: None, bomb: false }
+                Step::Publish { step: random.step(), back: 0, events: random.events(), change: None, bomb: false }
             } else {
-                Step::Run { slot, turns: dice.pick(&[1, 1, 1, 2, 4, 30, 200]) }
+                Step::Run { slot, turns: random.pick(&[1, 1, 1, 2, 4, 30, 200]) }
             }
         }
-        74..83 => subscribe(dice, mood, slot),
-        83..86 => Step::Resume { slot, way: dice.way(mood) },
+        74..83 => subscribe(random, mood, slot),
+        83..86 => Step::Resume { slot, way: random.way(mood) },
         86 | 87 => Step::Poke { slot },
         88 => Step::Forget { slot },
         89 => Step::Drop { slot },
         90 => Step::Cancel { slot },
         91..94 => {
-            let most = dice.pick(&[10, 10, 40]);
-            Step::Across { slot, take: dice.below(5), batches: 1 + dice.below(most), event: dice.event() }
+            let most = random.pick(&[10, 10, 40]);
+            Step::Across { slot, take: random.below(5), batches: 1 + random.below(most), event: random.event() }
         }
-        94 => Step::Advance { millis: 10 * dice.number(8) },
+        94 => Step::Advance { millis: 10 * random.number(8) },
         95 => Step::Tick,
-        96 if dice.one_in(3) => Step::Reset { step: dice.between(-10, 8), bomb: mood.faults && dice.one_in(4) },
+        96 if random.one_in(3) => Step::Reset { step: random.between(-10, 8), bomb: mood.faults && random.one_in(4) },
         97 => Step::Skip {
-            step: dice.between(-1, 4),
-            count: u32::try_from(dice.below(3)).unwrap(),
-            bomb: mood.faults && dice.one_in(4),
+            step: random.between(-1, 4),
+            count: u32::try_from(random.below(3)).unwrap(),
+            bomb: mood.faults && random.one_in(4),
         },
-        98 => Step::Change { change: dice.change() },
+        98 => Step::Change { change: random.change() },
         _ => Step::Run { slot, turns: 200 },
     }
 }
 
-fn access(dice: &mut Dice) -> Step {
-    match dice.below(8) {
+fn access(random: &mut Random) -> Step {
+    match random.below(8) {
         0..2 => {
-            let (events, change) = (dice.events(), Some(dice.change()));
+            let (events, change) = (random.events(), Some(random.change()));
             Step::Publish { step: 1, back: 0, events, change, bomb: false }
         }
         2..5 => {
-            let (principal, rule) = (dice.pick(&PRINCIPALS), dice.rule());
-            let announced = if dice.one_in(3) { None } else { Some(Change::Token(principal)) };
+            let (principal, rule) = (random.pick(&PRINCIPALS), random.rule());
+            let announced = if random.one_in(3) { None } else { Some(Change::Token(principal)) };
             Step::Rule { principal, rule, announced }
         }
-        5 => Step::Change { change: dice.change() },
-        6 => Step::Advance { millis: 10 * dice.number(8) },
+        5 => Step::Change { change: random.change() },
+        6 => Step::Advance { millis: 10 * random.number(8) },
         _ => Step::Tick,
     }
 }
 
-fn fault(dice: &mut Dice) -> Step {
-    let slot = dice.below(SLOTS);
-    let times = 1 + u32::try_from(dice.below(3)).unwrap();
-    let fault = match dice.below(9) {
+fn fault(random: &mut Random) -> Step {
+    let slot = random.below(SLOTS);
+    let times = 1 + u32::try_from(random.below(3)).unwrap();
+    let fault = match random.below(9) {
         0..3 => Fault::Predicate { slot },
         3 | 4 => Fault::Waker { slot },
         5 => Fault::Authorize,
         6 => Fault::Permits,
-        7 => dice.pick(&[Fault::Changes, Fault::Weigher]),
+        7 => random.pick(&[Fault::Changes, Fault::Weigher]),
         _ => Fault::Observer,
     };
     Step::Arm { fault, times }

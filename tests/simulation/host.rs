@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use event_broker::{AccessChange, AccessRequest, Authorizer, Clock, Denial, Event, Grant, Observer, Principal};
 use serde::{Serialize, Serializer};
 
-use crate::support::hooks::{Hands, Load, Rules};
+use crate::support::hooks::{Load, ManualClock, Rules};
 use crate::support::naive::Fact;
 use crate::support::op::Change;
 
@@ -155,16 +155,16 @@ impl Observer for Watcher {
 /// So often is the clock read in one step at most. Only a read that waits for good reads it more often.
 const READS: u64 = 5_000;
 
-/// The broker's clock, by the hands that the script moves. It ends a read that would wait for real time to pass.
+/// The broker's clock, by the time that the script sets. It ends a read that would wait for real time to pass.
 #[derive(Clone, Debug)]
 pub struct PatientClock {
-    hands: Hands,
+    time: ManualClock,
     reads: Arc<AtomicU64>,
 }
 
 impl PatientClock {
-    pub fn new(hands: Hands) -> Self {
-        Self { hands, reads: Arc::default() }
+    pub fn new(time: ManualClock) -> Self {
+        Self { time, reads: Arc::default() }
     }
 
     pub fn begin_step(&self) {
@@ -176,7 +176,7 @@ impl Clock for PatientClock {
     fn now(&self) -> Instant {
         let reads = self.reads.fetch_add(1, Ordering::Relaxed);
         assert!(reads < READS, "no progress: a read goes on for ever");
-        self.hands.now()
+        self.time.now()
     }
 }
 
@@ -224,28 +224,28 @@ impl Wake for Flag {
     }
 }
 
-/// Who sleeps until when, by the hands of the clock.
+/// Who sleeps until when, by the same time.
 #[derive(Clone, Debug)]
 pub struct Timers {
-    hands: Hands,
+    time: ManualClock,
     asleep: Arc<Mutex<BTreeMap<(u64, u64), Waker>>>,
     next: Arc<AtomicU64>,
 }
 
 impl Timers {
-    pub fn new(hands: Hands) -> Self {
-        Self { hands, asleep: Arc::default(), next: Arc::default() }
+    pub fn new(time: ManualClock) -> Self {
+        Self { time, asleep: Arc::default(), next: Arc::default() }
     }
 
     pub fn sleep(&self, duration: Duration) -> Sleep {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let until = self.hands.millis().saturating_add(millis);
+        let until = self.time.millis().saturating_add(millis);
         Sleep { timers: self.clone(), until, number: self.next.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Wakes whose time has come, in the order of their times.
     pub fn fire(&self) {
-        let now = self.hands.millis();
+        let now = self.time.millis();
         let due = {
             let mut asleep = self.asleep.lock().unwrap();
             let later = asleep.split_off(&(now + 1, 0));
@@ -267,7 +267,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.timers.hands.millis() >= self.until {
+        if self.timers.time.millis() >= self.until {
             return Poll::Ready(());
         }
         let waker = context.waker().clone();

@@ -16,6 +16,8 @@ mod host;
 mod open;
 mod parse;
 mod progress;
+#[path = "../common/random.rs"]
+mod random;
 mod run;
 mod script;
 #[expect(dead_code, reason = "the oracle uses the rest")]

@@ -4,18 +4,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use event_broker::{
-    Broker, Dispatcher, Epoch, LagPolicy, Principal, Request, Start, SubscribeError, Term, Token, Verdict,
-};
+use event_broker::{Broker, Dispatcher, Epoch, Request, Start, SubscribeError};
 
 use crate::actor::Actor;
 use crate::host::{Door, PatientClock, Payload, Planned, UNIT, Watcher, planned};
 use crate::run::Sabotage;
 use crate::script::Way;
-use crate::support::hooks::{Hands, Rules};
-use crate::support::naive::{self, Place, Refusal};
-use crate::support::op::{Config, Origin, RequestSpec, StartSpec};
+use crate::support::hooks::{ManualClock, Rules};
+use crate::support::naive::{self, Place};
+use crate::support::op::{Config, Origin, RequestSpec};
 use crate::support::reader::Stand;
+use crate::support::translate;
 use crate::trail::Trail;
 use crate::world::{World, fail};
 
@@ -24,15 +23,15 @@ pub struct Host {
     pub broker: Broker<Payload>,
     pub dispatcher: Dispatcher<Payload>,
     pub rules: Rules,
-    pub hands: Hands,
+    pub time: ManualClock,
     pub clock: PatientClock,
     pub watcher: Arc<Watcher>,
 }
 
 impl Host {
     pub fn new(config: &Config) -> Self {
-        let hands = Hands::new();
-        let (clock, rules) = (PatientClock::new(hands.clone()), Rules::new(hands.clone()));
+        let time = ManualClock::new();
+        let (clock, rules) = (PatientClock::new(time.clone()), Rules::new(time.clone()));
         let watcher = Arc::new(Watcher::default());
         let mut builder = Broker::<Payload>::builder()
             .max_batches(config.max_batches)
@@ -48,7 +47,7 @@ impl Host {
         builder = match config.origin {
             Origin::Whole => builder,
             Origin::Above(index) => builder.initial_index(index),
-            Origin::After(index, count) => builder.starts_after(token(1, index, count)),
+            Origin::After(index, count) => builder.starts_after(translate::token(1, index, count)),
         };
         if config.guarded {
             builder = builder.authorizer(Door(rules.clone()));
@@ -57,19 +56,14 @@ impl Host {
             builder = builder.observer(Arc::clone(&watcher));
         }
         let broker = builder.build().unwrap();
-        Self { dispatcher: broker.dispatcher(), broker, rules, hands, clock, watcher }
+        Self { dispatcher: broker.dispatcher(), broker, rules, time, clock, watcher }
     }
-}
-
-/// A token as text has it.
-pub fn token(epoch: u64, index: u64, count: u32) -> Token {
-    format!("{epoch:016x}-{index}-{count}").parse().unwrap()
 }
 
 impl World<'_> {
     pub fn subscribe(&mut self, slot: usize, way: Way, spec: &RequestSpec) {
         self.drop_reader(slot);
-        let (start, naive_start) = self.start(spec.start);
+        let (start, naive_start) = translate::start(spec.start, &self.naive, &self.tokens);
         if let Some(actor) = self.open(slot, way, spec, start, naive_start) {
             self.slots[slot] = Some(actor);
             self.note_token(slot);
@@ -95,19 +89,13 @@ impl World<'_> {
         let expected = self.naive.subscribe(spec.clone(), naive_start);
         let (reads, (naive, verdict)) = match (opened, expected) {
             (Ok(reads), Ok(naive)) => (reads, naive),
-            (Err(error), Err(refusal)) if unopened(&error) == refusal => {
+            (Err(error), Err(refusal)) if translate::refusal(&error) == refusal => {
                 self.note(format!("refused: {refusal:?}"));
                 return None;
             }
             (actual, expected) => fail!("subscribe", "{naive_start:?} gave {actual:?}, expected {expected:?}"),
         };
-        let actual = match reads.verdict() {
-            Verdict::Whole => naive::Verdict::Whole,
-            Verdict::Lost { oldest } => naive::Verdict::Lost { oldest },
-            Verdict::Future { latest } => naive::Verdict::Future { latest },
-            Verdict::OtherEpoch { oldest } => naive::Verdict::OtherEpoch { oldest },
-            other => fail!("verdict", "unknown: {other:?}"),
-        };
+        let actual = translate::verdict(reads.verdict());
         if actual != verdict
             || reads.oldest_is_whole() != (verdict == naive::Verdict::Whole || self.naive.oldest_is_whole())
         {
@@ -130,66 +118,21 @@ impl World<'_> {
         }
         Some(actor)
     }
-
-    fn start(&self, start: StartSpec) -> (Start, naive::Start) {
-        match start {
-            StartSpec::Oldest => (Start::Oldest, naive::Start::Oldest),
-            StartSpec::Latest => (Start::Latest, naive::Start::Latest),
-            StartSpec::Index(step) => (Start::Index(self.index(step)), naive::Start::Index(self.index(step))),
-            StartSpec::NearOldest(step) => {
-                let index = self.naive.oldest_index().unwrap_or(0).saturating_add_signed(step);
-                (Start::Index(index), naive::Start::Index(index))
-            }
-            StartSpec::Exactly(step) => (Start::Exactly(self.index(step)), naive::Start::Exactly(self.index(step))),
-            StartSpec::After(back) => {
-                let place = self.tokens.len().saturating_sub(1 + usize::from(back));
-                match self.tokens.get(place) {
-                    Some((real, naive)) => (Start::After(*real), naive::Start::After(*naive)),
-                    None => (Start::Oldest, naive::Start::Oldest),
-                }
-            }
-        }
-    }
 }
 
 /// A request as the broker takes it.
 fn request(spec: &RequestSpec, start: Start, fuse: &Arc<AtomicU32>) -> Result<Request<Payload>, SubscribeError> {
-    let mut request = Request::<Payload>::new()
-        .start(start)
-        .namespaces(spec.namespaces.iter().copied())
-        .principal(Principal::new(spec.principal))
-        .lag_policy(if spec.goes_on { LagPolicy::Continue } else { LagPolicy::Close });
-    for (topic, key) in &spec.terms {
-        request = request.term(Term::new(*topic, *key)?);
-    }
-    for number in 0..spec.filler {
-        request = request.term(Term::new("A", format!("nobody's {number}"))?);
-    }
-    for kind in &spec.types {
-        request = request.event_type(*kind);
-    }
+    let request = translate::request::<Payload>(spec, start)?;
     if let Some(rest) = spec.refuses {
         let fuse = Arc::clone(fuse);
-        request = request.filter(move |event| {
+        return Ok(request.filter(move |event| {
             let left = fuse.load(Ordering::Relaxed);
             if left > 0 {
                 fuse.store(left - 1, Ordering::Relaxed);
                 std::panic::panic_any(Planned);
             }
             event.payload().id % 3 != rest
-        });
+        }));
     }
     Ok(request)
-}
-
-fn unopened(error: &SubscribeError) -> Refusal {
-    match error {
-        SubscribeError::Invalid(_) => Refusal::Invalid,
-        SubscribeError::Denied(_) => Refusal::Denied,
-        SubscribeError::Closed => Refusal::Closed,
-        SubscribeError::Lost { index, oldest } => Refusal::Lost { index: *index, oldest: *oldest },
-        SubscribeError::Absent { index, next } => Refusal::Absent { index: *index, next: *next },
-        SubscribeError::Future { index, latest } => Refusal::Future { index: *index, latest: *latest },
-        other => fail!("subscribe", "unknown refusal {other:?}"),
-    }
 }

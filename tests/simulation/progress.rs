@@ -8,6 +8,7 @@ use crate::script::{Dispatch, SLOTS, Step, Way};
 use crate::support::history::Published;
 use crate::support::naive::{self, Fact};
 use crate::support::reader::{End, Outcome};
+use crate::support::translate;
 use crate::world::{World, fail};
 
 impl World<'_> {
@@ -42,17 +43,7 @@ impl World<'_> {
         }
         self.naive.woken.clear();
         let (stats, totals) = (self.host.broker.stats(), self.naive.totals());
-        let actual = naive::Totals {
-            published_batches: stats.published_batches,
-            published_events: stats.published_events,
-            evicted_batches: stats.evicted_batches,
-            buffered_batches: stats.buffered_batches,
-            buffered_events: stats.buffered_events,
-            buffered_bytes: stats.buffered_bytes / UNIT,
-            oldest_index: stats.oldest_index,
-            latest_index: stats.latest_index,
-            subscriptions: stats.subscriptions,
-        };
+        let actual = translate::totals(&stats, UNIT);
         if actual != totals {
             fail!("numbers", "{actual:?}, expected {totals:?}");
         }

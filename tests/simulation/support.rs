@@ -13,3 +13,5 @@ pub mod naive;
 pub mod op;
 #[path = "../support/reader.rs"]
 pub mod reader;
+#[path = "../support/translate.rs"]
+pub mod translate;

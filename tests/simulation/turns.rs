@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use event_broker::{LagPolicy, RecvError, Start, Verdict};
+use event_broker::{RecvError, Start, Verdict};
 
 use crate::actor::{Actor, Got, INTERVAL, try_recv};
 use crate::host::Faults;
@@ -19,7 +19,8 @@ use crate::support::matching::Judgement;
 use crate::support::naive::{self, NaiveBroker};
 use crate::support::op::Rule;
 use crate::support::reader::{End, Outcome, Reader, Readiness, Stand};
-use crate::world::{World, fail, place};
+use crate::support::translate;
+use crate::world::{World, fail};
 
 /// A naive reader as it was before a read.
 pub struct Before(Reader, Told);
@@ -130,7 +131,7 @@ impl World<'_> {
     pub fn follow(&mut self, actor: &mut Actor) {
         actor.forget();
         let Ok(token) = actor.token() else { unreachable!("no future has its subscription") };
-        let at = place(token);
+        let at = translate::place(token);
         let reader = &self.naive.readers[actor.naive];
         match reader.stand {
             Stand::Waiting(_) => {}
@@ -163,7 +164,7 @@ impl World<'_> {
             let got = actor.read(false);
             return match (&got, end) {
                 (Got::Beat { .. }, None) => self.took(actor, got),
-                (Got::End(error), Some(end)) if ended(error) == end => self.took(actor, got),
+                (Got::End(error), Some(end)) if translate::end(error) == end => self.took(actor, got),
                 (got, end) => fail!("frame", "{} began with {got:?}, expected {end:?}", actor.trail.name),
             };
         }
@@ -250,7 +251,7 @@ impl World<'_> {
                 Got::Delivery { index, ids, batch_len, .. },
                 Some(Outcome::Delivery { index: at, ids: all, batch_len: len }),
             ) => index == at && ids == all && batch_len.is_none_or(|batch_len| batch_len == *len),
-            (Got::End(error), Some(Outcome::End(end))) => is(&ended(error), end),
+            (Got::End(error), Some(Outcome::End(end))) => is(&translate::end(error), end),
             _ => false,
         };
         if !same {
@@ -358,11 +359,11 @@ impl World<'_> {
         let reads = actor.into_reads();
         let token = reads.token();
         if exact {
-            self.naive.check_token(number, place(token));
+            self.naive.check_token(number, translate::place(token));
         }
         drop(reads);
         self.naive.unsubscribe(number);
-        let naive = naive::Token { epoch: token.epoch().get(), place: place(token) };
+        let naive = naive::Token { epoch: token.epoch().get(), place: translate::place(token) };
         let published = self.published_here();
         let opened = self.open(slot, way, &spec, Start::After(token), naive::Start::After(naive));
         let Some(mut actor) = opened else { return self.keep_trail(trail) };
@@ -380,27 +381,6 @@ impl World<'_> {
         }
         self.slots[slot] = Some(actor);
         self.note_token(slot);
-    }
-}
-
-/// An end as the naive broker says it.
-pub fn ended(error: &RecvError) -> End {
-    match error {
-        RecvError::Reset => End::Reset,
-        RecvError::Revoked(_) => End::Revoked,
-        RecvError::Expired => End::Expired,
-        RecvError::Cancelled => End::Cancelled,
-        RecvError::Closed => End::Closed,
-        RecvError::Lagged(lost) => End::Lagged {
-            missed: lost.missed,
-            skipped: lost.skipped,
-            first: lost.from,
-            through: lost.through,
-            resumes_at: lost.resumes_at,
-            whole: lost.resumes_whole,
-            goes_on: lost.policy == LagPolicy::Continue,
-        },
-        other => fail!("end", "unknown: {other}"),
     }
 }
 

@@ -8,7 +8,8 @@ use crate::host::{Payload, planned};
 use crate::support::history::Step as Seen;
 use crate::support::op::EventSpec;
 use crate::support::reader::{Outcome, Reader, Readiness, Stand, Window};
-use crate::turns::{Before, ended, is};
+use crate::support::translate;
+use crate::turns::{Before, is};
 use crate::world::{World, fail};
 
 impl World<'_> {
@@ -50,7 +51,7 @@ impl World<'_> {
             (Some(RecvError::Closed), Some(Window::Either)) if self.naive.closed => {
                 self.naive.read(number);
             }
-            (Some(error), Some(Window::End(end))) if is(&ended(error), end) => {}
+            (Some(error), Some(Window::End(end))) if is(&translate::end(error), end) => {}
             (actual, expected) => fail!("window", "{} gave {actual:?}, expected {expected:?}", actor.trail.name),
         }
         let (mut any, mut stopped) = (false, panicked.is_some());
@@ -102,7 +103,7 @@ impl World<'_> {
         if let Window::End(end) = self.naive.open_window(number) {
             let got = actor.reads().map(|reads| reads.drain().err());
             match got.flatten() {
-                Some(error) if is(&ended(&error), &end) => self.took(&mut actor, Got::End(error)),
+                Some(error) if is(&translate::end(&error), &end) => self.took(&mut actor, Got::End(error)),
                 got => fail!("window", "{} gave {got:?}, expected {end:?}", actor.trail.name),
             };
         } else {

@@ -3,18 +3,18 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use event_broker::{
-    Batch, BatchBuilder, DispatchGuard, Epoch, Event, PublishError, PublishErrorKind, SkipError, Token,
-};
+use event_broker::{Batch, BatchBuilder, DispatchGuard, Epoch, Event, Token};
 
 use crate::actor::Actor;
 use crate::host::{Faults, Payload, Timers, planned};
-use crate::open::{Host, token};
+use crate::open::Host;
 use crate::run::Sabotage;
 use crate::script::{Dispatch, Fault, PENS, SLOTS, Step};
-use crate::support::naive::{self, Fact, NaiveBroker, Place, Unpublished, Unskipped};
+use crate::support::naive::{self, Fact, NaiveBroker, Place};
 use crate::support::op::{Change, Config, EventSpec};
+use crate::support::translate;
 use crate::trail::{Past, Trail};
 
 /// Panics with a failure of this kind, which shrinking keeps.
@@ -24,13 +24,6 @@ macro_rules! fail {
     };
 }
 pub(crate) use fail;
-
-/// Where a token stands within its epoch.
-pub fn place(token: Token) -> Place {
-    let text = token.to_string();
-    let mut parts = text.split('-').skip(1).map(|part| part.parse().unwrap());
-    Place { index: parts.next().unwrap(), count: parts.next().unwrap() }
-}
 
 /// A batch that is collected.
 type Pen = (BatchBuilder<Payload>, Vec<Fact>);
@@ -60,7 +53,7 @@ pub struct World<'h> {
 
 impl<'h> World<'h> {
     pub fn new(host: &'h Host, config: &Config, sabotage: Sabotage) -> Self {
-        let naive = NaiveBroker::new(config.clone(), host.rules.clone(), host.hands.clone(), 1);
+        let naive = NaiveBroker::new(config.clone(), host.rules.clone(), host.time.clone(), 1);
         let mut past = Past::new(config.guarded);
         // Who has no rule yet has one whose grants run out.
         past.note_rule(0, "bob", host.rules.of("bob"));
@@ -69,7 +62,7 @@ impl<'h> World<'h> {
             naive,
             guard: None,
             queued: false,
-            timers: Timers::new(host.hands.clone()),
+            timers: Timers::new(host.time.clone()),
             slots: [const { None }; SLOTS],
             pens: [const { None }; PENS],
             tokens: Vec::new(),
@@ -85,7 +78,7 @@ impl<'h> World<'h> {
     }
 
     pub fn millis(&self) -> u64 {
-        self.host.hands.millis()
+        self.host.time.millis()
     }
 
     /// Lets a read wait anew.
@@ -170,7 +163,7 @@ impl<'h> World<'h> {
             }
             Step::Change { change } => self.access_changed(*change),
             Step::Advance { millis } => {
-                self.host.hands.advance(*millis);
+                self.host.time.advance(Duration::from_millis(*millis));
                 self.timers.fire();
             }
             Step::Tick => self.tick(),
@@ -244,7 +237,7 @@ impl<'h> World<'h> {
         }
         let (empty, wanted) = (facts.is_empty(), change);
         let expected = self.naive.publish(index, epoch, facts, change);
-        let actual = published.unwrap_or(Ok(())).map_err(|error| refused(&error));
+        let actual = published.unwrap_or(Ok(())).map_err(|error| translate::unpublished(&error.kind));
         if actual != expected {
             fail!("publish", "at {index} in {epoch} gave {actual:?}, expected {expected:?}");
         }
@@ -275,14 +268,9 @@ impl<'h> World<'h> {
 
     fn skip_to(&mut self, index: u64, count: u32, bomb: bool) {
         let (epoch, place) = (self.naive.epoch, Place { index, count: u64::from(count) });
-        let skipped = self.bombed(bomb, |world| world.host.broker.skip_to(token(epoch, index, count)));
+        let skipped = self.bombed(bomb, |world| world.host.broker.skip_to(translate::token(epoch, index, count)));
         let expected = self.naive.skip_to(naive::Token { epoch, place });
-        let actual = skipped.unwrap_or(Ok(())).map_err(|error| match error {
-            SkipError::OtherEpoch { .. } => Unskipped::OtherEpoch,
-            SkipError::Behind { .. } => Unskipped::Behind,
-            SkipError::Closed => Unskipped::Closed,
-            other => fail!("skip", "unknown refusal {other:?}"),
-        });
+        let actual = skipped.unwrap_or(Ok(())).map_err(|error| translate::unskipped(&error));
         if actual != expected {
             fail!("skip", "to {place:?} gave {actual:?}, expected {expected:?}");
         }
@@ -345,16 +333,16 @@ impl<'h> World<'h> {
         let (Ok(at) | Err(at)) = token;
         if actor.exact {
             if token.is_ok() {
-                self.naive.check_token(actor.naive, place(at));
+                self.naive.check_token(actor.naive, translate::place(at));
             } else {
-                self.naive.check_handles_token(actor.naive, place(at));
+                self.naive.check_handles_token(actor.naive, translate::place(at));
             }
         }
         self.keep_token(at);
     }
 
     pub fn keep_token(&mut self, token: Token) {
-        let naive = naive::Token { epoch: token.epoch().get(), place: place(token) };
+        let naive = naive::Token { epoch: token.epoch().get(), place: translate::place(token) };
         if self.tokens.last() != Some(&(token, naive)) {
             self.tokens.push((token, naive));
         }
@@ -375,18 +363,5 @@ impl<'h> World<'h> {
     /// A part of a trail that is over, though its reader goes on.
     pub fn keep_trail(&mut self, trail: Trail) {
         self.trails.push(trail);
-    }
-}
-
-fn refused(error: &PublishError<Payload>) -> Unpublished {
-    match error.kind {
-        PublishErrorKind::Falling { index, latest } => Unpublished::Falling { index, latest },
-        PublishErrorKind::Past { index, initial } => Unpublished::Past { index, initial },
-        PublishErrorKind::Repeated { index } => Unpublished::Repeated { index },
-        PublishErrorKind::OtherEpoch { epoch, current } => {
-            Unpublished::OtherEpoch { epoch: epoch.get(), current: current.get() }
-        }
-        PublishErrorKind::Closed => Unpublished::Closed,
-        other => fail!("publish", "unknown refusal {other:?}"),
     }
 }

@@ -11,16 +11,18 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use event_broker::{
-    Broker, Delivery, DeliveryRef, Epoch, Explanation, LagPolicy, Lagged, PublishErrorKind, RecvError,
-    RecvTimeoutError, Request, SkipError, Start, SubscribeError, Subscription, Term, Token, TryRecvError, Verdict,
+    Broker, Delivery, DeliveryRef, Epoch, Explanation, RecvError, RecvTimeoutError, Request, Start, SubscribeError,
+    Subscription, Token, TryRecvError,
 };
 
 use super::bytes::SLOTS;
-use super::hooks::{Count, Hands, Ledger, Load, Rules};
+use super::hooks::{Ledger, Load, ManualClock, Rules};
 use super::matching::Judgement;
-use super::naive::{self, NaiveBroker, Place, Refusal, Unpublished, Unskipped};
+use super::naive::{self, NaiveBroker, Place};
 use super::op::{Change, Config, EventSpec, Kind, Op, Origin, RequestSpec, StartSpec};
 use super::reader::{End, Outcome, Readiness};
+use super::translate;
+use super::wakes::WakeCount;
 use thread::Away;
 
 /// Runs a script, and panics where the two brokers differ.
@@ -56,11 +58,11 @@ struct Slot {
     real: Real,
     /// Its number in the naive broker.
     naive: usize,
-    waker: Arc<Count>,
+    waker: Arc<WakeCount>,
     /// Set while the last thing it did was to find nothing as a task.
     parked: bool,
     /// The count of its waker when that was last looked at.
-    woken: u64,
+    woken: usize,
     bell: Option<Receiver<()>>,
     /// The events that its predicate was asked about.
     judged: Arc<Mutex<Vec<u64>>>,
@@ -70,7 +72,7 @@ struct Driver {
     real: Broker<Load>,
     naive: NaiveBroker,
     rules: Rules,
-    clock: Hands,
+    clock: ManualClock,
     ledger: Arc<Ledger>,
     slots: [Option<Slot>; SLOTS],
     /// Those whose thread waits.
@@ -83,7 +85,7 @@ const UNIT: u64 = 1 << 40;
 
 impl Driver {
     fn new(config: &Config) -> Self {
-        let clock = Hands::new();
+        let clock = ManualClock::new();
         let rules = Rules::new(clock.clone());
         let ledger = Arc::new(Ledger::default());
         let mut builder = Broker::<Load>::builder()
@@ -103,7 +105,7 @@ impl Driver {
         builder = match config.origin {
             Origin::Whole => builder,
             Origin::Above(index) => builder.initial_index(index),
-            Origin::After(index, count) => builder.starts_after(real_token(1, index, count)),
+            Origin::After(index, count) => builder.starts_after(translate::token(1, index, count)),
         };
         builder = builder.rising_indexes(config.rising);
         if config.guarded {
@@ -155,7 +157,7 @@ impl Driver {
             }
             Op::AccessChanged { change } => self.access_changed(*change),
             Op::Advance { millis, tick } => {
-                self.clock.advance(*millis);
+                self.clock.advance(Duration::from_millis(*millis));
                 if *tick {
                     self.real.tick();
                     self.naive.tick();
@@ -220,16 +222,7 @@ impl Driver {
         let actual = published.map_err(|error| {
             let back: Vec<u64> = error.events.iter().map(|event| event.payload().id).collect();
             assert_eq!(back, ids, "a refused batch comes back whole");
-            match error.kind {
-                PublishErrorKind::Falling { index, latest } => Unpublished::Falling { index, latest },
-                PublishErrorKind::Past { index, initial } => Unpublished::Past { index, initial },
-                PublishErrorKind::Repeated { index } => Unpublished::Repeated { index },
-                PublishErrorKind::OtherEpoch { epoch, current } => {
-                    Unpublished::OtherEpoch { epoch: epoch.get(), current: current.get() }
-                }
-                PublishErrorKind::Closed => Unpublished::Closed,
-                other => panic!("unknown refusal {other:?}"),
-            }
+            translate::unpublished(&error.kind)
         });
         assert_eq!(actual, expected, "publish at {index}");
     }
@@ -238,33 +231,23 @@ impl Driver {
         let epoch = self.naive.epoch.saturating_sub(back);
         let place = Place { index, count: u64::from(count) };
         let expected = self.naive.skip_to(naive::Token { epoch, place });
-        let actual = self.real.skip_to(real_token(epoch, index, count)).map_err(|error| match error {
-            SkipError::OtherEpoch { .. } => Unskipped::OtherEpoch,
-            SkipError::Behind { .. } => Unskipped::Behind,
-            SkipError::Closed => Unskipped::Closed,
-            other => panic!("unknown refusal {other:?}"),
-        });
+        let actual =
+            self.real.skip_to(translate::token(epoch, index, count)).map_err(|error| translate::unskipped(&error));
         assert_eq!(actual, expected, "skip to {place:?}");
     }
 
     fn subscribe(&mut self, slot: usize, spec: &RequestSpec) {
         self.unsubscribe(slot);
-        let (start, naive_start) = self.start(spec.start);
+        let (start, naive_start) = translate::start(spec.start, &self.naive, &self.tokens);
         let judged = Arc::new(Mutex::new(Vec::new()));
         let expected = self.naive.subscribe(spec.clone(), naive_start);
         let actual = request(spec, start, &judged).and_then(|request| self.real.subscribe(request));
         let (real, (naive, verdict)) = match (actual, expected) {
             (Ok(real), Ok(naive)) => (real, naive),
-            (Err(error), Err(refusal)) => return assert_eq!(refused(&error), refusal, "{error}"),
+            (Err(error), Err(refusal)) => return assert_eq!(translate::refusal(&error), refusal, "{error}"),
             (actual, expected) => panic!("subscribe gave {actual:?}, expected {expected:?}"),
         };
-        let actual = match real.verdict() {
-            Verdict::Whole => naive::Verdict::Whole,
-            Verdict::Lost { oldest } => naive::Verdict::Lost { oldest },
-            Verdict::Future { latest } => naive::Verdict::Future { latest },
-            Verdict::OtherEpoch { oldest } => naive::Verdict::OtherEpoch { oldest },
-            other => panic!("unknown verdict {other:?}"),
-        };
+        let actual = translate::verdict(real.verdict());
         assert_eq!(actual, verdict, "{naive_start:?}");
         if verdict != naive::Verdict::Whole {
             assert_eq!(real.oldest_is_whole(), self.naive.oldest_is_whole(), "{naive_start:?}");
@@ -275,26 +258,6 @@ impl Driver {
         self.note_token(slot);
         if spec.bell {
             self.doorbell(slot);
-        }
-    }
-
-    fn start(&self, start: StartSpec) -> (Start, naive::Start) {
-        match start {
-            StartSpec::Oldest => (Start::Oldest, naive::Start::Oldest),
-            StartSpec::Latest => (Start::Latest, naive::Start::Latest),
-            StartSpec::Index(step) => (Start::Index(self.index(step)), naive::Start::Index(self.index(step))),
-            StartSpec::NearOldest(step) => {
-                let index = self.naive.oldest_index().unwrap_or(0).saturating_add_signed(step);
-                (Start::Index(index), naive::Start::Index(index))
-            }
-            StartSpec::Exactly(step) => (Start::Exactly(self.index(step)), naive::Start::Exactly(self.index(step))),
-            StartSpec::After(back) => {
-                let place = self.tokens.len().saturating_sub(1 + usize::from(back));
-                match self.tokens.get(place) {
-                    Some((real, naive)) => (Start::After(*real), naive::Start::After(*naive)),
-                    None => (Start::Oldest, naive::Start::Oldest),
-                }
-            }
         }
     }
 
@@ -337,11 +300,11 @@ impl Driver {
         if let Some(slot) = &self.slots[slot] {
             let token: Token = slot.real.token().to_string().parse().unwrap();
             assert_eq!(token, slot.real.token());
-            self.naive.check_token(slot.naive, place(token));
-            let naive = naive::Token { place: place(token), ..self.naive.readers[slot.naive].token };
+            self.naive.check_token(slot.naive, translate::place(token));
+            let naive = naive::Token { place: translate::place(token), ..self.naive.readers[slot.naive].token };
             self.tokens.push((token, naive));
             let theirs = slot.real.handle().token();
-            self.naive.check_handles_token(slot.naive, place(theirs));
+            self.naive.check_handles_token(slot.naive, translate::place(theirs));
         }
     }
 
@@ -349,7 +312,7 @@ impl Driver {
     fn settle(&mut self) {
         for slot in self.slots.iter_mut().flatten() {
             let count = slot.waker.get();
-            let expected = u64::from(slot.parked && self.naive.woken.contains(&slot.naive));
+            let expected = usize::from(slot.parked && self.naive.woken.contains(&slot.naive));
             let request = &self.naive.readers[slot.naive].request;
             assert_eq!(count - slot.woken, expected, "wake-ups of a reader, parked: {}, of {request:?}", slot.parked);
             slot.woken = count;
@@ -375,17 +338,7 @@ impl Driver {
         }
         self.naive.woken.clear();
         let stats = self.real.stats();
-        let totals = naive::Totals {
-            published_batches: stats.published_batches,
-            published_events: stats.published_events,
-            evicted_batches: stats.evicted_batches,
-            buffered_batches: stats.buffered_batches,
-            buffered_events: stats.buffered_events,
-            buffered_bytes: stats.buffered_bytes / UNIT,
-            oldest_index: stats.oldest_index,
-            latest_index: stats.latest_index,
-            subscriptions: stats.subscriptions,
-        };
+        let totals = translate::totals(&stats, UNIT);
         assert_eq!(totals, self.naive.totals());
         assert_eq!(self.real.latest_index(), self.naive.latest);
         if self.naive.config.observed {
@@ -429,54 +382,17 @@ impl Driver {
     }
 }
 
-/// Where a token stands within its epoch.
-fn place(token: Token) -> Place {
-    let text = token.to_string();
-    let mut parts = text.split('-').skip(1).map(|part| part.parse().unwrap());
-    Place { index: parts.next().unwrap(), count: parts.next().unwrap() }
-}
-
-/// A token as text has it.
-fn real_token(epoch: u64, index: u64, count: u32) -> Token {
-    format!("{epoch:016x}-{index}-{count}").parse().unwrap()
-}
-
 /// A request as the real broker takes it.
 fn request(spec: &RequestSpec, start: Start, judged: &Arc<Mutex<Vec<u64>>>) -> Result<Request<Load>, SubscribeError> {
-    let mut request = Request::<Load>::new()
-        .start(start)
-        .namespaces(spec.namespaces.iter().copied())
-        .principal(event_broker::Principal::new(spec.principal))
-        .lag_policy(if spec.goes_on { LagPolicy::Continue } else { LagPolicy::Close });
-    for (topic, key) in &spec.terms {
-        request = request.term(Term::new(*topic, *key)?);
-    }
-    for number in 0..spec.filler {
-        request = request.term(Term::new("A", format!("nobody's {number}"))?);
-    }
-    for kind in &spec.types {
-        request = request.event_type(*kind);
-    }
+    let request = translate::request::<Load>(spec, start)?;
     if let Some(rest) = spec.refuses {
         let judged = Arc::clone(judged);
-        request = request.filter(move |event| {
+        return Ok(request.filter(move |event| {
             if event.payload().id > 0 {
                 judged.lock().unwrap().push(event.payload().id);
             }
             event.payload().id % 3 != rest
-        });
+        }));
     }
     Ok(request)
-}
-
-fn refused(error: &SubscribeError) -> Refusal {
-    match error {
-        SubscribeError::Invalid(_) => Refusal::Invalid,
-        SubscribeError::Denied(_) => Refusal::Denied,
-        SubscribeError::Closed => Refusal::Closed,
-        SubscribeError::Lost { index, oldest } => Refusal::Lost { index: *index, oldest: *oldest },
-        SubscribeError::Absent { index, next } => Refusal::Absent { index: *index, next: *next },
-        SubscribeError::Future { index, latest } => Refusal::Future { index: *index, latest: *latest },
-        other => panic!("unknown refusal {other:?}"),
-    }
 }

@@ -1,18 +1,20 @@
-//! The host's side of a test: payloads, rules as a table, a clock with hands, wakers and observers that count.
+//! The host's side of a test: payloads, rules as a table, a manual clock, an observer that counts.
 //! Both brokers ask the same table, each in its own way.
 
+#[path = "../common/clock.rs"]
+mod clock;
+
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Wake;
-use std::time::{Duration, Instant};
 
 use event_broker::{
-    AccessChange, AccessRequest, Authorizer, Clock, Denial, Event, Grant, Lagged, Namespace, Observer, Principal,
-    RecvError, SubscriptionId, Topic,
+    AccessChange, AccessRequest, Authorizer, Denial, Event, Grant, Lagged, Namespace, Observer, Principal, RecvError,
+    SubscriptionId, Topic,
 };
 
 use serde::{Serialize, Serializer};
+
+pub(crate) use clock::ManualClock;
 
 use super::op::{Change, EventSpec, Rule};
 
@@ -56,46 +58,15 @@ impl Change {
     }
 }
 
-/// A clock that moves when the script says so.
-#[derive(Clone, Debug)]
-pub struct Hands {
-    started: Instant,
-    millis: Arc<AtomicU64>,
-}
-
-impl Hands {
-    pub fn new() -> Self {
-        Self { started: Instant::now(), millis: Arc::default() }
-    }
-
-    pub fn millis(&self) -> u64 {
-        self.millis.load(Ordering::SeqCst)
-    }
-
-    pub fn advance(&self, millis: u64) {
-        self.millis.fetch_add(millis, Ordering::SeqCst);
-    }
-
-    pub fn at(&self, millis: u64) -> Instant {
-        self.started + Duration::from_millis(millis)
-    }
-}
-
-impl Clock for Hands {
-    fn now(&self) -> Instant {
-        self.at(self.millis())
-    }
-}
-
 /// The table of rules, shared by the authorizer of the real broker and the naive one.
 #[derive(Clone, Debug)]
 pub struct Rules {
     table: Arc<Mutex<BTreeMap<String, Rule>>>,
-    clock: Hands,
+    clock: ManualClock,
 }
 
 impl Rules {
-    pub fn new(clock: Hands) -> Self {
+    pub fn new(clock: ManualClock) -> Self {
         Self { table: Arc::default(), clock }
     }
 
@@ -142,22 +113,6 @@ impl Authorizer<Load> for Rules {
 
     fn changes(&self, event: &Event<Load>, changes: &mut Vec<AccessChange>) {
         changes.extend(event.payload().change.map(Change::announced));
-    }
-}
-
-/// A waker that counts.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::hooks::{Hands, Rules, Told};
+use super::hooks::{ManualClock, Rules, Told};
 use super::matching::Grant;
 use super::op::{Change, Config, EventSpec, Origin, RequestSpec};
 use super::reader::{End, Reader, Stand};
@@ -119,7 +119,7 @@ pub struct Totals {
 pub struct NaiveBroker {
     pub config: Config,
     pub rules: Rules,
-    pub clock: Hands,
+    pub clock: ManualClock,
     /// Every batch there ever was. A position is an index into it.
     pub log: Vec<Batch>,
     /// The position of the oldest batch in reach.
@@ -148,7 +148,7 @@ pub struct NaiveBroker {
 }
 
 impl NaiveBroker {
-    pub fn new(config: Config, rules: Rules, clock: Hands, epoch: u64) -> Self {
+    pub fn new(config: Config, rules: Rules, clock: ManualClock, epoch: u64) -> Self {
         let mut naive = Self {
             past: None,
             floor: None,

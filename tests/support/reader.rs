@@ -1,7 +1,7 @@
 //! Readers of the naive broker: fences, loss and ends, as plain conditions on plain structs.
 //! Waiting is not here: a naive reader only says what a read must give.
 
-use super::hooks::Hands;
+use super::hooks::ManualClock;
 use super::matching::{Grant, Judgement};
 use super::naive::{NaiveBroker, Place, Token};
 use super::op::RequestSpec;
@@ -123,7 +123,7 @@ impl Reader {
         }
     }
 
-    pub fn has_expired(&self, clock: &Hands) -> bool {
+    pub fn has_expired(&self, clock: &ManualClock) -> bool {
         self.grant.as_ref().and_then(|grant| grant.expires_at).is_some_and(|expiry| expiry <= clock.millis())
     }
 }

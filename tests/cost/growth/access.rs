@@ -2,14 +2,13 @@
 
 use event_broker::steps::Step;
 use event_broker::{
-    AccessChange, AccessRequest, Authorizer, Broker, Clock, Denial, Event, Grant, Principal, Request, Subscription,
-    Term,
+    AccessChange, AccessRequest, Authorizer, Broker, Denial, Event, Grant, Principal, Request, Subscription, Term,
 };
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::opening::AT_ONCE;
+use crate::clock::ManualClock;
+
 use super::{Growth, assert_growth, steps_of, without_moves};
 
 /// Grants that rest on the policy of the principal's name, and events of policies that change them.
@@ -106,25 +105,15 @@ fn changes_by_call_cost_whom_they_concern() {
     }
 }
 
-#[derive(Debug)]
-struct Hands(Instant, Arc<AtomicU64>);
-
-impl Clock for Hands {
-    fn now(&self) -> Instant {
-        self.0 + Duration::from_secs(self.1.load(Ordering::Relaxed))
-    }
-}
-
 /// A tick costs what has run out, and gives the lock up now and then.
 #[test]
 fn a_tick_costs_what_has_run_out() {
     let measure = |readers, seconds| {
-        let (begun, hands) = (Instant::now(), Arc::new(AtomicU64::new(0)));
-        let authorizer = Policies { expiry: Some(begun + Duration::from_secs(5)) };
-        let clock = Hands(begun, Arc::clone(&hands));
-        let broker = Broker::builder().authorizer(authorizer).clock(clock).build().unwrap();
+        let clock = ManualClock::new();
+        let authorizer = Policies { expiry: Some(clock.after(5)) };
+        let broker = Broker::builder().authorizer(authorizer).clock(clock.clone()).build().unwrap();
         let open = open(&broker, readers, "p");
-        hands.store(seconds, Ordering::Relaxed);
+        clock.advance(Duration::from_secs(seconds));
         let ((), steps) = steps_of(|| broker.tick());
         assert!(steps.longest_hold <= AT_ONCE, "{} steps in one hold", steps.longest_hold);
         drop(open);

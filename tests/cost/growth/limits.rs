@@ -1,12 +1,12 @@
 //! Costs near the limit of what the design allows: what was once beyond it, and what grows with the asker's own terms or
 //! grants, each at three sizes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::Context;
 
 use event_broker::steps::Step;
 use event_broker::{AccessRequest, Authorizer, Broker, Denial, Event, Grant, Request, Start, Term, TryRecvError};
+
+use crate::wakes::WakeCount;
 
 use super::publishing::wide;
 use super::{Growth, assert_growth, assert_growth_with, broker, event, key, keys, publish, read_all, steps_of};
@@ -43,15 +43,6 @@ fn a_grant_is_noted_in_as_many_looks_as_it_names() {
     });
 }
 
-#[derive(Default)]
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// A task gives way in the middle of a batch, and goes on there: each event is judged once.
 #[test]
 fn a_long_batch_is_judged_by_a_task_in_as_many_steps_as_it_has_events() {
@@ -63,13 +54,14 @@ fn a_long_batch_is_judged_by_a_task_in_as_many_steps_as_it_has_events() {
             let before = older.then(|| publish(&broker, batch.clone()));
             let mut reader = broker.subscribe(request).unwrap();
             before.unwrap_or_else(|| publish(&broker, batch));
-            let woken = Arc::new(Woken::default());
-            let waker = Waker::from(Arc::clone(&woken));
+            let (woken, waker) = WakeCount::new();
             let ((), steps) = steps_of(|| {
                 // It wakes itself as long as it has not come to the end.
-                woken.0.store(true, Ordering::Relaxed);
-                while woken.0.swap(false, Ordering::Relaxed) {
+                loop {
                     assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+                    if woken.take() == 0 {
+                        break;
+                    }
                 }
             });
             steps.all()

@@ -126,7 +126,7 @@ impl Driver {
         drop(window);
         if over && !early {
             // It has passed all that was there when it opened, as its token says.
-            let (place, passed) = (place(taken.real.token()), self.naive.readers[number].token.place);
+            let (place, passed) = (translate::place(taken.real.token()), self.naive.readers[number].token.place);
             assert!(place >= Place::before(finished).max(passed), "{} has not passed it all", taken.real.token());
         }
         if early {
@@ -165,7 +165,10 @@ impl Pair<'_> {
         let actual = read(&mut self.slot.real);
         let token = self.naive.readers[self.slot.naive].token;
         if let Some(delivered) = actual.token {
-            assert!(place(delivered) <= place(self.slot.real.token()), "{delivered} is ahead of its reader");
+            assert!(
+                translate::place(delivered) <= translate::place(self.slot.real.token()),
+                "{delivered} is ahead of its reader"
+            );
             self.tokens.push((delivered, token));
         }
         agree(&actual.outcome, expected);
@@ -442,21 +445,10 @@ pub(super) fn framed(item: Option<Result<event_broker::Frame, event_broker::Fram
 }
 
 pub(super) fn outcome(result: Result<Delivery<Load>, RecvError>) -> Seen {
-    let end = match result {
-        Ok(delivery) => return Seen { token: Some(delivery.token()), outcome: seen(&delivery) },
-        Err(RecvError::Reset) => End::Reset,
-        Err(RecvError::Revoked(_)) => End::Revoked,
-        Err(RecvError::Expired) => End::Expired,
-        Err(RecvError::Cancelled) => End::Cancelled,
-        Err(RecvError::Closed) => End::Closed,
-        Err(RecvError::Lagged(lagged)) => {
-            let Lagged { missed, skipped, from: first, through, resumes_at, resumes_whole: whole, policy, .. } = lagged;
-            let goes_on = policy == LagPolicy::Continue;
-            End::Lagged { missed, skipped, first, through, resumes_at, whole, goes_on }
-        }
-        Err(other) => panic!("unknown end {other:?}"),
-    };
-    Seen { token: None, outcome: Outcome::End(end) }
+    match result {
+        Ok(delivery) => Seen { token: Some(delivery.token()), outcome: seen(&delivery) },
+        Err(error) => Seen { token: None, outcome: Outcome::End(translate::end(&error)) },
+    }
 }
 
 fn seen(delivery: &Delivery<Load>) -> Outcome {

@@ -1,0 +1,31 @@
+//! Work with a limit of time, so that a deadlock fails instead of hanging.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+/// How long a test waits for what must come. Only a deadlock or a lost wake-up takes so long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs the work on a thread of its own and returns its result. Panics if it takes longer than [`PATIENCE`].
+pub(crate) fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = mpsc::channel();
+    let worker = thread::spawn(move || drop(done.send(work())));
+    match result.recv_timeout(PATIENCE) {
+        Ok(value) => value,
+        Err(RecvTimeoutError::Timeout) => panic!("still at it after {PATIENCE:?}: a deadlock, or a lost wake-up"),
+        Err(RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(worker.join().expect_err("it ended without a value"))
+        }
+    }
+}
+
+/// Runs work that must panic, with the same limit, and returns the panic's message.
+pub(crate) fn panics_in_time(work: impl FnOnce() + Send + 'static) -> String {
+    let caught = in_time(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)));
+    let payload = caught.expect_err("it must panic");
+    match payload.downcast_ref::<&str>() {
+        Some(text) => (*text).to_owned(),
+        None => payload.downcast_ref::<String>().cloned().unwrap_or_default(),
+    }
+}
