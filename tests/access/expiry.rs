@@ -1,20 +1,20 @@
 //! Expiry: on a manual clock, by a tick, and by a read that waits.
 //! Which end comes first when several hold is in a file of its own.
 
-use std::sync::Arc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
 use event_broker::{AccessChange, Broker, Clock, Grant, RecvError};
 
 use crate::common::{
-    ManualClock, Rules, WakeCount, asks, assert_empty, assert_end, in_time, panics_in_time, publish_all, ruled_by, who,
+    ManualClock, Rules, WakeCount, asks, assert_empty, assert_end, in_time, panics_in_time, publish_all,
+    ruled_and_timed_by, ruled_by, who,
 };
 
 fn expiring(clock: &ManualClock, seconds: u64) -> Broker<u64> {
     let expiry = clock.after(seconds);
     let rules = Rules::new(move |_| Ok(Grant::all().expires_at(expiry)));
-    Broker::builder().authorizer(rules).clock(clock.clone()).build().expect("defaults")
+    ruled_and_timed_by(&rules, clock)
 }
 
 /// `Expired` comes before data, and at the very instant.
@@ -40,7 +40,7 @@ fn a_tick_ends_and_wakes_what_has_expired() {
         "late" => Ok(Grant::all().expires_at(late)),
         _ => Ok(Grant::all()),
     });
-    let broker = Broker::<u64>::builder().authorizer(rules).clock(clock.clone()).build().expect("defaults");
+    let broker = ruled_and_timed_by(&rules, &clock);
     let open = |id| broker.subscribe(asks("Job", "*").principal(who(id))).expect("open");
     let mut readers = ["soon", "late", "never"].map(open);
     let wakes = readers.each_mut().map(|reader| {
@@ -89,8 +89,7 @@ fn a_renewed_grant_holds_longer() {
     let clock = ManualClock::new();
     let (first, second) = (clock.after(10), clock.after(20));
     let rules = Rules::new(move |_| Ok(Grant::all().expires_at(first)));
-    let broker =
-        Broker::<u64>::builder().authorizer(Arc::clone(&rules)).clock(clock.clone()).build().expect("defaults");
+    let broker = ruled_and_timed_by(&rules, &clock);
     let mut reader = broker.subscribe(asks("Job", "*").principal(who("6f1c"))).expect("open");
     rules.set(move |_| Ok(Grant::all().expires_at(second)));
     broker.access_changed(AccessChange::Token("6f1c".into()));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use event_broker::{Broker, Event, Principal, Request, Term};
 
+use super::clock::ManualClock;
 use super::rules::Rules;
 
 /// An event of topic `Job` in the namespace `default`.
@@ -41,6 +42,11 @@ pub(crate) fn publish_all(broker: &Broker<u64>, indexes: impl IntoIterator<Item 
 /// A broker whose authorizer these rules are.
 pub(crate) fn ruled_by(rules: &Arc<Rules>) -> Broker<u64> {
     Broker::builder().authorizer(Arc::clone(rules)).build().expect("the defaults are valid")
+}
+
+/// A broker whose authorizer these rules are, and which goes by this clock.
+pub(crate) fn ruled_and_timed_by(rules: &Arc<Rules>, clock: &ManualClock) -> Broker<u64> {
+    Broker::builder().authorizer(Arc::clone(rules)).clock(clock.clone()).build().expect("the defaults are valid")
 }
 
 /// A principal with this public id.

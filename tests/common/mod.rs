@@ -24,9 +24,9 @@ mod read;
 mod rules;
 mod wakes;
 
-pub(crate) use build::{asks, broker_of, event, job, publish_all, ruled_by, term, who};
+pub(crate) use build::{asks, broker_of, event, job, publish_all, ruled_and_timed_by, ruled_by, term, who};
 pub(crate) use clock::ManualClock;
-pub(crate) use patience::{PATIENCE, in_time, panics_in_time};
+pub(crate) use patience::{PATIENCE, in_time, panics, panics_in_time};
 pub(crate) use read::{assert_empty, assert_end, assert_revoked, error_now, indexes_now, keys, keys_now, read_now};
 pub(crate) use rules::Rules;
 pub(crate) use wakes::WakeCount;

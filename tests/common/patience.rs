@@ -20,6 +20,11 @@ pub(crate) fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     }
 }
 
+/// Whether the work panics.
+pub(crate) fn panics<T>(work: impl FnOnce() -> T) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err()
+}
+
 /// Runs work that must panic, with the same limit, and returns the panic's message.
 pub(crate) fn panics_in_time(work: impl FnOnce() + Send + 'static) -> String {
     let caught = in_time(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)));

@@ -11,7 +11,8 @@ use event_broker::{
 };
 
 use crate::common::{
-    ManualClock, Rules, asks, assert_end, assert_revoked, indexes_now, job, keys_now, publish_all, ruled_by, term, who,
+    ManualClock, Rules, asks, assert_end, assert_revoked, indexes_now, job, keys_now, publish_all, ruled_and_timed_by,
+    ruled_by, term, who,
 };
 
 /// `TestEventStream`: one batch published before subscribing and two after; `*:*` gets the three of them.
@@ -202,7 +203,7 @@ fn event_stream_acl_token_expiry() {
     let clock = ManualClock::new();
     let expiry = clock.after(60);
     let rules = Rules::new(move |_| Ok(Grant::all().expires_at(expiry)));
-    let broker = Broker::<u64>::builder().authorizer(rules).clock(clock.clone()).build().expect("defaults");
+    let broker = ruled_and_timed_by(&rules, &clock);
     let mut reader = broker.subscribe(asks("*", "*").principal(who("6f1c"))).expect("open");
     publish_all(&broker, [1, 2]);
     assert_eq!(indexes_now(&mut reader), [1, 2]);

@@ -1,8 +1,6 @@
 //! What the server's own tests leave out although its source needs it: one row each.
 //! The lines of the pitfalls page that say the same in other words have tests of their own.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use event_broker::nomad::{Parameter, Query, QueryErrorKind, event_type, topic};
 use event_broker::{
     Broker, Event, Grant, LagPolicy, PublishErrorKind, RecvError, Request, Start, SubscribeError, TryRecvError,
@@ -10,7 +8,7 @@ use event_broker::{
 
 use crate::common::{
     Rules, asks, assert_empty, assert_revoked, broker_of, error_now, event, in_time, indexes_now, job, keys_now,
-    publish_all, ruled_by, term, who,
+    panics, publish_all, ruled_by, term, who,
 };
 
 /// One event that matches two of the keys asked for is delivered once.
@@ -112,7 +110,7 @@ fn callback_panic_and_reentry() {
             }))
             .expect("open");
         publish_all(&broker, [1]);
-        assert!(catch_unwind(AssertUnwindSafe(|| reader.try_recv())).is_err());
+        assert!(panics(|| reader.try_recv()));
         assert_eq!(indexes_now(&mut reader), [1]);
         assert_eq!(broker.latest_index(), 2);
     });

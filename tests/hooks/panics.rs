@@ -11,7 +11,9 @@ use event_broker::{
 };
 
 use super::host::{Bystander, Hook, exercise, hooked, publish_next, request, waker};
-use crate::common::{WakeCount, asks, assert_empty, assert_revoked, in_time, indexes_now, job, keys_now, publish_all};
+use crate::common::{
+    WakeCount, asks, assert_empty, assert_revoked, in_time, indexes_now, job, keys_now, panics, publish_all,
+};
 
 /// Whatever hook panics, wherever: the broker stays usable, and the others get what was published, once and in order.
 #[test]
@@ -23,7 +25,7 @@ fn a_panic_in_any_hook_leaves_the_broker_usable() {
             let mut reached = Vec::new();
             host.set(hook, move || panic!("{hook:?}"));
             exercise(&host, &broker, &mut |name, step| {
-                if catch_unwind(AssertUnwindSafe(&mut *step)).is_err() {
+                if panics(&mut *step) {
                     reached.push(name.to_owned());
                 }
                 bystander.check_after(name, &host, &broker);
@@ -54,7 +56,7 @@ fn in_an_authorizer_at_subscribe_it_reaches_the_caller() {
     }
     let rules = Arc::new(Panics(AtomicBool::new(false)));
     let broker = Broker::builder().authorizer(Arc::clone(&rules)).build().expect("defaults");
-    assert!(catch_unwind(AssertUnwindSafe(|| broker.subscribe(asks("Job", "*")))).is_err());
+    assert!(panics(|| broker.subscribe(asks("Job", "*"))));
     assert_eq!((broker.stats().subscriptions, broker.stats().terms), (0, 0));
     rules.0.store(true, Ordering::SeqCst);
     let mut reader = broker.subscribe(asks("Job", "*")).expect("open");
@@ -100,7 +102,7 @@ fn in_a_weigher_it_reaches_the_publisher_and_publishes_nothing() {
         let (host, broker) = hooked();
         let mut reader = broker.subscribe(request(&host)).expect("open");
         host.set(hook, || panic!("too heavy"));
-        assert!(catch_unwind(AssertUnwindSafe(|| publish_next(&host, &broker))).is_err());
+        assert!(panics(|| publish_next(&host, &broker)));
         assert_eq!((broker.latest_index(), broker.stats().published_batches), (0, 0));
         assert_empty(&mut reader);
         publish_next(&host, &broker);
@@ -165,20 +167,18 @@ fn in_a_payloads_drop_the_state_is_consistent() {
         let (host, broker) = hooked();
         let mut reader = broker.subscribe(request(&host)).expect("open");
         host.set(Hook::PayloadDrop, || panic!("a payload"));
-        let mut panics = 0;
+        let mut raised = 0;
         for index in 1..=10 {
-            if catch_unwind(AssertUnwindSafe(|| publish_next(&host, &broker))).is_err() {
-                panics += 1;
-            }
+            raised += u64::from(panics(|| publish_next(&host, &broker)));
             assert_eq!(broker.latest_index(), index);
             assert_eq!(indexes_now(&mut reader), [index]);
         }
-        assert_eq!(panics, 1);
+        assert_eq!(raised, 1);
         let stats = broker.stats();
         assert_eq!((stats.buffered_batches, stats.published_batches, stats.evicted_batches), (3, 10, 7));
         host.set(Hook::PayloadDrop, || panic!("a payload"));
         let epoch = broker.epoch();
-        assert!(catch_unwind(AssertUnwindSafe(|| broker.reset(20, epoch))).is_err());
+        assert!(panics(|| broker.reset(20, epoch)));
         assert_eq!((broker.latest_index(), broker.stats().buffered_batches), (20, 0));
         assert_eq!(reader.recv().expect_err("reset"), event_broker::RecvError::Reset);
     });
@@ -203,7 +203,7 @@ fn a_panic_while_opening_leaves_no_question_open() {
         let broker = Broker::builder().authorizer(Arc::clone(&rules)).build().expect("defaults");
         *rules.0.lock().expect("free") = Some(broker.clone());
         let asked = || asks("Job", "*").start(Start::Latest).principal(event_broker::Principal::new("6f1c"));
-        assert!(catch_unwind(AssertUnwindSafe(|| broker.subscribe(asked()))).is_err());
+        assert!(panics(|| broker.subscribe(asked())));
         // Deleted before this question was asked: the authorizer knows of it, and allows.
         let opened: Result<_, SubscribeError> = broker.subscribe(asked());
         assert!(opened.is_ok());
@@ -250,12 +250,11 @@ fn payloads_that_panic_when_dropped_do_not_abort() {
         }
     }
     let broker = Broker::<Sour>::builder().max_batches(32).build().unwrap();
-    let mut panics = 0;
+    let mut raised = 0;
     for index in 1..=100 {
-        let published = catch_unwind(AssertUnwindSafe(|| broker.publish(index, [Event::new("t", "e", "k", Sour)])));
-        panics += u64::from(published.is_err());
+        raised += u64::from(panics(|| broker.publish(index, [Event::new("t", "e", "k", Sour)])));
     }
-    assert!(panics > 0, "the publisher is told");
+    assert!(raised > 0, "the publisher is told");
     assert_eq!((broker.latest_index(), broker.stats().buffered_batches), (100, 32));
     std::mem::forget(broker);
 }

@@ -13,7 +13,7 @@ use event_broker::{
 
 use crate::common::{
     ManualClock, Rules, WakeCount, asks, assert_end, assert_revoked, error_now, in_time, indexes_now, job, publish_all,
-    read_now, ruled_by, who,
+    read_now, ruled_and_timed_by, ruled_by, who,
 };
 
 fn deleted(token: &str) -> Event<u64> {
@@ -103,7 +103,7 @@ fn expired_tokens_do_not_live_on_in_idle_streams() {
     let clock = ManualClock::new();
     let expiry = clock.after(60);
     let rules = Rules::new(move |_| Ok(Grant::all().expires_at(expiry)));
-    let broker = Broker::<u64>::builder().authorizer(rules).clock(clock.clone()).build().expect("defaults");
+    let broker = ruled_and_timed_by(&rules, &clock);
     let mut reader = broker.subscribe(asks("Job", "*")).expect("open");
     let (woken, waker) = WakeCount::new();
     let mut context = std::task::Context::from_waker(&waker);

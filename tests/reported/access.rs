@@ -14,7 +14,7 @@ use event_broker::{
 
 use crate::common::{
     ManualClock, Rules, WakeCount, asks, assert_empty, assert_revoked, error_now, in_time, indexes_now, publish_all,
-    ruled_by, who,
+    ruled_and_timed_by, ruled_by, who,
 };
 
 /// While it is asked, somebody's access changes: by itself, or on another thread, each time.
@@ -358,7 +358,7 @@ fn a_deletion_while_asked_is_a_denial() {
 
 fn clocked() -> (ManualClock, Arc<Rules>, Broker<u64>) {
     let (clock, rules) = (ManualClock::new(), Rules::new(|_| Ok(Grant::all())));
-    let broker = Broker::builder().authorizer(Arc::clone(&rules)).clock(clock.clone()).build().expect("defaults");
+    let broker = ruled_and_timed_by(&rules, &clock);
     (clock, rules, broker)
 }
 

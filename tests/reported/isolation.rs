@@ -1,7 +1,7 @@
 //! Panics on their way out, and what futures and windows leave behind.
 //! Which hook may panic when is tested in `hooks`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::panic::panic_any;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use event_broker::{
     AccessChange, Broker, Epoch, Event, Grant, Lagged, Observer, Request, Subscription, SubscriptionId,
 };
 
-use crate::common::{Rules, WakeCount, asks, assert_revoked, broker_of, indexes_now, job, publish_all};
+use crate::common::{Rules, WakeCount, asks, assert_revoked, broker_of, indexes_now, job, panics, publish_all};
 
 /// A payload of an event, or of a panic, whose drop panics, and counts that it was dropped.
 struct Bomb(Arc<AtomicUsize>);
@@ -37,10 +37,6 @@ fn batch(dropped: &Arc<AtomicUsize>, events: usize) -> Vec<Event<Cracker>> {
     (0..events).map(|_| Event::new("Job", "Changed", "web", Cracker(Arc::clone(dropped)))).collect()
 }
 
-fn caught(work: impl FnOnce()) -> bool {
-    catch_unwind(AssertUnwindSafe(work)).is_err()
-}
-
 /// Payloads of one batch are dropped one by one, whoever is the last to hold the batch: all of them, and the first panic
 /// goes on when all are. Two of them used to abort the process. [19]
 #[test]
@@ -50,8 +46,8 @@ fn all_payloads_of_a_batch_are_dropped_although_each_panics() {
         let dropped = Arc::new(AtomicUsize::new(0));
         let broker = Broker::<Cracker>::builder().max_batches(1).build().expect("a broker");
         broker.publish(1, batch(&dropped, events)).expect("rising");
-        let evicting = caught(|| broker.publish(2, batch(&dropped, events)).expect("rising"));
-        let closing = caught(|| drop(broker));
+        let evicting = panics(|| broker.publish(2, batch(&dropped, events)).expect("rising"));
+        let closing = panics(|| drop(broker));
         assert!(evicting && closing, "the panics reach whoever drops");
         assert_eq!(dropped.load(Ordering::SeqCst), 2 * events);
 
@@ -64,8 +60,8 @@ fn all_payloads_of_a_batch_are_dropped_although_each_panics() {
             broker.publish(index, batch(&dropped, events)).expect("rising");
             kept.push(reader.try_recv().expect("the batch"));
         }
-        assert!(caught(|| drop(kept)));
-        assert!(caught(|| drop((reader, broker))));
+        assert!(panics(|| drop(kept)));
+        assert!(panics(|| drop((reader, broker))));
         assert_eq!(dropped.load(Ordering::SeqCst), 3 * events);
     }
 }
@@ -75,7 +71,7 @@ fn all_payloads_of_a_batch_are_dropped_although_each_panics() {
 fn a_weigher_that_panics_leaves_payloads_that_panic() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let broker = Broker::<Cracker>::builder().max_bytes(1).weigher(|_| panic!("heavy")).build().expect("a broker");
-    assert!(caught(|| broker.publish(1, batch(&dropped, 3)).expect("never")));
+    assert!(panics(|| broker.publish(1, batch(&dropped, 3)).expect("never")));
     assert_eq!((dropped.load(Ordering::SeqCst), broker.stats().published_batches), (3, 0));
 }
 

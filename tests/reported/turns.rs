@@ -12,7 +12,7 @@ use event_broker::{
     TryRecvError,
 };
 
-use crate::common::{WakeCount, asks, broker_of, in_time, job, publish_all};
+use crate::common::{WakeCount, asks, broker_of, in_time, job, panics, publish_all};
 
 /// A predicate that publishes one more batch for each event that it is asked about, and refuses it.
 fn publishes_and_refuses(broker: &Broker<u64>, asked: &Arc<AtomicU64>) -> Request<u64> {
@@ -336,8 +336,7 @@ fn a_panic_leaves_the_bell_ringing() {
     while reader.try_recv().is_ok() {}
     publish_all(&broker, [1]);
     bell.try_recv().expect("it rings for the batch");
-    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(reader.try_recv())));
-    assert!(panicked.is_err());
+    assert!(panics(|| drop(reader.try_recv())));
     bell.try_recv().expect("it rings again");
     assert_eq!(reader.try_recv().expect("the batch").index(), 1);
 }
@@ -357,7 +356,7 @@ fn a_panic_of_a_read_that_waits_leaves_no_word_and_a_ring() {
         let bell = reader.doorbell();
         publish_all(&broker, [1]);
         while bell.try_recv().is_ok() {}
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read(&mut reader))).is_err());
+        assert!(panics(|| read(&mut reader)));
         bell.try_recv().expect("it rings");
         assert!(!reader.handle().is_waiting());
     }
