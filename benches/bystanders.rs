@@ -1,5 +1,7 @@
-//! One hot reader among idle readers of other keys: what the idle ones cost the publisher and the hot one.
-//! The idle ones are parked, as the tasks of open streams are.
+//! Benchmark: publishing to one active reader beside many idle readers of other keys.
+//!
+//! It measures the publisher and the active reader at growing numbers of idle readers. The idle readers are parked, as
+//! the tasks of open streams are.
 
 #![expect(clippy::cast_precision_loss, reason = "small numbers, for show")]
 

@@ -1,5 +1,7 @@
-//! Coming and going while others publish, and everything that is many: terms of one reader, readers of one term,
-//! events of one batch. Each at two sizes: the table shows what an element costs more when there are more of them.
+//! Benchmark: subscribing and unsubscribing during publishing, and operations on many elements: the terms of one
+//! reader, the readers of one term, the events of one batch.
+//!
+//! Each operation runs at two or more sizes. The printed table shows the time for each element and how it grows.
 
 #![expect(clippy::cast_precision_loss, reason = "small numbers, for show")]
 

@@ -1,5 +1,6 @@
-//! Everything to many readers: a delivery on one thread, as tasks, as threads.
-//! Windows of 64 batches of one event; building them is outside the clock.
+//! Benchmark: delivering everything to many readers, on one thread, as tasks and as threads.
+//!
+//! A window is 64 batches of one event. Building the batches is not measured.
 
 use std::time::{Duration, Instant};
 

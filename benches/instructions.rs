@@ -1,5 +1,6 @@
-//! Fixed bodies on one thread, for counting instructions: `instructions BODY ROUNDS`; see `benches/guard`.
-//! Nothing is counted or timed here, and set-up is the same whatever the rounds.
+//! Fixed workloads on one thread, for counting instructions with `benches/guard`: `instructions BODY ROUNDS`.
+//!
+//! The program counts and times nothing itself. The set-up of a body is the same for any number of rounds.
 
 use std::hint::black_box;
 use std::process::ExitCode;

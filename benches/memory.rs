@@ -1,5 +1,6 @@
-//! Bytes of an idle subscription, and allocations of publishing and reading: counted, so one run says it all.
-//! Nothing is timed here: the counting allocator is slow.
+//! Benchmark: bytes of an idle subscription, and allocations of publishing and reading.
+//!
+//! The figures are counts, so one run is enough. Nothing is timed, because the counting allocator is slow.
 
 #![expect(clippy::cast_precision_loss, reason = "small numbers, for show")]
 

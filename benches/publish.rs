@@ -1,5 +1,6 @@
-//! Publishing while one reader never reads: every batch overwrites and evicts one.
-//! Batches are built outside the clock; what each side does inside it is in the variants' names.
+//! Benchmark: publishing into a full buffer while one reader never reads, so that every batch evicts one.
+//!
+//! Batches are built outside the measured time. The names of the variants say what is inside it.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
-//! The budgets that are ratios, measured turn by turn: the crate and its rivals take turns of a window each, so that a
-//! machine whose speed changes from one second to the next changes all of them alike.
-//! No statistics but the lower quartile of many turns, and no figure that stands alone.
+//! Benchmark: the budgets that are ratios. The crate and its rivals take turns of one window each, so a change of the
+//! machine's speed affects all of them alike.
+//!
+//! The only statistic is the lower quartile of many turns. Only the ratios are meaningful.
 
 #![expect(clippy::cast_precision_loss, reason = "small numbers, for show")]
 

@@ -1,5 +1,6 @@
-//! Subscribing in the middle of a long buffer, and dropping the subscription; and the same at the newest, to subtract.
-//! What is read afterwards is not measured, only checked.
+//! Benchmark: subscribing in the middle of a long buffer and dropping the subscription.
+//!
+//! The same at the latest index is measured to be subtracted. The reads that follow are checked and not measured.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use event_broker::{Broker, Request, Start};

@@ -1,6 +1,7 @@
-//! Publishing while readers subscribe and leave without pause: the publisher's latency as a distribution, in turns with
-//! publishing to another broker beside the same storm.
-//! How long a subscription takes is told as well; what subscribing costs alone is in `churn`.
+//! Benchmark: publishing while other threads subscribe and unsubscribe without pause.
+//!
+//! It shows the publisher's latency as a distribution, in turns with publishing to another broker during the same
+//! storm. The number of subscriptions is shown too; the cost of subscribing alone is in `churn`.
 
 #![expect(clippy::cast_precision_loss, reason = "small numbers, for show")]
 

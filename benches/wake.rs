@@ -1,5 +1,7 @@
-//! Publishing to parked readers that all match: the publisher's latency as a distribution.
-//! What criterion shows is the whole cycle of parking, publishing and reading; the table shows `publish` alone.
+//! Benchmark: publishing to parked readers that all match.
+//!
+//! Criterion shows the whole cycle of parking, publishing and reading. The printed table shows the latency of `publish`
+//! alone, as a distribution.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,7 @@
-//! Access that changes while a stream is open: fences, grants, expiry and the order of ends (semantics 15-18, 23, G8).
-//! How the API's table of rights is read is tested beside it.
+//! Access that changes while a stream is open: fences, grants, expiry and the precedence of ends (semantics 15 to 18
+//! and 23, G8).
+//!
+//! The table of rights of the HTTP API is tested in `api_page`.
 
 mod common;
 

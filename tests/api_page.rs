@@ -1,5 +1,6 @@
-//! The API page, clause by clause: what it says of requests, rights and responses, this crate does.
-//! Where the page is silent, the server's own tests are the source, in `tests/conformance.rs`.
+//! The event stream of the HTTP API, clause by clause of its page: requests, rights and responses.
+//!
+//! Where the page says nothing, the reference server's tests are the source: see `conformance`.
 
 mod common;
 

@@ -1,5 +1,4 @@
-//! Which public types may be sent, shared and moved while pinned.
-//! A change here breaks users without any signature changing, so it is asserted.
+//! Which public types are `Send`, `Sync` and `Unpin`. Losing one breaks users without any change of a signature.
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 

@@ -1,5 +1,7 @@
-//! A bound in bytes against the live heap (semantics 5 and 7, G6), by a profiling allocator, whatever is read and how.
-//! Without the usual harness, whose threads would be counted too.
+//! A bound in bytes against the live heap, whatever is read and how (semantics 5 and 7, G6).
+//!
+//! A profiling allocator counts the whole process, so the tests run one after another in `main` without the usual
+//! harness.
 
 #[path = "common/heap.rs"]
 mod heap;

@@ -1,5 +1,7 @@
-//! Nothing in the tree of dependencies opens a socket, tests and benchmarks included: the lock file lists every package
-//! that could be built. What a user builds is less, and is as cargo resolves it without the tests.
+//! No dependency opens a socket, tests and benchmarks included, and the run-time dependencies are those decided on.
+//!
+//! The lock file lists every package that could be built. A user builds less: that is what cargo resolves without the
+//! tests.
 
 use std::collections::BTreeSet;
 use std::fs;

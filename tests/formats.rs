@@ -1,5 +1,6 @@
-//! What the types serialize they deserialize, in formats that write no names of fields, too.
-//! The lines of frames, and what the decoder says of wrong ones, are tested with the codec.
+//! Serialized types deserialize to the same value, also in formats that write no field names.
+//!
+//! The lines of frames are tested with the codec, in the crate.
 #![cfg(not(broker_loom))]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 

@@ -1,6 +1,7 @@
-//! What the fuzz targets found worth keeping, and what ever got past that, replayed as ordinary tests.
-//! What is done with an input stands beside the targets, in `fuzz/src/`. Cargo leaves a folder with a manifest of its own
-//! out of the package; the links `fuzz_bodies`, `fuzz_corpus` and `fuzz_regressions` bring what is replayed into it.
+//! Replays the corpora and regressions of the fuzz targets as ordinary tests (G11).
+//!
+//! The bodies of the targets are in `fuzz/src/`. Cargo leaves a folder with its own manifest out of the package, so the
+//! links `fuzz_bodies`, `fuzz_corpus` and `fuzz_regressions` bring what is replayed into it.
 #![cfg(feature = "json")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 

@@ -1,13 +1,15 @@
-//! A memory oracle (G6, semantics 7 and 27): the live heap of a broker is what its own `stats()` explain, whatever its
-//! users do, and what a new broker needs once they have left.
+//! A memory oracle (G6, semantics 7 and 27): `stats()` explain the live heap of a broker whatever its users do, and
+//! once they have left, it is that of a new broker.
 //!
 //! The formula and its constants are in `heap/explained.rs`. Three groups of cases use it or a bound of their own:
-//! - `scripts`: operations drawn from a seed, compared with the formula at checkpoints and with a new broker at the end;
+//! - `scripts`: operations drawn from a seed, compared with the formula at checkpoints and with a new broker at the
+//!   end;
 //! - `bursts`: many subscriptions of one kind, of which one stays, and churn of waiting readers;
 //! - `stuck`: a dispatcher, an authorizer or a reader that does not return, and links and encoded forms.
 //!
-//! Without the usual harness, whose threads would be counted too. Every bound that is exceeded is reported, then the
-//! process fails; `cargo test --test heap -- NAME` runs the cases whose names contain `NAME`.
+//! The cases run one after another in `main` without the usual harness, whose threads would be counted. Every exceeded
+//! bound is reported before the process fails. `cargo test --test heap -- NAME` runs the cases whose names contain
+//! `NAME`.
 
 #[path = "common/clock.rs"]
 mod clock;

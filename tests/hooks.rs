@@ -1,6 +1,5 @@
-//! Code of the host's that panics, calls back, or takes its time: the broker stays usable, and no other subscription
-//! notices (semantics 19, G7, G9).
-//! What the hooks decide is tested elsewhere.
+//! Code of the host that panics, calls back or is slow: the broker stays usable and no other subscription is affected
+//! (semantics 19, G7, G9).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,5 +1,7 @@
-//! Bounded memory, and allocations counted (G6, semantics 7 and 20), by a profiling allocator.
-//! Without the usual harness, whose threads would be counted too.
+//! Bounded memory and counted allocations (G6, semantics 7 and 20).
+//!
+//! A profiling allocator counts the whole process, so the tests run one after another in `main` without the usual
+//! harness.
 
 #[path = "common/heap.rs"]
 mod heap;

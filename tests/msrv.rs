@@ -1,6 +1,7 @@
-//! The declared Rust version is one that the run-time dependencies can be built with, in the versions of the committed
-//! lock file. Whoever resolves anew may get later ones that ask for more, and then nothing was promised.
-//! What the crate itself uses is watched by `clippy::incompatible_msrv`; dependencies of tests may ask for more.
+//! The run-time dependencies, in the versions of the committed lock file, build with the declared Rust version.
+//!
+//! Another resolution may choose later versions that need a later compiler; then the test is skipped. What the crate
+//! itself uses is checked by `clippy::incompatible_msrv`. Dependencies of tests may need a later compiler.
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;

@@ -1,6 +1,8 @@
-//! The broker against the naive one, over scripts of operations: semantics 1 to 23 and 27, guarantees G1 to G5, G8
-//! and, as far as one thread can tell, G10.
-//! What only threads can show is in `concurrent`.
+//! The broker against the naive one over scripts of operations: semantics 1 to 23 and 27, guarantees G1 to G5, G8 and,
+//! as far as one thread can show it, G10.
+//!
+//! Scripts are drawn by proptest; those that once failed are written out as tests. `PROPTEST_CASES` sets how many are
+//! drawn.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
 mod support;

@@ -1,5 +1,4 @@
-//! The README and CONTRIBUTING are true: the files that they link exist, and so do the tests and benchmarks they name.
-//! The README's example is compiled and run as a test of the documentation.
+//! The links, test names and commands of the README and of CONTRIBUTING exist. The README's example is a doctest.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;

@@ -1,5 +1,6 @@
-//! The `replay` example, run as the program it is: over files and pipes, with every exit status.
-//! What a broker or a decoder does with an input is tested beside them.
+//! The `replay` example as a program: over files and pipes, with every exit status.
+//!
+//! Cargo builds the examples with all tests; for this binary alone, build them first.
 #![cfg(all(feature = "json", not(broker_loom)))]
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 

@@ -1,5 +1,4 @@
-//! Replicas of one history: a reader that moves from one to another loses nothing and gets nothing twice (G5).
-//! Nothing here knows how the commits got to the replicas.
+//! Replicas of one history: a reader that moves from one to another loses nothing and receives nothing twice (G5).
 
 mod common;
 

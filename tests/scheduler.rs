@@ -1,5 +1,6 @@
-//! The `scheduler` example, run as the program it is: its main job, and one stream with every exit status.
-//! What the broker does is tested beside it; the job's own checks are part of the program.
+//! The `scheduler` example as a program: its main job, and one stream with every exit status.
+//!
+//! Cargo builds the examples with all tests; for this binary alone, build them first.
 #![cfg(all(feature = "json", feature = "stream", not(broker_loom)))]
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 

@@ -1,6 +1,5 @@
-//! The validators of histories against histories, good and bad: each bad one is refused by the right validators and
-//! by no other.
-//! No broker runs here.
+//! The validators of histories against good and bad histories: each bad one is refused by the right validators and by
+//! no other. No broker runs here.
 #![expect(clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
 #[path = "support/history.rs"]

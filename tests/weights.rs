@@ -1,5 +1,4 @@
-//! Bounds in bytes: what counts, who says so, and what encoding does to a full buffer (semantics 5, 19, 25).
-//! The heap is measured elsewhere.
+//! Bounds in bytes: what counts, who weighs, and what encoding does to a full buffer (semantics 5, 19 and 25).
 
 use event_broker::{Broker, BuildErrorKind, Event};
 

@@ -1,8 +1,8 @@
-//! What one session must get, checked against the journal at every read: nothing lost without a word, nothing doubled,
-//! in order, batches whole, nothing beyond a fence. How a session reads is elsewhere.
+//! Checks each read of a session against the journal: no silent loss, no duplicates, order, whole batches, no delivery
+//! behind a fence.
 //!
-//! Indexes are dense here, one batch each, so a range of positions is a range of indexes. All batches that the session
-//! asked for and that lie between two deliveries must be in a range that was told as lost.
+//! Indexes are dense here and each has one batch, so a range of positions is a range of indexes. Every batch that
+//! matches the session and lies between two deliveries must be in a range that was reported as lost.
 
 use event_broker::{Lagged, Start, Verdict};
 

@@ -1,5 +1,4 @@
-//! The host's side: principals and their rights, the publisher, and what is counted of all readers.
-//! Readers and what they check are elsewhere.
+//! The host of the soak: principals and their rights, the publisher, and counters over all readers.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,12 +1,18 @@
-//! A soak: readers by the thousand come and go, stall, lose and are denied while one publisher goes on at its pace.
-//! Run by hand for an hour; the report goes to `benches/record/`.
+//! A soak test: thousands of readers subscribe, leave, stall, lag and are denied while one publisher keeps its rate.
 //!
-//! Checked at every read: order, nothing doubled, batches whole, no delivery behind a fence, and that every batch that
-//! a session asked for was delivered or told as lost (G1 to G4, G8, G10). Checked over time: live heap stays within 5 %
-//! (G6). The exit code is 1 if anything failed.
+//! Each read is checked for order, duplicates, whole batches, deliveries behind a fence, and batches that were neither
+//! delivered nor reported as lost (G1 to G4, G8, G10). Over time, live heap must stay within 5 % (G6). The exit code is
+//! 1 if a check failed.
 //!
-//! Files: `plan` is what is published and asked for, `host` publishes and changes access, `session` and `audit` are one
-//! subscription and its account, `readers` the ways of waiting, `report` what is written down.
+//! Run it by hand, for an hour; `--out` writes the report, which is kept in `benches/record/`.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `plan` | what is published and what readers ask for |
+//! | `host` | the publisher, and changes of access |
+//! | `session`, `audit` | one subscription, and the check of what it received |
+//! | `readers` | the ways of waiting |
+//! | `report` | samples, the verdict and the written report |
 
 mod audit;
 mod host;

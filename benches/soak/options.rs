@@ -1,5 +1,4 @@
-//! The command line.
-//! What the options do is elsewhere.
+//! The command line of the soak.
 
 use std::path::PathBuf;
 use std::time::Duration;

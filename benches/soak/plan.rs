@@ -1,5 +1,6 @@
-//! What is published, and who is to get it: a journal of the last batches, and the streams that readers ask for.
-//! No broker is known here, and no reader.
+//! What is published and who must receive it: a journal of the last batches, and the streams that readers ask for.
+//!
+//! It uses no broker and no reader.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,5 +1,7 @@
-//! Every way of waiting: tasks, threads, doorbells, and polling. Each goes from session to session until the time is
-//! over. What a session must get is the account's business.
+//! The ways of waiting: tasks, threads, doorbells and polling. Each opens one session after another until the time is
+//! over.
+//!
+//! `audit` checks what a session receives.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -1,5 +1,6 @@
-//! Samples of the process, the verdict over them, and the table that is kept.
-//! Nothing is checked here but live heap.
+//! Samples of the process, the verdict over them, and the report that is kept.
+//!
+//! The only check here is that of live heap.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,5 +1,6 @@
-//! A session: one subscription from opening to its end, with its account.
-//! Who reads it, and how it waits, is elsewhere.
+//! A session: one subscription from opening to its end, with its audit.
+//!
+//! `readers` decides how it waits.
 
 use std::time::{Duration, Instant};
 

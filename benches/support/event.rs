@@ -1,5 +1,4 @@
-//! The event that everything is measured with, and the plan that says who gets which.
-//! Nothing here is measured.
+//! The event that everything is measured with, and the plan of which reader receives which events.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,5 +1,6 @@
-//! The bare ring with cursors: what any shared buffer costs at least.
-//! It knows no loss, no index, no waiting and no other thread.
+//! A bare ring with cursors: the least that any shared buffer costs.
+//!
+//! It detects no loss, has no index, and cannot wait or be shared between threads.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! One channel a reader behind a hash index from key to readers, as a server would make by hand.
-//! It has no backlog unless the name says so, no index to start from, and counts no loss.
+//! One channel for each reader behind a hash index from key to readers, as a server would build by hand.
+//!
+//! It has a backlog only where its name says so. It has no index to start from and counts no loss.
 
 use std::collections::{HashMap, VecDeque};
 use std::hint::black_box;

@@ -1,5 +1,6 @@
-//! The rig of one thread: publish a window, then let the readers read it.
-//! Every reader's count is checked; who takes the time decides what it is of.
+//! The rig of one thread: it publishes a window, then lets the readers read it, and checks the count of each reader.
+//!
+//! The caller decides which part it times.
 
 use super::event::Plan;
 use super::{Seen, Structure};

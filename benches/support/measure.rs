@@ -1,5 +1,4 @@
-//! How the benchmarks are run by criterion, and how distributions are shown beside it.
-//! What is measured is in the benchmarks.
+//! How criterion runs the benchmarks, and tables of distributions beside its output.
 
 use std::time::Duration;
 

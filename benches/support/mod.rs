@@ -1,5 +1,14 @@
-//! What the benchmarks and the study share: the events, the structures under test, and the rigs that drive them.
-//! No benchmark lives here, and no figure.
+//! Shared by the benchmarks and the study: the events, the structures under test, and the rigs that drive them.
+//!
+//! It holds no benchmark.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `event` | the event that everything is measured with, and the plan of who receives which |
+//! | `measure` | criterion's settings, options of the command line, and distributions of latencies |
+//! | `ours` | the crate as a structure under test; publishing and subscribing in one call |
+//! | `rivals`, `indexed`, `floor` | broadcast channels, a channel for each reader behind an index, and a bare ring |
+//! | `inline`, `tasks` | rigs: all readers on one thread, or readers that wait as tasks or threads |
 
 #![allow(dead_code, reason = "each benchmark uses a part")]
 

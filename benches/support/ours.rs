@@ -1,5 +1,6 @@
 //! The crate as a structure under test, read by window or by owned delivery.
-//! Configured like the rest: bounded by batches, no authorizer, no observer.
+//!
+//! It is configured like its rivals: bounded by batches, without authorizer and observer.
 
 use std::hint::black_box;
 

@@ -1,5 +1,6 @@
-//! Structures with one shared buffer: tokio's broadcast, async-broadcast, bus. Readers filter for themselves.
-//! None has an index, a start other than now, or access; only tokio's counts what was lost.
+//! Structures with one shared buffer: tokio's broadcast, async-broadcast and bus. Their readers filter for themselves.
+//!
+//! None has an index, a start other than now, or access control. Only tokio's counts what was lost.
 
 use std::hint::black_box;
 use std::sync::Arc;

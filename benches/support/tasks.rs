@@ -1,6 +1,7 @@
-//! The rigs of readers that wait: as tasks of a runtime, or as threads.
-//! The publisher goes on when every reader that the window concerns has all of it; a lost delivery stops the clock and
-//! ends in a panic.
+//! The rigs of readers that wait, as tasks of a runtime or as threads.
+//!
+//! The publisher continues when every reader that the window concerns has received all of it. If a delivery is lost,
+//! the rig panics after a timeout.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

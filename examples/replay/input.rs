@@ -1,5 +1,4 @@
-//! The input, line by line as it comes, each with its number.
-//! What becomes of a line is not decided here.
+//! Reads the input line by line, each with its number.
 
 use std::io::{self, BufRead};
 

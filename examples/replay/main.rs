@@ -1,5 +1,6 @@
-//! Plays a recorded stream of events through a broker, and prints the frames that one subscription gets.
-//! What the options are is in `options`, how lines are read in `input`.
+//! Plays a recorded stream of events through a broker and prints the frames that one subscription receives.
+//!
+//! `options` parses the command line, and `input` reads the lines. `--help` describes the options and exit codes.
 
 mod input;
 mod options;

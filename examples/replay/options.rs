@@ -1,5 +1,4 @@
-//! The options of the command line, and the text that explains them.
-//! Nothing is opened here.
+//! The options of the command line and the help text.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,6 @@
-//! Who may read what, by the tokens, policies and roles in the store.
-//! The rights that a topic needs are the crate's own table, not this file's.
+//! The authorizer: who may read what, by the tokens, policies and roles in the store.
+//!
+//! The rights that a topic needs come from the crate's own table.
 
 use std::sync::{Arc, Weak};
 

@@ -1,5 +1,6 @@
-//! Who reads in the main job: what each asks for, by which token, in which way, and how it should end.
-//! What they want is written down a second time, as plain functions, for the checks.
+//! The readers of the main job: what each asks for, with which token, by which way of reading, and how it must end.
+//!
+//! The checks need each request a second time, as a plain function; it is written beside the request.
 
 use std::time::Instant;
 

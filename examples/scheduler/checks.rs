@@ -1,5 +1,7 @@
-//! Whether every reader got what it should: its record against a plain list of all that was published.
-//! The readers' wishes are plain functions here, so that a mistake in the crate's own filter shows.
+//! Checks that every reader received what it asked for: its record is compared with a plain list of all that was
+//! published.
+//!
+//! The requests are plain functions here, so that an error in the crate's filter is detected.
 
 use event_broker::nomad::{event_type, topic};
 use event_broker::{Batch, Event};

@@ -1,5 +1,4 @@
-//! What befalls the cluster: nodes come, drain and go, pools and access rules change.
-//! Jobs are in `workload`.
+//! Changes of the cluster: nodes join, drain and leave; pools and access rules change.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The main job: commits at a steady pace, the readers on threads of their own, and what befalls them on the way.
-//! Afterwards the table, and the checks of its own totals.
+//! The main job: it commits at a steady rate while readers on their own threads are overtaken, denied and resumed,
+//! prints the table, and checks its own totals.
 
 use std::error::Error;
 use std::sync::Arc;

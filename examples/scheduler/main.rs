@@ -1,7 +1,8 @@
-//! A small scheduler whose state changes are read by everybody who may: the whole of the crate at work.
-//! Here is only how it is called and how it ends; the table below says where the rest is.
+//! A small scheduler that publishes its state changes to all readers who may see them. It uses the whole crate.
 //!
-//! | file | what |
+//! This file parses the call and sets the exit code.
+//!
+//! | file | holds |
 //! |---|---|
 //! | `model` | the rows of the state store, and their events |
 //! | `store` | the tables, changed by one commit at a time |
@@ -9,9 +10,9 @@
 //! | `acl` | the authorizer, over the tables of tokens, policies and roles |
 //! | `workload`, `cluster`, `random` | what is committed |
 //! | `job` | the main job: its script, its table and its checks |
-//! | `cast`, `readers`, `record` | who reads, in which way, and what it notes |
-//! | `checks`, `table` | a naive second opinion, and how it is shown |
-//! | `query` | `--query`: one stream, to be piped |
+//! | `cast`, `readers`, `record` | the readers, their ways of reading, and what each records |
+//! | `checks`, `table` | an independent check of the records, and how it is printed |
+//! | `query` | `--query`: one stream on standard output |
 
 mod acl;
 mod cast;

@@ -1,5 +1,4 @@
-//! The rows of the state store, and the events that stand for their changes.
-//! A row is its own payload; where rows are kept and why they change is not here.
+//! The rows of the state store, and the events of their changes. A row is its own payload.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -1,5 +1,6 @@
-//! One stream on standard output: the frames of a query, under some rights.
-//! Nothing else goes there, so that it can be piped.
+//! `--query`: the frames of one query under some rights, on standard output.
+//!
+//! Nothing else is written there, so the output can be piped.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};

@@ -1,5 +1,4 @@
-//! Numbers that look random and are the same in every run.
-//! Nothing here is fit for secrets.
+//! Pseudo-random numbers that are the same in every run. Not fit for secrets.
 
 /// A xorshift generator with a multiplied output.
 #[derive(Debug)]

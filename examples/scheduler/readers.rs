@@ -1,5 +1,4 @@
-//! The ways of reading, each to the end of its stream: blocking, as a task, through a doorbell, late, and in two parts.
-//! Who reads what is in `job`.
+//! The ways of reading, each to the end of its stream: blocking, as a task, by a doorbell, stalled, and resumed.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -1,5 +1,4 @@
-//! What a reader notes down of its stream, for the checks and the table.
-//! Whether it is right is not judged here.
+//! What a reader records of its stream, for the checks and the table.
 
 use std::sync::Arc;
 

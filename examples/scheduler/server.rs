@@ -1,5 +1,4 @@
 //! The server: the store, the broker, and the order in which a commit reaches them.
-//! What is committed is the scheduler's business.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! The state store: tables in memory, changed by one commit at a time, each under a higher index.
-//! What a commit is for, and who is told of it, is not decided here.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};

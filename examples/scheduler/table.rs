@@ -1,5 +1,4 @@
-//! A table of text: columns as wide as they must be.
-//! What stands in it is not known here.
+//! A text table whose columns are as wide as their widest cell.
 
 use std::fmt;
 

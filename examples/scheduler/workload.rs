@@ -1,5 +1,5 @@
-//! The small scheduler: jobs come and go, evaluations ask for plans, plans place allocations, and clients report.
-//! Each step is one commit; what befalls the cluster itself is in `cluster`.
+//! The scheduler's work: jobs are registered and stopped, evaluations create plans, plans place allocations, and
+//! clients report. Each step is one commit.
 
 use std::collections::{BTreeMap, VecDeque};
 

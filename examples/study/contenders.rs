@@ -1,5 +1,4 @@
-//! Who is compared, by name, and the structure behind each name.
-//! How they are measured is in `point`.
+//! The structures that are compared, by name.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! What the study ran on, as text. What the system does not say is left out.
-//! Nothing here names the host or its user.
+//! The machine that the study ran on, as text. It names neither the host nor its user, and omits what the system does
+//! not report.
 
 use std::fmt::Write;
 use std::fs;

@@ -1,7 +1,6 @@
-//! The study: the broker beside its rivals over numbers of readers, selectivity, batch and payload sizes.
-//! What is measured, and how, is in the files below; this one runs the points one after the other.
+//! The study: the broker and its rivals over numbers of readers, selectivity, batch sizes and payload sizes.
 //!
-//! `cargo run --release --example study -- --help`
+//! This file runs the points one after another. `cargo run --release --example study -- --help` describes the options.
 
 mod contenders;
 mod machine;

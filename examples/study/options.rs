@@ -1,5 +1,4 @@
-//! What the command line may say, and what is wrong with it otherwise.
-//! Nothing runs here.
+//! The command line, and the errors of it.
 
 use std::fmt;
 use std::path::PathBuf;

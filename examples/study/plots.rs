@@ -1,5 +1,7 @@
-//! The plots: throughput and latency over the number of readers, cost over selectivity; everybody in one picture.
-//! They are drawn from rows alone, so that a sheet can be drawn again.
+//! The plots: throughput and latency over the number of readers, and cost over selectivity, all contenders in one
+//! picture.
+//!
+//! They are drawn from rows alone, so an old sheet can be plotted again.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

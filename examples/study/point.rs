@@ -1,5 +1,4 @@
-//! One point of the study: what it is, and how it is measured. Every reader's count is checked.
-//! Where it is written is not known here.
+//! One point of the study: its parameters and its measurement. The count of every reader is checked.
 
 use std::fmt;
 use std::str::FromStr;

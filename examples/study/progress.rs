@@ -1,5 +1,4 @@
-//! How far the study is, on standard error: a bar on a terminal, plain lines elsewhere.
-//! Nothing here is a result.
+//! Progress on standard error: a bar on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};

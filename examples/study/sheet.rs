@@ -1,5 +1,4 @@
-//! The results as rows of a CSV file, written as they come and read back.
-//! No row is held back: what was measured is on the disk.
+//! The results as rows of a CSV file. Each row is written as soon as it is measured.
 
 use std::fmt;
 use std::fs::{self, File};

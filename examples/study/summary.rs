@@ -1,5 +1,4 @@
-//! The tables that sum a run up: where there were most readers, and what each contender made of it.
-//! Everything else is in the sheet and the plots.
+//! The summary tables: each contender at the largest number of readers.
 
 use std::fmt::Write;
 use std::path::Path;

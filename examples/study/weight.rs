@@ -1,5 +1,6 @@
-//! What a subscription weighs: a copy of this program opens many, and looks how much memory it has got.
-//! Only where the system says so; elsewhere the column stays empty.
+//! The memory of a subscription: a copy of this program opens many and reads its resident memory.
+//!
+//! The column is empty where the system does not report it.
 
 use std::collections::HashMap;
 use std::process::Command;

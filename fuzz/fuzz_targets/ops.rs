@@ -1,5 +1,4 @@
-//! Any bytes into `ops`.
-//! What is done with them stands in the library, where an ordinary test finds it too.
+//! The fuzz target `ops`. Its body is in the library, where `tests/fuzz_corpus.rs` uses it too.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::ops::run(data));

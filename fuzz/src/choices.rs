@@ -1,5 +1,4 @@
 //! Bytes as a source of choices.
-//! What is chosen is the targets' own business.
 
 /// Takes a byte a choice. When they run out, every choice is the first.
 pub(super) struct Choices<'a>(&'a [u8]);

@@ -1,6 +1,7 @@
-//! Frames: what is sent comes back however it is cut, and any bytes are the same frames and errors however they are
-//! cut, within the limit (semantics 2, 24 to 26, G11).
-//! The first byte says which of both it is.
+//! Frames (semantics 2, 24 to 26, G11): frames that were sent are decoded to the same batches however they are split,
+//! and arbitrary bytes decode to the same frames and errors however they are split, within the limit.
+//!
+//! The first byte chooses between the two.
 
 mod foreign;
 mod sent;

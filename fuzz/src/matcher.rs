@@ -1,9 +1,10 @@
-//! What a broker delivers, against a filter that looks at every event (semantics 8, 11 to 13, G1, G2 and G4).
-//! Nothing is evicted, reset or revoked here: scripts of the oracle do that.
+//! What a broker delivers, against a filter that looks at every event (semantics 8 and 11 to 13, G1, G2 and G4).
 //!
-//! A subscription reads what was published before it by scanning, and what comes after it by the chains of its terms:
-//! steps are mixed, so that both meet in one reading. Batches of more than 64 events and subscriptions of more than
-//! eight terms go other ways inside.
+//! A subscription reads batches older than itself by scanning, and newer ones along the chains of its terms. The steps
+//! are mixed, so both meet in one read. Batches of more than 64 events and subscriptions of more than eight terms take
+//! other paths.
+//!
+//! Nothing is evicted, reset or revoked here; the scripts of the oracle do that.
 
 use event_broker::{Broker, Event, Explanation, Request, Start, Subscription, Term, TryRecvError};
 

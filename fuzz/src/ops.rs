@@ -1,5 +1,6 @@
 //! Scripts of operations on the broker and on the naive one: semantics 1 to 23 and 27.
-//! How bytes become a script, and what is compared, is the oracle's.
+//!
+//! The oracle in `tests/support/` turns bytes into a script and compares the brokers.
 
 use super::support::bytes::{CONFIG_BYTES, OP_BYTES, from_bytes};
 use super::support::driver::run_script;

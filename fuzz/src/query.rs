@@ -1,5 +1,5 @@
-//! Any text as a query string: it never panics, says what a naive parser says, and reads back what it writes (G11).
-//! The naive parser stands beside this.
+//! Any text as a query string (G11): parsing never panics, agrees with the naive parser, and reads back what is
+//! written.
 
 mod naive;
 

@@ -1,5 +1,4 @@
-//! Whom a change concerns: by token, policy and role, by name or for everyone.
-//! What it does to them is in the file about the fence.
+//! Which readers a change of access concerns: by token, policy and role, by name or all.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

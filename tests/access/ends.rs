@@ -1,5 +1,4 @@
-//! Ends that hold at once, pair by pair.
-//! How each of them comes about alone is tested elsewhere.
+//! The precedence of two ends that hold at the same time, for each pair.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! Expiry: on a manual clock, by a tick, and by a read that waits.
-//! Which end comes first when several hold is in a file of its own.
+//! Expiry of a grant: on a manual clock, by a tick, and by a read that waits.
 
 use std::task::Context;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
-//! The fence: what a change takes back, and what a new grant governs.
-//! Whom a change concerns, and changes that come while one is being asked about, are in the files beside this one.
+//! The fence: nothing at or after a change is delivered under the old grant.
 
 use std::sync::Arc;
 use std::task::Context;

@@ -1,5 +1,6 @@
-//! Changes that come while the authorizer is being asked, and tokens that are gone.
-//! The hook announces them itself, so nothing depends on timing.
+//! Changes that arrive while the authorizer is being asked, and deleted tokens.
+//!
+//! The hook announces the changes itself, so the tests do not depend on timing.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,4 @@
-//! The parameters with their defaults, and the sample requests.
-//! Each is given as the query that a client sends.
+//! The parameters with their defaults, and the sample requests, each as the query that a client sends.
 
 use event_broker::nomad::{Limits, Parameter, Query, QueryErrorKind};
 use event_broker::{Broker, Event, Request, Start, Verdict};

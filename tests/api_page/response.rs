@@ -1,5 +1,4 @@
-//! The response: its form on the wire, the sample of the page in shape, and the promises about lines.
-//! How frames wait and what a writer sees is tested with the frames.
+//! The response: its form on the wire, the sample of the page, and the rules of lines.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! The table of required rights, every row of it, and what is said beside it.
-//! The rights are held in the library's own text form.
+//! The table of required rights, row by row, and the text beside it. Rights are given in the library's own text form.
 
 use event_broker::nomad::rights::{NamespaceRight, Required, Rights, required};
 use event_broker::nomad::{AclAuthorizer, Query, Resolved, topic};

@@ -1,5 +1,4 @@
 //! The tables of topics and of event types, row by row.
-//! What a type means is the publisher's business.
 
 use event_broker::nomad::{Query, event_type, topic};
 use event_broker::{Broker, Event, EventType, Request, Topic};

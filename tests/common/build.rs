@@ -1,4 +1,4 @@
-//! Events, terms, requests, principals and brokers in one short call.
+//! Short constructors of events, terms, requests, principals and brokers.
 
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
-//! Tests that measure the heap, by a profiling allocator. They run without the usual harness, whose threads would be
-//! counted too.
+//! A runner for tests that measure the heap with a profiling allocator, and what it measures.
+//!
+//! The allocator counts the whole process. So each test binary calls [`run`] in `main` instead of using the usual
+//! harness, whose threads would be counted.
 
 #![allow(dead_code, reason = "every test crate uses its own part of this")]
 

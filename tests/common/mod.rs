@@ -1,18 +1,19 @@
-//! What the integration tests share. No expectation of any test lives here.
+//! Shared by the integration tests. It holds no expectation of any test.
 //!
-//! | file | for |
+//! | file | holds |
 //! |---|---|
-//! | `build` | events, terms, requests, principals and brokers in one short call |
-//! | `read` | reading what is there now, and asserting that nothing is or that a subscription has ended |
+//! | `build` | short constructors of events, terms, requests, principals and brokers |
+//! | `read` | reads of all that is available now, and assertions on an empty or ended subscription |
 //! | `clock` | a clock that the test advances |
 //! | `rules` | an authorizer whose answer the test changes |
 //! | `wakes` | a waker that counts |
-//! | `patience` | work with a limit of time, so that a deadlock fails instead of hanging |
-//! | `random` | numbers from a seed |
-//! | `heap` | a profiled run of tests, the live heap, and allocations |
-//! | `program` | running an example as a program |
+//! | `patience` | work with a time limit, and work that panics |
+//! | `random` | pseudo-random numbers from a seed |
+//! | `heap` | a runner with a profiling allocator |
+//! | `program` | runs an example as a program |
 //!
-//! `random`, `heap` and `program` are included by path by those that need them; all else comes with this module.
+//! Test binaries that need `random`, `heap` or `program` include that file by its path; the others come with this
+//! module.
 
 #![allow(dead_code, reason = "every test crate uses its own part of this")]
 #![allow(unused_imports, reason = "every test crate uses its own part of this")]

@@ -1,4 +1,4 @@
-//! Work with a limit of time, so that a deadlock fails instead of hanging.
+//! Work with a time limit, so that a deadlock fails instead of hanging, and work that panics.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;

@@ -1,4 +1,4 @@
-//! Running an example of the crate as the program that it is.
+//! Runs an example of the crate as a program.
 
 #![allow(dead_code, reason = "every test crate uses its own part of this")]
 

@@ -1,4 +1,4 @@
-//! Numbers from a seed, the same on every machine. Not fit for secrets.
+//! Pseudo-random numbers from a seed, the same on every machine. Not fit for secrets.
 
 #![allow(dead_code, reason = "every test crate uses its own part of this")]
 

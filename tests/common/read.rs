@@ -1,4 +1,4 @@
-//! Reading what is there now, and asserting that nothing is or that a subscription has ended.
+//! Reads all that is available now, and assertions on an empty or ended subscription.
 
 use event_broker::{Delivery, Denial, RecvError, Subscription, TryRecvError};
 

@@ -1,6 +1,7 @@
-//! Histories of threads: publishers that share a commit lock, readers of every kind, and the validators over what
-//! each of them saw. G1 to G5, G8 and G10.
-//! No thread waits for time to prove an order: what happened before what is told by counts that rise with it.
+//! Histories of real threads: publishers that share a commit lock, readers of every kind, and the validators of
+//! `support/history` over what each reader saw (G1 to G5, G8 and G10).
+//!
+//! No thread sleeps to establish an order. Counters that only rise establish what happened before what.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
 #[path = "../support/history.rs"]

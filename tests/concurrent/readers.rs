@@ -1,5 +1,4 @@
-//! Readers of every kind, each with a log of what it did and saw.
-//! What is right of it is decided by the validators.
+//! Readers of every kind, each with a log of what it did and saw, for the validators.
 
 use std::future::Future;
 use std::pin::pin;

@@ -1,5 +1,4 @@
-//! The host of a run of threads: its state under a commit lock, its rules, and what its readers ask for.
-//! How they read is not here.
+//! The host of a run: its state under a commit lock, its rules, and the requests of its readers.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

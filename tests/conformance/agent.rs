@@ -1,5 +1,4 @@
-//! `command/agent/*_test.go`, `e2e/events` and `operator_debug_test.go`: queries, and what a client of them gets.
-//! How a query is read in every detail is tested beside its parser.
+//! `command/agent/*_test.go`, `e2e/events` and `operator_debug_test.go`: queries, and what their clients receive.
 
 use event_broker::nomad::{Parameter, Query, QueryErrorKind};
 use event_broker::{Broker, BuildError, RecvError, Request, Start, Term};

@@ -1,4 +1,5 @@
-//! `api/event_stream_test.go`: what a client library sees of names, keys and ends.
+//! `api/event_stream_test.go`: names, keys and ends as a client library sees them.
+//!
 //! The typed payloads of that library are not here: a payload is the host's own type.
 
 use event_broker::nomad::{Parameter, Query, QueryErrorKind, topic};

@@ -1,4 +1,5 @@
-//! `nomad/stream/event_broker_test.go`: delivery, closing, and what a change of access does to an open stream.
+//! `nomad/stream/event_broker_test.go`: delivery, closing, and changes of access to an open stream.
+//!
 //! The changes of access are published as the API's own events.
 
 use std::sync::mpsc;

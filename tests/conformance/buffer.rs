@@ -1,5 +1,4 @@
-//! `nomad/stream/event_buffer_test.go`: what is kept, and where a start lands in it.
-//! Ways of reading and access are in the files beside this one.
+//! `nomad/stream/event_buffer_test.go`: what is buffered, and where a start begins in it.
 
 use std::thread;
 use std::time::Duration;

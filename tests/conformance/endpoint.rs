@@ -1,5 +1,6 @@
 //! `nomad/event_endpoint_test.go`: rights, expiry, and what ends a stream.
-//! Rights of volumes and variables are not on the API page: they come from an authorizer of this test's own.
+//!
+//! Rights of volumes and variables are not on the API page; they come from an authorizer of this file.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

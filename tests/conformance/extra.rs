@@ -1,5 +1,4 @@
-//! What the server's own tests leave out although its source needs it: one row each.
-//! The lines of the pitfalls page that say the same in other words have tests of their own.
+//! Behaviour that the server's source relies on and its tests do not cover, one row each.
 
 use event_broker::nomad::{Parameter, Query, QueryErrorKind, event_type, topic};
 use event_broker::{

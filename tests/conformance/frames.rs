@@ -1,5 +1,4 @@
 //! `nomad/stream/ndjson_test.go`, and the body of the agent's stream: frames as a client sees them.
-//! The form of a batch is tested with the API page.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, Sender};

@@ -1,5 +1,6 @@
-//! `nomad/fsm_test.go` and `nomad/state/events_test.go`, as far as they are about events and not about tables.
-//! What a state store derives from a commit is the host's; here is what the broker makes of it.
+//! `nomad/fsm_test.go` and `nomad/state/events_test.go`, as far as they concern events and not tables.
+//!
+//! The host derives events from a commit; these tests cover what the broker does with them.
 
 use event_broker::nomad::{access_changes, event_type, topic};
 use event_broker::{AccessChange, Batch, Broker, Event, Principal, Request};

@@ -1,5 +1,6 @@
-//! `nomad/stream/subscription_test.go`: which events of a batch a subscription gets.
-//! The server also pins the capacity of its copied result; nothing is copied here, so the count is what is left.
+//! `nomad/stream/subscription_test.go`: which events of a batch a subscription receives.
+//!
+//! The server also tests the capacity of a copied result. Nothing is copied here, so only the count is tested.
 
 use event_broker::{Broker, Event, Request};
 

@@ -1,5 +1,6 @@
 //! Each operation at three sizes, n, 4n and 16n, and how its steps may grow from one to the next.
-//! What they are in absolute numbers is no matter of this file, but for bounds that hold at any size.
+//!
+//! Absolute numbers appear only as bounds that hold at any size.
 
 mod access;
 mod chains;

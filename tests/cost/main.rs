@@ -1,9 +1,14 @@
 //! What operations cost, counted in steps: semantics 5, 7, 27 and 33, guarantees G7 and G12.
-//! Built under the private cfg `broker_steps` alone; without it there is nothing here.
 //!
-//! Files: `growth` measures one operation at three sizes and says how its steps may grow, `oracle` puts scripts of
-//! operations through a broker and charges each what it may cost, `model` knows what that depends on, and `script` draws
-//! the operations.
+//! | file | holds |
+//! |---|---|
+//! | `growth` | one operation at three sizes, and how its steps may grow |
+//! | `oracle` | scripts of operations, each charged with what it may cost |
+//! | `model` | what the charges depend on |
+//! | `script` | how operations are drawn from a seed |
+//!
+//! The steps exist only under the private cfg `broker_steps`; without it this binary is empty: `RUSTFLAGS="--cfg
+//! broker_steps" CARGO_TARGET_DIR=target/steps cargo test --test cost`.
 #![cfg(broker_steps)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 

@@ -1,5 +1,7 @@
-//! What charges depend on: which nodes events hit, who is enrolled at them, and what each reader has still to pass.
-//! It looks everything up by name, knows no index and no chain, and asks the broker nothing.
+//! What the charges depend on: the nodes that events hit, the readers registered at them, and what each reader has
+//! still to pass.
+//!
+//! It looks everything up by name, has no index and no chain, and does not call the broker.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 

@@ -1,5 +1,6 @@
-//! The cost oracle: scripts of operations from seeds, each operation charged what it may cost.
-//! What that is, is counted by `model`; the steps that the broker made must stay within a factor of it.
+//! The cost oracle: scripts of operations from seeds, each operation charged with what it may cost.
+//!
+//! `model` computes the charges. The steps of the broker must stay within a factor of them.
 
 use std::collections::BTreeMap;
 use std::task::{Context, Poll};

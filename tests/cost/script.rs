@@ -1,4 +1,4 @@
-//! Operations of a script, drawn from a seed. What they do to a broker, and what they may cost, is not here.
+//! Draws the operations of a script from a seed.
 
 use super::random::Random;
 

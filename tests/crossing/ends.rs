@@ -1,5 +1,4 @@
-//! Every end and every loss: the reader waits, it is caused, and the reader is woken and told exactly that.
-//! Which of several ends comes first is tested elsewhere.
+//! Every end and every loss: the reader waits, the end is caused, and the reader is woken and receives exactly that.
 
 use std::time::Duration;
 

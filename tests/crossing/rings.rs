@@ -1,5 +1,6 @@
-//! Readers that look without waiting: whenever the test says so, or when a doorbell rings.
-//! A bell that does not ring is one that is silent after it was answered and nothing was left to read.
+//! Readers that do not wait: they read when the test says so, or when a doorbell rings.
+//!
+//! A lost wake-up of a bell is a bell that stays silent although a batch was published after everything had been read.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! Every start: the reader waits, something else is published, and then what it asked for, which it must get.
-//! How it waits, and how it is found to, is its way's.
+//! Every start: the reader waits, an event that it did not ask for is published, then one that it did, which it must
+//! receive.
 
 use event_broker::{Epoch, LagPolicy, Start, SubscribeError, Verdict};
 

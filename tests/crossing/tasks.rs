@@ -1,5 +1,6 @@
-//! Readers that are tasks, polled by the test itself. There is no runtime.
-//! That it waits is that it is pending; that it was woken, that its waker counts.
+//! Readers that are tasks, polled by the test without a runtime.
+//!
+//! A task waits if its last poll was pending, and is woken if its waker has counted.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};

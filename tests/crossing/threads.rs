@@ -1,5 +1,6 @@
-//! Readers that block a thread. Each has one for as long as it lives, and reads when the test orders it to.
-//! That it waits is told by its handle.
+//! Readers that block a thread. Each has one thread, and reads when the test orders it to.
+//!
+//! The subscription's handle shows whether the thread waits.
 
 use std::marker::PhantomData;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};

@@ -1,5 +1,6 @@
-//! A way of reading, as the scenarios see it: it waits, it is woken, and it is told something.
-//! How each way does that is in `threads`, `tasks` and `rings`.
+//! The interface of a way of reading, as the scenarios use it: it waits, it is woken, it returns something.
+//!
+//! `threads`, `tasks` and `rings` implement it.
 
 use std::collections::VecDeque;
 use std::time::Duration;

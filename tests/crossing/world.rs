@@ -1,5 +1,4 @@
-//! A broker, what its reader asks for, and what is published: something else first, and then that.
-//! What a reader is expected to do is in `starts` and `ends`.
+//! A broker, the request of its reader, and the events that are published: first others, then matching ones.
 
 use std::sync::Arc;
 

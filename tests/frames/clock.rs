@@ -1,5 +1,4 @@
-//! Heartbeats go by the broker's clock: not before the interval has passed by it, and never several at once.
-//! Streams of frames for tasks are held to the same beside this.
+//! Heartbeats follow the broker's clock: none before the interval has passed, and never several at once.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 

@@ -1,5 +1,4 @@
-//! Frames behind a doorbell: read until a call gives no frame, then wait for the bell.
-//! That a subscription rings for what is published is tested elsewhere.
+//! Frames behind a doorbell: the host reads until a call returns no frame, then waits for the bell.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

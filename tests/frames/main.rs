@@ -1,5 +1,6 @@
-//! Streams of frames, clause by clause of DESIGN 24 and 25, with the server's own ndjson rows.
-//! The codec on its own is tested in the crate.
+//! Streams of frames, clause by clause of semantics 24 and 25, and the reference server's own ndjson tests.
+//!
+//! The codec alone is tested in the crate.
 #![cfg(all(feature = "json", not(broker_loom)))]
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 

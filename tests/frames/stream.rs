@@ -1,5 +1,4 @@
 //! Frames for tasks: polled by hand, with a clock and a timer that the test moves, and once on a runtime.
-//! Waking by what is published is the subscription's, and tested there.
 
 use std::cell::Cell;
 use std::marker::PhantomPinned;

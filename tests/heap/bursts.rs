@@ -1,5 +1,4 @@
-//! Bursts that have passed, and churn: what stays is what the remaining subscription needs.
-//! What a subscription costs while it is there is the formula's business.
+//! Bursts of subscriptions, and churn: afterwards only what the remaining subscription needs is live.
 
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};

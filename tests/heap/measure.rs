@@ -1,5 +1,4 @@
-//! Live heap by deltas, and bounds that are checked one after the other.
-//! What a bound is made of is not known here.
+//! Differences of live heap, and bounds that are checked one after another.
 
 use std::cell::Cell;
 

@@ -1,5 +1,6 @@
-//! Scripts drawn from seeds: all that users do, in any order, with live heap compared with the formula.
-//! What the broker says of events and losses is not looked at here: the other oracle does that.
+//! Scripts drawn from seeds: all operations of users in any order, with live heap compared with the formula.
+//!
+//! Deliveries and losses are not checked here; `oracle` does that.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -1,5 +1,4 @@
-//! Users that do not return, and what is kept beside batches: bounded by what there is, not by what has passed.
-//! Bursts of subscriptions are elsewhere.
+//! Users that do not return, and memory beside the batches: it is bounded by what exists, not by what has passed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};

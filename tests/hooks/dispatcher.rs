@@ -1,5 +1,6 @@
-//! The dispatcher drops payloads, too: what is bounded stays bounded (G6), and what panics there loses no wake-up (G10).
-//! How it wakes is modelled in the library.
+//! The dispatcher also drops payloads: memory stays bounded (G6), and a panic there loses no wake-up (G10).
+//!
+//! Its wake-ups are modelled in the library.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,5 +1,4 @@
-//! A host whose every hook is a place where a test can put code.
-//! What that code does is the tests' business.
+//! A host into whose hooks a test can put code.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};

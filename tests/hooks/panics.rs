@@ -1,5 +1,4 @@
-//! Hooks that panic: whom the panic reaches, and what it leaves behind.
-//! The rules are those of semantics 19, one test each.
+//! Hooks that panic: which call the panic reaches, and what state it leaves. One test for each rule of semantics 19.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};

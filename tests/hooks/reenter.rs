@@ -1,5 +1,6 @@
-//! Hooks that call the broker they are called by, in every way there is.
-//! Each runs on a thread of its own: a hook under a lock would hang, and fails here instead.
+//! Hooks that call the broker that calls them, by every operation.
+//!
+//! Each runs with a time limit: a hook that is called under a lock would deadlock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,5 +1,6 @@
-//! Hooks that take their time: they hold up whom they are asked for, and nobody else (G7).
-//! A channel stands for the time they take, so nothing depends on how long a test machine takes.
+//! Slow hooks delay only the operation that they are called for (G7).
+//!
+//! A channel stands for the delay, so nothing depends on the speed of the machine.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,4 @@
-//! Access: revocation, expiry, and code of the host's that runs on the way.
-//! What a fence promises in full is tested in `tests/access.rs`.
+//! Access: revocation, expiry, and code of the host that runs on the way.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

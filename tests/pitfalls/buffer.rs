@@ -1,5 +1,4 @@
-//! The buffer and slow readers: what is kept, who is told of a loss, who waits for whom.
-//! Bounds of memory are measured in a test of their own.
+//! The buffer and slow readers: what is retained, who is notified of a loss, who waits for whom.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,4 @@
-//! Frames: encoded once, written whole, told apart, and under the same fence.
-//! The form of a frame is tested with the API page.
+//! Frames: encoded once, written whole, told apart, and behind the same fence.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};

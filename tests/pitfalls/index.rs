@@ -1,5 +1,4 @@
-//! Index and resume: where a stream starts, and what it says of what is gone.
-//! What a reader loses while it reads is in the file about the buffer.
+//! Index and resume: where a stream starts, and what it reports of evicted batches.
 
 use event_broker::nomad::{Query, QueryErrorKind};
 use event_broker::{Broker, Epoch, PublishErrorKind, RecvError, Request, Start, SubscribeError, Token, Verdict};

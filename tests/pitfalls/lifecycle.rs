@@ -1,5 +1,4 @@
-//! Lifecycle, and what went wrong in crates of the same language.
-//! What frames add to it is tested with the frames.
+//! Lifecycle, and defects of other crates.
 
 use std::task::{Context, Waker};
 use std::thread;

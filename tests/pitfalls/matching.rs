@@ -1,5 +1,4 @@
-//! Matching: which events a request gets.
-//! Where it starts and what it loses is in the files beside this one.
+//! Matching: which events a request receives.
 
 use std::thread;
 

@@ -1,5 +1,4 @@
-//! Questions that never settle, and grants that run out.
-//! What each answer means is tested in `access`.
+//! Questions to the authorizer that never settle, and grants that expire.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};

@@ -1,5 +1,6 @@
-//! Costs and memory that grew with what others do, each by what it must still do right now that they do not.
-//! How they grow is counted in `cost`, and what stays in memory in `heap`.
+//! Costs and memory that grew with what others do: each test shows the behaviour that must remain now that they do not.
+//!
+//! `cost` counts how they grow, and `heap` what stays in memory.
 
 use std::collections::BTreeMap;
 

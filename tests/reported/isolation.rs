@@ -1,5 +1,4 @@
-//! Panics on their way out, and what futures and windows leave behind.
-//! Which hook may panic when is tested in `hooks`.
+//! Panics during unwinding, and what futures and windows leave behind.
 
 use std::panic::panic_any;
 use std::pin::pin;

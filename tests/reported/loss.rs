@@ -1,5 +1,4 @@
-//! Loss that was not told, and loss that was none.
-//! Whether a reader is woken for it is crossed elsewhere.
+//! Losses that were not reported, and reports of losses that had not happened.
 
 use std::future::Future;
 use std::pin::pin;

@@ -1,5 +1,4 @@
-//! Reads that do not end, deadlines that are not kept, tasks that do not give way, bells that fall silent.
-//! What is read is checked only as far as that needs.
+//! Reads that do not return, missed deadlines, tasks that do not yield, and doorbells that stay silent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

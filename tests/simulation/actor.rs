@@ -1,5 +1,5 @@
-//! A reader as the scheduler holds it: its subscription in whatever form its way of reading needs, and how it is polled.
-//! What a read must give is not decided here.
+//! A reader as the scheduler holds it: its subscription in the form that its way of reading needs, and how it is
+//! polled.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

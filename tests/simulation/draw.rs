@@ -1,5 +1,4 @@
-//! How a seed becomes a script, over small and dense alphabets.
-//! What the steps mean is not here, and nothing is drawn while a script runs.
+//! How a seed becomes a script, over small and dense alphabets. Nothing is drawn while a script runs.
 
 use crate::random::Random;
 use crate::script::{Dispatch, Fault, PENS, SLOTS, Script, Step, Way};

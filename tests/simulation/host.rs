@@ -1,5 +1,6 @@
-//! The host's side of a run: payloads, rules, clock, timer, wakers and an observer, each of which can be told to panic.
-//! When they do is decided by the script alone.
+//! The host's side of a run: payloads, rules, clock, timer, wakers and an observer, each of which can be made to panic.
+//!
+//! The script alone decides when they do.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

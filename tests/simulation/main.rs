@@ -1,13 +1,14 @@
-//! The whole broker in one thread: publishers, readers of every kind and way of waiting, access, resets, clocks, a
-//! dispatcher and panicking hooks, in an order that a seed decides. G1 to G5, G8 to G10.
-//! What only threads can show is in `concurrent` and in the models.
+//! The whole broker in one thread (G1 to G5, G8 to G10): publishers, readers of every kind and way of waiting, access,
+//! resets, clocks, a dispatcher and panicking hooks, in an order that a seed decides.
 //!
-//! A run has two halves. [`draw`] makes a [`script`](script::Script) of a seed, and [`world`] takes its steps one after
-//! another, without a clock, a thread or a random number of its own. A task is polled only when its waker was woken, so
-//! a wake-up that is lost is a reader that sleeps; after faults come steps that take them away and demand progress.
-//! Judges are the naive broker, read by read, and the validators of histories at the end.
+//! - [`draw`] makes a [`script`](script::Script) from a seed; [`world`] executes its steps without a clock, a thread or
+//!   a random number of its own, so a run is reproducible.
+//! - A task is polled only after its waker was woken, so a lost wake-up shows as a reader that sleeps.
+//! - Faults are followed by steps that remove them and demand progress.
+//! - The naive broker judges each read, and the validators of histories judge the whole run.
 //!
-//! A run that fails prints its seed and the shortest script that fails in the same way. Scripts are kept in `scripts/`.
+//! A failing run prints its seed and the shortest script that fails in the same way. Scripts worth keeping are in
+//! `scripts/`. `SIMULATION_SECONDS` and `SIMULATION_SEED` make the test `long` run seeds for that time.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
 mod actor;

@@ -1,5 +1,4 @@
-//! What a run begins with, and how readers are opened in it, on the broker and on the naive one.
-//! How they read is in `turns`.
+//! How a run begins, and how readers are opened on the broker and on the naive one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

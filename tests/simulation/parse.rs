@@ -1,5 +1,4 @@
-//! Scripts read from text: the other half of `text`, which describes the form.
-//! What a step means is not decided here.
+//! Parses scripts; `text` describes the form and writes it.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;

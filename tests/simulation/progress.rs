@@ -1,5 +1,4 @@
 //! What must hold after every step, and the progress that is demanded once the faults are gone.
-//! Nothing here reads for a reader but in its turn.
 
 use std::sync::atomic::Ordering;
 

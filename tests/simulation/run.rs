@@ -1,5 +1,4 @@
-//! What comes of a script: its log, or how it failed; and the shortest script that still fails so.
-//! What a failure is, is decided in `world` and below.
+//! The result of a script, as a log or a failure, and the shortest script that still fails in the same way.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

@@ -1,8 +1,7 @@
 //! A run as plain data: the configuration, and the steps that the scheduler takes one after another.
-//! What a step does to a broker, and how a script is drawn or written down, is not here.
 //!
-//! A step depends on no other: indexes are relative to the latest, and a step that finds its reader gone does nothing.
-//! So any part of a script is a script, and shrinking is leaving steps out.
+//! Steps do not depend on each other: indexes are relative to the latest, and a step whose reader is gone does nothing.
+//! So any part of a script is a script, and shrinking only removes steps.
 
 use crate::support::op::{Change, Config, EventSpec, RequestSpec, Rule};
 

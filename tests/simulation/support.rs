@@ -1,5 +1,4 @@
-//! What the simulation shares with the oracle and the histories of threads: the naive broker and the validators.
-//! Nothing is added to them here.
+//! What the simulation uses of `tests/support/`: the naive broker and the validators.
 
 #[path = "../support/history.rs"]
 pub mod history;

@@ -1,8 +1,7 @@
 //! Scripts as text, one step a line: what a failing run prints, and what is kept in `scripts/`.
-//! How text is read again is in `parse`.
 //!
 //! An event is `topic/type/key@namespace+filter+key*weight`, where all but the first three may be missing. A list is
-//! joined by commas; `-` is an empty one. Lines that begin with `#` are comments.
+//! joined by commas; `-` is an empty one. Lines that begin with `#` are comments. `parse` reads the form.
 
 use std::fmt::{self, Display, Write as _};
 

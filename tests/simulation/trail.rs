@@ -1,5 +1,6 @@
-//! What each reader did and saw, as the validators take it, and what it must and may have been given.
-//! That is derived from what was published, from the rules and from the changes of access, and not from the naive readers.
+//! What each reader did and saw, in the form of the validators, and what it must and may have received.
+//!
+//! That is derived from what was published, the rules and the changes of access, and not from the naive readers.
 
 use crate::support::history::{Published, Step, Trace, VALIDATORS};
 use crate::support::matching::Grant;

@@ -1,8 +1,7 @@
-//! Turns of readers: each read is made on the broker and on the naive one, and both must give the same.
-//! Whose turn it is was decided by the script.
+//! Turns of readers: each read is made on the broker and on the naive one, and both must return the same.
 //!
-//! A read that a hook panics out of, or that gives way to others, has passed what it refused before, and nothing else.
-//! Its naive twin is put where the reader's token says that it stands, which is checked to skip nothing.
+//! A read that a hook panics out of, or that yields, has passed what it refused before, and nothing else. Its naive
+//! counterpart moves to the position of the reader's token, which is checked to skip nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
-//! Windows, also such as stay open while batches are published.
-//! What other reads give is in `turns`.
+//! Windows, also those that stay open while batches are published.
 
 use event_broker::RecvError;
 

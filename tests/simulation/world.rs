@@ -1,5 +1,6 @@
-//! A run: the broker, its host, its readers, and the naive broker beside them, which take one step after another.
-//! How readers read is in `turns`; what comes of a run is in `run`.
+//! A run: the broker, its host, its readers, and the naive broker, which take one step after another.
+//!
+//! `turns` holds how readers read.
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;

@@ -1,5 +1,4 @@
 //! How arbitrary bytes become a script, over small and dense alphabets.
-//! What the operations mean is not here.
 
 use super::op::{Change, Config, EventSpec, Kind, Op, Origin, RequestSpec, Rule, Rung, StartSpec, Way};
 

@@ -1,5 +1,5 @@
-//! Runs a script on the real broker and on the naive one, and compares all that can be seen of them.
-//! What must be seen is decided by the naive broker alone.
+//! Runs a script on the real broker and on the naive one, and compares everything that is visible. The naive broker
+//! decides what is expected.
 
 mod read;
 mod thread;

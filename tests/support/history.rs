@@ -1,5 +1,6 @@
-//! Validators of histories: what was published, and what each reader saw of it, in a run that no oracle can foretell.
-//! They know no broker: a history is plain data, and each validator stands for one guarantee.
+//! Validators of histories: what was published, and what each reader saw of it, in a run that no oracle can predict.
+//!
+//! A history is plain data without a broker, and each validator stands for one guarantee.
 
 use std::collections::{BTreeSet, HashMap};
 

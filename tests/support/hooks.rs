@@ -1,5 +1,5 @@
-//! The host's side of a test: payloads, rules as a table, a manual clock, an observer that counts.
-//! Both brokers ask the same table, each in its own way.
+//! The host's side of a test: payloads, a table of rules, a manual clock, an observer that counts. Both brokers ask the
+//! same table.
 
 #[path = "../common/clock.rs"]
 mod clock;

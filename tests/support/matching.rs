@@ -1,5 +1,4 @@
-//! Whom an event is for, as the naive broker sees it: terms, scope, types, grant, and the caller's own judges.
-//! What was read already is not known here.
+//! Whom an event is for, as the naive broker decides it: terms, scope, types, grant, and the host's own predicates.
 
 use super::naive::{Batch, Fact, NaiveBroker};
 use super::op::{EventSpec, RequestSpec, Rule};

@@ -1,10 +1,16 @@
-//! The oracle that the broker is compared with, and the scripts that both are put through.
-//! Nothing here knows how the broker does what it does: only what it promises, by the numbers of the design.
+//! The oracle: a naive broker of obvious code, and the scripts that both brokers execute. A behaviour enters here
+//! first.
 //!
-//! Files: `op` is the script, `bytes` makes one of any bytes, `hooks` is the host's side of a test (rules, clock,
-//! observer), `naive` the broker as one `Vec`, `matching` whom an event is for, `reader` its readers, `translate` puts the
-//! real broker's words into those of the naive one, and `driver` runs a script on both brokers and compares.
-//! `history` stands apart: validators of what readers saw in a run that no oracle can foretell.
+//! The oracle follows the numbered semantics alone and knows nothing of the implementation.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `op`, `bytes` | a script of operations, and how it is made of arbitrary bytes |
+//! | `naive`, `matching`, `reader` | the naive broker: its log, whom an event is for, its readers |
+//! | `hooks` | the host's side of a test: payloads, rules, observer |
+//! | `translate` | the real broker's types as those of the naive one |
+//! | `driver` | runs a script on both brokers and compares |
+//! | `history` | validators of what readers saw in a run that no oracle can predict |
 
 pub mod bytes;
 pub mod driver;

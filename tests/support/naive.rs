@@ -1,5 +1,6 @@
-//! The broker as one `Vec` of all batches there ever were, and an index of the oldest in reach.
-//! No sharing, no chains, no threads: every rule is written as the design says it, and nothing is fast.
+//! The broker as one `Vec` of all batches ever published, and the position of the oldest that is buffered.
+//!
+//! No sharing, no chains, no threads: every rule is written as the semantics state it. Nothing is fast.
 
 use std::collections::BTreeSet;
 

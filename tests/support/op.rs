@@ -1,5 +1,4 @@
 //! Scripts of operations, as plain data.
-//! How bytes become one, and what an operation does to a broker, is not here.
 
 /// What the broker under test is built with.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
-//! Readers of the naive broker: fences, loss and ends, as plain conditions on plain structs.
-//! Waiting is not here: a naive reader only says what a read must give.
+//! Readers of the naive broker: fences, losses and ends, as plain conditions on plain structs.
+//!
+//! A naive reader does not wait; it only computes what a read must return.
 
 use super::hooks::ManualClock;
 use super::matching::{Grant, Judgement};

@@ -1,5 +1,4 @@
-//! The words of the real broker in those of the naive one, for all that run both and compare them.
-//! Nothing is compared here.
+//! The types of the real broker as those of the naive one, for the runs that compare them.
 
 use event_broker::{
     BrokerStats, LagPolicy, Lagged, Principal, PublishErrorKind, RecvError, Request, SkipError, Start, SubscribeError,

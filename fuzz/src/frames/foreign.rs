@@ -1,5 +1,6 @@
-//! Bytes that somebody else sent: whatever they are, cutting them changes nothing, and lines do not touch each other.
-//! What a single line means is told by a decoder that sees nothing else.
+//! Bytes from a foreign sender: splitting them changes nothing, and a line does not affect another.
+//!
+//! The expected result of a single line comes from a decoder that sees nothing else.
 
 use std::io::BufReader;
 

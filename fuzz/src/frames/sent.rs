@@ -1,5 +1,6 @@
-//! Batches of a real broker, framed as they were delivered, cut anywhere, and decoded.
-//! What is delivered is found out elsewhere: here a delivery is believed.
+//! Batches of a real broker: framed as they were delivered, split anywhere, and decoded.
+//!
+//! Which events are delivered is not checked here.
 
 use event_broker::{Batch, Broker, Event, Frame, Incoming, Request, Subscription, Term};
 use serde_json::Value;

@@ -1,5 +1,5 @@
-//! The query string read byte by byte, as one function that can be seen to be right (semantics 14).
-//! It is slow and copies everything.
+//! A naive parser of the query string, byte by byte, as one function that is obviously right (semantics 14). It is slow
+//! and copies everything.
 
 use event_broker::nomad::{Parameter, QueryErrorKind};
 

@@ -1,4 +1,4 @@
-//! What changes of access cost.
+//! The cost of changes of access.
 
 use event_broker::steps::Step;
 use event_broker::{

@@ -1,4 +1,4 @@
-//! What reading costs: catching up along chains, and over a backlog that is older than the subscription.
+//! The cost of reading: along chains, and over a backlog that is older than the subscription.
 
 use event_broker::steps::{Step, take};
 use event_broker::{Broker, Event, LagPolicy, Request, Start, Subscription, Term};

@@ -1,5 +1,5 @@
-//! Costs near the limit of what the design allows: what was once beyond it, and what grows with the asker's own terms or
-//! grants, each at three sizes.
+//! Costs near the limits of the design: cases that once exceeded them, and costs that grow with the reader's own terms
+//! or grants, each at three sizes.
 
 use std::task::Context;
 

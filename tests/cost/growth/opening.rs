@@ -1,4 +1,4 @@
-//! What opening and leaving cost, how long they hold the broker's lock, and what is left of a burst that has passed.
+//! The cost of opening and leaving, how long they hold the broker's lock, and what remains after a burst.
 
 use event_broker::steps::{Step, Steps};
 use event_broker::{Broker, Epoch, Request, Start, Subscription, Term};

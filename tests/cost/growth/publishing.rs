@@ -1,4 +1,4 @@
-//! What a publish costs beside subscriptions that did not ask for it.
+//! The cost of a publish beside subscriptions that do not match it.
 
 use event_broker::steps::Step;
 use event_broker::{Broker, Request, Subscription, Term};

@@ -1,5 +1,4 @@
-//! Reads of every kind, each compared with what the naive reader gives.
-//! Opening, publishing and counting are one file up.
+//! Reads of every kind, each compared with the read of the naive reader.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,9 +1,8 @@
-//! Readers that wait on threads of their own while the script goes on.
-//! What they must be given is decided by the naive broker, as for any other reader.
+//! Readers that wait on their own threads while the script continues.
 //!
-//! After each step the driver asks the naive broker what a read would give now. As long as that is nothing, the thread
-//! waits; once it is something, the thread must come back with it. So a wake-up that is lost is found at the step that
-//! lost it, by a wait that does not end.
+//! After each step the driver asks the naive broker what a read would return now. While that is nothing, the thread
+//! must wait; once it is something, the thread must return it. So a lost wake-up is detected at its step, by a wait
+//! that times out.
 
 use std::sync::mpsc;
 use std::thread;
