@@ -1,7 +1,7 @@
-//! The reference server's own test cases, row by row, as far as a library can show them.
-//! Facts are kept, and the names by which a row can be traced; text and code of the server are not.
+//! The reference server's own test cases, row by row, as far as they apply to a library.
 //!
-//! Indexes may repeat here but never fall, so rows that lower an index are renumbered, and say so.
+//! The tests keep the facts and the names by which a row can be traced, and no text or code of the server. Indexes may
+//! repeat here but never fall, so rows that lower an index are renumbered, with a note.
 //!
 //! Rows that are not here:
 //!

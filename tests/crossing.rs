@@ -1,10 +1,11 @@
-//! Every way of reading, crossed with every start, end and policy: a reader that waits is woken by what it waits for,
-//! and told exactly that.
+//! Every way of reading, crossed with every start, end and policy (G10): a reader that waits is woken by what it waits
+//! for, and receives exactly that.
 //!
-//! The reader waits first, and is known to: a thread by its handle, a task by being pending, a bell by its silence.
-//! Then comes something that it did not ask for, which leaves it alone, and then what it did ask for, or an end. Every
-//! test does so for one key, for ten, and for everything: the three wait in different places. The ends come to readers
-//! that wait behind a backlog, at an empty broker, and for a place ahead.
+//! - The reader waits first, and the test checks it: the handle shows a waiting thread, a task is pending, a bell is
+//!   silent.
+//! - Then an event that it did not ask for is published, which must not wake it; then one that it did, or an end.
+//! - Every test does so for one key, for ten, and for everything: the three wait at different nodes.
+//! - The ends come to readers that wait behind a backlog, at an empty broker, and for a place ahead.
 //!
 //! A test is named by its row, which is its module, and its column:
 //!
@@ -15,7 +16,7 @@
 //! | ib   | `index_backlog` | `Index`, in the backlog |
 //! | in   | `index_next`    | `Index`, one above the latest: a further batch of the latest is none of the reader's |
 //! | ia   | `index_ahead`   | `Index`, far ahead: the place is reached by what was not asked for, was, or by no event |
-//! | il   | `index_lost`    | `Index`, lost: elastic, and told by the verdict alone |
+//! | il   | `index_lost`    | `Index`, lost: elastic, and reported by the verdict alone |
 //! | ex   | `exactly`       | `Exactly`, and that it is refused where it would have to wait for its place |
 //! | a    | `after`         | `After`, at the same broker, in the backlog and at its end |
 //! | aa   | `after_ahead`   | `After`, at a replica that is behind: the place is yet to come |
@@ -34,10 +35,10 @@
 //! | lc   | `lagged_close`    | overtaken, under the policy that closes |
 //! | ln   | `lagged_continue` | overtaken, under the policy that goes on: what follows is read, and rung for |
 //! | sb   | `skipped_before`  | the broker skips to a place ahead of the reader: a loss, under either policy |
-//! | sa   | `skipped_at`      | the broker skips to where the reader stands, or before that: not a word |
+//! | sa   | `skipped_at`      | the broker skips to the position of the reader or before it: nothing is reported |
 //!
-//! The tests of frames and streams are there if the features are; the table names them in any case. `try_recv` and
-//! `drain` wait for nothing: whenever they are called, they must find what was published before.
+//! The tests of frames and streams exist with their features; the table names them in any case. `try_recv` and `drain`
+//! do not wait: whenever they are called, they must find what was published before.
 //!
 //! | row                  | reads by                      | o  | oe | ib | in | ia | il | ex | a  | aa | ae | l  |
 //! |----------------------|-------------------------------|----|----|----|----|----|----|----|----|----|----|----|
@@ -77,7 +78,7 @@
 //! | `write_to`           | `into_frames`, by `write_to`  | cl | ca | re | de | dn | al | xp | lc | ln | sb | sa |
 //! | `frame_stream`       | `into_frame_stream`           | cl | ca | re | de | dn | al | xp | lc | ln | sb | sa |
 //!
-//! [A test](the_table_is_what_is_tested) reads these tables: no cell is empty, and none names a test that is not there.
+//! [A test](the_table_is_what_is_tested) reads these tables: no cell is empty, and each names an existing test.
 
 mod common;
 

@@ -1,14 +1,14 @@
-//! What went wrong in other event systems, line by line and in the order of the page of pitfalls: each must not here.
-//! What only one test of another file can show is named there, not repeated.
+//! Defects of other event systems, in the order of the page of pitfalls: each test shows that this crate has none.
 //!
-//! Lines that a library of this shape cannot violate:
+//! A line that a test of another file covers is named in that test and not repeated here. Lines that do not apply to a
+//! library like this one:
 //!
 //! | line | why |
 //! |---|---|
 //! | a sender hangs when only inactive receivers exist | there are no inactive receivers, and `publish` waits for none |
 //! | busy-waiting helper threads | the crate starts no thread; `tests/layers.rs` looks for that |
 //! | the listing of namespaces that could not be read | `*` is live and never expanded, so nothing is listed |
-//! | a global `cfg(loom)` that breaks dependants | no code of a test's: `tests/layers.rs` looks for the private cfg |
+//! | a global `cfg(loom)` that breaks dependants | not covered by a test of its own: `tests/layers.rs` looks for the private cfg |
 
 mod common;
 

@@ -1,16 +1,16 @@
-//! What was reported of servers that link the crate, and of other systems, each by the smallest input that showed it.
-//! In brackets: the semantics that say what is right.
+//! Defects that were reported by servers that use the crate, or of other systems, each with the smallest input that
+//! shows it. In brackets: the semantics that decide.
 //!
 //! | file | about |
 //! |---|---|
-//! | `loss` | loss that was not told, loss that was told although there was none, tokens [3, 8 to 10, 22] |
-//! | `turns` | reads that did not come back, deadlines, other tasks' turns, doorbells [20, 27] |
+//! | `loss` | losses that were not reported, reports without a loss, tokens [3, 8 to 10, 22] |
+//! | `turns` | reads that did not return, deadlines, tasks that did not yield, doorbells [20, 27] |
 //! | `access` | questions to the authorizer that never settle, grants that expire [15, 17, 18] |
-//! | `bounded` | wide scopes, keys in many namespaces, long chains: what grew with others' doing [7, 11, 12, 22] |
-//! | `isolation` | panics on their way out, wakers and windows left behind, epochs after a fork [10, 19, 20] |
+//! | `bounded` | costs that grew with what others do: wide scopes, many namespaces, long chains [7, 11, 12, 22] |
+//! | `isolation` | panics during unwinding, wakers and windows left behind, epochs after a fork [10, 19, 20] |
 //!
-//! What waits for what, from which start and to which end, is crossed in `crossing`; the wire is in `frames`, `formats`
-//! and `replay`.
+//! Every way of reading with every start and end is in `crossing`; the wire format is in `frames`, `formats` and
+//! `replay`.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The formula: how much heap a broker may need for what its `stats()` and its users' requests say it holds.
+//! The formula: the heap that a broker may need for what its `stats()` and its users' requests say that it holds.
 //!
 //! ```text
 //! explained = FIXED
@@ -11,8 +11,9 @@
 //!           + ENTERED × namespaces of wide scopes
 //! ```
 //!
-//! with batches, events, subscriptions and terms from [`BrokerStats`]. Live heap is at most 1.25 times that.
-//! Vectors and hash tables double as they grow, so the constants are of those that are half empty. Retention adds an eighth to what is buffered (semantics 7).
+//! with batches, events, subscriptions and terms from [`BrokerStats`]. Live heap is at most 1.25 times that. Vectors and
+//! hash tables double as they grow, so the constants assume that they are half empty. Retention adds an eighth to what is
+//! buffered (semantics 7).
 //!
 //! An event without a namespace is one hit of each pair of topic and key that it matches, in however many namespaces
 //! that pair was asked for: the links of a batch must not grow with namespaces.
