@@ -1,4 +1,5 @@
-//! The links, test names and commands of the README and of CONTRIBUTING exist. The README's example is a doctest.
+//! The links, test names and commands of the README and of CONTRIBUTING exist, and the front pages of the tests and
+//! benchmarks link every group. The README's example is a doctest.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
@@ -54,6 +55,28 @@ fn what_is_linked_exists_and_tests_are_where_it_says() {
         }
     }
     assert!(named >= 20, "only {named} tests were found in the table");
+}
+
+/// The front pages of the tests and benchmarks: all links lead somewhere, and every group has one.
+#[test]
+fn the_front_pages_link_every_group() {
+    for folder in ["tests", "benches"] {
+        let folder = root().join(folder);
+        let page = fs::read_to_string(folder.join("README.md")).unwrap();
+        let linked: Vec<_> = links(&page).into_iter().map(|(_, target)| target).collect();
+        for target in &linked {
+            let path = target.split_once('#').map_or(*target, |(path, _)| path);
+            assert!(folder.join(path).exists(), "{target} is linked and does not exist");
+        }
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let group = if path.join("main.rs").exists() { format!("{name}/main.rs") } else { name };
+            if group.ends_with(".rs") {
+                assert!(linked.contains(&group.as_str()), "{group} is not in the page of its folder");
+            }
+        }
+    }
 }
 
 #[test]
