@@ -70,9 +70,9 @@ fn the_front_pages_link_every_group() {
         }
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let group = if path.join("main.rs").exists() { format!("{name}/main.rs") } else { name };
-            if group.ends_with(".rs") {
+            let group = if path.is_dir() { path.join("main.rs") } else { path };
+            if group.exists() && group.extension().is_some_and(|extension| extension == "rs") {
+                let group = group.strip_prefix(&folder).unwrap().to_string_lossy().replace('\\', "/");
                 assert!(linked.contains(&group.as_str()), "{group} is not in the page of its folder");
             }
         }

@@ -133,7 +133,7 @@ fn live_nothing_is_lost_whatever_the_capacity() {
 }
 
 #[test]
-fn a_backlog_holds_as_many_batches_as_said_and_tells_what_the_start_found() {
+fn a_backlog_holds_as_many_batches_as_said_and_reports_what_the_start_found() {
     let frames: String = (1..=6).map(|n| job(2 * n)).collect();
     let last: String = (4..=6).map(|n| job(2 * n)).collect();
     for (query, stdout, verdict) in [
@@ -168,7 +168,7 @@ fn progress_moves_the_latest_index_and_prints_nothing() {
 }
 
 #[test]
-fn a_refused_line_is_told_and_the_others_are_processed() {
+fn a_refused_line_is_reported_and_the_others_are_processed() {
     for (line, wrong, expected) in [
         (r#"{"Index":8,"#, "line 3 refused at column 11: malformed JSON: ", "expected one JSON object on the line"),
         ("what", "line 3 refused at column 1: malformed JSON: ", "expected one JSON object on the line"),

@@ -23,7 +23,7 @@ fn of_all(steps: Vec<Step>) -> Trace {
 }
 
 /// A reader that asked for what is in batches 1 and 4, and for the last event of batch 5.
-fn of_few(steps: Vec<Step>) -> Trace {
+fn of_some(steps: Vec<Step>) -> Trace {
     let few = vec![vec![], vec![11, 12], vec![], vec![], vec![16], vec![19]];
     let asked = few.iter().map(|events| !events.is_empty()).collect();
     Trace { begin: (0, 0), asked, must: few.clone(), may: few, steps }
@@ -74,13 +74,13 @@ fn good_histories_pass_every_validator() {
         ("everything", of_all(all().chain([Step::Closed]).collect())),
         ("stopped half-way", of_all(all().take(3).chain([Step::Stopped]).collect())),
         ("empty in between", of_all(vec![batch(0), Step::Empty { published: 1 }, batch(1)])),
-        ("few", of_few(vec![batch(1), Step::Empty { published: 4 }, batch(4), part(8, &[19]), Step::Closed])),
+        ("few", of_some(vec![batch(1), Step::Empty { published: 4 }, batch(4), part(8, &[19]), Step::Closed])),
         ("began late", Trace { begin: (2, 4), ..of_all(vec![batch(3), batch(4), batch(5), Step::Closed]) }),
         ("began latest", Trace { begin: (2, 4), ..of_all(vec![batch(4), batch(5), Step::Closed]) }),
         ("lost and told", of_all(vec![batch(0), lost(3, 1, 3, 5), batch(4), batch(5), Step::Closed])),
         ("lost one of two of one index", of_all(vec![batch(0), batch(1), lost(1, 2, 3, 3), batch(3)])),
         // The reader had passed batch 0, which it did not ask for, with a read that found nothing.
-        ("lost after an empty read", of_few(vec![lost(3, 1, 3, 5), batch(4), part(8, &[19])])),
+        ("lost after an empty read", of_some(vec![lost(3, 1, 3, 5), batch(4), part(8, &[19])])),
         ("overtaken and closed", of_all(vec![batch(0), lost(3, 1, 3, 5)])),
         ("resumed", of_all(vec![batch(0), RESUMED, batch(1), RESUMED, batch(2), RESUMED, batch(3)])),
         ("resumed and lost", of_all(vec![batch(0), resumed_lost(5, 5), batch(4)])),
@@ -114,13 +114,13 @@ fn each_bad_history_is_refused_by_the_right_validators() {
         ("a batch twice after a resumption", &[unique, resumable], of_all(vec![batch(0), RESUMED, batch(0)])),
         ("a hole", &[loss], of_all(vec![batch(0), batch(2)])),
         ("a hole at the beginning", &[loss], of_all(vec![batch(1)])),
-        ("a hole before the end", &[loss], of_few(vec![batch(1), batch(4), Step::Closed])),
-        ("empty, with a batch there", &[loss], of_few(vec![Step::Empty { published: 2 }])),
+        ("a hole before the end", &[loss], of_some(vec![batch(1), batch(4), Step::Closed])),
+        ("empty, with a batch there", &[loss], of_some(vec![Step::Empty { published: 2 }])),
         ("too few told", &[loss], of_all(vec![batch(0), lost(2, 1, 3, 5), batch(4)])),
         ("too many told", &[loss], of_all(vec![batch(0), lost(4, 1, 3, 5), batch(4)])),
         ("a range that is none", &[loss], of_all(vec![batch(0), lost(2, 1, 2, 5), batch(4)])),
         ("a range that begins too late", &[loss], of_all(vec![batch(0), lost(3, 3, 3, 5), batch(4)])),
-        ("told of what was not asked for", &[loss], of_few(vec![batch(1), lost(2, 2, 3, 5), batch(4)])),
+        ("told of what was not asked for", &[loss], of_some(vec![batch(1), lost(2, 2, 3, 5), batch(4)])),
         ("told of a loss, and it came", &[order, unique], {
             of_all(vec![batch(0), batch(1), batch(2), lost(1, 3, 3, 5), batch(4), batch(2)])
         }),
@@ -133,7 +133,7 @@ fn each_bad_history_is_refused_by_the_right_validators() {
         ("skipped by resuming twice", &[loss], of_all(vec![batch(0), resumed_lost(2, 4), RESUMED, batch(2)])),
         ("past the fence", &[fence], fenced(vec![batch(0), batch(1), batch(2), batch(3), Step::Revoked])),
         ("after the end", &[fence], fenced(vec![batch(0), batch(1), Step::Revoked, batch(2)])),
-        ("what was not asked for", &[fence], of_few(vec![batch(0), batch(1)])),
+        ("what was not asked for", &[fence], of_some(vec![batch(0), batch(1)])),
     ];
     for (name, refusing, trace) in &bad {
         assert_eq!(refusals(trace), *refusing, "{name}");

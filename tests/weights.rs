@@ -99,9 +99,9 @@ mod encoded {
 
     /// What is told as evicted: how often, how many, and through which index.
     #[derive(Default)]
-    struct Told(Mutex<Vec<(u64, u64)>>);
+    struct Evictions(Mutex<Vec<(u64, u64)>>);
 
-    impl Observer for Told {
+    impl Observer for Evictions {
         fn on_evict(&self, batches: u64, through: u64) {
             self.0.lock().expect("sound").push((batches, through));
         }
@@ -110,10 +110,10 @@ mod encoded {
     /// Encoding evicts as publishing does: the oldest first, told to the observer, counted, and told to readers that
     /// have not read it as lost.
     #[test]
-    fn encoding_evicts_the_oldest_and_tells() {
-        let told = Arc::new(Told::default());
+    fn encoding_evicts_the_oldest_and_notifies() {
+        let observed = Arc::new(Evictions::default());
         let encoded = Arc::new(AtomicU64::new(0));
-        let builder = Broker::<Probe>::builder().max_bytes(3_500).weigher(|_| 500).observer(Arc::clone(&told));
+        let builder = Broker::<Probe>::builder().max_bytes(3_500).weigher(|_| 500).observer(Arc::clone(&observed));
         let broker = builder.build().expect("a bound");
         let mut reader = broker.subscribe(Request::new()).expect("open");
         let narrow = Request::new().term(Term::key("web").expect("a key")).lag_policy(LagPolicy::Continue);
@@ -127,7 +127,7 @@ mod encoded {
         // Each has links for two nodes: of the key in the namespace, and without one.
         assert_eq!(broker.stats().buffered_batches, 6);
         assert!((3_001..=3_500).contains(&broker.stats().buffered_bytes), "{:?}", broker.stats());
-        assert!(told.0.lock().expect("sound").is_empty());
+        assert!(observed.0.lock().expect("sound").is_empty());
 
         let deliveries: Vec<_> = (0..6).map(|_| reader.try_recv().expect("buffered")).collect();
         let newest = deliveries.last().expect("six");
@@ -136,7 +136,7 @@ mod encoded {
         // The frame takes more than 1,000 bytes, and less than 1,500.
         assert_eq!((stats.evicted_batches, stats.buffered_batches, stats.oldest_index), (3, 3, Some(4)));
         assert!(stats.buffered_bytes > 2_500 && stats.buffered_bytes <= 3_500, "{stats:?}");
-        assert_eq!(*told.0.lock().expect("sound"), [(3, 3)]);
+        assert_eq!(*observed.0.lock().expect("sound"), [(3, 3)]);
         for reader in [&mut slow, &mut late] {
             let lagged = reader.try_recv().expect_err("it lost three");
             assert!(lagged.to_string().contains('3'), "{lagged}");

@@ -52,27 +52,27 @@ impl Rights {
 
 /// Which principals may read now, and what the last batch was when one was told that it may not.
 #[derive(Debug)]
-struct Standing {
+struct Access {
     is_denied: AtomicBool,
     /// No batch after this one may be delivered to it. [`OPEN`](Self::OPEN) if it may read.
     fence: AtomicU64,
 }
 
-impl Standing {
+impl Access {
     const OPEN: u64 = u64::MAX;
 }
 
 /// The authorizer's table.
 #[derive(Debug)]
-pub(crate) struct Table(Vec<Standing>);
+pub(crate) struct Table(Vec<Access>);
 
 impl Table {
     fn new() -> Self {
-        let open = |_| Standing { is_denied: AtomicBool::new(false), fence: AtomicU64::new(Standing::OPEN) };
+        let open = |_| Access { is_denied: AtomicBool::new(false), fence: AtomicU64::new(Access::OPEN) };
         Self((0..PRINCIPALS).map(open).collect())
     }
 
-    fn standing(&self, number: u64) -> &Standing {
+    fn access(&self, number: u64) -> &Access {
         let place = usize::try_from(number % PRINCIPALS).unwrap_or_default();
         self.0.get(place).expect("one for each principal")
     }
@@ -80,7 +80,7 @@ impl Table {
     /// Whether a delivery of this batch to this principal passed a fence. Whenever it is asked after the delivery: the
     /// next fence lies behind every batch that was allowed before it.
     pub(crate) fn leaks(&self, principal: u64, index: u64) -> bool {
-        index > self.standing(principal).fence.load(Ordering::Acquire)
+        index > self.access(principal).fence.load(Ordering::Acquire)
     }
 }
 
@@ -100,7 +100,7 @@ struct Rules(Arc<Table>);
 impl Authorizer<Load> for Rules {
     fn authorize(&self, request: &AccessRequest<'_>) -> Result<Grant, Denial> {
         let number = principal_number(request.principal().id());
-        if self.0.standing(number).is_denied.load(Ordering::Acquire) {
+        if self.0.access(number).is_denied.load(Ordering::Acquire) {
             return Err(Denial::new("denied for now"));
         }
         let rights = Rights::of(number);
@@ -317,18 +317,18 @@ impl Soak {
     fn change_access(&self, index: u64, draw: &mut Draw) {
         add(&self.counts.access_changes, 1);
         let number = draw.below(PRINCIPALS);
-        let standing = self.table.standing(number);
+        let access = self.table.access(number);
         let id: Arc<str> = format!("principal-{number}").into();
         match draw.below(10) {
-            _ if standing.is_denied.load(Ordering::Relaxed) => {
-                standing.fence.store(Standing::OPEN, Ordering::Release);
-                standing.is_denied.store(false, Ordering::Release);
+            _ if access.is_denied.load(Ordering::Relaxed) => {
+                access.fence.store(Access::OPEN, Ordering::Release);
+                access.is_denied.store(false, Ordering::Release);
                 self.broker.access_changed(AccessChange::Token(id));
             }
             0..4 => {
-                standing.is_denied.store(true, Ordering::Release);
+                access.is_denied.store(true, Ordering::Release);
                 self.broker.access_changed(AccessChange::Token(id));
-                standing.fence.store(index, Ordering::Release);
+                access.fence.store(index, Ordering::Release);
                 add(&self.counts.denials, 1);
             }
             4 | 5 => self.broker.access_changed(AccessChange::TokenDeleted(id)),

@@ -34,7 +34,7 @@ pub(crate) enum Ending {
 
 /// A reader before it reads.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct ReaderPlan {
     pub(crate) name: &'static str,
     pub(crate) query: String,
     pub(crate) token: &'static str,
@@ -124,8 +124,8 @@ fn has_key(event: &Event<Object>, wanted: &str) -> bool {
 }
 
 /// The readers, in the order of the table.
-pub(crate) fn seats() -> Vec<Seat> {
-    let seat = |name, query: &str, token, wants: Wants| Seat {
+pub(crate) fn reader_plans() -> Vec<ReaderPlan> {
+    let plan = |name, query: &str, token, wants: Wants| ReaderPlan {
         name,
         query: query.to_owned(),
         token,
@@ -136,52 +136,52 @@ pub(crate) fn seats() -> Vec<Seat> {
     };
     let node = format!("topic=Node:{SAMPLE_NODE}&topic=Deployment&topic=Job:web");
     vec![
-        seat("everything", "", "operator", is_default),
-        seat("all namespaces", "namespace=*", "operator", |_| true),
-        Seat {
+        plan("everything", "", "operator", is_default),
+        plan("all namespaces", "namespace=*", "operator", |_| true),
+        ReaderPlan {
             from: 100,
-            ..seat("evaluations", "index=100&topic=Evaluation", "watcher", |event| {
+            ..plan("evaluations", "index=100&topic=Evaluation", "watcher", |event| {
                 is(event, "Evaluation") && is_default(event)
             })
         },
-        seat("mixed topics", &node, "planner", |event| {
+        plan("mixed topics", &node, "planner", |event| {
             let is_topic = is(event, "Node") && has_key(event, SAMPLE_NODE)
                 || is(event, "Deployment")
                 || is(event, "Job") && has_key(event, "web");
             is_topic && is_default(event)
         }),
-        Seat {
+        ReaderPlan {
             ending: Ending::Revoked,
-            ..seat("loses its policy", "topic=Job&topic=Allocation", TEMPORARY, |event| {
+            ..plan("loses its policy", "topic=Job&topic=Allocation", TEMPORARY, |event| {
                 (is(event, "Job") || is(event, "Allocation")) && is_default(event)
             })
         },
-        Seat {
+        ReaderPlan {
             way: Way::Idling,
             ending: Ending::Expired,
-            ..seat("idle guest (task)", "topic=Job:nothing", GUEST, |event| {
+            ..plan("idle guest (task)", "topic=Job:nothing", GUEST, |event| {
                 is(event, "Job") && has_key(event, "nothing") && is_default(event)
             })
         },
-        Seat {
+        ReaderPlan {
             way: Way::Stalling,
-            ..seat("stalls", "topic=Allocation&namespace=*", "roamer", |event| is(event, "Allocation"))
+            ..plan("stalls", "topic=Allocation&namespace=*", "roamer", |event| is(event, "Allocation"))
         },
-        Seat {
+        ReaderPlan {
             way: Way::Resuming,
-            ..seat("goes and resumes", "topic=Evaluation&namespace=prod", "roamer", |event| {
+            ..plan("goes and resumes", "topic=Evaluation&namespace=prod", "roamer", |event| {
                 is(event, "Evaluation") && event.namespace() == "prod"
             })
         },
-        Seat {
+        ReaderPlan {
             way: Way::Streaming,
-            ..seat("stream (task)", "topic=Service&topic=Job:redis", "watcher", |event| {
+            ..plan("stream (task)", "topic=Service&topic=Job:redis", "watcher", |event| {
                 (is(event, "Service") || is(event, "Job") && has_key(event, "redis")) && is_default(event)
             })
         },
-        Seat {
+        ReaderPlan {
             way: Way::Ringing,
-            ..seat("doorbell", "topic=*:redis&namespace=default&namespace=prod", "operator", |event| {
+            ..plan("doorbell", "topic=*:redis&namespace=default&namespace=prod", "operator", |event| {
                 has_key(event, "redis")
             })
         },

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use event_broker::nomad::Query;
 use event_broker::{LagPolicy, RecvError, Request, SubscribeError, Subscription, Verdict};
 
-use crate::cast::{self, Ending, Seat, Way};
+use crate::cast::{self, Ending, ReaderPlan, Way};
 use crate::checks::{Checks, Published};
 use crate::model::Object;
 use crate::readers::{self, Return};
@@ -64,7 +64,7 @@ struct Notes {
 }
 
 /// A reader's story, and what it was to be.
-type Told = (Seat, Record);
+type Finished = (ReaderPlan, Record);
 
 pub(crate) fn run() -> Result<Report, Box<dyn Error>> {
     let mut server = Server::new(BUFFER, Log::Kept)?;
@@ -80,27 +80,27 @@ pub(crate) fn run() -> Result<Report, Box<dyn Error>> {
     checks.that("who shows no token is denied", matches!(stranger, Err(SubscribeError::Denied(_))));
 
     let mut opened = Vec::new();
-    for seat in cast::seats() {
-        opened.push((open(&server, &seat)?, seat));
+    for plan in cast::reader_plans() {
+        opened.push((open(&server, &plan)?, plan));
     }
     let (ready, is_ready) = unbounded();
     let (over, is_over) = unbounded();
     let (return_now, comes_back) = bounded(1);
     let (go_on, goes_on) = bounded(1);
-    let (told, driven) = thread::scope(|scope| {
-        let mut handles: Vec<ScopedJoinHandle<'_, Told>> = Vec::new();
-        for (subscription, seat) in opened {
+    let (finished, driven) = thread::scope(|scope| {
+        let mut handles: Vec<ScopedJoinHandle<'_, Finished>> = Vec::new();
+        for (subscription, plan) in opened {
             let back = Return {
                 broker: server.broker.downgrade(),
-                query: Query::parse(&seat.query).unwrap_or_default(),
-                principal: cast::principal(seat.token),
+                query: Query::parse(&plan.query).unwrap_or_default(),
+                principal: cast::principal(plan.token),
                 go_on: comes_back.clone(),
             };
             let mut record = Record::new(subscription.verdict(), Arc::clone(&server.store), ready.clone());
             let (over, goes_on) = (over.clone(), goes_on.clone());
             handles.push(scope.spawn(move || {
                 let record_ref = &mut record;
-                match seat.way {
+                match plan.way {
                     Way::Blocking => readers::blocking(subscription, record_ref),
                     Way::Streaming => readers::streaming(subscription, record_ref),
                     Way::Idling => readers::idling(subscription, record_ref),
@@ -108,8 +108,8 @@ pub(crate) fn run() -> Result<Report, Box<dyn Error>> {
                     Way::Stalling => readers::stalling(subscription, record_ref, BEFORE, &goes_on),
                     Way::Resuming => readers::resuming(subscription, record_ref, BEFORE, back),
                 }
-                let _ = over.send(seat.name);
-                (seat, record)
+                let _ = over.send(plan.name);
+                (plan, record)
             }));
         }
         let strings = Strings { ready: is_ready, over: is_over, return_now, go_on };
@@ -117,13 +117,13 @@ pub(crate) fn run() -> Result<Report, Box<dyn Error>> {
         // However it went: nobody may wait for what will not come.
         server.broker.close();
         drop(strings);
-        let told: Vec<_> = handles.into_iter().map(ScopedJoinHandle::join).collect();
-        (told, driven.map_err(|error| error.to_string()))
+        let finished: Vec<_> = handles.into_iter().map(ScopedJoinHandle::join).collect();
+        (finished, driven.map_err(|error| error.to_string()))
     });
     let notes = driven?;
-    let told: Vec<Told> = told.into_iter().collect::<Result<_, _>>().map_err(|_| "a reader panicked")?;
+    let finished: Vec<Finished> = finished.into_iter().collect::<Result<_, _>>().map_err(|_| "a reader panicked")?;
 
-    check(&server, &told, &notes, &mut checks);
+    check(&server, &finished, &notes, &mut checks);
     let stats = server.broker.stats();
     let totals = format!(
         "published: {} commits, {} of them with {} events; indexes up to {}; {} batches evicted",
@@ -133,13 +133,13 @@ pub(crate) fn run() -> Result<Report, Box<dyn Error>> {
         stats.latest_index,
         stats.evicted_batches,
     );
-    Ok(Report { table: tabulate(&told), totals, checks })
+    Ok(Report { table: tabulate(&finished), totals, checks })
 }
 
 /// Opens a stream as a server would: from the query as it came, for whoever showed the token.
-fn open(server: &Server, seat: &Seat) -> Result<Subscription<Object>, Box<dyn Error>> {
-    let query = Query::parse(&seat.query)?;
-    let request = Request::from(query).principal(cast::principal(seat.token)).lag_policy(LagPolicy::Continue);
+fn open(server: &Server, plan: &ReaderPlan) -> Result<Subscription<Object>, Box<dyn Error>> {
+    let query = Query::parse(&plan.query)?;
+    let request = Request::from(query).principal(cast::principal(plan.token)).lag_policy(LagPolicy::Continue);
     Ok(server.broker.subscribe(request)?)
 }
 
@@ -184,16 +184,16 @@ fn drive(
     Ok(notes)
 }
 
-fn check(server: &Server, told: &[Told], notes: &Notes, checks: &mut Checks) {
+fn check(server: &Server, finished: &[Finished], notes: &Notes, checks: &mut Checks) {
     let published = Published::new(server.log());
-    for (seat, record) in told {
-        let of = |what: &str| format!("{} {what}", seat.name);
-        let story = match seat.ending {
-            Ending::Revoked => published.read_up_to(notes.fence, seat.wants, record),
-            Ending::Closed | Ending::Expired => published.read_to_the_end(seat.from, seat.wants, record),
+    for (plan, record) in finished {
+        let of = |what: &str| format!("{} {what}", plan.name);
+        let story = match plan.ending {
+            Ending::Revoked => published.read_up_to(notes.fence, plan.wants, record),
+            Ending::Closed | Ending::Expired => published.read_to_the_end(plan.from, plan.wants, record),
         };
         checks.result(&of("got what it asked for, and was told of all that it lost"), story);
-        let ended = match (seat.ending, &record.end) {
+        let ended = match (plan.ending, &record.end) {
             (Ending::Closed, Some(RecvError::Closed))
             | (Ending::Revoked, Some(RecvError::Revoked(_)))
             | (Ending::Expired, Some(RecvError::Expired)) => Ok(()),
@@ -203,13 +203,13 @@ fn check(server: &Server, told: &[Told], notes: &Notes, checks: &mut Checks) {
         checks.that(&of("lost nothing before its start"), record.verdict == Verdict::Whole);
         checks.that(
             &of("read something, unless it was idle"),
-            (record.batches() > 0) == !matches!(seat.way, Way::Idling),
+            (record.batches() > 0) == !matches!(plan.way, Way::Idling),
         );
         checks.that(&of("never saw an event before the state showed it"), record.ahead_of_state == 0);
         let stats = (record.stats.batches, record.stats.events, record.stats.missed);
         let counted = (record.batches() as u64, record.events() as u64, record.lost());
         checks.that(&of("was counted as it counts itself"), stats == counted);
-        match seat.way {
+        match plan.way {
             Way::Stalling => checks.that(&of("and was overtaken"), record.lost() > 0),
             Way::Resuming => checks.that(&of("and read on"), record.batches() > BEFORE),
             _ => {}
@@ -236,7 +236,7 @@ fn check(server: &Server, told: &[Told], notes: &Notes, checks: &mut Checks) {
     published.check_events(&cast::secrets(), checks);
 }
 
-fn tabulate(told: &[Told]) -> String {
+fn tabulate(finished: &[Finished]) -> String {
     let columns = [
         ("reader", false),
         ("asked for", false),
@@ -247,16 +247,16 @@ fn tabulate(told: &[Told]) -> String {
         ("ended because", false),
     ];
     let mut table = Table::new(columns);
-    for (seat, record) in told {
-        let asked = if seat.query.is_empty() { "(nothing named)".to_owned() } else { shorten(&seat.query) };
-        let start = match seat.way {
+    for (plan, record) in finished {
+        let asked = if plan.query.is_empty() { "(nothing named)".to_owned() } else { shorten(&plan.query) };
+        let start = match plan.way {
             Way::Resuming => "oldest, then its token".to_owned(),
-            _ if seat.from > 0 => format!("index {}", seat.from),
+            _ if plan.from > 0 => format!("index {}", plan.from),
             _ => "oldest".to_owned(),
         };
         let end = record.end.as_ref().map_or_else(|| "it was never told".to_owned(), RecvError::to_string);
         table.row([
-            seat.name.to_owned(),
+            plan.name.to_owned(),
             asked,
             start,
             record.batches().to_string(),

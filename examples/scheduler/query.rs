@@ -36,7 +36,7 @@ pub(crate) fn run(options: Options) -> Result<Outcome, Box<dyn Error>> {
     let Options { query, rights, commits } = options;
     // Every commit is read before the next: a buffer of one batch loses nothing.
     let mut server = Server::new(1, Log::None)?;
-    let principal = seat(&server, &rights);
+    let principal = principal_with(&server, &rights);
     let request = Request::from(query).principal(principal);
     let subscription = match server.broker.subscribe(request) {
         Ok(subscription) => subscription,
@@ -61,7 +61,7 @@ pub(crate) fn run(options: Options) -> Result<Outcome, Box<dyn Error>> {
 }
 
 /// Gives somebody the rights, by the server's own tables.
-fn seat(server: &Server, rights: &Rights) -> Principal {
+fn principal_with(server: &Server, rights: &Rights) -> Principal {
     if *rights == Rights::anonymous() {
         return Principal::anonymous();
     }

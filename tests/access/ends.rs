@@ -20,7 +20,7 @@ enum End {
 
 const ENDS: [End; 6] = [End::Reset, End::Revoked, End::Expired, End::Cancelled, End::Lagged, End::Closed];
 
-fn told(error: &RecvError) -> Option<End> {
+fn end_of(error: &RecvError) -> Option<End> {
     Some(match error {
         RecvError::Reset => End::Reset,
         RecvError::Revoked(_) => End::Revoked,
@@ -70,7 +70,7 @@ fn first_of(ends: [End; 2], by_deletion: bool, by_tick: bool) -> End {
     }
     let error = error_now(&mut reader);
     assert_end(&mut reader, &error);
-    told(&error).expect("an end")
+    end_of(&error).expect("an end")
 }
 
 /// Of any two ends that hold at once the more important one is told, in whatever order they came.

@@ -25,11 +25,11 @@ pub enum Side {
 
 pub type Node = (TermSpec, Side);
 
-/// Who asked for a node, and who is enrolled there.
+/// Who asked for a node, and who is registered there.
 #[derive(Debug, Default)]
 struct At {
     readers: usize,
-    enrolled: BTreeSet<usize>,
+    registered: BTreeSet<usize>,
 }
 
 /// One batch in the buffer.
@@ -71,7 +71,7 @@ pub struct Model {
     terms: HashMap<TermSpec, BTreeMap<Side, At>>,
     /// Wide scopes that were ever asked for, and how many nodes use each.
     scopes: Vec<(BTreeSet<usize>, usize)>,
-    /// Readers of everything that are enrolled.
+    /// Readers of everything that are registered.
     everyone: BTreeSet<usize>,
     batches: VecDeque<Batch>,
     pub end: u64,
@@ -164,7 +164,7 @@ impl Model {
             let sides = self.terms.get_mut(term).unwrap();
             let at = sides.get_mut(side).unwrap();
             at.readers -= 1;
-            at.enrolled.remove(&id);
+            at.registered.remove(&id);
             if at.readers == 0 {
                 sides.remove(side);
             }
@@ -178,13 +178,13 @@ impl Model {
         self.everyone.remove(&id);
     }
 
-    /// A reader that waits is enrolled in all of its nodes; one that is told of hits is since it last looked.
-    pub fn enrol(&mut self, id: usize, reader: &Reader) {
+    /// A reader that waits is registered in all of its nodes; one that is told of hits is since it last looked.
+    pub fn register(&mut self, id: usize, reader: &Reader) {
         if reader.nodes.is_empty() {
             self.everyone.insert(id);
         }
         for (term, side) in &reader.nodes {
-            self.terms.get_mut(term).unwrap().get_mut(side).unwrap().enrolled.insert(id);
+            self.terms.get_mut(term).unwrap().get_mut(side).unwrap().registered.insert(id);
         }
     }
 
@@ -236,7 +236,7 @@ impl Model {
         (published.lookups, published.hits) = (batch.keys, batch.all_hits);
         for (term, side) in &batch.hits {
             let at = self.terms.get_mut(term).unwrap().get_mut(side).unwrap();
-            published.woken += std::mem::take(&mut at.enrolled).len() as u64;
+            published.woken += std::mem::take(&mut at.registered).len() as u64;
         }
         published.woken += std::mem::take(&mut self.everyone).len() as u64;
         self.events += count;

@@ -296,7 +296,7 @@ impl Run<'_> {
         *charged += charge;
         *spent += steps;
         if reader.is_named() {
-            self.model.enrol(*id, reader);
+            self.model.register(*id, reader);
         }
         let (charged, spent, ahead) = (*charged, *spent, ahead(reader));
         self.judge(what, spent, charged, ahead);
@@ -372,10 +372,10 @@ impl Run<'_> {
         };
         let waits = read.is_pending() && woken.get() == 0;
         let Open { charged, reader, id, .. } = &mut self.open[place];
-        // It looks twice, and is enrolled in between.
+        // It looks twice, and is registered in between.
         *charged += 1 + 2 * reader.polled();
         if waits {
-            self.model.enrol(*id, reader);
+            self.model.register(*id, reader);
         }
         self.charge_read("poll", place, to, steps, lost);
     }

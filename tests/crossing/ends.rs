@@ -6,7 +6,7 @@ use crossbeam_channel::{Sender, bounded};
 use event_broker::nomad::{event_type, topic};
 use event_broker::{AccessChange, Denial, Epoch, Event, Grant, LagPolicy, Lagged, RecvError, Start, Verdict};
 
-use crate::way::{Ends, PATIENCE, Told, Way};
+use crate::way::{Ends, Outcome, PATIENCE, Way};
 use crate::world::{READER, Terms, World, ahead};
 
 /// Where the readers wait that wait for a place: all that ends them is published at it, or above.
@@ -38,14 +38,14 @@ fn ruled(terms: Terms) -> World {
 
 /// What was told was this end, and it is told again for good, or once.
 #[track_caller]
-fn ends<W: Way>(told: &Told, mut reader: W, end: &RecvError) {
+fn ends<W: Way>(outcome: &Outcome, mut reader: W, end: &RecvError) {
     assert!(end.is_terminal());
     let (first, further) = match W::ENDS {
-        Ends::Repeat => (Told::Error(end.clone()), Told::Error(end.clone())),
-        Ends::OnceThenOver if *end == RecvError::Closed => (Told::Over, Told::Over),
-        Ends::OnceThenOver => (Told::Error(end.clone()), Told::Over),
+        Ends::Repeat => (Outcome::Error(end.clone()), Outcome::Error(end.clone())),
+        Ends::OnceThenOver if *end == RecvError::Closed => (Outcome::Over, Outcome::Over),
+        Ends::OnceThenOver => (Outcome::Error(end.clone()), Outcome::Over),
     };
-    assert_eq!(*told, first);
+    assert_eq!(*outcome, first);
     for _ in 0..2 {
         assert_eq!(reader.read(), further);
     }
@@ -82,9 +82,9 @@ pub(crate) fn cancelled<W: Way>() {
 pub(crate) fn reset<W: Way>() {
     waiting(World::new, |world, mut reader: W| {
         world.broker.reset(AHEAD, Epoch::from(7));
-        let told = reader.woken();
+        let outcome = reader.woken();
         world.asked(AHEAD + 1);
-        ends(&told, reader, &RecvError::Reset);
+        ends(&outcome, reader, &RecvError::Reset);
     });
 }
 
@@ -170,7 +170,7 @@ fn hold<W: Way>(world: &World) -> Option<Sender<()>> {
 }
 
 /// Overtakes a reader that waits, before it looks. Returns what it was told, and what there is to read.
-fn overtake<W: Way>(world: &World, reader: &mut W, index: u64) -> (Lagged, Told) {
+fn overtake<W: Way>(world: &World, reader: &mut W, index: u64) -> (Lagged, Outcome) {
     let held = hold::<W>(world);
     world.asked(index);
     world.asked(index + 1);
@@ -194,7 +194,7 @@ fn overtaken_by_others<W: Way>(world: &World, reader: &mut W) {
 pub(crate) fn lagged_close<W: Way>() {
     let closes = |lagged: Lagged, reader: W| {
         let end = RecvError::Lagged(lagged);
-        ends(&Told::Error(end.clone()), reader, &end);
+        ends(&Outcome::Error(end.clone()), reader, &end);
     };
     let world = |terms| World::ruled(terms, 1).policy(LagPolicy::Close);
     waiting(world, |world, mut reader: W| closes(overtake(&world, &mut reader, AHEAD).0, reader));
@@ -204,9 +204,9 @@ pub(crate) fn lagged_close<W: Way>() {
     });
 }
 
-/// Told once; what follows is there to be read at once, and a doorbell rings for it.
+/// Reported once; what follows can be read at once, and a doorbell rings for it.
 pub(crate) fn lagged_continue<W: Way>() {
-    let continues = |world: &World, mut reader: W, left: &Told| {
+    let continues = |world: &World, mut reader: W, left: &Outcome| {
         assert_eq!(reader.read(), *left);
         world.goes_on(&mut reader);
     };
@@ -228,11 +228,11 @@ pub(crate) fn skipped_before<W: Way>() {
         let world = |terms| World::new(terms).policy(policy);
         waiting(world, |world, mut reader: W| {
             world.broker.skip_to(ahead(AHEAD + 9, 2)).expect("it lies ahead");
-            let told = reader.woken();
-            let lagged = told.loss();
+            let outcome = reader.woken();
+            let lagged = outcome.loss();
             assert_eq!((lagged.count(), lagged.through, lagged.policy), (None, AHEAD + 9, policy));
             match policy {
-                LagPolicy::Close => ends(&told, reader, &RecvError::Lagged(lagged)),
+                LagPolicy::Close => ends(&outcome, reader, &RecvError::Lagged(lagged)),
                 LagPolicy::Continue => world.goes_on(&mut reader),
             }
         });

@@ -7,37 +7,37 @@ use std::collections::VecDeque;
 use crossbeam_channel::Receiver;
 use event_broker::{Subscription, TryRecvError};
 
-use crate::way::{Ends, Told, Way, window};
+use crate::way::{Ends, Outcome, Way, window};
 
 /// So often a bell may ring for nothing before it counts as one that never falls silent.
 const RINGS_FOR_NOTHING: usize = 8;
 
 /// A way that looks.
-pub(crate) trait Look: Sized + Send + 'static {
+pub(crate) trait ReadNow: Sized + Send + 'static {
     fn open(subscription: Subscription<u64>) -> Self;
 
     /// All that a host reads before it goes back to its other channels.
-    fn look(&mut self) -> VecDeque<Told>;
+    fn read_now(&mut self) -> VecDeque<Outcome>;
 }
 
 /// Looks whenever it is asked to, and needs nobody to wake it: what was published before must be found.
 pub(crate) struct AtOnce<L> {
-    look: L,
+    reader: L,
     /// What the last look found beyond what was read of it.
-    told: VecDeque<Told>,
+    unread: VecDeque<Outcome>,
 }
 
-impl<L: Look> Way for AtOnce<L> {
+impl<L: ReadNow> Way for AtOnce<L> {
     const ENDS: Ends = Ends::Repeat;
     const BLOCKS: bool = false;
 
     fn open(subscription: Subscription<u64>) -> Self {
-        Self { look: L::open(subscription), told: VecDeque::new() }
+        Self { reader: L::open(subscription), unread: VecDeque::new() }
     }
 
     fn wait(&mut self) {
-        assert_eq!(self.told, [], "there is more to read");
-        assert_eq!(self.look.look(), [], "there is something to read");
+        assert_eq!(self.unread, [], "there is more to read");
+        assert_eq!(self.reader.read_now(), [], "there is something to read");
     }
 
     fn stays_asleep(&mut self) {
@@ -48,49 +48,49 @@ impl<L: Look> Way for AtOnce<L> {
         self.wait();
     }
 
-    fn woken(&mut self) -> Told {
+    fn woken(&mut self) -> Outcome {
         self.read()
     }
 
-    fn read(&mut self) -> Told {
-        if self.told.is_empty() {
-            self.told = self.look.look();
+    fn read(&mut self) -> Outcome {
+        if self.unread.is_empty() {
+            self.unread = self.reader.read_now();
         }
-        self.told.pop_front().expect("it finds nothing")
+        self.unread.pop_front().expect("it finds nothing")
     }
 }
 
 /// Looks when the bell rings, and not otherwise.
 pub(crate) struct Doorbell<L> {
-    look: L,
+    reader: L,
     bell: Receiver<()>,
-    told: VecDeque<Told>,
+    unread: VecDeque<Outcome>,
     /// Whether the end was told, after which nobody waits for the bell.
     ended: bool,
 }
 
-impl<L: Look> Doorbell<L> {
+impl<L: ReadNow> Doorbell<L> {
     /// Answers the bell until it is silent. There is nothing to read.
     fn fall_silent(&mut self) {
-        assert_eq!(self.told, [], "there is more to read");
+        assert_eq!(self.unread, [], "there is more to read");
         for _ in 0..RINGS_FOR_NOTHING {
             if self.bell.try_recv().is_err() {
                 return;
             }
-            assert_eq!(self.look.look(), [], "there is something to read");
+            assert_eq!(self.reader.read_now(), [], "there is something to read");
         }
         panic!("the bell rings on, and there is nothing to read");
     }
 }
 
-impl<L: Look> Way for Doorbell<L> {
+impl<L: ReadNow> Way for Doorbell<L> {
     const ENDS: Ends = Ends::Repeat;
     const BLOCKS: bool = false;
 
     fn open(mut subscription: Subscription<u64>) -> Self {
         let bell = subscription.doorbell();
         assert_eq!(bell.len(), 1, "the first ring comes at once");
-        Self { look: L::open(subscription), bell, told: VecDeque::new(), ended: false }
+        Self { reader: L::open(subscription), bell, unread: VecDeque::new(), ended: false }
     }
 
     fn wait(&mut self) {
@@ -105,41 +105,41 @@ impl<L: Look> Way for Doorbell<L> {
         self.fall_silent();
     }
 
-    fn woken(&mut self) -> Told {
+    fn woken(&mut self) -> Outcome {
         assert_eq!(self.bell.len(), 1, "the bell does not ring");
         self.read()
     }
 
-    fn read(&mut self) -> Told {
-        while self.told.is_empty() {
+    fn read(&mut self) -> Outcome {
+        while self.unread.is_empty() {
             if !self.ended {
                 self.bell.try_recv().expect("the bell does not ring, and there is more to read");
             }
-            self.told = self.look.look();
+            self.unread = self.reader.read_now();
         }
-        let told = self.told.pop_front().expect("it is not empty");
-        self.ended |= told.is_last();
-        told
+        let outcome = self.unread.pop_front().expect("it is not empty");
+        self.ended |= outcome.is_last();
+        outcome
     }
 }
 
 /// Reads until nothing more is found, or an error.
 pub(crate) struct TryRecv(Subscription<u64>);
 
-impl Look for TryRecv {
+impl ReadNow for TryRecv {
     fn open(subscription: Subscription<u64>) -> Self {
         Self(subscription)
     }
 
-    fn look(&mut self) -> VecDeque<Told> {
-        let mut told = VecDeque::new();
+    fn read_now(&mut self) -> VecDeque<Outcome> {
+        let mut outcomes = VecDeque::new();
         loop {
             match self.0.try_recv() {
-                Ok(delivery) => told.push_back(Ok(delivery).into()),
-                Err(TryRecvError::Empty) => return told,
+                Ok(delivery) => outcomes.push_back(Ok(delivery).into()),
+                Err(TryRecvError::Empty) => return outcomes,
                 Err(TryRecvError::Recv(error)) => {
-                    told.push_back(Told::Error(error));
-                    return told;
+                    outcomes.push_back(Outcome::Error(error));
+                    return outcomes;
                 }
             }
         }
@@ -149,12 +149,12 @@ impl Look for TryRecv {
 /// Reads one window.
 pub(crate) struct Drain(Subscription<u64>);
 
-impl Look for Drain {
+impl ReadNow for Drain {
     fn open(subscription: Subscription<u64>) -> Self {
         Self(subscription)
     }
 
-    fn look(&mut self) -> VecDeque<Told> {
+    fn read_now(&mut self) -> VecDeque<Outcome> {
         window(&mut self.0)
     }
 }
@@ -168,29 +168,29 @@ mod frames {
 
     use event_broker::{FrameOptions, Frames, Subscription};
 
-    use super::Look;
-    use crate::way::Told;
+    use super::ReadNow;
+    use crate::way::Outcome;
 
     /// Reads until a call gives no frame. The opening heartbeat is given when they are opened.
     pub(crate) struct TryFrame(Frames<u64>);
 
-    impl Look for TryFrame {
+    impl ReadNow for TryFrame {
         fn open(subscription: Subscription<u64>) -> Self {
             let mut frames = subscription.into_frames(FrameOptions::new());
             assert!(frames.try_frame().is_ok_and(|opening| opening.is_some_and(|frame| frame.is_heartbeat())));
             Self(frames)
         }
 
-        fn look(&mut self) -> VecDeque<Told> {
-            let mut told = VecDeque::new();
+        fn read_now(&mut self) -> VecDeque<Outcome> {
+            let mut outcomes = VecDeque::new();
             while let Some(read) = self.0.try_frame().transpose() {
                 let is_error = read.is_err();
-                told.push_back(read.into());
+                outcomes.push_back(read.into());
                 if is_error {
                     break;
                 }
             }
-            told
+            outcomes
         }
     }
 }

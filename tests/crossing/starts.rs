@@ -3,14 +3,14 @@
 
 use event_broker::{Epoch, LagPolicy, Start, SubscribeError, Verdict};
 
-use crate::way::{Told, Way};
+use crate::way::{Outcome, Way};
 use crate::world::{Terms, World, ahead};
 
 /// Reads what was there when it was opened, and goes on.
-fn reads_on<W: Way>(world: &World, start: Start, verdict: Verdict, backlog: impl IntoIterator<Item = Told>) {
+fn reads_on<W: Way>(world: &World, start: Start, verdict: Verdict, backlog: impl IntoIterator<Item = Outcome>) {
     let mut reader: W = world.open(start, verdict);
-    for told in backlog {
-        assert_eq!(reader.read(), told);
+    for outcome in backlog {
+        assert_eq!(reader.read(), outcome);
     }
     world.goes_on(&mut reader);
 }
@@ -34,8 +34,8 @@ fn is_elastic<W: Way>(terms: Terms, start: Start, verdict: Verdict) {
     let left = [world.asked(5), world.asked(6)];
     let lagged = reader.read().loss();
     assert_eq!((lagged.count(), lagged.through, lagged.resumes_at), (Some(1), 4, 5));
-    for told in left {
-        assert_eq!(reader.read(), told);
+    for outcome in left {
+        assert_eq!(reader.read(), outcome);
     }
     world.goes_on(&mut reader);
 }

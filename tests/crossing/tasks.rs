@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use event_broker::Subscription;
 
 use crate::common::WakeCount;
-use crate::way::{Ends, Told, Way, window};
+use crate::way::{Ends, Outcome, Way, window};
 
 /// A way that is a future.
 pub(crate) trait Reading: Sized + Send + 'static {
@@ -19,11 +19,11 @@ pub(crate) trait Reading: Sized + Send + 'static {
 
     fn open(subscription: Subscription<u64>) -> Self;
 
-    fn read(&mut self) -> impl Future<Output = Told> + Send;
+    fn read(&mut self) -> impl Future<Output = Outcome> + Send;
 }
 
 /// One read, which owns its reader.
-type Read<R> = Pin<Box<dyn Future<Output = (Told, R)> + Send>>;
+type Read<R> = Pin<Box<dyn Future<Output = (Outcome, R)> + Send>>;
 
 enum State<R> {
     Idle(R),
@@ -42,20 +42,20 @@ pub(crate) struct Task<R> {
 
 impl<R: Reading> Task<R> {
     /// Polls the read that is under way, or a new one.
-    fn poll(&mut self) -> Poll<Told> {
+    fn poll(&mut self) -> Poll<Outcome> {
         let mut read = match std::mem::replace(&mut self.state, State::Polled) {
             State::Waiting(read) => read,
             State::Idle(mut reader) => Box::pin(async move {
-                let told = reader.read().await;
-                (told, reader)
+                let outcome = reader.read().await;
+                (outcome, reader)
             }),
             State::Polled => unreachable!("a poll that panicked has failed the test"),
         };
         self.polled_at = self.wakes.get();
         match read.as_mut().poll(&mut Context::from_waker(&self.waker)) {
-            Poll::Ready((told, reader)) => {
+            Poll::Ready((outcome, reader)) => {
                 self.state = State::Idle(reader);
-                Poll::Ready(told)
+                Poll::Ready(outcome)
             }
             Poll::Pending => {
                 self.state = State::Waiting(read);
@@ -69,7 +69,7 @@ impl<R: Reading> Task<R> {
     }
 
     /// Polls as a runtime does: again when it was woken.
-    fn poll_while_woken(&mut self) -> Poll<Told> {
+    fn poll_while_woken(&mut self) -> Poll<Outcome> {
         let mut polled = self.poll();
         while polled.is_pending() && self.was_woken() {
             polled = self.poll();
@@ -101,14 +101,14 @@ impl<R: Reading> Way for Task<R> {
         }
     }
 
-    fn woken(&mut self) -> Told {
+    fn woken(&mut self) -> Outcome {
         assert!(self.was_woken(), "it sleeps through it");
         self.read()
     }
 
-    fn read(&mut self) -> Told {
+    fn read(&mut self) -> Outcome {
         match self.poll_while_woken() {
-            Poll::Ready(told) => told,
+            Poll::Ready(outcome) => outcome,
             Poll::Pending => panic!("it finds nothing"),
         }
     }
@@ -121,7 +121,7 @@ impl Reading for RecvAsync {
         Self(subscription)
     }
 
-    async fn read(&mut self) -> Told {
+    async fn read(&mut self) -> Outcome {
         self.0.recv_async().await.into()
     }
 }
@@ -133,7 +133,7 @@ impl Reading for PollRecv {
         Self(subscription)
     }
 
-    async fn read(&mut self) -> Told {
+    async fn read(&mut self) -> Outcome {
         poll_fn(|context| self.0.poll_recv(context)).await.into()
     }
 }
@@ -141,21 +141,21 @@ impl Reading for PollRecv {
 /// A window whenever there is something to read.
 pub(crate) struct ReadableThenDrain {
     subscription: Subscription<u64>,
-    told: VecDeque<Told>,
+    unread: VecDeque<Outcome>,
 }
 
 impl Reading for ReadableThenDrain {
     fn open(subscription: Subscription<u64>) -> Self {
-        Self { subscription, told: VecDeque::new() }
+        Self { subscription, unread: VecDeque::new() }
     }
 
-    async fn read(&mut self) -> Told {
+    async fn read(&mut self) -> Outcome {
         loop {
-            if let Some(told) = self.told.pop_front() {
-                return told;
+            if let Some(outcome) = self.unread.pop_front() {
+                return outcome;
             }
             self.subscription.readable().await;
-            self.told = window(&mut self.subscription);
+            self.unread = window(&mut self.subscription);
         }
     }
 }
@@ -171,7 +171,7 @@ impl Reading for Stream {
         Self(subscription)
     }
 
-    async fn read(&mut self) -> Told {
+    async fn read(&mut self) -> Outcome {
         poll_fn(|context| futures_core::Stream::poll_next(Pin::new(&mut self.0), context)).await.into()
     }
 }
@@ -190,7 +190,7 @@ mod frames {
     use futures_core::Stream;
 
     use super::Reading;
-    use crate::way::{Ends, Told};
+    use crate::way::{Ends, Outcome};
 
     /// The opening heartbeat is given when it is opened. Its timer never ends a sleep.
     pub(crate) struct FrameStream(event_broker::FrameStream<u64, fn(Duration) -> Pending<()>>);
@@ -208,7 +208,7 @@ mod frames {
             Self(frames)
         }
 
-        async fn read(&mut self) -> Told {
+        async fn read(&mut self) -> Outcome {
             poll_fn(|context| Pin::new(&mut self.0).poll_next(context)).await.into()
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use event_broker::{Subscription, SubscriptionHandle, Token};
 
-use crate::way::{Ends, PATIENCE, Told, Way};
+use crate::way::{Ends, Outcome, PATIENCE, Way};
 
 /// Longer than any test waits for a thread.
 const NO_TIMEOUT: Duration = Duration::from_secs(600);
@@ -30,7 +30,7 @@ pub(crate) trait Blocking: Send + 'static {
 /// Where a thread takes orders to read, and answers each with what it was told.
 pub(crate) struct Desk {
     orders: Receiver<()>,
-    answers: Sender<Told>,
+    answers: Sender<Outcome>,
 }
 
 impl Desk {
@@ -38,13 +38,13 @@ impl Desk {
         self.orders.recv().is_ok()
     }
 
-    fn answer(&self, told: impl Into<Told>) {
+    fn answer(&self, outcome: impl Into<Outcome>) {
         // A test that has failed takes no answers.
-        let _ = self.answers.send(told.into());
+        let _ = self.answers.send(outcome.into());
     }
 
     /// Answers every order by one call.
-    fn serve<T: Into<Told>>(&self, mut read: impl FnMut() -> T) {
+    fn serve<T: Into<Outcome>>(&self, mut read: impl FnMut() -> T) {
         while self.is_ordered() {
             self.answer(read());
         }
@@ -54,7 +54,7 @@ impl Desk {
 /// A thread that reads as `B` does.
 pub(crate) struct Thread<B> {
     orders: Sender<()>,
-    answers: Receiver<Told>,
+    answers: Receiver<Outcome>,
     handle: SubscriptionHandle<u64>,
     /// How often it had been woken, and where it stood, when it was last seen waiting.
     wakeups: u64,
@@ -69,7 +69,7 @@ impl<B> Thread<B> {
         while !self.handle.is_waiting() {
             match self.answers.try_recv() {
                 Err(TryRecvError::Empty) => thread::yield_now(),
-                Ok(told) => panic!("it does not wait, but is told {told:?}"),
+                Ok(outcome) => panic!("it does not wait, but is told {outcome:?}"),
                 Err(TryRecvError::Disconnected) => panic!("it does not wait, but has panicked"),
             }
             assert!(begun.elapsed() < PATIENCE, "it neither waits nor is told anything");
@@ -122,16 +122,16 @@ impl<B: Blocking> Way for Thread<B> {
         self.wakeups = self.handle.stats().wakeups;
     }
 
-    fn woken(&mut self) -> Told {
+    fn woken(&mut self) -> Outcome {
         match self.answers.recv_timeout(PATIENCE) {
-            Ok(told) => told,
+            Ok(outcome) => outcome,
             Err(RecvTimeoutError::Timeout) if self.handle.is_waiting() => panic!("it sleeps through it"),
             Err(RecvTimeoutError::Timeout) => panic!("it is awake, and told nothing"),
             Err(RecvTimeoutError::Disconnected) => panic!("it has panicked"),
         }
     }
 
-    fn read(&mut self) -> Told {
+    fn read(&mut self) -> Outcome {
         self.orders.send(()).expect("the thread lives");
         self.woken()
     }
@@ -207,7 +207,7 @@ mod frames {
     use event_broker::{FrameOptions, Subscription};
 
     use super::{Blocking, Desk};
-    use crate::way::{Ends, Told};
+    use crate::way::{Ends, Outcome};
 
     pub(crate) struct Frames(event_broker::Frames<u64>);
 
@@ -238,7 +238,7 @@ mod frames {
         fn run(mut self, desk: &Desk) {
             while desk.is_ordered() {
                 match self.0.write_to(Wire(desk)) {
-                    Ok(error) => desk.answer(Told::Error(error)),
+                    Ok(error) => desk.answer(Outcome::Error(error)),
                     Err(_) => return,
                 }
             }
@@ -249,7 +249,7 @@ mod frames {
 
     impl Write for Wire<'_> {
         fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
-            self.0.answer(Told::from_line(frame));
+            self.0.answer(Outcome::from_line(frame));
             if self.0.is_ordered() { Ok(frame.len()) } else { Err(io::Error::other("there are no more orders")) }
         }
 

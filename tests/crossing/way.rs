@@ -14,7 +14,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What one read gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Outcome {
     /// One batch: its index, and the keys of the events that were asked for.
     Batch { index: u64, keys: Vec<String> },
     /// An end, or a loss.
@@ -23,7 +23,7 @@ pub(crate) enum Told {
     Over,
 }
 
-impl From<Result<Delivery<u64>, RecvError>> for Told {
+impl From<Result<Delivery<u64>, RecvError>> for Outcome {
     fn from(read: Result<Delivery<u64>, RecvError>) -> Self {
         match read {
             Ok(delivery) => Self::batch(delivery.index(), delivery.events()),
@@ -33,7 +33,7 @@ impl From<Result<Delivery<u64>, RecvError>> for Told {
 }
 
 /// An item of an iterator or stream.
-impl<T> From<Option<T>> for Told
+impl<T> From<Option<T>> for Outcome
 where
     T: Into<Self>,
 {
@@ -43,7 +43,7 @@ where
 }
 
 #[cfg(feature = "json")]
-impl From<Result<Frame, FrameError>> for Told {
+impl From<Result<Frame, FrameError>> for Outcome {
     fn from(read: Result<Frame, FrameError>) -> Self {
         match read {
             Ok(frame) => Self::from_line(frame.as_bytes()),
@@ -53,7 +53,7 @@ impl From<Result<Frame, FrameError>> for Told {
     }
 }
 
-impl Told {
+impl Outcome {
     fn batch<'b>(index: u64, events: impl Iterator<Item = &'b Event<u64>>) -> Self {
         Self::Batch { index, keys: events.map(|event| event.key().to_string()).collect() }
     }
@@ -116,16 +116,16 @@ pub(crate) trait Way: Sized + Send + 'static {
     fn settle(&mut self);
 
     /// While it waits: it was woken. Returns what it reads then.
-    fn woken(&mut self) -> Told;
+    fn woken(&mut self) -> Outcome;
 
     /// Returns what is there to be read.
-    fn read(&mut self) -> Told;
+    fn read(&mut self) -> Outcome;
 }
 
 /// All that one window gives.
-pub(crate) fn window(subscription: &mut Subscription<u64>) -> VecDeque<Told> {
+pub(crate) fn window(subscription: &mut Subscription<u64>) -> VecDeque<Outcome> {
     match subscription.drain() {
-        Ok(mut window) => window.iter().map(|read| Told::batch(read.index(), read.events())).collect(),
-        Err(error) => VecDeque::from([Told::Error(error)]),
+        Ok(mut window) => window.iter().map(|read| Outcome::batch(read.index(), read.events())).collect(),
+        Err(error) => VecDeque::from([Outcome::Error(error)]),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use event_broker::{Broker, Builder, Epoch, Event, Grant, LagPolicy, Request, Start, Token, Verdict};
 
 use crate::common::{ManualClock, Rules, job, term, who};
-use crate::way::{Told, Way};
+use crate::way::{Outcome, Way};
 
 /// The history that all replicas share.
 pub(crate) const EPOCH: u64 = 1;
@@ -111,11 +111,11 @@ impl World {
     }
 
     /// Publishes a batch in which something was asked for, beside what was not. Returns what a reader is told of it.
-    pub(crate) fn asked(&self, index: u64) -> Told {
+    pub(crate) fn asked(&self, index: u64) -> Outcome {
         let key = self.terms.key(index);
         self.publish(index, vec![job("other"), job(&key)]);
         let keys = if self.terms.are_narrow() { vec![key] } else { vec!["other".to_owned(), key] };
-        Told::Batch { index, keys }
+        Outcome::Batch { index, keys }
     }
 
     /// Publishes what was not asked for, if there is such a thing.

@@ -68,7 +68,7 @@ impl Clock for Counting {
 }
 
 #[test]
-fn a_clock_that_stands_just_before_a_heartbeat_is_not_waited_for_in_a_busy_loop() {
+fn a_clock_that_stops_just_before_a_heartbeat_is_not_waited_for_in_a_busy_loop() {
     let (clock, reads) = (ManualClock::new(), Arc::new(AtomicUsize::new(0)));
     let broker = broker(Counting(clock.clone(), Arc::clone(&reads)));
     let mut frames = broker.subscribe(Request::new()).unwrap().into_frames(options(SHORT));

@@ -205,7 +205,7 @@ fn a_frame_is_one_write_and_a_wait_comes_after_a_flush() {
 }
 
 #[test]
-fn a_writer_that_fails_is_told_apart_from_an_end() {
+fn a_writer_that_fails_is_distinguished_from_an_end() {
     struct Broken;
     impl Write for Broken {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -371,7 +371,7 @@ fn heartbeat(text: &str) -> (Option<u64>, Option<Token>) {
 
 // DESIGN 24: heartbeats carry the token too, the opening one included; a reader that matched nothing can resume.
 #[test]
-fn heartbeats_carry_the_resume_token_of_where_the_reader_stands() {
+fn heartbeats_carry_the_resume_token_of_the_readers_position() {
     for progress in [false, true] {
         let broker = Broker::builder().max_batches(2).build().unwrap();
         broker.publish(3, [job("db", 1)]).unwrap();

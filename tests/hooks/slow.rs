@@ -161,7 +161,7 @@ impl Observer for SlowToHear {
 
 /// An observer that is slow to hear of one reader's loss holds up that reader.
 #[test]
-fn a_slow_observer_holds_up_only_who_tells_it() {
+fn a_slow_observer_holds_up_only_its_caller() {
     in_time(|| {
         let (turnstile, arrivals, release) = Turnstile::new();
         let broker =

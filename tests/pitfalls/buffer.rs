@@ -256,7 +256,7 @@ fn values_are_not_dropped_under_a_lock() {
 
 /// An observer is told of a loss with no lock held (semantics 19, 27).
 #[test]
-fn a_loss_is_told_outside_the_locks() {
+fn a_loss_is_reported_outside_the_locks() {
     struct Asks(Mutex<Option<Broker<u64>>>);
     impl Observer for Asks {
         fn on_lag(&self, _: SubscriptionId, _: &event_broker::Lagged) {
@@ -286,7 +286,7 @@ fn a_loss_is_told_outside_the_locks() {
 /// What is evicted and not freed is at most an eighth of the bound, in whatever it is counted, and is dropped with no
 /// lock held, however much one commit evicts (semantics 7 and 19, G6).
 #[test]
-fn what_lingers_is_at_most_an_eighth_of_each_bound() {
+fn what_is_evicted_and_not_dropped_is_at_most_an_eighth_of_each_bound() {
     use std::sync::Weak;
     use std::sync::atomic::{AtomicU64, Ordering};
 

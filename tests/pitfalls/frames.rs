@@ -148,7 +148,7 @@ fn no_frame_is_sent_after_a_revocation() {
 
 /// A narrow reader that saw nothing for long is told how far the state got, and resumes there (semantics 24).
 #[test]
-fn progress_tells_where_to_resume() {
+fn progress_names_where_to_resume() {
     let broker = Broker::<u64>::builder().max_batches(4).build().expect("a bound above zero");
     let options = FrameOptions::new().heartbeat(Duration::from_millis(1)).expect("long enough").progress(true);
     let mut frames = broker.subscribe(asks("Node", "*")).expect("open").into_frames(options);

@@ -39,7 +39,7 @@ fn resuming_one_above_the_last_repeats_nothing() {
 
 /// An index that is gone starts at the oldest and says so (semantics 9).
 #[test]
-fn too_old_an_index_says_what_is_lost() {
+fn an_index_that_is_too_old_reports_what_is_lost() {
     let broker = broker_of(2);
     publish_all(&broker, 1..=5);
     let mut reader = from(&broker, Start::Index(2));
@@ -153,7 +153,7 @@ fn a_narrow_reader_resumes_near_the_present() {
 
 /// After a restore, what was read of the old history is told from the new buffer (semantics 9, 10, 23).
 #[test]
-fn a_restore_is_told_apart() {
+fn a_restore_is_distinguished() {
     let broker = Broker::<u64>::builder().epoch(Epoch::from(1)).build().expect("defaults");
     let mut reader = from(&broker, Start::Oldest);
     publish_all(&broker, 1..=5);

@@ -235,8 +235,8 @@ fn a_skip_is_told_to_those_before_it_and_to_nobody_else() {
     for reader in [&mut there, &mut ahead, &mut further] {
         assert_empty(reader);
     }
-    let told = [(&mut behind, 2, 1), (&mut caught_up, 0, 3), (&mut within, 0, 40)];
-    for (reader, missed, from) in told {
+    let expected = [(&mut behind, 2, 1), (&mut caught_up, 0, 3), (&mut within, 0, 40)];
+    for (reader, missed, from) in expected {
         let before = reader.token();
         assert!(matches!(resume(&follower, before).verdict(), Verdict::Lost { .. }), "{before}");
         let lagged = loss(reader);
@@ -372,21 +372,21 @@ fn a_window_of_an_elastic_start_hides_no_loss() {
         let mut window = reader.drain().expect("open");
         assert_eq!(window.iter().take(1).count(), 1);
         publish_all(&broker, [5, 6]);
-        let told = |token| matches!(resume(&broker, token).verdict(), Verdict::Lost { .. });
-        assert!(told(handle.token()), "{}", handle.token());
+        let is_lost = |token| matches!(resume(&broker, token).verdict(), Verdict::Lost { .. });
+        assert!(is_lost(handle.token()), "{}", handle.token());
         assert!(handle.stats().lag >= 5, "2 is gone, and was not passed");
         if forgotten {
             std::mem::forget(window);
-            assert!(told(reader.token()), "{}", reader.token());
+            assert!(is_lost(reader.token()), "{}", reader.token());
             let lagged = error_now(&mut reader).lagged().cloned().expect("2 is gone");
             assert_eq!((lagged.missed, lagged.through), (1, 2));
             assert!(lagged.from <= 2, "{lagged:?}");
-            assert!(told(reader.token()), "{}", reader.token());
+            assert!(is_lost(reader.token()), "{}", reader.token());
         } else {
             let rest: Vec<u64> = window.iter().map(|delivery| delivery.index()).collect();
             assert_eq!(rest, [2, 3, 4], "a window holds what it shows");
             drop(window);
-            assert!(!told(reader.token()) && !told(handle.token()), "all was read");
+            assert!(!is_lost(reader.token()) && !is_lost(handle.token()), "all was read");
         }
     }
 }
@@ -423,7 +423,7 @@ fn the_token_of_an_elastic_start_is_where_it_was_opened() {
 
 /// Skipping to where the broker stands does nothing, however it came to stand there. [9]
 #[test]
-fn a_skip_to_where_the_broker_stands_does_nothing() {
+fn a_skip_to_the_current_position_does_nothing() {
     for rising in [false, true] {
         for indexes in [&[9][..], &[9, 12], &[u64::MAX]] {
             let broker = epoch_7().rising_indexes(rising).build().expect("a broker");
@@ -601,7 +601,7 @@ fn a_rare_reader_resumes_by_the_token_of_a_heartbeat() {
 
 /// The token of a handle is that of the reader's last read, and of a reader that was overtaken it tells so. [10]
 #[test]
-fn a_handle_knows_where_its_reader_stands() {
+fn a_handle_knows_the_position_of_its_reader() {
     let broker = broker_of(3);
     let mut reader = goes_on(&broker, Start::Oldest);
     let handle = reader.handle();
@@ -621,7 +621,7 @@ fn a_handle_knows_where_its_reader_stands() {
 /// Whoever begins with what comes next stands behind a batch without events, too: its token says so before anything was
 /// read. [3, 8, 10]
 #[test]
-fn the_latest_start_stands_behind_a_batch_without_events() {
+fn the_latest_start_is_after_a_batch_without_events() {
     let broker = epoch_7().build().expect("defaults");
     publish_all(&broker, [5]);
     broker.publish(9, []).expect("rising");

@@ -12,7 +12,7 @@ use crate::script::Way;
 use crate::support::hooks::{ManualClock, Rules};
 use crate::support::naive::{self, Place};
 use crate::support::op::{Config, Origin, RequestSpec};
-use crate::support::reader::Stand;
+use crate::support::reader::Cursor;
 use crate::support::translate;
 use crate::trail::Trail;
 use crate::world::{World, fail};
@@ -105,10 +105,10 @@ impl World<'_> {
         self.opened += 1;
         let mut trail = Trail::new(name, self.epochs.len() - 1, spec.clone(), self.now);
         let here = *self.epochs.last().unwrap();
-        match self.naive.readers[naive].stand {
-            Stand::At(at) => trail.begin((at - here, at - here), Place::before(0)),
-            Stand::Elastic(end) => trail.begin((self.naive.oldest - here, end - here), Place::before(0)),
-            Stand::Waiting(from) => trail.begin((self.published_here(), self.published_here()), from),
+        match self.naive.readers[naive].cursor {
+            Cursor::At(at) => trail.begin((at - here, at - here), Place::before(0)),
+            Cursor::Elastic(end) => trail.begin((self.naive.oldest - here, end - here), Place::before(0)),
+            Cursor::Waiting(from) => trail.begin((self.published_here(), self.published_here()), from),
         }
         let mut actor = Actor::new(way, spec.clone(), reads, naive, fuse, trail);
         actor.settle_in(&self.timers);

@@ -13,23 +13,23 @@ use crate::actor::{Actor, Got, INTERVAL, try_recv};
 use crate::host::Faults;
 use crate::script::{SLOTS, Way};
 use crate::support::history::Step as Seen;
-use crate::support::hooks::Told;
+use crate::support::hooks::Observed;
 use crate::support::matching::Judgement;
 use crate::support::naive::{self, NaiveBroker};
 use crate::support::op::Rule;
-use crate::support::reader::{End, Outcome, Reader, Readiness, Stand};
+use crate::support::reader::{Cursor, End, Outcome, Reader, Readiness};
 use crate::support::translate;
 use crate::world::{World, fail};
 
 /// A naive reader as it was before a read.
-pub struct Before(Reader, Told);
+pub struct Before(Reader, Observed);
 
 /// What a read must give; `None` where a stream is over.
 type Expected = Option<Outcome>;
 
 impl Before {
     pub fn of(naive: &NaiveBroker, number: usize) -> Self {
-        Self(naive.readers[number].clone(), naive.told)
+        Self(naive.readers[number].clone(), naive.observed)
     }
 }
 
@@ -109,7 +109,7 @@ impl World<'_> {
         }
         let (grant, must_ask, ticked) = (after.grant.take(), after.must_ask, after.ticked);
         *after = Reader { grant, must_ask, ticked, ..reader };
-        self.naive.told = told;
+        self.naive.observed = told;
     }
 
     /// Asks the naive broker for something that may ask the authorizer, which may be about to panic: that is a denial.
@@ -132,11 +132,11 @@ impl World<'_> {
         let Ok(token) = actor.token() else { unreachable!("no future has its subscription") };
         let at = translate::place(token);
         let reader = &self.naive.readers[actor.naive];
-        match reader.stand {
-            Stand::Waiting(_) => {}
+        match reader.cursor {
+            Cursor::Waiting(_) => {}
             // How much of what was there may still go is not in the token.
-            Stand::Elastic(_) => actor.exact = false,
-            Stand::At(cursor) => {
+            Cursor::Elastic(_) => actor.exact = false,
+            Cursor::At(cursor) => {
                 let ahead = &self.naive.log[cursor.max(self.naive.oldest)..];
                 let passed = ahead.iter().take_while(|batch| batch.place < at).count();
                 let given = |fact| self.naive.judge(reader, fact) == Judgement::Delivered;
@@ -146,7 +146,7 @@ impl World<'_> {
                 // Or it has found that what was evicted before it was not for it.
                 if passed > 0 || ahead.first().is_some_and(|oldest| oldest.place <= at) {
                     let reader = &mut self.naive.readers[actor.naive];
-                    reader.stand = Stand::At(cursor.max(self.naive.oldest) + passed);
+                    reader.cursor = Cursor::At(cursor.max(self.naive.oldest) + passed);
                     reader.token.place = reader.token.place.max(at);
                 }
             }
@@ -159,7 +159,7 @@ impl World<'_> {
         let opens = actor.reads_frames() && actor.due.is_none();
         if opens && actor.exact {
             // The opening heartbeat, unless access is lost.
-            let end = self.ask(actor, |naive| naive.mind(number)).err();
+            let end = self.ask(actor, |naive| naive.check_ends(number)).err();
             let got = actor.read(false);
             return match (&got, end) {
                 (Got::Beat { .. }, None) => self.took(actor, got),
@@ -236,9 +236,9 @@ impl World<'_> {
 
     /// Whether a reader that stood there may have batches ahead that it must look at and does not give.
     fn looks_in_vain(&self, actor: &Actor, before: &Reader) -> bool {
-        let backlog = match before.stand {
-            Stand::At(cursor) => cursor.max(self.naive.oldest) < before.opened_at,
-            Stand::Elastic(_) | Stand::Waiting(_) => true,
+        let backlog = match before.cursor {
+            Cursor::At(cursor) => cursor.max(self.naive.oldest) < before.opened_at,
+            Cursor::Elastic(_) | Cursor::Waiting(_) => true,
         };
         backlog || actor.refuses(self.guarded())
     }

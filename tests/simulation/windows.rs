@@ -6,7 +6,7 @@ use crate::actor::{Actor, Got};
 use crate::host::{Payload, planned};
 use crate::support::history::Step as Seen;
 use crate::support::op::EventSpec;
-use crate::support::reader::{Outcome, Reader, Readiness, Stand, Window};
+use crate::support::reader::{Cursor, Outcome, Reader, Readiness, Window};
 use crate::support::translate;
 use crate::turns::{Before, is};
 use crate::world::{World, fail};
@@ -85,7 +85,7 @@ impl World<'_> {
         let number = actor.naive;
         let reader = &self.naive.readers[number];
         let settled = !reader.skipped && reader.ended.is_none() && !reader.reset && !reader.must_ask;
-        let plain = settled && !reader.token_deleted && !reader.cancelled && matches!(reader.stand, Stand::At(_));
+        let plain = settled && !reader.token_deleted && !reader.cancelled && matches!(reader.cursor, Cursor::At(_));
         let plain = plain && actor.exact && !actor.refuses(self.guarded()) && !self.naive.closed;
         if !plain || actor.reads().is_none() || self.naive.readiness(number) != Readiness::Ready {
             // What a reader refuses has been passed, or not, by where a window ends early.
@@ -128,12 +128,12 @@ impl World<'_> {
                     self.take_event(event);
                 }
             }
-            let Reader { stand, token, delivered, .. } = self.naive.readers[number];
+            let Reader { cursor, token, delivered, .. } = self.naive.readers[number];
             let expected = self.naive.next_below(number, end);
             let Some(item) = items.next() else {
-                early = matches!(stand, Stand::At(cursor) if cursor < self.naive.oldest);
+                early = matches!(cursor, Cursor::At(at) if at < self.naive.oldest);
                 if early {
-                    self.naive.untake(number, stand, token, delivered, &expected);
+                    self.naive.untake(number, cursor, token, delivered, &expected);
                 } else if expected != Outcome::Empty {
                     fail!("window", "it ended before {expected:?}");
                 }
@@ -148,7 +148,7 @@ impl World<'_> {
         }
         let lag = actor.handle.stats().lag;
         if early && lag > 0 {
-            self.naive.stand_at(number, self.naive.log.len() - usize::try_from(lag).unwrap(), end);
+            self.naive.move_within_window(number, self.naive.log.len() - usize::try_from(lag).unwrap(), end);
         }
         actor.exact &= !early || lag > 0;
         self.read_now(actor);

@@ -76,7 +76,7 @@ impl Choices<'_> {
         }
     }
 
-    fn few_events(&mut self) -> Vec<EventSpec> {
+    fn short_batch(&mut self) -> Vec<EventSpec> {
         (0..=self.below(3)).map(|_| self.event()).collect()
     }
 
@@ -254,10 +254,10 @@ impl Choices<'_> {
                 Op::Publish { step, events: self.events(), change: None }
             }
             46 => Op::Publish { step: self.signed(-3, 4), events: self.events(), change: None },
-            47..50 => Op::Burst { batches: 1 + self.below(40), events: self.few_events() },
+            47..50 => Op::Burst { batches: 1 + self.below(40), events: self.short_batch() },
             50..88 => Op::Read { slot, kind: self.kind() },
             88..92 => {
-                Op::DrainAcross { slot, take: self.below(6), batches: 1 + self.below(10), events: self.few_events() }
+                Op::DrainAcross { slot, take: self.below(6), batches: 1 + self.below(10), events: self.short_batch() }
             }
             92..108 => Op::Subscribe { slot, request: self.request() },
             108 => Op::AccessChanged { change: self.change() },

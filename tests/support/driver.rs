@@ -16,7 +16,7 @@ use event_broker::{
 };
 
 use super::bytes::SLOTS;
-use super::hooks::{Ledger, Load, ManualClock, Rules};
+use super::hooks::{CountingObserver, Load, ManualClock, Rules};
 use super::matching::Judgement;
 use super::naive::{self, NaiveBroker, Place};
 use super::op::{Change, Config, EventSpec, Kind, Op, Origin, RequestSpec, StartSpec};
@@ -73,7 +73,7 @@ struct Driver {
     naive: NaiveBroker,
     rules: Rules,
     clock: ManualClock,
-    ledger: Arc<Ledger>,
+    observer: Arc<CountingObserver>,
     slots: [Option<Slot>; SLOTS],
     /// Those whose thread waits.
     away: [Option<Away>; SLOTS],
@@ -87,14 +87,14 @@ impl Driver {
     fn new(config: &Config) -> Self {
         let clock = ManualClock::new();
         let rules = Rules::new(clock.clone());
-        let ledger = Arc::new(Ledger::default());
+        let observer = Arc::new(CountingObserver::default());
         let mut builder = Broker::<Load>::builder()
             .max_batches(config.max_batches)
             .epoch(Epoch::from(1))
             .clock(clock.clone())
             .weigher(|event| event.payload().weight * UNIT);
         if config.observed {
-            builder = builder.observer(Arc::clone(&ledger));
+            builder = builder.observer(Arc::clone(&observer));
         }
         if let Some(events) = config.max_events {
             builder = builder.max_events(events);
@@ -116,7 +116,7 @@ impl Driver {
             naive: NaiveBroker::new(config.clone(), rules.clone(), clock.clone(), 1),
             rules,
             clock,
-            ledger,
+            observer,
             slots: [const { None }; SLOTS],
             away: [const { None }; SLOTS],
             tokens: Vec::new(),
@@ -342,7 +342,7 @@ impl Driver {
         assert_eq!(totals, self.naive.totals());
         assert_eq!(self.real.latest_index(), self.naive.latest);
         if self.naive.config.observed {
-            assert_eq!(self.ledger.told(), self.naive.told);
+            assert_eq!(self.observer.observed(), self.naive.observed);
         }
     }
 

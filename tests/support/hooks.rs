@@ -118,7 +118,7 @@ impl Authorizer<Load> for Rules {
 
 /// What an observer was told, added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Observed {
     pub published: u64,
     pub events: u64,
     pub evicted: u64,
@@ -129,25 +129,25 @@ pub struct Told {
 }
 
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<Told>);
+pub struct CountingObserver(Mutex<Observed>);
 
-impl Ledger {
-    pub fn told(&self) -> Told {
+impl CountingObserver {
+    pub fn observed(&self) -> Observed {
         *self.0.lock().unwrap()
     }
 }
 
-impl Observer for Ledger {
+impl Observer for CountingObserver {
     fn on_publish(&self, _index: u64, events: usize) {
-        let mut told = self.0.lock().unwrap();
-        told.published += 1;
-        told.events += events as u64;
+        let mut observed = self.0.lock().unwrap();
+        observed.published += 1;
+        observed.events += events as u64;
     }
 
     fn on_evict(&self, batches: u64, through: u64) {
-        let mut told = self.0.lock().unwrap();
-        told.evicted += batches;
-        told.evicted_through = through;
+        let mut observed = self.0.lock().unwrap();
+        observed.evicted += batches;
+        observed.evicted_through = through;
     }
 
     fn on_subscribe(&self, _id: SubscriptionId) {

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use super::hooks::{ManualClock, Rules, Told};
+use super::hooks::{ManualClock, Observed, Rules};
 use super::matching::Grant;
 use super::op::{Change, Config, EventSpec, Origin, RequestSpec};
-use super::reader::{End, Reader, Stand};
+use super::reader::{Cursor, End, Reader};
 
 /// A batch's place in a history: its index, and how many batches of that index came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,7 +141,7 @@ pub struct NaiveBroker {
     pub readers: Vec<Reader>,
     /// Readers that must be woken by the operation under way, and nobody else may be.
     pub woken: BTreeSet<usize>,
-    pub told: Told,
+    pub observed: Observed,
     evicted: u64,
     /// The position of the first batch of this epoch.
     epoch_began: usize,
@@ -166,7 +166,7 @@ impl NaiveBroker {
             closed: false,
             readers: Vec::new(),
             woken: BTreeSet::new(),
-            told: Told::default(),
+            observed: Observed::default(),
             evicted: 0,
             epoch_began: 0,
             next_id: 0,
@@ -247,19 +247,19 @@ impl NaiveBroker {
     ) -> Result<(), Unpublished> {
         self.admits(index, epoch)?;
         (self.past, self.floor, self.published) = (None, Some(index), true);
-        self.told.published += 1;
+        self.observed.published += 1;
         self.latest = index;
         if facts.is_empty() {
             return Ok(());
         }
-        self.told.events += facts.len() as u64;
+        self.observed.events += facts.len() as u64;
         if let Some(change) = change.filter(|_| self.config.guarded) {
             self.change(change);
         }
         while self.oldest < self.log.len() && !self.fits(&facts) {
             let evicted = self.log[self.oldest].place;
-            self.told.evicted += 1;
-            self.told.evicted_through = evicted.index;
+            self.observed.evicted += 1;
+            self.observed.evicted_through = evicted.index;
             self.gone = evicted.next();
             self.evicted += 1;
             self.oldest += 1;
@@ -268,10 +268,10 @@ impl NaiveBroker {
         self.next_place = place.next();
         let batch = Batch { place, facts };
         for (number, reader) in self.readers.iter_mut().enumerate().filter(|(_, reader)| reader.open) {
-            match reader.stand {
-                Stand::Waiting(from) if from > place => {}
-                Stand::Waiting(_) => {
-                    reader.stand = Stand::At(self.log.len());
+            match reader.cursor {
+                Cursor::Waiting(from) if from > place => {}
+                Cursor::Waiting(_) => {
+                    reader.cursor = Cursor::At(self.log.len());
                     self.woken.insert(number);
                 }
                 _ if reader.request.asks_for(&batch) => {
@@ -314,30 +314,30 @@ impl NaiveBroker {
         }
         let beginning = match start {
             Start::Oldest => self.begin_at_oldest(Verdict::Whole),
-            Start::Latest => (Stand::At(self.log.len()), Verdict::Whole, self.earliest_next_place()),
+            Start::Latest => (Cursor::At(self.log.len()), Verdict::Whole, self.earliest_next_place()),
             Start::Index(index) => self.begin(Place::before(index)),
             Start::After(token) if token.epoch == self.epoch => self.begin(token.place),
             Start::After(_) => self.begin_at_oldest(Verdict::OtherEpoch { oldest: self.oldest_index() }),
             Start::Exactly(index) => self.begin_exactly(index)?,
         };
-        let (stand, verdict, passed) = beginning;
+        let (cursor, verdict, passed) = beginning;
         let token = Token { epoch: self.epoch, place: passed };
-        let mut reader = Reader::new(request, stand, token, self.log.len(), grant);
+        let mut reader = Reader::new(request, cursor, token, self.log.len(), grant);
         reader.bound = self.earliest_next_place().index;
         reader.from = self.oldest.min(self.log.len());
         self.readers.push(reader);
-        self.told.subscribed += 1;
+        self.observed.subscribed += 1;
         Ok((self.readers.len() - 1, verdict))
     }
 
     /// At what is the oldest now, or when it first reads, but not behind what is the end now. [8]
-    fn begin_at_oldest(&self, verdict: Verdict) -> (Stand, Verdict, Place) {
+    fn begin_at_oldest(&self, verdict: Verdict) -> (Cursor, Verdict, Place) {
         let place = self.reach().first().map_or(self.earliest_next_place(), |batch| batch.place);
-        (Stand::Elastic(self.log.len()), verdict, place)
+        (Cursor::Elastic(self.log.len()), verdict, place)
     }
 
     /// The first batch in reach at this place or a later one, or a wait for it.
-    fn begin(&self, from: Place) -> (Stand, Verdict, Place) {
+    fn begin(&self, from: Place) -> (Cursor, Verdict, Place) {
         let from = self.rises_to(from);
         if from < self.gone {
             return self.begin_at_oldest(Verdict::Lost { oldest: self.oldest_index() });
@@ -345,23 +345,23 @@ impl NaiveBroker {
         let future = from.index > self.latest.saturating_add(1);
         let verdict = if future { Verdict::Future { latest: self.latest } } else { Verdict::Whole };
         match self.reach().iter().position(|batch| batch.place >= from) {
-            Some(found) => (Stand::At(self.oldest + found), verdict, self.reach()[found].place),
+            Some(found) => (Cursor::At(self.oldest + found), verdict, self.reach()[found].place),
             // Whatever comes next is not before it: this is no wait.
             None if from <= self.earliest_next_place() => {
-                (Stand::At(self.log.len()), verdict, self.earliest_next_place())
+                (Cursor::At(self.log.len()), verdict, self.earliest_next_place())
             }
-            None => (Stand::Waiting(from), verdict, from),
+            None => (Cursor::Waiting(from), verdict, from),
         }
     }
 
-    fn begin_exactly(&self, index: u64) -> Result<(Stand, Verdict, Place), Refusal> {
+    fn begin_exactly(&self, index: u64) -> Result<(Cursor, Verdict, Place), Refusal> {
         let from = Place::before(index);
         if from < self.gone {
             return Err(Refusal::Lost { index, oldest: self.oldest_index() });
         }
         match self.reach().iter().position(|batch| batch.place >= from) {
             Some(found) if self.reach()[found].place.index == index => {
-                Ok((Stand::At(self.oldest + found), Verdict::Whole, from))
+                Ok((Cursor::At(self.oldest + found), Verdict::Whole, from))
             }
             None if index > self.latest => Err(Refusal::Future { index, latest: self.latest }),
             next => Err(Refusal::Absent { index, next: next.map(|next| self.reach()[next].place.index) }),
@@ -391,11 +391,11 @@ impl NaiveBroker {
         if reader.reset {
             return;
         }
-        let cursor = match reader.stand {
-            Stand::At(cursor) => cursor,
+        let cursor = match reader.cursor {
+            Cursor::At(cursor) => cursor,
             // Where it was opened: what goes before its first read is no loss to it, but one to whoever resumes there.
-            Stand::Elastic(_) => reader.from,
-            Stand::Waiting(from) => {
+            Cursor::Elastic(_) => reader.from,
+            Cursor::Waiting(from) => {
                 return assert!(place <= from.max(self.earliest_next_place()), "{place:?} of {from:?}");
             }
         };
@@ -475,11 +475,11 @@ impl NaiveBroker {
         self.oldest = self.log.len();
         self.begin_after(token.place);
         for (number, reader) in self.readers.iter_mut().enumerate().filter(|(_, reader)| reader.open) {
-            if matches!(reader.stand, Stand::Waiting(from) if from >= place) {
+            if matches!(reader.cursor, Cursor::Waiting(from) if from >= place) {
                 continue;
             }
-            if let Stand::Waiting(_) = reader.stand {
-                reader.stand = Stand::At(self.oldest);
+            if let Cursor::Waiting(_) = reader.cursor {
+                reader.cursor = Cursor::At(self.oldest);
             }
             reader.skipped = true;
             self.woken.insert(number);
@@ -496,7 +496,7 @@ impl NaiveBroker {
         let reader = &mut self.readers[reader];
         reader.open = false;
         if reader.ended.is_none() {
-            self.told.ended += 1;
+            self.observed.ended += 1;
         }
     }
 

@@ -9,7 +9,7 @@ use super::op::RequestSpec;
 
 /// Where a reader stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stand {
+pub enum Cursor {
     /// At the oldest of its first read, but not behind this position.
     Elastic(usize),
     /// Before a batch of this place or a later one, which has not come.
@@ -69,7 +69,7 @@ pub enum Window {
 pub struct Reader {
     pub request: RequestSpec,
     pub open: bool,
-    pub stand: Stand,
+    pub cursor: Cursor,
     pub token: Token,
     /// No batch that was published after it was opened has a lower index.
     pub bound: u64,
@@ -98,11 +98,11 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(request: RequestSpec, stand: Stand, token: Token, opened_at: usize, grant: Option<Grant>) -> Self {
+    pub fn new(request: RequestSpec, cursor: Cursor, token: Token, opened_at: usize, grant: Option<Grant>) -> Self {
         Self {
             request,
             open: true,
-            stand,
+            cursor,
             token,
             bound: 0,
             from: 0,
@@ -131,7 +131,7 @@ impl Reader {
 
 impl NaiveBroker {
     /// Everything that comes before data, in the order of precedence. [17], [18], [23]
-    pub fn mind(&mut self, number: usize) -> Result<(), End> {
+    pub fn check_ends(&mut self, number: usize) -> Result<(), End> {
         if let Some(end) = &self.readers[number].ended {
             return Err(end.clone());
         }
@@ -163,16 +163,16 @@ impl NaiveBroker {
 
     fn end(&mut self, number: usize, end: End) -> End {
         self.readers[number].ended = Some(end.clone());
-        self.told.ended += 1;
+        self.observed.ended += 1;
         end
     }
 
     /// The cursor, placed if it can be.
     fn cursor(&mut self, number: usize) -> Option<usize> {
         let reader = &mut self.readers[number];
-        match reader.stand {
-            Stand::At(position) => Some(position),
-            Stand::Waiting(_) => {
+        match reader.cursor {
+            Cursor::At(position) => Some(position),
+            Cursor::Waiting(_) => {
                 // Batches without events may have moved past what it waits for: a read that finds nothing passes them.
                 let earliest = self.earliest_next_place().index;
                 let reader = &mut self.readers[number];
@@ -180,7 +180,7 @@ impl NaiveBroker {
                 None
             }
             // Until it has passed something.
-            Stand::Elastic(end) => Some(self.oldest.min(end)),
+            Cursor::Elastic(end) => Some(self.oldest.min(end)),
         }
     }
 
@@ -214,13 +214,13 @@ impl NaiveBroker {
         let reader = &mut self.readers[number];
         if let End::Lagged { missed, .. } = end {
             reader.missed += missed;
-            self.told.missed += missed;
+            self.observed.missed += missed;
         }
         if !reader.request.goes_on {
             return self.end(number, end);
         }
         reader.skipped = false;
-        reader.stand = Stand::At(self.oldest);
+        reader.cursor = Cursor::At(self.oldest);
         reader.token.place = self.log.get(self.oldest).map_or(self.next_place, |batch| batch.place);
         end
     }
@@ -229,10 +229,10 @@ impl NaiveBroker {
     fn ahead(&mut self, number: usize, cursor: usize) -> Readiness {
         let cursor = cursor.max(self.oldest);
         let reader = &mut self.readers[number];
-        match reader.stand {
+        match reader.cursor {
             // Before the end of what was there, it may still go without being lost.
-            Stand::Elastic(end) if cursor < end => {}
-            _ => reader.stand = Stand::At(cursor),
+            Cursor::Elastic(end) if cursor < end => {}
+            _ => reader.cursor = Cursor::At(cursor),
         }
         if self.log[cursor..].iter().any(|batch| reader.request.asks_for(batch)) {
             Readiness::Ready
@@ -245,7 +245,7 @@ impl NaiveBroker {
 
     /// A read of any kind that does not wait.
     pub fn read(&mut self, number: usize) -> Outcome {
-        if let Err(end) = self.mind(number) {
+        if let Err(end) = self.check_ends(number) {
             return Outcome::End(end);
         }
         let Some(cursor) = self.cursor(number) else { return self.nothing(number) };
@@ -260,7 +260,7 @@ impl NaiveBroker {
             if !ids.is_empty() {
                 let (place, batch_len) = (batch.place, batch.facts.len());
                 let reader = &mut self.readers[number];
-                reader.stand = Stand::At(position + 1);
+                reader.cursor = Cursor::At(position + 1);
                 reader.token.place = place.next();
                 reader.delivered = Some(place);
                 reader.batches += 1;
@@ -280,23 +280,23 @@ impl NaiveBroker {
     pub fn pass_all(&mut self, number: usize) {
         let earliest = self.earliest_next_place();
         let reader = &mut self.readers[number];
-        if let Stand::At(_) | Stand::Elastic(_) = reader.stand {
-            reader.stand = Stand::At(self.log.len());
+        if let Cursor::At(_) | Cursor::Elastic(_) = reader.cursor {
+            reader.cursor = Cursor::At(self.log.len());
             reader.token.place = reader.token.place.max(Place::before(earliest.index));
         }
     }
 
     /// What a read would give, if it were made now.
     pub fn peek(&mut self, number: usize) -> Outcome {
-        let (reader, told) = (self.readers[number].clone(), self.told);
+        let (reader, told) = (self.readers[number].clone(), self.observed);
         let outcome = self.read(number);
-        (self.readers[number], self.told) = (reader, told);
+        (self.readers[number], self.observed) = (reader, told);
         outcome
     }
 
     /// Opens a drain window: everything that comes before data is checked once. [20]
     pub fn open_window(&mut self, number: usize) -> Window {
-        if let Err(end) = self.mind(number) {
+        if let Err(end) = self.check_ends(number) {
             return Window::End(end);
         }
         let Some(cursor) = self.cursor(number) else {
@@ -321,26 +321,26 @@ impl NaiveBroker {
         if self.readers[number].ended.is_some() {
             return Outcome::Empty;
         }
-        let (closed, ended) = (std::mem::take(&mut self.closed), self.told.ended);
+        let (closed, ended) = (std::mem::take(&mut self.closed), self.observed.ended);
         let outcome = self.read(number);
         self.closed = closed;
-        assert_eq!(self.told.ended, ended, "nothing ends within a window");
+        assert_eq!(self.observed.ended, ended, "nothing ends within a window");
         outcome
     }
 
     /// The next item of a window that was opened when the log ended at `end`, whatever was evicted since.
     pub fn next_below(&mut self, number: usize, end: usize) -> Outcome {
-        let Stand::At(cursor) = self.readers[number].stand else { return Outcome::Empty };
+        let Cursor::At(cursor) = self.readers[number].cursor else { return Outcome::Empty };
         let reader = &mut self.readers[number];
         let found = (cursor..end).find(|at| reader.request.asks_for(&self.log[*at]));
         let Some(at) = found else {
-            reader.stand = Stand::At(end.max(cursor));
+            reader.cursor = Cursor::At(end.max(cursor));
             return Outcome::Empty;
         };
         let batch = &self.log[at];
         let wanted = batch.facts.iter().filter(|fact| reader.request.matches(&fact.spec));
         let ids: Vec<u64> = wanted.map(|fact| fact.id).collect();
-        reader.stand = Stand::At(at + 1);
+        reader.cursor = Cursor::At(at + 1);
         reader.token.place = batch.place.next();
         reader.delivered = Some(batch.place);
         reader.batches += 1;
@@ -349,9 +349,9 @@ impl NaiveBroker {
     }
 
     /// Takes back what [`next_below`](Self::next_below) gave, from a reader that stood there and had this token.
-    pub fn untake(&mut self, number: usize, stand: Stand, before: Token, delivered: Option<Place>, taken: &Outcome) {
+    pub fn untake(&mut self, number: usize, cursor: Cursor, before: Token, delivered: Option<Place>, taken: &Outcome) {
         let reader = &mut self.readers[number];
-        (reader.stand, reader.token) = (stand, before);
+        (reader.cursor, reader.token) = (cursor, before);
         if let Outcome::Delivery { ids, .. } = taken {
             reader.delivered = delivered;
             reader.batches -= 1;
@@ -360,12 +360,12 @@ impl NaiveBroker {
     }
 
     /// Moves a reader within a window, past nothing that it asked for.
-    pub fn stand_at(&mut self, number: usize, cursor: usize, end: usize) {
-        let Stand::At(before) = self.readers[number].stand else { panic!("it has no cursor") };
+    pub fn move_within_window(&mut self, number: usize, cursor: usize, end: usize) {
+        let Cursor::At(before) = self.readers[number].cursor else { panic!("it has no cursor") };
         assert!(before <= cursor && cursor <= end, "a window of {before}..{end} ended at {cursor}");
         let skipped = self.log[before..cursor].iter().find(|batch| self.readers[number].request.asks_for(batch));
         assert!(skipped.is_none(), "a window passed {skipped:?} and did not give it");
-        self.readers[number].stand = Stand::At(cursor);
+        self.readers[number].cursor = Cursor::At(cursor);
     }
 
     /// The next item of an iterator or stream: the end once, and for `Closed` not at all. [23]
@@ -382,7 +382,7 @@ impl NaiveBroker {
 
     /// Whether there is a batch, a loss or an end to be told. Nothing is passed that might be delivered.
     pub fn readiness(&mut self, number: usize) -> Readiness {
-        if self.mind(number).is_err() {
+        if self.check_ends(number).is_err() {
             return Readiness::Ready;
         }
         let closed = if self.closed { Readiness::Ready } else { Readiness::Pending };
@@ -404,10 +404,10 @@ impl NaiveBroker {
     /// long to be looked through, and may be taken for something that was asked for. [27]
     pub fn lag(&self, number: usize) -> [u64; 2] {
         let reader = &self.readers[number];
-        let cursor = match reader.stand {
-            Stand::At(position) => position,
-            Stand::Elastic(end) => self.oldest.min(end),
-            Stand::Waiting(_) => self.log.len(),
+        let cursor = match reader.cursor {
+            Cursor::At(position) => position,
+            Cursor::Elastic(end) => self.oldest.min(end),
+            Cursor::Waiting(_) => self.log.len(),
         };
         let ahead = &self.log[cursor..];
         let asked = reader.skipped || ahead.iter().any(|batch| reader.request.asks_for(batch));

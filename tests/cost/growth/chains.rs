@@ -186,7 +186,7 @@ fn a_loss_costs_the_same_however_much_was_lost() {
 
 /// A reader of many terms that looks now and then pays for the terms that were hit.
 #[test]
-fn a_look_costs_the_terms_that_have_news() {
+fn a_read_costs_the_terms_that_were_hit() {
     assert_growth("a look", Growth::Flat, 250, |terms| {
         let broker = broker(100);
         let mut reader = broker.subscribe(keys(0..terms)).unwrap();

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use super::super::naive::NaiveBroker;
 use super::super::op::Rung;
-use super::super::reader::{Reader, Stand, Window};
+use super::super::reader::{Cursor, Reader, Window};
 use super::*;
 
 impl Driver {
@@ -81,7 +81,7 @@ impl Driver {
             || reader.token_deleted
             || reader.must_ask
             || reader.cancelled;
-        let waits = matches!(reader.stand, Stand::Waiting(_) | Stand::Elastic(_));
+        let waits = matches!(reader.cursor, Cursor::Waiting(_) | Cursor::Elastic(_));
         let mut pair = Pair { slot: &mut taken, naive: &mut self.naive, tokens: &mut self.tokens };
         if refuses || ended || waits || pair.naive.closed || pair.naive.readiness(number) != Readiness::Ready {
             // What a reader refuses has been passed, or not, by where a window ends early.
@@ -106,12 +106,12 @@ impl Driver {
                     items = window.iter();
                 }
             }
-            let Reader { stand: cursor, token: before, delivered, .. } = self.naive.readers[number];
+            let Reader { cursor, token: before, delivered, .. } = self.naive.readers[number];
             let expected = self.naive.next_below(number, end);
             let actual = items.next().map_or(Outcome::Empty, |item| seen_ref(&item));
             if actual == Outcome::Empty {
                 over = expected == Outcome::Empty;
-                early = matches!(cursor, Stand::At(cursor) if cursor < self.naive.oldest);
+                early = matches!(cursor, Cursor::At(cursor) if cursor < self.naive.oldest);
                 if early {
                     self.naive.untake(number, cursor, before, delivered, &expected);
                 }
@@ -132,7 +132,7 @@ impl Driver {
             // Where it stands is seen by what is ahead of it; if nothing is, by a read that says so.
             let lag = usize::try_from(taken.real.stats().lag).unwrap();
             if lag > 0 {
-                self.naive.stand_at(number, self.naive.log.len() - lag, end);
+                self.naive.move_within_window(number, self.naive.log.len() - lag, end);
             }
         }
         let pair = &mut Pair { slot: &mut taken, naive: &mut self.naive, tokens: &mut self.tokens };

@@ -111,7 +111,7 @@ impl NaiveBroker {
             && less <= missed
         {
             self.readers[number].missed -= *missed - less;
-            self.told.missed -= *missed - less;
+            self.observed.missed -= *missed - less;
             (*missed, *first) = (*less, *from.max(first));
         }
         if self.readers[number].ended.is_some() {
