@@ -30,7 +30,7 @@ fn idle_keys(idle: usize) -> impl Iterator<Item = Want> {
     (1..=idle as u64).map(|number| Want::Key(key(number)))
 }
 
-/// A broker with parked idle readers.
+/// A broker with idle readers that are parked.
 struct Crowd {
     broker: Broker<Payload>,
     idle: Vec<Subscription<Payload>>,
@@ -39,7 +39,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// The crowd, and the hot reader.
+    /// Returns the idle readers' broker, and the active reader.
     fn new(idle: usize) -> (Self, Subscription<Payload>) {
         let broker = ours::broker(CAPACITY);
         let hot = ours::subscribe(&broker, &Want::Key(key(HOT)));
@@ -67,7 +67,7 @@ impl Drop for Crowd {
     }
 }
 
-/// Publishing alone, in windows of 64 that the hot reader reads off the clock.
+/// Publishing alone, in windows of 64. The active reader reads them outside the measured time.
 fn publish(c: &mut Criterion) {
     let mut group = c.benchmark_group("bystanders_publish");
     for idle in IDLE {
@@ -92,7 +92,7 @@ fn publish(c: &mut Criterion) {
     group.finish();
 }
 
-/// Publish, and the hot reader reads, on one thread.
+/// Publishing and reading by the active reader, on one thread.
 fn publish_and_read(c: &mut Criterion) {
     let mut group = c.benchmark_group("bystanders");
     let payload = Payload::of(256);
@@ -117,8 +117,8 @@ fn publish_and_read(c: &mut Criterion) {
     group.finish();
 }
 
-/// The same for a structure whose idle readers are channels that nobody looks at. A filtered broadcast would wake and
-/// read with all of them.
+/// The same for a structure whose idle readers are channels that nobody reads. A filtered broadcast would wake all of
+/// them.
 fn rival<S: Structure<Prepared = Item>>(
     group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
     name: &str,
@@ -129,7 +129,7 @@ fn rival<S: Structure<Prepared = Item>>(
     group.bench_function(BenchmarkId::new(name, idle), |b| {
         let (structure, readers) = rig.get_or_insert_with(|| {
             let wants: Vec<_> = std::iter::once(Want::Key(key(HOT))).chain(idle_keys(idle)).collect();
-            // Idle channels would hold room for what never comes: as little as can be.
+            // Idle channels allocate room for batches that never come, so their capacity is as small as possible.
             S::open(&wants, 2)
         });
         let hot = readers.first_mut().expect("the hot one");
@@ -144,7 +144,8 @@ fn rival<S: Structure<Prepared = Item>>(
     });
 }
 
-/// From publishing to the hot reader's having it, a thread that blocks: mostly what the machine takes to wake a thread.
+/// The time from publishing to the receipt by the active reader, a thread that blocks. Most of it is the machine's time
+/// to wake a thread.
 fn latency(c: &mut Criterion) {
     let mut latencies = Latencies::titled("bystanders_latency: publish to delivery on another thread");
     let mut group = c.benchmark_group("bystanders_latency");

@@ -20,7 +20,7 @@ use support::{Want, measure};
 
 mod support;
 
-/// Nanoseconds an element at two sizes. Quadratic is a ratio like that of the sizes.
+/// Nanoseconds per element at two sizes. A quadratic operation shows a ratio like that of the sizes.
 struct Growth {
     rows: Vec<(String, Vec<(u64, f64)>)>,
 }
@@ -58,7 +58,7 @@ struct Bench<'c> {
 }
 
 impl Bench<'_> {
-    /// Runs `body`, which does something to `n` elements of what `make` made, and gives what that took.
+    /// Runs `body` on `n` elements of what `make` made, and records the time.
     fn many<T>(&mut self, name: &str, n: u64, make: impl Fn() -> T, mut body: impl FnMut(&mut T) -> Duration) {
         self.group.throughput(Throughput::Elements(n));
         let (mut rig, mut elapsed, mut iterations) = (None, Duration::ZERO, 0_u64);
@@ -87,7 +87,7 @@ struct Host {
 
 impl Host {
     fn new(wants: impl Iterator<Item = Want>) -> Self {
-        // Few, or large batches would fill the memory.
+        // A small buffer, because large batches would fill the memory.
         let broker = ours::broker(16);
         let readers = wants.map(|want| ours::subscribe(&broker, &want)).collect();
         Self { broker, payload: Payload::of(256), index: 0, readers }

@@ -20,14 +20,14 @@ mod support;
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
-/// What is on the clock.
+/// The part of the work that is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Clock {
     Draining,
     Both,
 }
 
-/// The same readers several times, side by side, so that the clock is read rarely beside what it measures.
+/// Several rigs with the same readers, so that the clock is read rarely in relation to the work.
 struct Lanes<S: Structure>(Vec<Inline<S>>);
 
 impl<S: Structure> Lanes<S> {
@@ -62,7 +62,7 @@ fn drained<S: Structure>(group: &mut Group<'_>, name: &str, readers: usize, plan
     });
 }
 
-/// Throughput is deliveries: nothing but reading is on the clock.
+/// Throughput is deliveries; only reading is measured.
 fn drain(c: &mut Criterion) {
     let mut group = c.benchmark_group("fanout");
     let plan = Plan::everything();

@@ -20,10 +20,10 @@ mod support;
 
 const READERS: usize = 1_000;
 const WINDOW: u64 = 8;
-/// Indexes begin after it: far from where they would have another digit, so that all frames are of one length.
+/// Indexes begin after this one. None of them gains a digit, so all frames have the same length.
 const BEFORE: u64 = 1_000_000_000_000;
 
-/// What a state store has in an object: ids, a map of attributes, numbers.
+/// An object of a state store: ids, a map of attributes, numbers.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Object {
@@ -60,7 +60,7 @@ fn object() -> Shared {
     Shared(Arc::new(object))
 }
 
-/// One event a batch, or several, of which each narrow reader wants one.
+/// One event per batch, or several of which each narrow reader wants one.
 fn events<P: Clone>(index: u64, count: u64, payload: &P) -> Vec<Event<P>> {
     (0..count)
         .map(|number| {
@@ -79,7 +79,7 @@ struct Hall<P> {
 }
 
 impl<P: Clone + Serialize + Send + Sync + 'static> Hall<P> {
-    /// Readers of everything, or each of one of so many keys.
+    /// Opens readers of everything, or readers of one of `keys` keys each.
     fn new(keys: Option<u64>) -> Self {
         let broker = Broker::builder().max_batches(2 * WINDOW).build().expect("a capacity");
         let request = |reader: usize| match keys {
@@ -91,7 +91,8 @@ impl<P: Clone + Serialize + Send + Sync + 'static> Hall<P> {
         Self { broker, readers, index: BEFORE }
     }
 
-    /// Publishes a window off the clock, and lets every reader take its frames on it, of so many bytes together.
+    /// Publishes a window, then measures how long all readers take to read its frames, which have `bytes` bytes
+    /// together.
     fn window(&mut self, count: u64, payload: &P, bytes: usize, mut take: impl FnMut(&[u8])) -> Duration {
         for _ in 0..WINDOW {
             self.index += 1;
@@ -127,13 +128,13 @@ impl<P: Clone + Serialize> Sample<P> {
         Self { batches, lines }
     }
 
-    /// What a reader takes of a window.
+    /// The bytes that a reader takes of a window.
     fn bytes(&self) -> usize {
         self.lines.iter().map(Vec::len).sum()
     }
 }
 
-/// Copies a frame to where a reader's transport would take it from: a buffer that is kept.
+/// Copies a frame into a reused buffer, from which a reader's transport would send it.
 fn copy(out: &mut Vec<u8>, line: &[u8]) {
     out.clear();
     out.extend_from_slice(line);
@@ -150,7 +151,7 @@ where
     group.throughput(Throughput::Bytes((READERS * bytes) as u64));
     let mut out = Vec::with_capacity(bytes);
 
-    // Encoded by the first reader that asks, which is on the clock; handed out as shared bytes.
+    // Encoded by the first reader within the measured time; all readers share the bytes.
     let mut hall = Hall::new(None);
     group.bench_function(BenchmarkId::new("event-broker, shared frames handed out", READERS), |b| {
         b.iter_custom(|windows| (0..windows).map(|_| hall.window(1, payload, bytes, |line| _ = black_box(line))).sum());
@@ -173,7 +174,7 @@ where
     });
 
     measure::slow(&mut group);
-    // Into a buffer that is kept, which spares each reader its allocation; nothing of its reading is on the clock.
+    // Into a reused buffer, so that the readers do not allocate. Reading is not measured.
     group.bench_function(BenchmarkId::new("serde_json for each reader", READERS), |b| {
         b.iter(|| {
             for _ in 0..READERS {
@@ -187,7 +188,7 @@ where
         });
         assert_eq!(Some(&out), sample.lines.last(), "both encode alike");
     });
-    // Batches of 16 events, each reader taking one of them: the event's bytes are shared, its frame is put together.
+    // Batches of 16 events, of which each reader wants one: the bytes of the event are shared, the frame is assembled.
     let mut hall = Hall::new(Some(16));
     group.bench_function(BenchmarkId::new("event-broker, one event of 16 in each frame", READERS), |b| {
         b.iter_custom(|windows| {

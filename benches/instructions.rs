@@ -14,10 +14,10 @@ use support::{Structure, Want};
 
 mod support;
 
-/// A body does so many rounds of its operation.
+/// A body performs its operation for a number of rounds.
 type Body = fn(rounds: u64);
 
-/// Name, body, and the operations that a round is.
+/// Name, body, and the operations in a round.
 const BODIES: [(&str, Body, u64); 12] = [
     ("build_and_drop_events", build_and_drop_events, 1),
     ("publish_no_reader", publish_no_reader, 1),
@@ -54,7 +54,7 @@ fn scan_backlog_for_many_terms(rounds: u64) {
     assert!(black_box(reader.try_recv()).is_err());
 }
 
-/// What the bodies below do beside publishing.
+/// The part of the bodies below that is not publishing.
 fn build_and_drop_events(rounds: u64) {
     let payload = Payload::of(64);
     for _ in 0..rounds {

@@ -17,10 +17,10 @@ mod support;
 #[global_allocator]
 static ALLOCATOR: Alloc = Alloc;
 
-/// What the budget allows an idle subscription.
+/// The budget of an idle subscription.
 const BUDGET: f64 = 512.0;
 
-/// What a reader asks for, by number.
+/// The request of a reader, by its number.
 type Ask = fn(u64) -> Request<Payload>;
 
 fn exact(number: u64) -> Request<Payload> {
@@ -35,8 +35,8 @@ const KINDS: [(&str, Ask); 5] = [
     ("one exact key shared by all, namespace default", |_| exact(0)),
 ];
 
-/// Opens so many subscriptions, and gives what one weighs when it has just been opened, and when it is parked: its
-/// own value, its share of the broker, and what it keeps on the heap.
+/// Opens `count` subscriptions and returns the bytes of one when it has just been opened, and when it is parked: its
+/// own value, its share of the broker, and its heap.
 fn weigh(count: usize, ask: Ask) -> (f64, f64) {
     let broker = ours::broker(100);
     let before = HeapStats::get().curr_bytes;
@@ -54,7 +54,7 @@ fn weigh(count: usize, ask: Ask) -> (f64, f64) {
     (opened, parked)
 }
 
-/// Blocks allocated by `body`, once warm, for each of so many rounds.
+/// Allocations of `body` per round, once warm.
 fn blocks(rounds: u64, mut body: impl FnMut()) -> f64 {
     let before = HeapStats::get().total_blocks;
     (0..rounds).for_each(|_| body());
@@ -67,7 +67,7 @@ struct Source {
 }
 
 impl Source {
-    /// Publishes batches that were built before, and gives the allocations of each.
+    /// Publishes batches that were built before, and returns the allocations of each.
     fn publish(&mut self, payload: &Payload, count: u64) -> f64 {
         let mut batches: Vec<_> = (0..count).map(|_| vec![event(1, payload)]).collect();
         blocks(count, || {
@@ -85,7 +85,7 @@ fn allocations(name: &str, request: Option<Request<Payload>>) {
     let mut source = Source { broker, index: 0 };
     let payload = Payload::of(64);
     let mut row = (0.0, 0.0, 0.0);
-    // Once to warm up what is kept, then what counts.
+    // The first rounds warm up; the last counts.
     for _ in 0..4 {
         row.0 = source.publish(&payload, 64);
         if let Some(reader) = &mut reader {

@@ -13,7 +13,7 @@ use support::{Structure, Want, floor, indexed, measure, ours};
 
 mod support;
 
-/// Batches held, by the broker as by its rivals.
+/// The capacity of the broker and of its rivals, in batches.
 const CAPACITY: usize = 128;
 
 /// Events of one batch, each an object of its own.
@@ -60,7 +60,7 @@ fn share(events: Vec<Event>) -> Item {
     Arc::new(Batch::new(1, events))
 }
 
-/// The broker with one reader of this kind, which never reads.
+/// Publishes to a broker with one reader of this kind, which never reads.
 fn into_broker(c: &mut Criterion, variant: &str, events: u64, request: Option<Request<Payload>>) {
     let broker: Broker<Payload> = ours::broker(CAPACITY);
     let _reader = request.map(|request| broker.subscribe(request).expect("allowed"));
@@ -95,12 +95,12 @@ fn publish(c: &mut Criterion) {
             Some(ours::request(&Want::Key(key(NOBODYS)))),
         );
 
-        // The budget's other side: the batch is in its `Arc` before the clock runs.
+        // The budget compares with this: the batch is in its `Arc` before the measurement begins.
         let (sender, _stalled) = broadcast::channel::<Item>(CAPACITY);
         publishing(c, "tokio broadcast, stalled receiver, Arc made before", events, share, |batch| {
             assert_eq!(sender.send(batch).map_err(|_| "closed"), Ok(1));
         });
-        // Like for like: the broker puts the events into an `Arc`, too.
+        // The same work on both sides: the broker also puts the events into an `Arc`.
         let (sender, _stalled) = broadcast::channel::<Item>(CAPACITY);
         publishing(
             c,
@@ -120,7 +120,7 @@ fn publish(c: &mut Criterion) {
     }
 }
 
-/// A batch without names to free: what is left is the broker's own work, and the freeing of one batch.
+/// A batch whose names need no freeing: what remains is the broker's own work and the freeing of one batch.
 fn publish_static_names(c: &mut Criterion) {
     fn events(payload: &Payload) -> Vec<Event> {
         use event_broker::{EventType, Key, Namespace};

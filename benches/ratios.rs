@@ -20,7 +20,7 @@ use support::{Awaited, Structure, Want, measure};
 
 mod support;
 
-/// One side of a comparison. A turn gives the nanoseconds of one operation.
+/// One side of a comparison. A turn returns the nanoseconds of one operation.
 struct Side {
     name: String,
     turn: Box<dyn FnMut() -> f64>,
@@ -32,7 +32,7 @@ impl Side {
     }
 }
 
-/// Lets all sides take so many turns, and shows the lower quartile of each and how the first compares with it.
+/// Runs `turns` turns of all sides, and prints the lower quartile of each and the ratio to the first.
 fn compare(title: &str, turns: usize, mut sides: Vec<Side>) {
     let mut taken: Vec<Vec<f64>> = vec![Vec::with_capacity(turns); sides.len()];
     for _ in 0..turns {
@@ -54,7 +54,7 @@ fn each(elapsed: Duration, operations: u64) -> f64 {
     elapsed.as_nanos() as f64 / operations as f64
 }
 
-/// Publishing windows of 64, of so many events a batch; `publish` takes what `prepare` made.
+/// Publishing windows of 64 batches; `publish` takes what `prepare` made.
 fn publishing<T>(
     name: &str,
     events: u64,
@@ -119,7 +119,7 @@ fn publish(turns: usize) {
     }
 }
 
-/// Draining a window of 64 by so many readers; several rigs side by side, so that the clock is read rarely.
+/// Draining a window of 64, with several rigs so that the clock is read rarely.
 fn draining<S: Structure>(name: &str, readers: usize, want: &Want) -> Side {
     let plan = Plan { all: want.clone(), ..Plan::everything() };
     let mut rigs: Vec<_> = (0..8_usize.div_ceil(readers)).map(|_| Inline::<S>::new(readers, plan.clone())).collect();
@@ -192,7 +192,7 @@ fn selective(turns: usize) {
     }
 }
 
-/// Publishing to one reader among idle ones, which reads off the clock.
+/// Publishing to one reader beside idle ones. It reads outside the measured time.
 fn beside_idle(idle: u64) -> Side {
     let broker: Broker<Payload> = ours::broker(128);
     let subscribe = |number| ours::subscribe(&broker, &Want::Key(key(number)));
@@ -220,7 +220,7 @@ fn bystanders(turns: usize) {
     compare("publish to one hot reader among idle ones", turns, vec![beside_idle(100_000), beside_idle(0)]);
 }
 
-/// A window of 64 to 1,000 tasks: a delivery.
+/// A window of 64 for 1,000 tasks; returns the time of a delivery.
 fn waiting<S: Awaited>(name: &str, placement: Placement) -> Side {
     let mut rig = Waiting::<S>::tasks(1_000, Plan::everything(), placement);
     Side::new(name, move || {

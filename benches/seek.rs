@@ -10,7 +10,7 @@ use support::{measure, ours};
 
 mod support;
 
-/// A full buffer under every third index, from 3 on.
+/// A full buffer whose indexes are the multiples of 3.
 fn full(batches: u64) -> Broker<Payload> {
     let broker = ours::broker(usize::try_from(batches).expect("small"));
     let payload = Payload::of(256);
@@ -47,7 +47,7 @@ fn seek(c: &mut Criterion) {
                 broker.subscribe(Request::new().namespace("*").start(start)).expect("allowed")
             });
         });
-        // The hand-made one: a binary search over a deque of batches, nothing else.
+        // The alternative by hand: a binary search over a deque of batches, and nothing else.
         let deque: std::collections::VecDeque<u64> = (1..=batches).map(|number| 3 * number).collect();
         group.bench_function(BenchmarkId::new("binary search in a deque", batches), |b| {
             b.iter(|| deque.partition_point(|index| *index < std::hint::black_box(middle - 1)));

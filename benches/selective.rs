@@ -23,7 +23,7 @@ fn selective<S: Structure>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str,
     group.bench_function(BenchmarkId::new(name, readers), |b| {
         let rig = rig.get_or_insert_with(|| {
             let mut rig = Inline::<S>::new(readers, plan.clone());
-            // Once around, so that every reader has read and the buffer evicts.
+            // One full round, so that every reader has read and the buffer evicts.
             for _ in 0..=readers.div_ceil(window).max(2).min(if S::SEES_ALL { 2 } else { usize::MAX }) {
                 let prepared = rig.prepare();
                 rig.publish(prepared);

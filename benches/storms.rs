@@ -18,16 +18,16 @@ use support::{measure, ours};
 
 mod support;
 
-/// A commit each so often.
+/// The interval between commits.
 const PACE: Duration = Duration::from_micros(100);
 
-/// Threads that subscribe and leave.
+/// Threads that subscribe and unsubscribe.
 const THREADS: usize = 2;
 
-/// How many readers there are, and of how many terms each.
+/// Numbers of readers, and of the terms of each.
 const STORMS: [(usize, u64); 4] = [(2_000, 60), (200, 1_000), (20_000, 1), (4_000, 5_000)];
 
-/// Terms, or topics and namespaces, of the reader of this number.
+/// The request of the reader with this number: terms, or topics and namespaces.
 fn request(number: u64, terms: u64) -> Request<Payload> {
     let request = Request::new().start(Start::Latest);
     if terms == 5_000 {
@@ -81,7 +81,7 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("up to a minute")
 }
 
-/// Replaces the oldest of so many subscriptions, without pause.
+/// Replaces the oldest of its subscriptions, without pause.
 fn storm(broker: &Broker<Payload>, readers: usize, thread: u64, terms: u64, stop: &AtomicBool, opened: &AtomicU64) {
     let mut held = Vec::with_capacity(readers);
     for number in 0.. {

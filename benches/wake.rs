@@ -25,7 +25,7 @@ mod support;
 
 const PARKED: [usize; 4] = [0, 100, 1_000, 10_000];
 
-/// A waker that costs next to nothing, and counts.
+/// A cheap waker that counts.
 #[derive(Default)]
 struct Count(AtomicUsize);
 
@@ -39,13 +39,13 @@ impl Wake for Count {
     }
 }
 
-/// Who wakes the readers: sets it up, and gives what has to be kept while it is measured.
+/// Sets up what wakes the readers, and returns what must live during the measurement.
 type Host = fn(&Broker<Payload>) -> Option<Waking>;
 
 const HOSTS: [(&str, Host); 2] =
     [("woken by the publisher", |_| None), ("dispatcher", |broker| Some(Waking::start(broker)))];
 
-/// A dispatcher on a thread of its own.
+/// A dispatcher on its own thread.
 struct Waking {
     dispatcher: Arc<Dispatcher<Payload>>,
     thread: Option<JoinHandle<()>>,
@@ -56,7 +56,7 @@ impl Waking {
         let dispatcher = Arc::new(broker.dispatcher());
         let running = Arc::clone(&dispatcher);
         let thread = std::thread::spawn(move || running.run());
-        // Until it runs, the publisher would wake.
+        // Until it runs, the publisher wakes the readers.
         std::thread::sleep(Duration::from_millis(50));
         Self { dispatcher, thread: Some(thread) }
     }
@@ -87,7 +87,7 @@ struct Parked {
     index: u64,
 }
 
-/// What a cycle timed: a publish to the readers, or one to nobody.
+/// What a cycle measured: a publish to the readers, or one to nobody.
 enum Timed {
     Parked(Duration),
     Nobody(Duration),
@@ -109,7 +109,7 @@ impl Parked {
         start.elapsed()
     }
 
-    /// Parks everybody, publishes, lets everybody read; gives what one `publish` took, which went first.
+    /// Parks all readers, publishes, and lets all readers read. Returns the time of the `publish` that went first.
     fn cycle(&mut self) -> Timed {
         let mut context = Context::from_waker(&self.waker);
         for reader in &mut self.readers {
@@ -169,7 +169,7 @@ fn polled(c: &mut Criterion) {
     group.finish();
 }
 
-/// Tasks of a current-thread runtime on another thread. Most are parked when the next batch comes.
+/// Tasks of a current-thread runtime on another thread. Most are parked when the next batch is published.
 fn tasks_of<S: Awaited>(c: &mut Criterion, latencies: &mut Latencies, name: &str) {
     let mut group = c.benchmark_group("wake_tasks");
     measure::slow(&mut group);
@@ -180,7 +180,7 @@ fn tasks_of<S: Awaited>(c: &mut Criterion, latencies: &mut Latencies, name: &str
             let rig = rig.get_or_insert_with(|| {
                 let plan = Plan { window: 1, ..Plan::everything() };
                 let mut rig = Waiting::<S>::tasks(parked, plan, Placement::OwnThread);
-                // The first finds tasks that have yet to be polled.
+                // The first batch finds tasks that have not been polled yet.
                 rig.run(1, Run::timed());
                 std::thread::sleep(Duration::from_millis(20));
                 rig

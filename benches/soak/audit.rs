@@ -9,36 +9,36 @@ use event_broker::{Lagged, Start, Verdict};
 use crate::host::{Rights, Soak, add};
 use crate::plan::{Journal, Stream};
 
-/// A session's account.
+/// The account of a session.
 #[derive(Debug)]
 pub(crate) struct Audit {
     stream: Stream,
     principal: u64,
-    /// Everything up to and including this index was delivered, told as lost, or need not come.
+    /// Everything up to and including this index was delivered, was reported as lost, or is not required.
     accounted: u64,
-    /// Everything up to and including this index must not come.
+    /// Nothing up to and including this index may be delivered.
     passed: u64,
     /// The latest index when it had been opened.
     opened_at: u64,
-    /// How it began, and how it is read, for whoever looks into a failure.
+    /// How it began and how it is read, for failure messages.
     #[expect(dead_code, reason = "shown with a failure")]
     beginning: Beginning,
     pub(crate) read_by: &'static str,
-    /// Whether its reader is always waiting, so that nothing may come late.
+    /// Whether its reader always waits, so that nothing may be late.
     pub(crate) is_prompt: bool,
 }
 
-/// What is known of where a session begins.
+/// What is known of the start of a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Beginning {
     #[expect(dead_code, reason = "shown with a failure")]
     pub(crate) start: Start,
-    /// The latest index when opening had ended: what came later was published after it.
+    /// The latest index when opening had ended. Later batches were published after it.
     pub(crate) after: u64,
-    /// Nothing up to this index may come.
+    /// Nothing up to this index may be delivered.
     pub(crate) floor: u64,
-    /// Everything above this index must come, if the start found nothing lost. Without one, what was published before the
-    /// session had opened may go.
+    /// Everything above this index must be delivered, if the start found nothing lost. Without an index, batches
+    /// published before the session had opened may be missing.
     pub(crate) exact: Option<u64>,
     pub(crate) verdict: Verdict,
 }
@@ -58,7 +58,7 @@ impl Audit {
         Rights::of(self.principal)
     }
 
-    /// How many events of a batch the session must get.
+    /// How many events of a batch the session must receive.
     fn due(&self, journal: &Journal, index: u64) -> usize {
         journal
             .batch(index)
@@ -66,7 +66,7 @@ impl Audit {
             .count()
     }
 
-    /// Checks that nothing that must come lies behind what is accounted for, up to and including `index`.
+    /// Checks that no required batch up to and including `index` is unaccounted for.
     fn account(&mut self, soak: &Soak, index: u64, found: std::fmt::Arguments<'_>) {
         for between in self.accounted + 1..=index {
             if self.due(&soak.journal, between) > 0 {
@@ -104,7 +104,7 @@ impl Audit {
         (self.accounted, self.passed) = (self.accounted.max(index), index);
     }
 
-    /// A loss that was told.
+    /// A reported loss.
     pub(crate) fn lost(&mut self, soak: &Soak, lagged: &Lagged) {
         add(&soak.counts.losses_told, 1);
         let Some(missed) = lagged.count() else {
@@ -117,7 +117,7 @@ impl Audit {
             return;
         }
         self.account(soak, before, format_args!("{lagged:?}"));
-        // Asleep for so long, it has not been woken for what it lost.
+        // It slept although it had to be woken for its loss.
         let settled = soak.settled().min(lagged.through);
         if self.is_prompt && (before.max(self.opened_at) + 1..=settled).any(|index| self.due(&soak.journal, index) > 0)
         {
@@ -134,7 +134,7 @@ impl Audit {
         (self.accounted, self.passed) = (self.accounted.max(lagged.through), lagged.through);
     }
 
-    /// If the session's reader was always waiting, what was published long ago must have come.
+    /// If the session's reader always waits, batches published long ago must have been delivered.
     pub(crate) fn waited(&mut self, soak: &Soak) {
         let settled = soak.settled();
         if self.is_prompt && (self.accounted + 1..=settled).any(|index| self.due(&soak.journal, index) > 0) {
@@ -142,7 +142,7 @@ impl Audit {
         }
     }
 
-    /// There was nothing to read, in a read that began when everything up to `published` was there.
+    /// A read that began when everything up to `published` was visible found nothing.
     pub(crate) fn empty(&mut self, soak: &Soak, published: u64) {
         self.account(soak, published, format_args!("nothing to read"));
     }

@@ -11,16 +11,16 @@ use event_broker::{AccessChange, AccessRequest, Authorizer, Broker, Denial, Epoc
 use crate::options::Options;
 use crate::plan::{Draw, Journal, Load, Subject};
 
-/// Principals. What one may read follows from its number, and whether it may now from the table of rights.
+/// Principals. What one may read follows from its number; whether it may read now, from the table.
 pub(crate) const PRINCIPALS: u64 = 64;
 
-/// Batches that the broker holds.
+/// The capacity of the broker, in batches.
 pub(crate) const BUFFER: u64 = 256;
 
 /// The least time between resets, in a run that has it.
 const LONG: Duration = Duration::from_secs(90);
 
-/// What a principal may read of what it asks for, as long as it may read at all.
+/// What a principal may read of what it asks for, while it is allowed to read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rights {
     number: u64,
@@ -31,7 +31,7 @@ impl Rights {
         Self { number }
     }
 
-    /// Whether keys that end in 3 are refused, event by event.
+    /// Whether keys that end in 3 are refused by a check of each event.
     const fn has_refused_keys(self) -> bool {
         self.number % 8 == 6
     }
@@ -50,7 +50,7 @@ impl Rights {
     }
 }
 
-/// Which principals may read now, and what the last batch was when one was told that it may not.
+/// Whether a principal may read now, and the last batch before it was denied.
 #[derive(Debug)]
 struct Access {
     is_denied: AtomicBool,
@@ -77,8 +77,8 @@ impl Table {
         self.0.get(place).expect("one for each principal")
     }
 
-    /// Whether a delivery of this batch to this principal passed a fence. Whenever it is asked after the delivery: the
-    /// next fence lies behind every batch that was allowed before it.
+    /// Whether a delivery of this batch to this principal passed a fence. This may be called any time after the
+    /// delivery, because the next fence is after every batch that was allowed before it.
     pub(crate) fn leaks(&self, principal: u64, index: u64) -> bool {
         index > self.access(principal).fence.load(Ordering::Acquire)
     }
@@ -116,7 +116,7 @@ impl Authorizer<Load> for Rules {
     }
 
     fn changes(&self, event: &Event<Load>, changes: &mut Vec<AccessChange>) {
-        // A few commits change a policy, to what it was.
+        // A few commits publish a change of a policy that leaves it as it was.
         if event.payload().number.is_multiple_of(997) {
             changes.push(AccessChange::Policy(format!("policy-{}", event.payload().number % POLICIES).into()));
         }
@@ -125,12 +125,12 @@ impl Authorizer<Load> for Rules {
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// What is counted of all readers together.
+        /// Counters over all readers.
         #[derive(Debug, Default)]
         pub(crate) struct Counts { $($(#[$doc])* pub(crate) $name: AtomicU64),* }
 
         impl Counts {
-            /// Each by its name.
+            /// The counters with their names.
             pub(crate) fn all(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name.load(Ordering::Relaxed))),*]
             }
@@ -145,7 +145,7 @@ counts! {
     delivered_batches,
     delivered_events,
     told_lost_batches,
-    /// Of these, batches that the reader had asked for.
+    /// Of these, batches that matched the request.
     told_lost_matching,
     losses_told,
     stalls,
@@ -164,16 +164,16 @@ counts! {
     dispatcher_runs,
 }
 
-/// Adds to a count that is only read for the report.
+/// Adds to a counter that only the report reads.
 pub(crate) fn add(count: &AtomicU64, more: u64) {
     count.fetch_add(more, Ordering::Relaxed);
 }
 
-/// How much later than its publishing whoever waits for a batch may get it. Wake-ups take microseconds, and on a busy
-/// machine with ten thousand readers a good part of a second; one that was missed takes until the next.
+/// The longest time between the publish of a batch and its delivery to a waiting reader. Wake-ups take microseconds,
+/// and on a busy machine with ten thousand readers up to a second; a lost wake-up takes until the next.
 const LATE: Duration = Duration::from_secs(3);
 
-/// When the last batches were published, some a second.
+/// The times of the last publishes, a few per second.
 struct Recent {
     notes: VecDeque<(Instant, u64)>,
     last: Instant,
@@ -181,14 +181,14 @@ struct Recent {
 
 impl Recent {
     const APART: Duration = Duration::from_millis(250);
-    /// If publishing itself stood still for so long, so did the machine, and nobody is to blame.
+    /// If publishing itself stalled for that long, the machine stalled, and no reader is at fault.
     const STANDSTILL: Duration = Duration::from_millis(500);
 
     fn new() -> Self {
         Self { notes: VecDeque::with_capacity(64), last: Instant::now() }
     }
 
-    /// Notes a batch, and returns the last that was published [`LATE`] ago, if there is a new one.
+    /// Records a batch, and returns the last one that was published [`LATE`] ago, if there is a new one.
     fn note(&mut self, index: u64) -> Option<u64> {
         let now = Instant::now();
         if now - self.last > Self::STANDSTILL {
@@ -206,7 +206,7 @@ impl Recent {
     }
 }
 
-/// What the readers, the publisher and the report share.
+/// Shared by the readers, the publisher and the report.
 pub(crate) struct Soak {
     pub(crate) options: Options,
     pub(crate) broker: Broker<Load>,
@@ -220,7 +220,7 @@ pub(crate) struct Soak {
     failed: AtomicU64,
 }
 
-/// So many failures are kept in words.
+/// The number of failures that are kept as text.
 const SHOWN: usize = 20;
 
 impl Soak {
@@ -246,12 +246,12 @@ impl Soak {
         }
     }
 
-    /// The index of a batch whose publishing has returned. Every read that begins now looks at least so far.
+    /// The index of a batch whose publish has returned. Every read that begins now sees at least that much.
     pub(crate) fn published(&self) -> u64 {
         self.published.load(Ordering::SeqCst)
     }
 
-    /// The index of a batch that was published [`LATE`] ago or earlier: whoever waits for it must have it.
+    /// The index of a batch that was published [`LATE`] ago or earlier: every waiting reader must have received it.
     pub(crate) fn settled(&self) -> u64 {
         self.settled.load(Ordering::Relaxed)
     }
@@ -268,18 +268,18 @@ impl Soak {
         }
     }
 
-    /// How many checks failed, and the first of them in words.
+    /// The number of failed checks, and the first of them as text.
     pub(crate) fn failures(&self) -> (u64, Vec<String>) {
         let words = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (self.failed.load(Ordering::Relaxed), words)
     }
 
-    /// Publishes at the rate that was asked for until the time is over, and changes access meanwhile; then closes the
-    /// broker. The only thread that publishes, announces and resets: so it knows where each fence lies.
+    /// Publishes at the given rate until the time is over, changes access in between, then closes the broker. It is the
+    /// only thread that publishes, announces and resets, so it knows the position of each fence.
     pub(crate) fn publish_all(&self) {
         let mut draw = Draw::new(self.options.seed, u64::MAX);
         let started = Instant::now();
-        // Rarely enough that most sessions last as long as they were drawn to, and once in a short run.
+        // Rarely enough that most sessions last as long as they were drawn to, and at least once in a short run.
         let reset_every = (self.options.duration / 12).max(LONG).min(self.options.duration / 2);
         let mut next_reset = started + reset_every;
         let mut index = 0;
@@ -332,7 +332,7 @@ impl Soak {
                 add(&self.counts.denials, 1);
             }
             4 | 5 => self.broker.access_changed(AccessChange::TokenDeleted(id)),
-            // It wakes everybody, also who was not woken for a batch: rarely.
+            // It wakes all readers, also those that were not woken for a batch, so it is rare.
             9 if draw.one_in(3) => self.broker.access_changed(AccessChange::Everyone),
             _ => self.broker.access_changed(AccessChange::Policy(format!("policy-{}", number % POLICIES).into())),
         }

@@ -41,9 +41,9 @@ use report::Sample;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// Readers that are threads of their own.
+/// Readers on their own threads.
 const THREADS: usize = 4;
-/// Readers at doorbells, and readers that one thread looks at in turn.
+/// Readers at doorbells, and readers that one thread polls in turn.
 const BELLS: usize = 50;
 const POLLED: usize = 100;
 /// How often some subscriptions are cancelled through their handles.
@@ -86,7 +86,7 @@ fn run(options: Options) -> (Arc<Soak>, Vec<Sample>) {
     let handles: Vec<_> = (0..tasks as u64)
         .map(|number| runtime.spawn(readers::task(Arc::clone(&soak), number, Arc::clone(&gate))))
         .collect();
-    // What is here before the first subscription is not the broker's; tasks are allocated by now.
+    // Memory from before the first subscription is not the broker's; tasks are allocated by now.
     let base = ALLOCATOR.current_usage();
     let started = Instant::now();
     gate.add_permits(tasks);
@@ -119,7 +119,7 @@ fn run(options: Options) -> (Arc<Soak>, Vec<Sample>) {
     (soak, samples)
 }
 
-/// Takes samples until the time is over, and does what a host does from time to time.
+/// Takes samples until the time is over, and performs the host's periodic work.
 fn observe(
     soak: &Soak,
     started: Instant,
@@ -151,7 +151,7 @@ fn observe(
     }
 }
 
-/// How far the run is, on a terminal alone.
+/// Shows progress, on a terminal only.
 struct Progress {
     bar: Option<ProgressBar>,
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use event_broker::{Event, EventType, Key, Namespace, Request, Term, Topic};
 use serde::Serialize;
 
-/// Numbers that look random and follow from a seed (splitmix64).
+/// Pseudo-random numbers from a seed (splitmix64).
 #[derive(Clone, Debug)]
 pub(crate) struct Draw(u64);
 
@@ -44,7 +44,7 @@ impl Draw {
 pub(crate) const TOPICS: u32 = 8;
 pub(crate) const KEYS: u32 = 2_000;
 pub(crate) const GROUPS: u32 = 100;
-/// Beside these an event may have none.
+/// An event may also have none.
 pub(crate) const NAMESPACES: u32 = 4;
 const NO_NAMESPACE: u32 = NAMESPACES;
 /// The most events of a batch.
@@ -88,7 +88,7 @@ impl Subject {
     }
 }
 
-/// A payload: the number of its event, which no other has, and a text.
+/// A payload: the unique number of its event, and a text.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Load {
     pub(crate) number: u64,
@@ -111,13 +111,13 @@ fn namespace(number: u32) -> Namespace {
     Namespace::from(format!("namespace-{number}"))
 }
 
-/// The events of the last batches, by index, in memory that is there from the beginning.
+/// The events of the last batches, by index, in memory that is allocated at the start.
 pub(crate) struct Journal {
     slots: Box<[[AtomicU64; EVENTS / 2]]>,
 }
 
 impl Journal {
-    /// More batches than are published in the longest session.
+    /// More batches than the longest session sees published.
     const SLOTS: u64 = 1 << 17;
 
     pub(crate) fn new() -> Self {
@@ -129,7 +129,8 @@ impl Journal {
         self.slots.get(place).expect("as many as the remainder has values")
     }
 
-    /// Draws a batch and notes it. Publishing it must follow, which makes it visible to readers of the batch.
+    /// Draws a batch and records it. The caller publishes it afterwards, which makes the record visible to readers of
+    /// the batch.
     pub(crate) fn draw(&self, index: u64, draw: &mut Draw) -> Vec<Event<Load>> {
         let count = 1 + draw.below(EVENTS as u64);
         let mut subjects = [Subject::ABSENT; EVENTS];
@@ -138,7 +139,7 @@ impl Journal {
         }
         let [a, b, c, d] = subjects;
         for (half, [low, high]) in self.slot(index).iter().zip([[a, b], [c, d]]) {
-            // Relaxed: publishing orders it before every read that returns the batch or looks beyond it.
+            // Relaxed: publishing orders this store before every read that returns the batch or a later one.
             half.store(u64::from(high.0) << 32 | u64::from(low.0), Ordering::Relaxed);
         }
         let present = subjects.into_iter().filter(|subject| *subject != Subject::ABSENT);
@@ -169,17 +170,17 @@ pub(crate) enum Stream {
     Key(u32),
     /// By filter key.
     Group(u32),
-    /// So many keys from this one on.
+    /// This many keys, from this one on.
     Keys(u32, u32),
-    /// Everything in one namespace, and what has none.
+    /// Everything in one namespace, and events without one.
     Namespace(u32),
-    /// A key in one namespace, and where it has none.
+    /// A key in one namespace, and in events without one.
     KeyIn(u32, u32),
     /// All topics but the last, in more than 4,096 pairs of topic and namespace.
     Wide,
 }
 
-/// Namespaces of a wide scope beside those that are published in.
+/// Namespaces of a wide scope in which nothing is published.
 const WIDE: u32 = 600;
 
 impl Stream {
@@ -196,7 +197,7 @@ impl Stream {
         }
     }
 
-    /// Whether something comes all the time, so that a read without a deadline ends soon.
+    /// Whether matching events are frequent, so that a read without a deadline ends soon.
     pub(crate) const fn is_busy(&self) -> bool {
         matches!(self, Self::Everything | Self::Topic(_) | Self::Namespace(_))
     }

@@ -25,7 +25,7 @@ enum Way {
     Async,
     Encoding,
     Windows,
-    /// Windows of which a part is left.
+    /// Windows that are read in part.
     Parts,
     FrameStream,
 }
@@ -52,14 +52,14 @@ impl Way {
     }
 }
 
-/// One session in so many stalls between its reads.
+/// One in this many sessions stalls between its reads.
 const STALLERS: u64 = 10;
 
 fn stall(draw: &mut Draw) -> Duration {
     Duration::from_millis(300 + draw.below(4_000))
 }
 
-/// How long a reader that was refused stays away.
+/// How long a refused reader stays away.
 fn away(draw: &mut Draw) -> Duration {
     Duration::from_millis(20 + draw.below(200))
 }
@@ -73,7 +73,7 @@ pub(crate) async fn task(soak: Arc<Soak>, number: u64, gate: Arc<Semaphore>) {
     let Ok(permit) = gate.acquire().await else { return };
     permit.forget();
     let mut draw = Draw::new(soak.options.seed, number);
-    // Not all at once.
+    // Spread out, so that they do not all begin at once.
     sleep(Duration::from_millis(draw.below(1_000))).await;
     let mut resume = None;
     while !soak.is_over() {
@@ -136,7 +136,7 @@ async fn read_as_task(soak: &Soak, mut session: Session, draw: &mut Draw) -> Res
     }
 }
 
-/// Reads frames for a while, or until the stream says something else.
+/// Reads frames for a while, or until the stream returns something else.
 async fn read_frames(soak: &Soak, session: Session, options: FrameOptions) -> (Session, Next) {
     let Session { reader, mut account } = session;
     let mut frames = reader.into_frame_stream(options, sleep);
@@ -247,7 +247,7 @@ fn read_as_thread(soak: &Soak, mut session: Session, draw: &mut Draw) -> Resume 
             return session.resume();
         }
         if soak.broker.is_closed() {
-            // An iterator gives no item for this end.
+            // An iterator yields no item for this end.
             return session.leave(soak, Leaving::ReadsAll);
         }
         if stalls {
@@ -257,7 +257,7 @@ fn read_as_thread(soak: &Soak, mut session: Session, draw: &mut Draw) -> Resume 
     }
 }
 
-/// Readers that one thread looks at in turn.
+/// Readers that one thread polls in turn.
 pub(crate) fn polled(soak: &Soak, number: u64, count: usize) {
     let mut draw = Draw::new(soak.options.seed, number);
     let mut places: Vec<Option<Session>> = (0..count).map(|_| None).collect();
@@ -281,7 +281,7 @@ pub(crate) fn polled(soak: &Soak, number: u64, count: usize) {
     }
 }
 
-/// Readers whose doorbells one thread selects over.
+/// Readers whose doorbells one thread waits for.
 pub(crate) fn belled(soak: &Soak, number: u64, count: usize) {
     let mut draw = Draw::new(soak.options.seed, number);
     let open = |draw: &mut Draw| loop {
@@ -290,7 +290,7 @@ pub(crate) fn belled(soak: &Soak, number: u64, count: usize) {
             let bell = session.reader.doorbell();
             return Some((session, bell));
         }
-        // As another: those who are open already are not to wait.
+        // Tries another session at once, so that the open ones do not wait.
         if soak.is_over() {
             return None;
         }

@@ -29,13 +29,13 @@ pub(crate) struct Sample {
 /// Rows of the table.
 const ROWS: usize = 24;
 
-/// How far the median of live heap may move.
+/// How much the median of live heap may change.
 const FLAT: f64 = 0.05;
 
-/// Shorter runs are not judged by their heap: sessions last up to 40 s.
+/// Live heap is not judged in shorter runs: sessions last up to 40 s.
 const JUDGED: Duration = Duration::from_secs(100);
 
-/// Resident memory in bytes, or 0 where the system does not say.
+/// Resident memory in bytes, or 0 where the system does not report it.
 pub(crate) fn rss() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -70,9 +70,9 @@ pub(crate) struct Flatness {
 
 impl Flatness {
     fn new(samples: &[Sample], duration: Duration, readers: usize) -> Self {
-        // As long as the first sessions last, and a tenth of a long run.
+        // As long as the first sessions last, and at least a tenth of a long run.
         let warm = (duration / 10).max(Duration::from_secs(45)).min(duration / 2);
-        // After a reset everybody comes anew, and the buffer is empty.
+        // After a reset all readers subscribe again and the buffer is empty.
         let is_like_the_others = |sample: &&Sample| {
             sample.at >= warm
                 && sample.stats.subscriptions * 100 >= readers as u64 * 98
@@ -100,7 +100,7 @@ impl Flatness {
     }
 }
 
-/// The report, and whether everything held.
+/// The report, and whether all checks passed.
 pub(crate) fn report(soak: &Soak, samples: &[Sample]) -> (String, bool) {
     let flatness = Flatness::new(samples, soak.options.duration, soak.options.readers);
     let (failed, failures) = soak.failures();
@@ -176,7 +176,7 @@ fn write(
     Ok(())
 }
 
-/// The last sample of each of so many equal parts of the run.
+/// The last sample of each of at most [`ROWS`] equal parts of the run.
 fn shown(samples: &[Sample]) -> impl Iterator<Item = &Sample> {
     let rows = ROWS.min(samples.len());
     (1..=rows).filter_map(move |row| samples.get(row * samples.len() / rows - 1))

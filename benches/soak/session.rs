@@ -12,7 +12,7 @@ use crate::audit::{Audit, Beginning};
 use crate::host::{PRINCIPALS, Soak, add, principal};
 use crate::plan::{Draw, Load, Stream};
 
-/// Where a reader's last session ended, to be resumed.
+/// The position at which a reader's last session ended, to be resumed.
 #[derive(Clone, Debug)]
 pub(crate) struct Resume {
     stream: Stream,
@@ -20,7 +20,7 @@ pub(crate) struct Resume {
     token: Token,
 }
 
-/// What a session is beside its subscription.
+/// A session without its subscription.
 pub(crate) struct Account {
     audit: Audit,
     stream: Stream,
@@ -41,30 +41,30 @@ pub(crate) enum Next {
     Over,
 }
 
-/// How a session ends that was not ended.
+/// How a session ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leaving {
-    /// What was published is read first.
+    /// The backlog is read first.
     ReadsAll,
-    /// What is there to read is left.
+    /// The backlog is left unread.
     AtOnce,
 }
 
-/// A session lasts so long at most, in milliseconds.
+/// The longest duration of a session, in milliseconds.
 const LONGEST: u64 = 40_000;
 
 fn numbers(delivery: &Delivery<Load>) -> impl Iterator<Item = u64> {
     delivery.events().map(|event| event.payload().number)
 }
 
-/// The last index whose batch lies before the token, of which there is one each.
+/// The last index whose batch is before the token; each index has one batch.
 fn read_through(token: Token) -> u64 {
     let is_before_the_first = token.to_string().ends_with("-0");
     token.index().saturating_sub(u64::from(is_before_the_first))
 }
 
 impl Account {
-    /// Notes how the session is read, and whether its reader is always waiting.
+    /// Records how the session is read, and whether its reader always waits.
     pub(crate) fn read_by(&mut self, way: &'static str, is_prompt: bool) {
         self.audit.read_by = way;
         self.audit.is_prompt = is_prompt;
@@ -108,7 +108,7 @@ impl Account {
         }
     }
 
-    /// How long the session is to last.
+    /// The planned duration of the session.
     pub(crate) fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }
@@ -117,7 +117,7 @@ impl Account {
         self.is_ended || self.left() == Duration::ZERO
     }
 
-    /// Notes that the subscription has ended, and that this was counted.
+    /// Records that the subscription has ended and was counted.
     pub(crate) fn end(&mut self) {
         self.is_ended = true;
     }
@@ -128,7 +128,7 @@ impl Account {
 }
 
 impl Session {
-    /// Opens one as drawn, or resumes the last; `None` if it was refused.
+    /// Opens a session as drawn, or resumes the last one. `None` if it was refused.
     pub(crate) fn open(
         soak: &Soak,
         draw: &mut Draw,
@@ -179,7 +179,7 @@ impl Session {
         };
         add(&soak.counts.sessions, 1);
         let verdict = reader.verdict();
-        // A token says where its reader stood in its own history alone.
+        // A token is a position in its own history only.
         let floor = if matches!(verdict, Verdict::OtherEpoch { .. }) { 0 } else { floor };
         let beginning = Beginning { start, after: soak.broker.latest_index(), floor, exact, verdict };
         let audit = Audit::new(stream.clone(), number, beginning);
@@ -213,7 +213,7 @@ impl Session {
             _ => &counts.ends_cancelled,
         };
         add(ends, 1);
-        // An end is said again, and nothing comes after it.
+        // The end is returned again, and nothing follows it.
         match self.reader.try_recv() {
             Err(TryRecvError::Recv(again)) if again.name() == error.name() => {}
             other => soak.fail(format!("after {error:?} came {:?}", other.map(|delivery| delivery.index()))),
@@ -221,7 +221,7 @@ impl Session {
         Next::Over
     }
 
-    /// Reads a window, at most so many deliveries of it.
+    /// Reads a window, at most this many deliveries of it.
     pub(crate) fn drain(&mut self, soak: &Soak, most: usize) -> Next {
         let published = soak.published();
         let Self { reader, account } = self;
@@ -242,7 +242,7 @@ impl Session {
         self.failed(soak, &error)
     }
 
-    /// Reads what there is, one by one, until nothing is left.
+    /// Reads one by one until nothing is left.
     pub(crate) fn read_all(&mut self, soak: &Soak) -> Next {
         loop {
             let published = soak.published();
@@ -261,7 +261,7 @@ impl Session {
         }
     }
 
-    /// Leaves by itself.
+    /// Ends the session.
     pub(crate) fn leave(mut self, soak: &Soak, leaving: Leaving) -> Resume {
         self.account.audit.waited(soak);
         if leaving == Leaving::AtOnce || self.read_all(soak) == Next::GoesOn {

@@ -9,21 +9,21 @@ use super::Want;
 
 pub(crate) type Event = event_broker::Event<Payload>;
 
-/// What structures that share a batch hand out.
+/// The shared batch that the rivals deliver.
 pub(crate) type Item = Arc<Batch<Payload>>;
 
-/// The number of a key that no event has. Keys tell numbers below 2^48 apart.
+/// The number of a key that no event has. Keys distinguish numbers below 2^48.
 pub(crate) const NOBODYS: u64 = 0x7777_0000_0000;
 
 pub(crate) const TOPIC: Topic = Topic::from_static("Allocation");
 const TYPE: EventType = EventType::from_static("AllocationUpdated");
 
-/// A payload that all events share, as the objects of a state store are shared with its snapshots.
+/// A payload that all events share, like the objects of a state store and its snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Payload(pub(crate) Arc<str>);
 
 impl Payload {
-    /// Text of so many bytes, none of which JSON has to escape.
+    /// Text of this many bytes, none of which JSON escapes.
     pub(crate) fn of(bytes: usize) -> Self {
         Self("0123456789abcdef".repeat(bytes.div_ceil(16)).get(..bytes).unwrap_or_default().into())
     }
@@ -35,8 +35,8 @@ impl Serialize for Payload {
     }
 }
 
-/// A key of 36 bytes, as the ids of the reference's objects have. Put together by hand: formatting would cost more than
-/// publishing.
+/// A key of 36 bytes, like the ids of the reference server's objects. It is assembled by hand, because formatting would
+/// cost more than publishing.
 pub(crate) fn key(number: u64) -> Key {
     let mut text = *b"00000000-0000-4000-8000-000000000000";
     let (head, tail) = text.split_at_mut(24);
@@ -45,7 +45,7 @@ pub(crate) fn key(number: u64) -> Key {
     Key::from(std::str::from_utf8(&text).expect("digits"))
 }
 
-/// The lowest digits that fit.
+/// Writes the lowest digits that fit.
 fn hex(digits: &mut [u8], mut number: u64) {
     for digit in digits.iter_mut().rev() {
         *digit = b"0123456789abcdef".get((number & 15) as usize).copied().unwrap_or_default();
@@ -62,30 +62,29 @@ pub(crate) fn event(object: u64, payload: &Payload) -> Event {
     if object.is_multiple_of(2) { event } else { event.with_filter_key(node) }
 }
 
-/// Which events are published, and which of them each reader is to get.
-///
-/// Event `e` is of group `e % groups`, reader `r` wants group `r % groups`. One group: everybody wants everything.
+/// Which events are published, and which of them each reader receives. Event `e` is of group `e % groups`, reader `r`
+/// wants group `r % groups`. With one group, all readers want everything.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) groups: u64,
     /// Events in a batch.
     pub(crate) batch: usize,
-    /// Batches published before readers must have caught up.
+    /// Batches published before all readers must have caught up.
     pub(crate) window: usize,
     pub(crate) payload: Payload,
-    /// Whether each event has a copy of the payload for itself; otherwise all share one.
+    /// Whether each event has its own copy of the payload; otherwise all share one.
     pub(crate) copied: bool,
     /// What readers ask for where there is one group.
     pub(crate) all: Want,
 }
 
 impl Plan {
-    /// Everybody gets everything, one event a batch, windows of 64.
+    /// All readers receive everything; one event per batch, windows of 64.
     pub(crate) fn everything() -> Self {
         Self::selective(1)
     }
 
-    /// Each group of readers its own key, one event a batch, windows of 64.
+    /// Each group of readers has its own key; one event per batch, windows of 64.
     pub(crate) fn selective(groups: u64) -> Self {
         Self { groups, batch: 1, window: 64, payload: Payload::of(256), copied: false, all: Want::Everything }
     }
@@ -101,7 +100,7 @@ impl Plan {
         (first..first + self.batch as u64).map(|e| event(e % self.groups, &payload())).collect()
     }
 
-    /// How many events of a window a reader is to get.
+    /// How many events of a window a reader must receive.
     pub(crate) fn expected(&self, reader: usize, window: u64) -> u64 {
         let group = reader as u64 % self.groups;
         let before = |events: u64| (events + self.groups - 1 - group) / self.groups;
@@ -109,7 +108,7 @@ impl Plan {
         before((window + 1) * len) - before(window * len)
     }
 
-    /// How many deliveries of events a window is to so many readers.
+    /// How many deliveries of events a window makes to `readers` readers.
     pub(crate) fn deliveries(&self, readers: usize, window: u64) -> u64 {
         if self.groups == 1 {
             return (self.window * self.batch * readers) as u64;
@@ -117,7 +116,7 @@ impl Plan {
         self.concerned(readers, window).map(|reader| self.expected(reader, window)).sum()
     }
 
-    /// The readers, of so many, that get something of a window.
+    /// The readers that receive something of a window.
     pub(crate) fn concerned(&self, readers: usize, window: u64) -> impl Iterator<Item = usize> {
         let len = (self.window * self.batch) as u64;
         let groups = usize::try_from(self.groups).unwrap_or(usize::MAX);

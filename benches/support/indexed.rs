@@ -20,7 +20,7 @@ pub(crate) trait Channel: Send + 'static {
     const NAME_WITH_BACKLOG: &'static str;
 
     fn open(capacity: usize) -> (Self::Sender, Self::Receiver);
-    /// Whether there was room.
+    /// Returns whether there was room.
     fn send(sender: &mut Self::Sender, batch: Item) -> bool;
     fn try_recv(receiver: &mut Self::Receiver) -> Option<Item>;
 }
@@ -97,11 +97,11 @@ impl Channel for Rtrb {
 
 struct Outlet<T> {
     sender: T,
-    /// The batch that was last sent here, so that none is sent twice.
+    /// The number of the last batch that was sent, so that none is sent twice.
     last: u64,
 }
 
-/// Readers' channels, found by key. With `BACKLOG` the last batches are kept, as a late joiner would need them.
+/// The channels of the readers, found by key. With `BACKLOG` the last batches are kept for readers that join later.
 pub(crate) struct Indexed<C: Channel, const BACKLOG: bool = false> {
     outlets: Vec<Outlet<C::Sender>>,
     everyone: Vec<usize>,
@@ -111,7 +111,7 @@ pub(crate) struct Indexed<C: Channel, const BACKLOG: bool = false> {
     published: u64,
 }
 
-/// A receiver with what its owner wants, to count the events of a batch.
+/// A receiver with its request, to count the events of a batch.
 pub(crate) struct Inlet<R> {
     receiver: R,
     want: Want,
@@ -121,7 +121,7 @@ impl<R> Inlet<R> {
     #[inline]
     fn take(&self, batch: &Item) -> Seen {
         black_box(batch.index());
-        // The index has looked at a batch of one already.
+        // The index has already checked a batch of one event.
         let events = if batch.events().len() == 1 { 1 } else { self.want.count(batch.events()) };
         Seen { batches: 1, events }
     }

@@ -13,7 +13,7 @@ pub(crate) struct Inline<S: Structure> {
 }
 
 impl<S: Structure> Inline<S> {
-    /// So many readers, and room for two windows.
+    /// Opens this many readers, with room for two windows.
     pub(crate) fn new(readers: usize, plan: Plan) -> Self {
         let wants: Vec<_> = (0..readers).map(|reader| plan.want(reader)).collect();
         let (structure, readers) = S::open(&wants, plan.window * 2);
@@ -33,8 +33,8 @@ impl<S: Structure> Inline<S> {
         }
     }
 
-    /// Reads the window that was published: with an index the readers that it concerns, otherwise all. Gives the
-    /// number of deliveries.
+    /// Reads the published window: all readers, or with an index only those that it concerns. Returns the number of
+    /// deliveries.
     pub(crate) fn drain(&mut self) -> u64 {
         let Self { structure, readers, plan, window, .. } = self;
         let mut deliveries = 0;
@@ -57,7 +57,7 @@ impl<S: Structure> Inline<S> {
         deliveries
     }
 
-    /// How many deliveries the next window is.
+    /// The number of deliveries of the next window.
     pub(crate) fn expected(&self) -> u64 {
         self.plan.deliveries(self.readers.len(), self.window)
     }

@@ -6,7 +6,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode};
 use hdrhistogram::Histogram;
 
-/// Short runs: the whole of `cargo bench` is to end within a quarter of an hour.
+/// Short runs: the whole of `cargo bench` must end within a quarter of an hour.
 pub(crate) fn config() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(500))
@@ -15,7 +15,7 @@ pub(crate) fn config() -> Criterion {
         .nresamples(20_000)
 }
 
-/// Whether cargo runs the benchmarks as tests, once and briefly. For those that criterion does not run.
+/// Whether `--test` was given: benchmarks that criterion does not run are then brief.
 pub(crate) fn is_quick() -> bool {
     std::env::args().any(|argument| argument == "--test")
 }
@@ -25,18 +25,18 @@ pub(crate) fn slow(group: &mut BenchmarkGroup<'_, WallTime>) {
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
 }
 
-/// For operations whose preparation, which criterion does not see, takes many times as long as they do.
+/// For operations whose preparation takes many times as long as they do. Criterion does not see the preparation.
 pub(crate) fn brief(group: &mut BenchmarkGroup<'_, WallTime>) {
     group.warm_up_time(Duration::from_millis(20)).measurement_time(Duration::from_millis(100)).sample_size(10);
 }
 
-/// Back to how [`config`] has it.
+/// Restores the settings of [`config`].
 pub(crate) fn normal(group: &mut BenchmarkGroup<'_, WallTime>) {
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(20);
     group.sampling_mode(SamplingMode::Auto);
 }
 
-/// Distributions of latencies, shown as a table when it is dropped.
+/// Distributions of latencies, printed as a table on drop.
 pub(crate) struct Latencies {
     title: &'static str,
     rows: Vec<(String, Histogram<u64>)>,

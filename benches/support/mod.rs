@@ -31,16 +31,16 @@ use event::Event;
 /// What a reader asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Want {
-    /// All there is.
+    /// Everything.
     Everything,
-    /// All there is in the namespace that every event is in: for the crate a term like any other, for the rest all.
+    /// Everything in the one namespace that is used: a term for the crate, everything for its rivals.
     DefaultNamespace,
-    /// What has this key or filter key.
+    /// Events with this key or filter key.
     Key(Key),
 }
 
 impl Want {
-    /// How many of these events a receiver that filters for itself would take.
+    /// How many of these events a receiver that filters for itself would keep.
     pub(crate) fn count(&self, events: &[Event]) -> u64 {
         match self {
             Self::Everything | Self::DefaultNamespace => events.len() as u64,
@@ -51,7 +51,7 @@ impl Want {
     }
 }
 
-/// What a reader came by in one read: the batches that went through its hands, and the events in them it asked for.
+/// The result of one read: the batches that the reader examined, and the events in them that it asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) batches: u64,
@@ -65,12 +65,12 @@ impl AddAssign for Seen {
     }
 }
 
-/// One publisher and many readers. What loses a delivery panics.
+/// One publisher and many readers. A lost delivery panics.
 pub(crate) trait Structure: Sized + Send + 'static {
     type Reader: Send + 'static;
-    /// A batch as `publish` takes it, made outside what is measured.
+    /// A batch as `publish` takes it, built outside the measured time.
     type Prepared: Send;
-    /// Whether every batch goes through every reader's hands, whatever it asked for.
+    /// Whether every reader examines every batch, whatever it asked for.
     const SEES_ALL: bool;
 
     /// The name in reports.
@@ -79,13 +79,13 @@ pub(crate) trait Structure: Sized + Send + 'static {
     fn open(wants: &[Want], capacity: usize) -> (Self, Vec<Self::Reader>);
     fn prepare(index: u64, events: Vec<Event>) -> Self::Prepared;
     fn publish(&mut self, batch: Self::Prepared);
-    /// Reads all there is, without waiting.
+    /// Reads everything that is available, without waiting.
     fn drain(&self, reader: &mut Self::Reader) -> Seen;
 }
 
 /// A structure whose readers can be tasks.
 pub(crate) trait Awaited: Structure {
-    /// Reads at least one batch, waiting for it; no batch means that the structure is gone.
+    /// Waits for at least one batch and reads. No batch means that the structure is gone.
     fn wait(reader: &mut Self::Reader) -> impl Future<Output = Seen> + Send;
 }
 

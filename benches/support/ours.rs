@@ -14,7 +14,7 @@ pub(crate) struct Ours<const OWNED: bool> {
     pub(crate) broker: Broker<Payload>,
 }
 
-/// What a reader asks for, from now on.
+/// The request of a reader that begins now.
 pub(crate) fn request(want: &Want) -> Request<Payload> {
     let request = Request::new().start(Start::Latest);
     match want {
@@ -51,7 +51,7 @@ pub(crate) fn drain(reader: &mut Subscription<Payload>) -> Result<Seen, RecvErro
     Ok(seen)
 }
 
-/// What a read means that found an end.
+/// The result of a read that found an end.
 fn over(error: &RecvError) -> Seen {
     assert!(matches!(error, RecvError::Closed), "a reader was to get everything: {error}");
     Seen::default()
@@ -126,7 +126,7 @@ impl<const OWNED: bool> Blocking for Ours<OWNED> {
             Err(error) => return over(&error),
         };
         if !OWNED {
-            // What else is there; an end is told by the next wait.
+            // The rest of the backlog; the next wait returns an end.
             seen += drain(reader).unwrap_or_default();
         }
         seen

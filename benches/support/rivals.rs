@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 use super::event::{Event, Item};
 use super::{Awaited, Blocking, Seen, Structure, Want};
 
-/// A receiver with what its owner wants.
+/// A receiver with its request.
 pub(crate) struct Filtered<R> {
     receiver: R,
     want: Want,
@@ -58,7 +58,7 @@ impl Structure for Tokio {
     }
 
     fn publish(&mut self, batch: Item) {
-        // An error only says that nobody is there.
+        // An error only means that there is no receiver.
         let _ = self.0.send(batch);
     }
 

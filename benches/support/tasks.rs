@@ -16,10 +16,10 @@ use super::event::Plan;
 use super::measure::nanos;
 use super::{Awaited, Blocking, Seen, Structure};
 
-/// How long the publisher waits for readers before it calls a delivery lost.
+/// How long the publisher waits for readers before it reports a lost delivery.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where readers say that they have a window.
+/// Where readers report that they have received a window.
 #[derive(Default)]
 struct Gate {
     missing: AtomicUsize,
@@ -34,7 +34,7 @@ impl Gate {
     }
 }
 
-/// What one reader does until the structure is gone, whichever way it waits.
+/// The work of one reader until the structure is gone, for any way of waiting.
 struct Duty {
     number: usize,
     plan: Plan,
@@ -48,7 +48,7 @@ impl Duty {
         Self { number, plan: plan.clone(), gate: Arc::clone(gate), window: 0, seen: Seen::default() }
     }
 
-    /// Notes a read; windows that concern nobody here are skipped, and one that is complete is reported.
+    /// Records a read. Windows that do not concern this reader are skipped; a complete one is reported.
     fn note<S: Structure>(&mut self, seen: Seen) {
         self.seen += seen;
         let mut need = self.plan.expected(self.number, self.window);
@@ -76,12 +76,12 @@ struct Publisher<S: Structure> {
     window: u64,
 }
 
-/// What a run took.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) elapsed: Duration,
     pub(crate) deliveries: u64,
-    /// Of each `publish`, if asked for.
+    /// The latency of each `publish`, if requested.
     pub(crate) latencies: Option<Histogram<u64>>,
 }
 
@@ -96,7 +96,7 @@ impl Run {
 }
 
 impl<S: Structure> Publisher<S> {
-    /// Publishes so many windows, each built before the clock runs, and read before the next.
+    /// Publishes windows. Each is built before the measured time and read before the next.
     async fn run(&mut self, windows: u64, mut run: Run) -> Run {
         let len = self.plan.window as u64;
         for _ in 0..windows {
@@ -131,7 +131,7 @@ impl<S: Structure> Publisher<S> {
     }
 }
 
-/// Where the publisher is.
+/// Where the publisher runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
     /// A task among the readers, on a runtime of two workers.
@@ -143,7 +143,7 @@ pub(crate) enum Placement {
 /// Readers that wait.
 pub(crate) struct Waiting<S: Structure> {
     publisher: Option<Publisher<S>>,
-    /// Where the publisher runs, if among the readers.
+    /// Whether the publisher runs among the readers.
     among: bool,
     runtime: Runtime,
     threads: Vec<JoinHandle<()>>,
@@ -222,11 +222,7 @@ impl<S: Structure> Publisher<S> {
 }
 
 impl<S: Structure> Waiting<S> {
-    /// Publishes so many windows to the waiting readers.
-    ///
-    /// # Panics
-    ///
-    /// If a reader does not get what it is to get.
+    /// Publishes windows to the waiting readers. Panics if a reader does not receive what it must.
     pub(crate) fn run(&mut self, windows: u64, run: Run) -> Run {
         let mut publisher = self.publisher.take().expect("kept between runs");
         let (publisher, run) = if self.among {
@@ -249,7 +245,7 @@ impl<S: Structure> Drop for Waiting<S> {
         // Readers end when the structure is gone.
         self.publisher = None;
         for thread in self.threads.drain(..) {
-            // A reader that panicked has said so itself.
+            // A reader that panicked has printed its message.
             let _ = thread.join();
         }
     }

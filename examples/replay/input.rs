@@ -5,21 +5,21 @@ use std::io::{self, BufRead};
 use event_broker::{DecodeError, DecodeErrorKind, Decoder, Incoming};
 use serde_json::value::RawValue;
 
-/// Payloads are passed through as the bytes they are: numbers keep their digits, and repeated keys stay.
+/// Payloads are passed through as bytes: numbers keep their digits, and repeated keys remain.
 pub(crate) type Payload = Box<RawValue>;
 
 /// One line that is not blank.
 pub(crate) struct Line {
     /// Counted from 1; blank lines count.
     pub(crate) number: usize,
-    /// What it holds, or why it is refused.
+    /// The content of the line, or why it is refused.
     pub(crate) frame: Result<Incoming<Payload>, String>,
 }
 
 pub(crate) struct Lines<R> {
     reader: R,
     decoder: Decoder<Payload>,
-    /// Lines that have been passed, newline included.
+    /// The length of the lines read so far, newlines included.
     passed: usize,
     state: State,
 }
@@ -35,7 +35,7 @@ impl<R: BufRead> Lines<R> {
         Self { reader, decoder: Decoder::new().with_limit(limit), passed: 0, state: State::Reading }
     }
 
-    /// The next line, or none if the input has ended. It waits for no more than that line.
+    /// Returns the next line, or `None` at the end of the input. It waits for no more than that line.
     pub(crate) fn next_line(&mut self) -> io::Result<Option<Line>> {
         while self.state == State::Reading {
             let buffer = match self.reader.fill_buf() {
@@ -61,7 +61,7 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// The line, what was wrong with it, and what was expected, which the JSON decoder does not always say.
+/// The line, the error, and what was expected, which the JSON decoder does not always report.
 fn refusal(error: DecodeError) -> String {
     let DecodeError { line, column, kind, .. } = error;
     let place = column.map_or_else(String::new, |column| format!(" at column {column}"));

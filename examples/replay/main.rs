@@ -52,16 +52,16 @@ enum Input {
     Refused,
 }
 
-/// Why nothing more is done.
+/// Why the program stops.
 enum Stop {
-    /// Nobody reads what would be printed: no failure of this program's.
+    /// Nobody reads the output: no failure of this program.
     OutputClosed,
     Failed(String),
     Misused(String),
     Denied(Denial),
 }
 
-/// The rights of the run. Events of the input take nothing back: [`Authorizer::changes`] is left alone.
+/// The rights of the run. Events of the input change no access, so [`Authorizer::changes`] keeps its default.
 struct Fixed(Rights);
 
 impl Authorizer<Payload> for Fixed {
@@ -74,7 +74,7 @@ fn run(options: Options) -> Result<Input, Stop> {
     let Options { query, rights, capacity, backlog, line_limit, source } = options;
     let broker = Broker::builder().max_batches(capacity).authorizer(Fixed(rights)).build();
     let broker = broker.map_err(|error| Stop::Misused(format!("--capacity: {error}")))?;
-    // Also with a backlog: denial is decided before any input is read.
+    // A denial is decided before any input is read, also with a backlog.
     let subscription = subscribe(&broker, query.clone())?;
     let mut lines = Lines::new(open(&source)?, line_limit);
     let stdout = &mut io::stdout().lock();
@@ -91,7 +91,8 @@ fn run(options: Options) -> Result<Input, Stop> {
     let mut input = Input::Clean;
     while let Some(line) = next_line(&mut lines)? {
         match publish(&broker, line) {
-            // Before the next line is read: so the reader is never more than one batch behind, and nothing is lost.
+            // Frames are printed before the next line is read, so the reader is at most one batch behind and nothing is
+            // lost.
             Ok(()) => give(&mut frames, stdout)?,
             Err(problem) => {
                 say(problem);
@@ -117,7 +118,7 @@ fn next_line(lines: &mut Lines<impl io::BufRead>) -> Result<Option<Line>, Stop> 
     lines.next_line().map_err(|error| Stop::Failed(format!("cannot read the input: {error}")))
 }
 
-/// Publishes what a line holds, or says why it is refused.
+/// Publishes the content of a line, or returns why it is refused.
 fn publish(broker: &Broker<Payload>, Line { number, frame }: Line) -> Result<(), String> {
     match frame?.into_batch() {
         None => Ok(()),
@@ -163,7 +164,7 @@ fn open(source: &Source) -> Result<BufReader<Box<dyn Read>>, Stop> {
     Ok(BufReader::with_capacity(64 << 10, input))
 }
 
-/// Prints the frames that there are now.
+/// Prints the frames that are available now.
 fn give(frames: &mut Frames<Payload>, stdout: &mut impl Write) -> Result<(), Stop> {
     loop {
         match frames.try_frame() {
@@ -182,7 +183,7 @@ fn print(stdout: &mut impl Write, text: &[u8]) -> Result<(), Stop> {
     })
 }
 
-/// Says something on stderr, if anybody listens: a closed one is no reason to panic.
+/// Writes to stderr. A closed stderr is no reason to panic.
 fn say(text: impl Display) {
     let _ = writeln!(io::stderr(), "replay: {text}");
 }

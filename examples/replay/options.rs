@@ -38,7 +38,7 @@ exit status: 0  everything was accepted, or nobody reads stdout any more
              3  access denied: nothing was read, and nothing is on stdout
 ";
 
-/// How many batches the API's server buffers.
+/// The buffer size of the HTTP API's server, in batches.
 const DEFAULT_CAPACITY: u64 = 100;
 
 pub(crate) struct Options {
@@ -55,7 +55,7 @@ pub(crate) enum Source {
     File(PathBuf),
 }
 
-/// The options, or none if only help was asked for.
+/// Returns the options, or `None` if only help was requested.
 pub(crate) fn parse(mut parser: Parser) -> Result<Option<Options>, String> {
     let mut options = Options {
         query: Query::default(),

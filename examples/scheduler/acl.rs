@@ -11,10 +11,10 @@ use event_broker::{Denial, Key, Principal};
 use crate::model::{Policy, Role, Token};
 use crate::store::{Store, Tables};
 
-/// The policy of everybody who shows no token.
+/// The policy for requests without a token.
 const ANONYMOUS: Key = Key::from_static("anonymous");
 
-/// Looks tokens up in the committed state, whenever the broker asks.
+/// Looks tokens up in the committed state whenever the broker asks.
 ///
 /// It does not keep the store alive: the store's server holds the broker, and the broker holds this.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ fn lookup(tables: &Tables, principal: &Principal) -> Result<Resolved<Rights>, De
         "management" => Rights::management(),
         _ => union(tables, policies.iter().copied())?,
     };
-    // Also what is missing today: once it is there, the answer is another.
+    // Missing policies and roles are named too: when they are created, the answer changes.
     let resolved = policies.iter().fold(Resolved::new(rights), |found, name| found.resting_on_policy(name.as_str()));
     let resolved = token.roles.iter().fold(resolved, |found, id| found.resting_on_role(id.as_str()));
     Ok(match token.expires_at {
@@ -62,7 +62,7 @@ fn lookup(tables: &Tables, principal: &Principal) -> Result<Resolved<Rights>, De
     })
 }
 
-/// What the policies of these names allow together. One that is not in the store allows nothing.
+/// What the policies of these names allow together. A policy that is not in the store allows nothing.
 fn union<'a>(tables: &Tables, policies: impl IntoIterator<Item = &'a Key>) -> Result<Rights, Denial> {
     let rules = policies.into_iter().filter_map(|name| tables.policies.get(name)).map(|policy| policy.rules.as_str());
     match rules.collect::<Vec<_>>().join(",") {
@@ -71,7 +71,7 @@ fn union<'a>(tables: &Tables, policies: impl IntoIterator<Item = &'a Key>) -> Re
     }
 }
 
-/// A token and who shows it.
+/// A token and its principal.
 pub(crate) fn token(name: &'static str, kind: &'static str, policies: &[&str], roles: &[&str]) -> (Token, Principal) {
     let keys = |names: &[&str]| names.iter().copied().map(Key::from).collect();
     let token = Token {

@@ -24,7 +24,7 @@ pub(crate) enum Way {
     Resuming,
 }
 
-/// How a reader should end.
+/// How a reader must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Closed,
@@ -32,14 +32,14 @@ pub(crate) enum Ending {
     Expired,
 }
 
-/// A reader before it reads.
+/// The request of a reader and how it reads and ends.
 #[derive(Debug)]
 pub(crate) struct ReaderPlan {
     pub(crate) name: &'static str,
     pub(crate) query: String,
     pub(crate) token: &'static str,
     pub(crate) wants: Wants,
-    /// The index that its query names.
+    /// The index in its query.
     pub(crate) from: u64,
     pub(crate) way: Way,
     pub(crate) ending: Ending,
@@ -47,11 +47,11 @@ pub(crate) struct ReaderPlan {
 
 /// The token that loses its policy.
 pub(crate) const TEMPORARY: &str = "temporary";
-/// The token that runs out.
+/// The token that expires.
 pub(crate) const GUEST: &str = "guest";
 const DEFAULT: &str = "namespace:default:read-job";
 
-/// Tokens and what they rest on: name, type, policies, roles.
+/// Tokens: name, type, policies, roles.
 const TOKENS: &[(&str, &str, &[&str], &[&str])] = &[
     ("operator", "management", &[], &[]),
     ("watcher", "client", &[], &["role-watchers"]),
@@ -67,23 +67,23 @@ const POLICIES: &[(&str, &str)] = &[
     ("read-temporarily", DEFAULT),
 ];
 
-/// A token of the cast by its name.
+/// A token by its name.
 pub(crate) fn member(name: &str) -> Option<(Token, Principal)> {
     let (name, kind, policies, roles) = TOKENS.iter().find(|(known, ..)| *known == name)?;
     Some(token(name, kind, policies, roles))
 }
 
-/// Whom a reader is taken for.
+/// The principal of a token.
 pub(crate) fn principal(name: &str) -> Principal {
     member(name).map_or(Principal::anonymous(), |(_, principal)| principal)
 }
 
-/// All the secrets there are.
+/// All secrets.
 pub(crate) fn secrets() -> Vec<String> {
     TOKENS.iter().filter_map(|(name, ..)| Some(member(name)?.0.secret)).collect()
 }
 
-/// Writes them all, except the guest, whose time does not run yet.
+/// Writes all tokens except the guest's, whose time must not run yet.
 pub(crate) fn admit(commit: &mut Commit<'_>) {
     for (name, rules) in POLICIES {
         commit.put(happened::ACL_POLICY_UPSERTED, policy(name, *rules));
@@ -94,19 +94,19 @@ pub(crate) fn admit(commit: &mut Commit<'_>) {
     }
 }
 
-/// Gives the guest a token that ends then.
+/// Gives the guest a token that expires at this time.
 pub(crate) fn admit_guest(commit: &mut Commit<'_>, expiry: Instant) {
     if let Some((token, _)) = member(GUEST) {
         commit.put(happened::ACL_TOKEN_UPSERTED, Token { expires_at: Some(expiry), ..token });
     }
 }
 
-/// Takes the policy from the token; the token itself stays.
+/// Removes the policy from the token; the token itself remains.
 pub(crate) fn strip(commit: &mut Commit<'_>, token: Token) {
     commit.put(happened::ACL_TOKEN_UPSERTED, Token { policies: Vec::new(), ..token });
 }
 
-/// Changes a policy that several readers rest on, and leaves them what they need.
+/// Changes a policy of several readers without removing what they need.
 pub(crate) fn widen(commit: &mut Commit<'_>) {
     commit.put(happened::ACL_POLICY_UPSERTED, policy("read-default", format!("{DEFAULT},namespace:prod:read-job")));
 }

@@ -9,7 +9,7 @@ use event_broker::{Batch, Event};
 use crate::model::Object;
 use crate::record::{Item, Record};
 
-/// What a reader wants, written out by hand.
+/// The request of a reader as a plain function.
 pub(crate) type Wants = fn(&Event<Object>) -> bool;
 
 /// Checks, counted.
@@ -32,7 +32,7 @@ impl Checks {
     }
 }
 
-/// What was published, commits without events left out: where they stand in this list is the broker's own count.
+/// All published batches, without those that have no events. A place in this list is the broker's own position.
 #[derive(Debug)]
 pub(crate) struct Published<'a> {
     batches: Vec<&'a Batch<Object>>,
@@ -51,12 +51,12 @@ impl<'a> Published<'a> {
         self.batches.iter().flat_map(|batch| batch.events())
     }
 
-    /// Where the first batch of at least this index stands.
+    /// The place of the first batch with at least this index.
     fn place(&self, index: u64) -> usize {
         self.batches.partition_point(|batch| batch.index() < index)
     }
 
-    /// Whether the batches from one place to another hold nothing that is wanted.
+    /// Whether no wanted event lies between two places.
     fn nothing_wanted(&self, from: usize, to: usize, wants: Wants) -> Result<(), String> {
         let skipped = self.batches.get(from..to).ok_or_else(|| format!("it went back from {from} to {to}"))?;
         match skipped.iter().find(|batch| batch.events().iter().any(wants)) {
@@ -65,8 +65,8 @@ impl<'a> Published<'a> {
         }
     }
 
-    /// Follows a reader through the list: nothing twice, nothing out of order, nothing too much, and nothing left out
-    /// that was not told as lost, with the exact count. Gives the place after the last thing it was given.
+    /// Follows a reader through the list: no duplicates, no reordering, nothing unwanted, and nothing missing that was
+    /// not reported as lost, with the exact count. Returns the place after the last thing it received.
     fn follow(&self, from: u64, wants: Wants, record: &Record) -> Result<usize, String> {
         let mut place = self.place(from);
         for item in &record.items {
@@ -100,13 +100,14 @@ impl<'a> Published<'a> {
         Ok(place)
     }
 
-    /// The reader's story, to the end of all that was published.
+    /// Checks the record of a reader up to the last published batch.
     pub(crate) fn read_to_the_end(&self, from: u64, wants: Wants, record: &Record) -> Result<(), String> {
         let place = self.follow(from, wants, record)?;
         self.nothing_wanted(place, self.batches.len(), wants)
     }
 
-    /// The reader's story up to a fence: what it had not read by then it does not get, and nothing behind it.
+    /// Checks the record of a reader up to a fence: it receives nothing of what it had not read by then, and nothing
+    /// after it.
     pub(crate) fn read_up_to(&self, fence: u64, wants: Wants, record: &Record) -> Result<(), String> {
         let fence_at = self.place(fence);
         if self.nothing_wanted(fence_at, self.batches.len(), wants).is_ok() {
@@ -118,12 +119,12 @@ impl<'a> Published<'a> {
         }
     }
 
-    /// Every topic and type of the page, every payload named as the page names it, and no secret in any.
+    /// Every topic and type of the API page occurs, every payload is named as on the page, and none holds a secret.
     pub(crate) fn check_events(&self, secrets: &[String], checks: &mut Checks) {
         for what in event_type::ALL {
             checks.that(&format!("{what} was published"), self.events().any(|event| event.event_type() == what));
         }
-        // The page spells the roles' topic in two ways, and its server says `ACLRole`.
+        // The page spells the topic of roles in two ways; its server uses `ACLRole`.
         for subject in topic::ALL.iter().filter(|topic| **topic != topic::ACL_ROLES) {
             checks.that(&format!("{subject} was published"), self.events().any(|event| event.topic() == subject));
         }

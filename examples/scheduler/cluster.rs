@@ -18,7 +18,7 @@ const TOKENS: &[&str] = &["ci", "deployer", "auditor"];
 const POLICIES: &[&str] = &["team-a", "team-b"];
 const ROLES: &[&str] = &["ops", "dev"];
 
-/// One thing that has nothing to do with jobs.
+/// Makes one change that does not concern jobs.
 pub(crate) fn disturb(scheduler: &mut Scheduler, server: &mut Server) -> Step {
     match scheduler.random.below(12) {
         0 => node_event(scheduler, server),
@@ -30,7 +30,7 @@ pub(crate) fn disturb(scheduler: &mut Scheduler, server: &mut Server) -> Step {
         6 => token(scheduler, server),
         7 => policy(scheduler, server),
         8 => role(scheduler, server),
-        // Most of what servers agree on is no event.
+        // Most entries of the servers' log have no events.
         _ => server.commit(|_| {}),
     }
 }
@@ -85,7 +85,7 @@ fn any_node(scheduler: &mut Scheduler, server: &Server) -> Option<Node> {
 fn node_event(scheduler: &mut Scheduler, server: &mut Server) -> Step {
     let mut node = any_node(scheduler, server);
     if let Some(node) = &mut node {
-        // As many as are of use to somebody who looks.
+        // As many as are useful to a reader.
         if node.events.len() > 4 {
             node.events.remove(0);
         }
@@ -127,7 +127,7 @@ pub(crate) fn undrain(id: &Key, server: &mut Server) -> Step {
     server.commit(|commit| commit.put_all(&happened::NODE_ELIGIBILITY, node))
 }
 
-/// A node leaves, and another will come in its place. The one that somebody asks for by name stays.
+/// A node leaves, and another will replace it. The node that a query names stays.
 fn deregister(scheduler: &mut Scheduler, server: &mut Server) -> Step {
     let node = any_node(scheduler, server).filter(|node| node.id != SAMPLE_NODE);
     if node.is_some() {

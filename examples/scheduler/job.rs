@@ -19,7 +19,7 @@ use crate::server::{Log, Server};
 use crate::table::Table;
 use crate::workload::Scheduler;
 
-/// Small, so that who stalls is overtaken soon.
+/// Small, so that a stalled reader is overtaken soon.
 const BUFFER: u64 = 256;
 const PACE: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -28,17 +28,17 @@ const GUEST_STAYS: Duration = Duration::from_millis(400);
 // The script, in commits.
 const OPEN: u32 = 60;
 const RETURN: u32 = 200;
-/// Nothing has been evicted yet: every reader stands where it should before anything is.
+/// Until here nothing may be evicted, so that every reader has reached its position first.
 const MEET: u32 = 240;
 const WIDEN: u32 = 400;
 const STRIP: u32 = 500;
 const LET_GO: u32 = 800;
 const END: u32 = 1200;
 
-/// So many deliveries are read before a reader stalls or goes away.
+/// The deliveries that a reader reads before it stalls or leaves.
 const BEFORE: usize = 5;
 
-/// What the run was, for whoever prints it.
+/// The result of the run, for printing.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) table: String,
@@ -46,7 +46,7 @@ pub(crate) struct Report {
     pub(crate) checks: Checks,
 }
 
-/// The strings by which the server moves its readers.
+/// The channels by which the server controls its readers.
 struct Strings {
     ready: Receiver<()>,
     over: Receiver<&'static str>,
@@ -54,16 +54,16 @@ struct Strings {
     go_on: Sender<()>,
 }
 
-/// What the server noted on the way.
+/// What the server recorded during the run.
 #[derive(Debug, Default)]
 struct Notes {
     /// The index under which a token lost its policy.
     fence: u64,
-    /// Who ended before the broker was closed.
+    /// The readers that ended before the broker was closed.
     early: Vec<&'static str>,
 }
 
-/// A reader's story, and what it was to be.
+/// The record of a reader, and its plan.
 type Finished = (ReaderPlan, Record);
 
 pub(crate) fn run() -> Result<Report, Box<dyn Error>> {
@@ -114,7 +114,7 @@ pub(crate) fn run() -> Result<Report, Box<dyn Error>> {
         }
         let strings = Strings { ready: is_ready, over: is_over, return_now, go_on };
         let driven = drive(&mut server, &mut scheduler, &strings, handles.len());
-        // However it went: nobody may wait for what will not come.
+        // Also after an error: no reader may wait for ever.
         server.broker.close();
         drop(strings);
         let finished: Vec<_> = handles.into_iter().map(ScopedJoinHandle::join).collect();
@@ -136,14 +136,14 @@ pub(crate) fn run() -> Result<Report, Box<dyn Error>> {
     Ok(Report { table: tabulate(&finished), totals, checks })
 }
 
-/// Opens a stream as a server would: from the query as it came, for whoever showed the token.
+/// Opens a stream as a server would: from the query, for the principal of the token.
 fn open(server: &Server, plan: &ReaderPlan) -> Result<Subscription<Object>, Box<dyn Error>> {
     let query = Query::parse(&plan.query)?;
     let request = Request::from(query).principal(cast::principal(plan.token)).lag_policy(LagPolicy::Continue);
     Ok(server.broker.subscribe(request)?)
 }
 
-/// The host's own loop: it commits, it minds its timer, and it follows the script.
+/// The host's loop: it commits, drives its timer, and follows the script.
 fn drive(
     server: &mut Server,
     scheduler: &mut Scheduler,
@@ -175,7 +175,7 @@ fn drive(
         }
         thread::sleep(PACE);
     }
-    // Two should have ended by themselves, long ago.
+    // Two readers must have ended by themselves by now.
     for _ in 0..2 {
         let early = strings.over.recv_timeout(PATIENCE);
         notes.early.push(early.map_err(|_| "a reader that should have ended did not")?);
@@ -268,7 +268,7 @@ fn tabulate(finished: &[Finished]) -> String {
     table.to_string()
 }
 
-/// The sample node's id, cut, so that the table keeps to a screen.
+/// Shortens the sample node's id, so that the table fits a screen.
 fn shorten(query: &str) -> String {
     let head: String = crate::cluster::SAMPLE_NODE.chars().take(8).collect();
     query.replace(crate::cluster::SAMPLE_NODE, &format!("{head}…"))

@@ -140,7 +140,7 @@ fn run_job() -> ExitCode {
     if failed > 0 { finish(Err(format!("{failed} checks failed").into())) } else { finish(printed) }
 }
 
-/// Prints to whoever listens; one who has seen enough is no failure.
+/// Prints to stdout. A closed stdout is no failure.
 fn print(text: &str) -> Result<(), Box<dyn Error>> {
     let text = if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -149,7 +149,7 @@ fn print(text: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Says something on stderr, if anybody listens.
+/// Writes to stderr, ignoring errors.
 fn say(what: impl Display) {
     let _ = writeln!(io::stderr(), "scheduler: {what}");
 }

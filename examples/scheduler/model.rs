@@ -75,7 +75,7 @@ rows! {
         description: &'static str,
         meta: BTreeMap<&'static str, &'static str>,
     }
-    /// Without the job: it has events of its own.
+    /// The job is not included: it has its own events.
     Allocation {
         #[serde(rename = "ID")]
         id: Key,
@@ -137,7 +137,7 @@ rows! {
         address: String,
         port: u64,
     }
-    /// The secret stands in the store and in no payload.
+    /// The secret is in the store and in no payload.
     Token {
         #[serde(rename = "AccessorID")]
         accessor_id: Key,
@@ -248,7 +248,7 @@ from_row!(Job(Job), Node(Node), NodePool(NodePool), Allocation(Allocation), Eval
 from_row!(Deployment(Deployment), Service(Service), Token(Token), Policy(Policy), Role(Role));
 
 impl Object {
-    /// Notes the commit that writes the row.
+    /// Records the commit that writes the row.
     pub(crate) fn stamp(&mut self, index: u64) {
         each!(self, row => {
             row.modify_index = index;
@@ -290,7 +290,7 @@ impl Object {
         }
     }
 
-    /// Nodes, their pools and all of access are the cluster's own: they have no namespace.
+    /// Nodes, their pools and access rules belong to the cluster: they have no namespace.
     fn namespace(&self) -> Namespace {
         match self {
             Self::Job(row) => row.namespace.clone(),
@@ -302,7 +302,7 @@ impl Object {
         }
     }
 
-    /// What else the row is looked for by.
+    /// The filter keys of the row.
     fn filter_keys(&self) -> Vec<Key> {
         let keys: &[&Key] = match self {
             Self::Allocation(row) => &[&row.job_id, &row.deployment_id],
@@ -315,7 +315,7 @@ impl Object {
         keys.iter().filter(|key| !key.is_empty()).map(|key| Key::clone(key)).collect()
     }
 
-    /// The event that says what happened to the row.
+    /// The event of a change of the row.
     pub(crate) fn event(self, what: EventType) -> Event<Self> {
         let (topic, key, namespace, filter_keys) =
             (self.topic(&what), self.key().clone(), self.namespace(), self.filter_keys());

@@ -15,7 +15,7 @@ use crate::model::Object;
 use crate::server::{Log, Server};
 use crate::workload::Scheduler;
 
-/// What the tool was asked for.
+/// The arguments of the query.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) query: Query,
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     pub(crate) commits: u64,
 }
 
-/// How it went, as far as the exit status tells.
+/// The result that decides the exit status.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Done,
@@ -31,7 +31,7 @@ pub(crate) enum Outcome {
     Denied(String),
 }
 
-/// Opens the stream before the first commit, and writes each frame as soon as it is there.
+/// Opens the stream before the first commit, and writes each frame as soon as it is available.
 pub(crate) fn run(options: Options) -> Result<Outcome, Box<dyn Error>> {
     let Options { query, rights, commits } = options;
     // Every commit is read before the next: a buffer of one batch loses nothing.
@@ -43,7 +43,7 @@ pub(crate) fn run(options: Options) -> Result<Outcome, Box<dyn Error>> {
         Err(SubscribeError::Denied(denial)) => return Ok(Outcome::Denied(denial.to_string())),
         Err(error) => return Ok(Outcome::Invalid(format!("--query: {error}"))),
     };
-    // Beside the opening one there are no heartbeats: nothing that is printed depends on the time.
+    // There are no heartbeats but the opening one, so the output does not depend on time.
     let mut frames = subscription.into_frames(FrameOptions::new().heartbeat(Duration::MAX)?);
     let mut out = io::stdout().lock();
     let written = forward(&mut frames, &mut out).and_then(|()| {
@@ -54,13 +54,13 @@ pub(crate) fn run(options: Options) -> Result<Outcome, Box<dyn Error>> {
         })
     });
     match written {
-        // Whoever read has seen enough.
+        // The reader of the pipe has closed it.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Outcome::Done),
         written => Ok(written.map(|()| Outcome::Done)?),
     }
 }
 
-/// Gives somebody the rights, by the server's own tables.
+/// Creates a principal with these rights, in the server's own tables.
 fn principal_with(server: &Server, rights: &Rights) -> Principal {
     if *rights == Rights::anonymous() {
         return Principal::anonymous();
@@ -76,7 +76,7 @@ fn principal_with(server: &Server, rights: &Rights) -> Principal {
     principal
 }
 
-/// Writes the frames that there are now, each at once and whole.
+/// Writes the frames that are available now, each in one write.
 fn forward(frames: &mut Frames<Object>, out: &mut impl Write) -> io::Result<()> {
     while let Some(frame) = frames.try_frame().map_err(io::Error::other)? {
         out.write_all(&frame)?;

@@ -5,7 +5,7 @@
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Any seed but 0, where the generator would stay.
+    /// 0 is replaced by 1, because the generator would stay at 0.
     pub(crate) const fn new(seed: u64) -> Self {
         Self(if seed == 0 { 1 } else { seed })
     }

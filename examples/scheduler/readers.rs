@@ -17,7 +17,7 @@ use crate::record::Record;
 
 type Reader = Subscription<Object>;
 
-/// A thread of its own that waits for each delivery.
+/// A thread that waits for each delivery.
 pub(crate) fn blocking(mut reader: Reader, record: &mut Record) {
     read_on(&mut reader, record);
     record.count(reader.stats());
@@ -37,7 +37,7 @@ fn read_on(reader: &mut Reader, record: &mut Record) {
     }
 }
 
-/// Reads so many deliveries, then nothing until it is let go, and then to the end.
+/// Reads `until` deliveries, then stalls until it may continue, and reads to the end.
 pub(crate) fn stalling(mut reader: Reader, record: &mut Record, until: usize, go_on: &Receiver<()>) {
     while record.batches() < until {
         match reader.recv() {
@@ -49,12 +49,12 @@ pub(crate) fn stalling(mut reader: Reader, record: &mut Record, until: usize, go
         }
     }
     record.is_ready();
-    // The buffer moves on meanwhile, and nothing of it is held for this reader.
+    // The buffer evicts meanwhile; nothing of it is kept for this reader.
     let _ = go_on.recv();
     blocking(reader, record);
 }
 
-/// How a reader comes back after it was gone.
+/// How a reader resumes.
 #[derive(Debug)]
 pub(crate) struct Return {
     pub(crate) broker: WeakBroker<Object>,
@@ -63,7 +63,7 @@ pub(crate) struct Return {
     pub(crate) go_on: Receiver<()>,
 }
 
-/// Reads so many deliveries, goes away with a token as text, and comes back with it.
+/// Reads `until` deliveries, leaves with its token as text, and resumes with it.
 pub(crate) fn resuming(mut reader: Reader, record: &mut Record, until: usize, back: Return) {
     while record.batches() < until {
         match reader.recv() {
@@ -88,7 +88,8 @@ pub(crate) fn resuming(mut reader: Reader, record: &mut Record, until: usize, ba
     blocking(reader, record);
 }
 
-/// A task on a runtime of one thread, by the `Stream`: it ends with its last error, or with nothing if all was read.
+/// A task on a single-threaded executor, by the `Stream`. It ends with its last error, or without one if everything was
+/// read.
 pub(crate) fn streaming(mut reader: Reader, record: &mut Record) {
     block_on(async {
         while let Some(item) = poll_fn(|context| Pin::new(&mut reader).poll_next(context)).await {
@@ -107,7 +108,7 @@ pub(crate) fn streaming(mut reader: Reader, record: &mut Record) {
     record.count(reader.stats());
 }
 
-/// A task that waits for one delivery and never gets it: time alone does not wake a task, the host's `tick` does.
+/// A task that waits for one delivery and never receives it. Time alone does not wake a task; the host's `tick` does.
 pub(crate) fn idling(mut reader: Reader, record: &mut Record) {
     record.is_ready();
     match block_on(reader.recv_async()) {
@@ -128,7 +129,7 @@ pub(crate) fn ringing(mut reader: Reader, record: &mut Record) {
             recv(bell) -> _ => {}
             recv(other_work) -> _ => continue,
         }
-        // A window for each ring: what it leaves rings again, so that the other work has its turn.
+        // One window per ring. What it leaves rings again, so the other work gets its turn.
         let error = match reader.drain() {
             Ok(mut window) => {
                 window.iter().for_each(|delivery| record.delivery(delivery.to_delivery()));
@@ -151,7 +152,7 @@ impl Wake for Unpark {
     }
 }
 
-/// All that a runtime has to be here.
+/// A minimal executor.
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));

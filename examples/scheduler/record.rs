@@ -8,7 +8,7 @@ use event_broker::{Delivery, Lagged, RecvError, SubscriptionStats, Verdict};
 use crate::model::Object;
 use crate::store::Store;
 
-/// One thing that a reader was given, in its order.
+/// One item that a reader received, in order.
 #[derive(Debug)]
 pub(crate) enum Item {
     /// Kept whole: it shares the batch and holds nothing else.
@@ -16,14 +16,14 @@ pub(crate) enum Item {
     Lagged(Lagged),
 }
 
-/// A reader's whole story, while it is written.
+/// The record of a reader.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) items: Vec<Item>,
     pub(crate) verdict: Verdict,
     pub(crate) end: Option<RecvError>,
     pub(crate) stats: SubscriptionStats,
-    /// Deliveries whose commit the state did not show when they were read: there must be none.
+    /// Deliveries whose commit was not visible in the state when they were read: there must be none.
     pub(crate) ahead_of_state: u64,
     store: Arc<Store>,
     ready: Option<Sender<()>>,
@@ -35,10 +35,10 @@ impl Record {
         Self { items: Vec::new(), verdict, end: None, stats, ahead_of_state: 0, store, ready }
     }
 
-    /// Tells the server, once, that this reader has got so far that it may be overtaken, or whatever is to befall it.
+    /// Notifies the server, once, that this reader has got so far that it may be overtaken or changed.
     pub(crate) fn is_ready(&mut self) {
         if let Some(ready) = self.ready.take() {
-            // Whoever waits for it may have given up.
+            // The receiver may have given up.
             let _ = ready.send(());
         }
     }
@@ -50,7 +50,7 @@ impl Record {
         self.items.push(Item::Delivery(delivery));
     }
 
-    /// Notes an error, and says whether there is more to read.
+    /// Records an error, and returns whether there is more to read.
     pub(crate) fn error(&mut self, error: RecvError) -> bool {
         match error {
             RecvError::Lagged(lagged) if self.end.is_none() && !is_end(&lagged) => {
@@ -64,7 +64,7 @@ impl Record {
         }
     }
 
-    /// Adds what a subscription of this reader counted.
+    /// Adds the counters of a subscription of this reader.
     pub(crate) fn count(&mut self, stats: SubscriptionStats) {
         self.stats.batches += stats.batches;
         self.stats.events += stats.events;

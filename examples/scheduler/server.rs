@@ -16,7 +16,7 @@ pub(crate) enum Log {
     None,
 }
 
-/// The only one who commits.
+/// The only writer.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) store: Arc<Store>,
@@ -34,19 +34,17 @@ impl Server {
         Ok(Self { store, broker, index: 0, gaps: Random::new(7), keeps, log: Vec::new() })
     }
 
-    /// Writes to the tables what stood in them before the first commit. Nobody is told.
+    /// Writes the initial tables, without events.
     pub(crate) fn restore(&self, fill: impl FnOnce(&mut Commit<'_>)) {
         let mut commit = self.store.begin(self.index);
         fill(&mut commit);
         commit.finish();
     }
 
-    /// Commits under the next index, then publishes under it, and gives it back.
-    ///
-    /// The order is what makes the rest right: a reader finds an event's change in the state, and the authorizer, when
-    /// it is asked because of an event, the new rules.
+    /// Commits under the next index, publishes under it, and returns it. The order matters: a reader finds an event's
+    /// change in the state, and the authorizer finds the new rules when an event makes the broker ask it.
     pub(crate) fn commit(&mut self, fill: impl FnOnce(&mut Commit<'_>)) -> Result<u64, PublishError<Object>> {
-        // Other things are written to the log of the servers as well, so indexes have gaps.
+        // The servers' log has other entries too, so indexes have gaps.
         let index = self.index + 1 + self.gaps.below(4);
         let mut commit = self.store.begin(index);
         fill(&mut commit);
@@ -59,7 +57,7 @@ impl Server {
         Ok(index)
     }
 
-    /// Everything that was published, commits without events included.
+    /// All published batches, without those that have no events.
     pub(crate) fn log(&self) -> &[Batch<Object>] {
         &self.log
     }

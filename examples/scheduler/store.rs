@@ -50,14 +50,14 @@ impl Tables {
     }
 }
 
-/// The store. Readers of the state never see half a commit.
+/// The store. Readers never see half a commit.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     tables: RwLock<Tables>,
 }
 
 impl Store {
-    /// The committed state, which stays as it is while the guard lives.
+    /// The committed state, which does not change while the guard lives.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tables> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +74,7 @@ struct Change {
     is_there: bool,
 }
 
-/// A commit under way. Dropping it changes nothing, and there is nothing to publish.
+/// A commit in progress. Dropping it changes nothing, and there is nothing to publish.
 #[derive(Debug)]
 pub(crate) struct Commit<'s> {
     store: &'s Store,
@@ -89,33 +89,33 @@ impl Commit<'_> {
         self.change(what, row.into(), true);
     }
 
-    /// Writes these rows, of which there may be none.
+    /// Writes rows, possibly none.
     pub(crate) fn put_all<R: Into<Object>>(&mut self, what: &EventType, rows: impl IntoIterator<Item = R>) {
         for row in rows {
             self.put(what.clone(), row);
         }
     }
 
-    /// Deletes these rows, of which there may be none.
+    /// Deletes rows, possibly none.
     pub(crate) fn delete_all<R: Into<Object>>(&mut self, what: &EventType, rows: impl IntoIterator<Item = R>) {
         for row in rows {
             self.delete(what.clone(), row);
         }
     }
 
-    /// Deletes a row; the event shows it as it was.
+    /// Deletes a row; the event shows its last value.
     pub(crate) fn delete(&mut self, what: EventType, row: impl Into<Object>) {
         self.change(what, row.into(), false);
     }
 
-    /// Says something more of a row that this commit writes.
+    /// Adds another event to a row that this commit writes.
     pub(crate) fn note(&mut self, what: EventType, row: impl Into<Object>) {
         let mut row = row.into();
         row.stamp(self.index);
         self.events.push(row.event(what));
     }
 
-    /// Deletes rows that are of no interest any more, without an event.
+    /// Deletes obsolete rows, without an event.
     pub(crate) fn forget(&mut self, rows: impl IntoIterator<Item = Object>) {
         self.changes.extend(rows.into_iter().map(|row| Change { row, is_there: false }));
     }
@@ -126,7 +126,7 @@ impl Commit<'_> {
         self.events.push(row.event(what));
     }
 
-    /// Makes the changes part of the state. What comes back is to be published now, and not before.
+    /// Applies the changes. The caller must publish the returned events now.
     pub(crate) fn finish(self) -> BatchBuilder<Object> {
         let mut tables = self.store.tables.write().unwrap_or_else(PoisonError::into_inner);
         tables.index = self.index;

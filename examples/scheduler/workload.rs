@@ -13,10 +13,10 @@ use crate::model::{
 use crate::random::Random;
 use crate::server::Server;
 
-/// What a step gives: the index it committed under.
+/// The result of a step: the index of its commit.
 pub(crate) type Step = Result<u64, PublishError<Object>>;
 
-/// Namespace, id and type. The first is worked on most, so it is here more than once.
+/// Namespace, id and type. The first is listed more than once because it is worked on most.
 const JOBS: &[(&str, &str, &str)] = &[
     ("default", "web", "service"),
     ("default", "web", "service"),
@@ -31,7 +31,7 @@ const JOBS: &[(&str, &str, &str)] = &[
 ];
 const GROUP: &str = "main";
 
-/// What is left to be done. Rows that it names may be gone by then: then the commit holds nothing.
+/// Pending work. Rows that it names may be gone by then; then the commit has no events.
 #[derive(Debug)]
 pub(crate) enum Todo {
     Pool(&'static str),
@@ -46,7 +46,7 @@ pub(crate) enum Todo {
     Finish(Key),
 }
 
-/// Decides what the next commit is, in the same way in every run.
+/// Decides the next commit, in the same way in every run.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     pub(crate) random: Random,
@@ -61,9 +61,9 @@ impl Scheduler {
         Self { random: Random::new(42), todo: pools.into_iter().chain(nodes).collect(), nodes_named: 0 }
     }
 
-    /// Makes one commit, and publishes it.
+    /// Makes one commit and publishes it.
     pub(crate) fn step(&mut self, server: &mut Server) -> Step {
-        // Several things are under way at a time, until too many are.
+        // Several jobs are in progress at a time, up to a limit.
         let goes_on = self.nodes_named < 6 || self.todo.len() > 6 || self.random.below(3) > 0;
         match if goes_on { self.todo.pop_front() } else { None } {
             Some(Todo::Pool(name)) => cluster::add_pool(name, server),
@@ -140,7 +140,7 @@ impl Scheduler {
         })
     }
 
-    /// Places anew what the job of an evaluation runs, and stops what it ran before, in one commit.
+    /// Replaces the allocations of an evaluation's job, in one commit.
     fn plan(&mut self, evaluation: &Key, server: &mut Server) -> Step {
         let tables = server.store.read();
         let Some(evaluation) = tables.evaluations.get(evaluation).cloned() else {
@@ -316,7 +316,7 @@ fn finish(id: &Key, server: &mut Server) -> Step {
     server.commit(|commit| commit.put_all(&happened::DEPLOYMENT_STATUS_UPDATE, row))
 }
 
-/// Forgets what has come to an end. The state changes and nobody is told: a commit without events.
+/// Deletes finished rows. The state changes without an event.
 fn collect(server: &mut Server) -> Step {
     let tables = server.store.read();
     let stopped = tables.allocations.values().filter(|row| row.desired_status == "stop").cloned().map(Object::from);

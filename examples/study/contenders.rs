@@ -24,7 +24,7 @@ pub(crate) enum Contender {
     Ring,
 }
 
-/// What to do with the structure that a contender is.
+/// What to run with the structure of a contender.
 pub(crate) trait Visit {
     type Output;
     fn inline<S: Structure>(self) -> Self::Output;
@@ -58,7 +58,7 @@ impl Contender {
         }
     }
 
-    /// The name with what it takes to stand in for the crate.
+    /// The name in plots, with the filter or index that the structure needs beside it.
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Drain => "event-broker, drain",

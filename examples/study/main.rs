@@ -52,8 +52,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures every point and draws what came out. Row and summary are written as soon as a point is measured, so that
-/// whatever ends the study leaves both.
+/// Measures every point and draws the plots. Row and summary are written as soon as a point is measured, so an
+/// interrupted study keeps both.
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&options.out).map_err(|error| format!("cannot make {}: {error}", options.out.display()))?;
     fs::write(options.out.join("machine.txt"), machine::description())?;
@@ -75,7 +75,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     show(&rows, &options.out)
 }
 
-/// Draws a sheet that was measured before, also by a run that was interrupted.
+/// Plots an existing sheet, also of an interrupted run.
 fn redraw(directory: &Path) -> Result<(), Box<dyn Error>> {
     let rows = sheet::read(directory)?;
     show(&rows, directory)

@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Help,
     Run(Options),
     Plot(PathBuf),
-    /// Asked by the study of a copy of itself.
+    /// Used by the study when it runs a copy of itself.
     Weigh(Load),
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Every combination that there is, the cheap ones first.
+    /// Every combination, the cheap ones first.
     pub(crate) fn points(&self) -> Vec<Point> {
         let mut points = Vec::new();
         for &mode in &self.modes {
@@ -88,9 +88,9 @@ impl Options {
 /// What is wrong with the command line.
 #[derive(Debug)]
 pub(crate) enum OptionError {
-    /// Not an option, or without its value.
+    /// Not an option, or an option without its value.
     Syntax(lexopt::Error),
-    /// An option that cannot mean anything.
+    /// An option without a meaning here.
     Value { option: &'static str, given: String, expected: &'static str },
 }
 
@@ -111,7 +111,7 @@ impl From<lexopt::Error> for OptionError {
     }
 }
 
-/// What one option was given.
+/// The value of one option.
 struct Given {
     option: &'static str,
     text: String,
@@ -126,7 +126,7 @@ impl Given {
         OptionError::Value { option: self.option, given: self.text.clone(), expected }
     }
 
-    /// A list, of items that `holds` is true of.
+    /// A list whose items all satisfy `holds`.
     fn list<T: FromStr>(&self, expected: &'static str, holds: impl Fn(&T) -> bool) -> Result<Vec<T>, OptionError> {
         let items = self.text.split(',').map(|item| item.trim().parse().ok().filter(&holds));
         items.collect::<Option<Vec<T>>>().ok_or_else(|| self.wrong(expected))

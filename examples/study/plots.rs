@@ -63,7 +63,7 @@ pub(crate) fn time(nanos: f64) -> String {
 struct Line {
     contender: Contender,
     points: Vec<(f64, f64)>,
-    /// Of two lines of one contender the lesser.
+    /// Whether it is the minor one of two lines of a contender.
     thin: bool,
 }
 
@@ -80,7 +80,7 @@ struct Picture {
     panels: Vec<Panel>,
 }
 
-/// Draws every picture that the rows are enough for, and gives the files.
+/// Draws every picture for which there are enough rows, and returns the files.
 pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut drawn = Vec::new();
     let Some(first) = rows.first() else { return Ok(drawn) };
@@ -181,7 +181,7 @@ fn by_readers(rows: &[&Row]) -> Vec<Panel> {
 }
 
 fn add(lines: &mut Vec<Line>, contender: Contender, thin: bool, point: (f64, f64)) {
-    // A logarithm has no place for nothing.
+    // A logarithmic axis cannot show 0.
     if point.1 <= 0.0 {
         return;
     }
@@ -191,7 +191,7 @@ fn add(lines: &mut Vec<Line>, contender: Contender, thin: bool, point: (f64, f64
     }
 }
 
-/// Colours that can be told apart, also by most who see few.
+/// Colours that most readers with colour blindness can distinguish.
 fn colour(contender: Contender) -> RGBColor {
     match contender {
         Contender::Drain => RGBColor(200, 30, 30),
@@ -205,7 +205,7 @@ fn colour(contender: Contender) -> RGBColor {
     }
 }
 
-/// A dot, or a ring around where a dot would be: the second of two of a kind, which are often in the same place.
+/// A dot, or a ring for the second contender of a pair, whose points often coincide.
 fn marker<At>(place: At, contender: Contender, thin: bool) -> Circle<At, i32> {
     let radius = if thin { 2 } else { 4 };
     let colour = colour(contender);
@@ -223,7 +223,7 @@ fn decades(values: impl Iterator<Item = f64>) -> Option<std::ops::Range<f64>> {
     let low = logs.iter().copied().min_by(f64::total_cmp)?.floor();
     let high = logs.iter().copied().max_by(f64::total_cmp)?.ceil();
     let high = if high > low { high } else { low + 1.0 };
-    // A little more, so that markers stay clear of the axes and rounding costs no label.
+    // Slightly larger, so that markers do not touch the axes and rounding drops no label.
     Some(10_f64.powf(low) * 0.85..10_f64.powf(high) * 1.15)
 }
 
@@ -278,7 +278,7 @@ impl Picture {
             .bold_line_style(BLACK.mix(0.18))
             .light_line_style(BLACK.mix(0.05))
             .draw()?;
-        // The crate last, so that nothing covers it.
+        // The crate is drawn last, on top.
         for line in panel.lines.iter().rev() {
             let width = if line.thin { 1 } else { 2 + u32::from(line.contender.is_ours()) };
             let style = colour(line.contender).stroke_width(width);

@@ -76,7 +76,7 @@ impl fmt::Display for Point {
 }
 
 impl Point {
-    /// Readers ask for one of so many keys, or for everything if it is one.
+    /// Readers ask for one of `groups` keys, or for everything if it is 1.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the fraction is at least a millionth")]
     pub(crate) fn groups(&self) -> u64 {
         (1.0 / self.fraction).round() as u64
@@ -99,7 +99,7 @@ impl Point {
     }
 }
 
-/// What was measured.
+/// The measurement.
 struct Measured {
     elapsed: Duration,
     windows: u64,
@@ -114,7 +114,7 @@ impl Measured {
     }
 }
 
-/// Measures windows for so long, at least a whole round of the groups, after one round that does not count.
+/// Measures windows for at least this long and at least one full round of the groups, after one warm-up round.
 fn repeat(point: &Point, time: Duration, mut window: impl FnMut(&mut Measured)) -> Measured {
     let mut warm = Measured::none();
     let start = Instant::now();
@@ -178,11 +178,7 @@ impl VisitAwaited for AsTasks<'_> {
     }
 }
 
-/// Measures a point for so long.
-///
-/// # Panics
-///
-/// If a reader gets more or less than it asked for.
+/// Measures a point for this long. Panics if a reader receives more or less than it asked for.
 #[expect(clippy::cast_precision_loss, reason = "counts of what was measured are far below 2^52")]
 pub(crate) fn measure(point: &Point, time: Duration, bytes_per_subscription: Option<u64>) -> Row {
     let measured = match point.mode {

@@ -57,7 +57,7 @@ impl Progress {
         }
     }
 
-    /// If the points to come take as long as those that were.
+    /// The remaining time, if the remaining points take as long as those before.
     fn left(&self) -> String {
         if self.done == 0 {
             return "unknown time".to_owned();

@@ -13,7 +13,7 @@ const HEADER: &str = "mode,contender,subscribers,match,batch,payload,seconds,eve
 deliveries_per_second,ns_per_event,publish_p50_ns,publish_p99_ns,publish_p999_ns,publish_max_ns,\
 bytes_per_subscription,counts_checked";
 
-/// One point and what came out.
+/// One point and its result.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) point: Point,
@@ -21,7 +21,7 @@ pub(crate) struct Row {
     pub(crate) events: u64,
     pub(crate) deliveries: u64,
     pub(crate) deliveries_per_second: f64,
-    /// Of publishing an event and all that read it.
+    /// The time to publish an event and for all readers to read it.
     pub(crate) nanos_per_event: f64,
     pub(crate) publish_p50: u64,
     pub(crate) publish_p99: u64,
@@ -39,7 +39,7 @@ impl fmt::Display for Row {
         write!(f, "{seconds:.6},{events},{deliveries},{deliveries_per_second:.1},{nanos_per_event:.2},")?;
         let Self { publish_p50, publish_p99, publish_p999, publish_max, .. } = self;
         write!(f, "{publish_p50},{publish_p99},{publish_p999},{publish_max},")?;
-        // A point whose counts are wrong has no row.
+        // A point with a wrong count has no row.
         match self.bytes_per_subscription {
             Some(bytes) => write!(f, "{bytes},yes"),
             None => f.write_str(",yes"),
@@ -86,7 +86,7 @@ impl Row {
 pub(crate) struct Sheet(File);
 
 impl Sheet {
-    /// Begins the file anew.
+    /// Creates the file.
     pub(crate) fn create(directory: &Path) -> io::Result<Self> {
         let mut file = File::create(directory.join(FILE))?;
         writeln!(file, "{HEADER}")?;
@@ -121,7 +121,7 @@ impl fmt::Display for SheetError {
 
 impl std::error::Error for SheetError {}
 
-/// Reads the rows in a directory. A last line without its end, which an interruption may leave, is none.
+/// Reads the rows in a directory. An incomplete last line, as an interruption leaves it, is ignored.
 pub(crate) fn read(directory: &Path) -> Result<Vec<Row>, SheetError> {
     let path = directory.join(FILE);
     let text = match fs::read_to_string(&path) {

@@ -8,7 +8,7 @@ use crate::plots::{count, crowd, part, short, time};
 use crate::point::Mode;
 use crate::sheet::Row;
 
-/// Puts the tables in a file, which is never seen half written.
+/// Writes the tables to a file atomically.
 pub(crate) fn write(rows: &[Row], directory: &Path) -> io::Result<()> {
     let unfinished = directory.join("summary.txt.new");
     fs::write(&unfinished, table(rows).trim_start())?;
@@ -44,8 +44,8 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text
 }
 
-/// The largest number of readers that as many contenders were measured at as at any: an interrupted run may not have
-/// come to all of them at its last.
+/// The largest number of readers at which the most contenders were measured: an interrupted run may not have reached
+/// all of them at its last number.
 fn largest(rows: &[&Row]) -> Option<usize> {
     let measured = |subscribers: usize| rows.iter().filter(|row| row.point.subscribers == subscribers).count();
     rows.iter().map(|row| row.point.subscribers).max_by_key(|&subscribers| (measured(subscribers), subscribers))

@@ -10,7 +10,7 @@ use crate::point::Point;
 use crate::support::event::{Plan, key};
 use crate::support::{Structure, Want};
 
-/// So many that pages and the program's own memory do not count.
+/// Enough that pages and the program's own memory do not matter.
 const READERS: usize = 10_000;
 
 /// What to open.
@@ -21,7 +21,7 @@ pub(crate) struct Load {
     pub(crate) readers: usize,
 }
 
-/// What has been weighed already.
+/// Results so far.
 #[derive(Debug, Default)]
 pub(crate) struct Weights(HashMap<(&'static str, bool), Option<u64>>);
 
@@ -30,7 +30,7 @@ impl Weights {
     pub(crate) fn of(&mut self, point: &Point) -> Option<u64> {
         let narrow = point.groups() > 1;
         *self.0.entry((point.contender.name(), narrow)).or_insert_with(|| {
-            // Narrow ones each by a key of its own, as the most it can weigh.
+            // Narrow readers have a key each, which is the largest case.
             let groups = if narrow { READERS } else { 1 };
             let program = std::env::current_exe().ok()?;
             let load = format!("{}:{groups}:{READERS}", point.contender);
@@ -49,7 +49,7 @@ impl Visit for Open {
         let Self(Load { groups, readers, .. }) = self;
         let plan = Plan::selective(groups);
         let wants: Vec<Want> = (0..readers).map(|reader| plan.want(reader)).collect();
-        // Whatever is made once, before the first look.
+        // Made before the first measurement, because it is allocated once.
         drop(S::open(&[Want::Key(key(0))], 2 * plan.window));
         let before = resident()?;
         let opened = S::open(&wants, 2 * plan.window);
@@ -59,14 +59,14 @@ impl Visit for Open {
     }
 }
 
-/// Prints what one weighs in this process.
+/// Prints the bytes of one subscription in this process.
 pub(crate) fn print_own(load: &Load) {
     if let Some(bytes) = load.contender.visit(Open(*load)) {
         println!("{bytes}");
     }
 }
 
-/// Bytes of memory that this process has.
+/// The resident memory of this process, in bytes.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

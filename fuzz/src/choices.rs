@@ -1,6 +1,6 @@
 //! Bytes as a source of choices.
 
-/// Takes a byte a choice. When they run out, every choice is the first.
+/// Takes one byte per choice. When they run out, every choice is the first.
 pub(super) struct Choices<'a>(&'a [u8]);
 
 impl<'a> Choices<'a> {

@@ -21,7 +21,7 @@ fn decode<P: serde::de::DeserializeOwned>(pieces: &[&[u8]], limit: usize) -> Vec
     let mut decoder = Decoder::<P>::new().with_limit(limit);
     let mut frames = Vec::new();
     for mut piece in pieces.iter().copied() {
-        // Being told is slow, and single bytes are many.
+        // Reporting an error is slow, and single bytes are many.
         let is_looked_at = piece.len() > 1;
         while let Some(frame) = decoder.decode(&mut piece) {
             frames.push(frame);
@@ -34,7 +34,7 @@ fn decode<P: serde::de::DeserializeOwned>(pieces: &[&[u8]], limit: usize) -> Vec
     frames
 }
 
-/// How much of a line is kept, which only the debug form tells.
+/// How much of a line is buffered, which only the debug output shows.
 fn held<P>(decoder: &Decoder<P>) -> usize {
     let text = format!("{decoder:?}");
     let (_, number) = text.split_once("partial_bytes: ").expect("it is told");

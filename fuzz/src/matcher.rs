@@ -132,7 +132,7 @@ impl Bench {
         let specs: Vec<Spec> = if many == 0 {
             few
         } else {
-            // The few, again and again, each time one of them with another key.
+            // The same few events again, each time with another key.
             let keys = KEYS.iter().cycle().skip(choices.below(KEYS.len()));
             few.iter()
                 .cycle()
@@ -168,7 +168,7 @@ impl Bench {
         let request = asked.types.iter().fold(request, |request, kind| request.event_type(*kind));
         let real = self.broker.subscribe(request).expect("it is open");
         if self.readers.len() == READERS {
-            // What leaves takes its terms with it, if nobody shares them.
+            // A reader that leaves removes its terms, if nobody shares them.
             let gone = self.readers.remove(choices.below(READERS));
             let expected = gone.asked.expected(&self.published);
             assert_eq!(gone.seen, expected[..gone.seen.len()], "{:?}", gone.asked);
@@ -190,7 +190,7 @@ impl Bench {
         }
     }
 
-    /// Everybody reads to the end.
+    /// All readers read to the end.
     fn finish(mut self) {
         for reader in &mut self.readers {
             reader.drain_some(2);
@@ -234,7 +234,7 @@ impl Reader {
     }
 }
 
-/// Mostly few and narrow; sometimes more than are polled one by one.
+/// Mostly few and narrow terms; sometimes more than are polled one by one.
 fn terms(choices: &mut Choices<'_>) -> Vec<(&'static str, &'static str)> {
     let term = |choices: &mut Choices<'_>| (choices.pick(&TERM_TOPICS), choices.pick(&TERM_KEYS));
     match choices.below(8) {

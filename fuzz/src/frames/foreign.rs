@@ -34,7 +34,7 @@ pub(super) fn run(choices: &mut Choices<'_>) {
     });
     assert_eq!(comparable(read.collect()), expected);
 
-    // Payloads that are taken apart refuse more than those that are only passed over, and never less.
+    // Parsed payloads are refused in more cases than those that are skipped, and never in fewer.
     let values = decode::<Value>(&[bytes], limit);
     assert_eq!(values.len(), expected.len());
     for (value, raw) in values.iter().zip(decode::<Box<RawValue>>(&[bytes], limit)) {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::super::choices::Choices;
 use super::{cut, decode};
 
-/// What a decoder is to give for what was sent.
+/// What a decoder must return for what was sent.
 type Expected = Incoming<Value>;
 
 const TEXTS: [&str; 12] =
@@ -48,7 +48,7 @@ pub(super) fn run(choices: &mut Choices<'_>) {
 
 struct Sender {
     broker: Broker<Box<RawValue>>,
-    /// One for everything, one for a part of most batches.
+    /// One reader of everything, one of a part of most batches.
     readers: [Subscription<Box<RawValue>>; 2],
     index: u64,
     bytes: Vec<u8>,
@@ -87,8 +87,8 @@ impl Sender {
         }
     }
 
-    /// A batch as two readers get it, with and without token, in an order that is chosen: what was encoded for one is
-    /// used for the others.
+    /// A batch as two readers receive it, with and without token, in a chosen order: the encoding for one is reused for
+    /// the others.
     fn delivered(&mut self, choices: &mut Choices<'_>) {
         self.index += 1;
         let events: Vec<_> = (0..=choices.below(4)).map(|_| event(choices)).collect();
@@ -137,7 +137,7 @@ fn payload(choices: &mut Choices<'_>, depth: usize) -> Value {
     }
 }
 
-/// The same event as who takes payloads apart sees it.
+/// The same event with its payload parsed.
 fn value(event: Event<Box<RawValue>>) -> Event<Value> {
     event.map(|raw| serde_json::from_str(raw.get()).expect("it is JSON"))
 }

@@ -100,7 +100,7 @@ fn topic(value: &str, limits: Limits, parsed: &mut Parsed) -> Result<(), QueryEr
     Ok(())
 }
 
-/// A star stands for every name, or does not stand at all.
+/// `*` alone is the wildcard; within a name it is an error.
 fn whole(name: &str) -> Result<(), QueryErrorKind> {
     match name.matches('*').count() {
         0 => Ok(()),
