@@ -13,14 +13,14 @@ use event_broker::{
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// The bound in bytes, and the heap that may be live beside a buffer that holds so much: an eighth that is evicted and
-/// not freed yet, and a constant for what weighers cannot see.
+/// The bound in bytes. Beside a buffer that holds that much, an eighth may be evicted and not freed yet, and a constant
+/// covers what weighers cannot see.
 const BOUND: u64 = 1 << 20;
 
 /// The buffer's own tables, and the frame that a reader holds.
 const BESIDE: u64 = 48 << 10;
 
-/// What a batch takes beside its events: the record with its counts, and a slot. The buffer has an eighth more of them.
+/// What a batch takes beside its events: the record with its counts, and a slot. The buffer has an eighth more slots.
 const A_BATCH: u64 = 240;
 
 fn main() {
@@ -47,7 +47,7 @@ fn main() {
         }),
         ("links_count", links_count),
     ];
-    // The seeds of hashes, which a process draws once.
+    // Allocates the seeds of hashes, which a process draws once.
     drop(Broker::<u64>::new());
     heap::run(&tests);
 }
@@ -57,7 +57,7 @@ fn live_bytes() -> u64 {
     heap::live() as u64
 }
 
-/// All that an event takes: itself and its payload. Its names are literals and short.
+/// The size of an event: itself and its payload. Its names are literals and short.
 fn weigh(event: &Event<String>) -> u64 {
     (size_of_val(event) + event.payload().capacity()) as u64
 }
@@ -88,8 +88,8 @@ fn frames(broker: &Broker<String>, key: Option<&'static str>, tokens: bool) -> F
     broker.subscribe(request).expect("open").into_frames(FrameOptions::new().tokens(tokens))
 }
 
-/// Publishes batches of so many events, which streams read at different paces, and holds the heap to the bound after
-/// every publish and every frame.
+/// Publishes batches of `events` events, which streams read at different paces, and checks the heap against the bound
+/// after every publish and every frame.
 fn bounded(name: &str, batches: u64, events: usize, open: impl Fn(&Broker<String>) -> Vec<Frames<String>>) {
     let before = live_bytes();
     let broker =
@@ -110,13 +110,13 @@ fn bounded(name: &str, batches: u64, events: usize, open: impl Fn(&Broker<String
         broker.publish(index, batch(index, events)).expect("rising");
         check("after a publish");
         for (place, stream) in (1..).zip(&mut streams) {
-            // The first reads at once, the others some behind it, and what some lose others have read.
+            // The first reads at once, the others later, so that some lose what others have read.
             if index % place == 0 {
                 loop {
                     match stream.try_frame() {
                         Ok(Some(frame)) => given += u64::from(!frame.is_heartbeat()),
                         Ok(None) => break,
-                        // It was overtaken, and goes on.
+                        // It was overtaken and continues.
                         Err(_) => {}
                     }
                     check("after a frame");
@@ -134,7 +134,7 @@ fn bounded(name: &str, batches: u64, events: usize, open: impl Fn(&Broker<String
     assert_eq!(live_bytes(), before, "{name}: all is given back");
 }
 
-/// Whatever is asked for first: what stays of it is what it is counted for.
+/// Whichever form is encoded first, what remains cached is counted to the byte.
 fn what_is_cached_counts_to_the_byte() {
     for events in [1, 2, 10, 70] {
         let broker = Broker::<String>::builder().max_bytes(BOUND).weigher(weigh).build().expect("a bound");
@@ -166,7 +166,7 @@ fn weigh_keys(event: &Event<u64>) -> u64 {
     size_of_val(event.filter_keys()) as u64
 }
 
-/// An event can have as many filter keys as its publisher likes, and each may be a term.
+/// An event can have any number of filter keys, and each may be a term.
 fn links_count() {
     const READERS: usize = 2_000;
     let broker =
@@ -179,7 +179,7 @@ fn links_count() {
     let readers: Vec<Subscription<u64>> = (0..READERS).map(open).collect();
     let before = live_bytes();
     for index in 1..=200 {
-        // Few and many events a batch: links say which matched in two ways.
+        // Few and many events per batch: links name the matching events in two ways.
         let events = if index % 2 == 0 { 1 } else { 100 };
         let event = |number| {
             let filter_keys = if number == 0 { &keys[..] } else { &[] };
@@ -189,7 +189,7 @@ fn links_count() {
         broker.publish(index, (0..events).map(event).collect::<Vec<_>>()).expect("rising");
         let (stats, live) = (broker.stats(), live_bytes() - before);
         assert!(stats.buffered_bytes <= BOUND, "{stats:?}");
-        // Of an event itself the weigher says nothing.
+        // The weigher does not count the event itself.
         let unseen = (stats.buffered_events + 100) * size_of::<Event<u64>>() as u64 * 9 / 8;
         let allowed = BOUND + BOUND / 8 + BESIDE + unseen;
         assert!(live <= allowed, "{live} bytes live, {allowed} allowed, {stats:?}");

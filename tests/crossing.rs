@@ -103,7 +103,7 @@ use rings::*;
 use tasks::*;
 use threads::*;
 
-/// Gives the columns to another macro, behind what it is given: the scenarios, by the file they are in.
+/// Passes the columns to another macro, after its own arguments: the scenarios, by their file.
 macro_rules! with_columns {
     ($then:ident! { $($before:tt)* }) => {
         $then! {
@@ -178,7 +178,7 @@ rows! {
     frame_stream: Task<FrameStream>,
 }
 
-/// The cells of the tables above: for every line of a table, those between its bars, without code marks.
+/// The cells of each line of the tables above, without code marks.
 fn lines_of_tables() -> Vec<Vec<&'static str>> {
     let lines = include_str!("crossing.rs").lines().map_while(|line| line.strip_prefix("//!"));
     let cells = lines.filter_map(|line| line.trim().strip_prefix('|')?.strip_suffix('|'));

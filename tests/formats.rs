@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-/// Goes through every format and back.
+/// Serializes and deserializes in every format.
 #[track_caller]
 fn round<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
     assert_eq!(&bincode::deserialize::<T>(&bincode::serialize(value).unwrap()).unwrap(), value, "bincode");
@@ -69,7 +69,7 @@ fn names_and_tokens_read_back() {
     round(&Some(token));
 }
 
-/// What breaks off is an error and no default: without names, nothing says what is missing.
+/// Truncated input is an error and no default: without names, nothing shows what is missing.
 #[test]
 fn a_part_of_an_event_is_an_error() {
     let bytes = bincode::serialize(&Batch::new(7, vec![bare(1_u32).with_filter_key("a")])).unwrap();

@@ -11,7 +11,7 @@ mod bodies;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Names the input that a target panics on.
+/// Prints the input on which a target panics.
 struct Named(PathBuf);
 
 impl Drop for Named {
@@ -29,7 +29,7 @@ fn inputs(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Puts a target through its corpus, which must be there, and through its regressions.
+/// Runs a target over its corpus, which must exist, and its regressions.
 fn replay(target: &str, run: fn(&[u8])) {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let corpus = inputs(&tests.join("fuzz_corpus").join(target));
@@ -39,7 +39,7 @@ fn replay(target: &str, run: fn(&[u8])) {
         let input = Named(path);
         run(&fs::read(&input.0).unwrap());
     }
-    // No bytes at all are an input too, and no corpus keeps them.
+    // The empty input is an input too, and no corpus keeps it.
     run(&[]);
 }
 

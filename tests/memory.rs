@@ -45,7 +45,7 @@ fn term(topic: &str, key: &str) -> Term {
     Term::new(topic, key).expect("neither side is empty")
 }
 
-/// A reader that will never read again, in one of the ways there are to be stalled.
+/// A reader that never reads again, stalled in one of several ways.
 fn stalled(broker: &Broker<u64>, number: usize) -> Subscription<u64> {
     let narrow = |topic: &str, key: String| Request::new().term(term(topic, &key));
     let request = match number % 5 {
@@ -68,7 +68,7 @@ fn stalled(broker: &Broker<u64>, number: usize) -> Subscription<u64> {
     reader
 }
 
-/// The heap after a million batches is that after ten thousand, although a thousand readers stand still.
+/// The heap after a million batches is that after ten thousand, beside a thousand stalled readers.
 fn stalled_readers_bound_nothing() {
     const KEYS: [&str; 8] = ["job-0", "job-1", "job-2", "job-5", "job-11", "job-16", "other", "another"];
     let broker = Broker::<u64>::new();
@@ -86,7 +86,7 @@ fn stalled_readers_bound_nothing() {
     drop(readers);
 }
 
-/// What a user holds is what stays: one batch for a delivery, and none of its neighbours.
+/// Only what a user holds is kept: one batch per delivery, and none of its neighbours.
 fn a_kept_delivery_keeps_its_own_batch_alone() {
     const PAYLOAD: usize = 10_000;
     let broker = Broker::<Vec<u8>>::new();
@@ -106,7 +106,7 @@ fn a_kept_delivery_keeps_its_own_batch_alone() {
     assert!(live() < 113 * (PAYLOAD + 500), "{} bytes", live());
 }
 
-/// A window costs what opening it costs, whatever it yields; a delivery in it nothing.
+/// A window costs what opening it costs, whatever it yields; a delivery in it costs nothing.
 fn a_drained_delivery_allocates_nothing() {
     let broker = Broker::<u64>::builder().max_batches(10_000).build().expect("a bound above zero");
     let open = |request: Request<u64>| broker.subscribe(request.start(Start::Latest)).expect("open");
@@ -131,7 +131,7 @@ fn a_drained_delivery_allocates_nothing() {
     }
 }
 
-/// Beyond what the caller built, a publish allocates a few times, however many nodes it hits.
+/// Beyond what the caller built, a publish makes a constant number of allocations, however many nodes it hits.
 fn a_publish_allocates_a_constant() {
     const BATCHES: u64 = 1_000;
     /// The batch behind its `Arc`, its links if it hit several nodes, and the rare growth of a segment; with room for one.
@@ -163,7 +163,7 @@ fn a_publish_allocates_a_constant() {
     }
 }
 
-/// When the last handle is gone, so is everything.
+/// When the last handle is dropped, everything is freed.
 fn a_drop_gives_everything_back() {
     let before = live();
     let broker = Broker::<u64>::new();
@@ -179,7 +179,7 @@ fn a_drop_gives_everything_back() {
     assert_eq!(live(), before);
 }
 
-/// While one subscription stays, others of ever new names come and go, two of each.
+/// While one subscription stays, others with new names come and go, two of each.
 fn terms_that_come_and_go_leave_nothing() {
     let broker = Broker::<u64>::new();
     let staying = broker.subscribe(Request::new().term(term("Job", "web"))).expect("open");

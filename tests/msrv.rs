@@ -16,7 +16,7 @@ fn output(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The packages of this platform, with all features: those of others may not have been downloaded.
+/// The packages of this platform, with all features; those of others may not be downloaded.
 fn metadata() -> Value {
     let version = output(&["-vV"]);
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("cargo says its host");
@@ -38,13 +38,13 @@ fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
     value.get(field).and_then(Value::as_array).unwrap_or_else(|| panic!("{field} in {value}"))
 }
 
-/// Whether what builds or runs the crate needs it, and not its tests alone.
+/// Whether it is needed to build or run the crate, and not only by its tests.
 fn is_run_time(dependency: &Value) -> bool {
     list(dependency, "dep_kinds").iter().any(|kind| kind.get("kind").and_then(Value::as_str) != Some("dev"))
 }
 
-/// Whether the lock file is the one that git has for this folder. Where there is no git and no repository, as in an
-/// unpacked package, nobody knows.
+/// Whether the lock file is the committed one of this folder. Unknown without git or a repository, as in an unpacked
+/// package; then `false`.
 fn lock_is_committed() -> bool {
     let mut git = Command::new("git");
     git.args(["diff", "--quiet", "HEAD", "--", "Cargo.lock"]).current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -75,7 +75,7 @@ fn run_time_dependencies_build_with_the_declared_version() {
     assert!(names.contains(&"parking_lot") && !names.contains(&"criterion"), "{names:?}");
 
     let declared = text(packages[root], "rust_version");
-    // A package that declares nothing is held by nothing.
+    // A package without a declared version is not checked.
     let too_new: Vec<_> = needed
         .values()
         .filter_map(|package| Some((package, package.get("rust_version")?.as_str()?)))

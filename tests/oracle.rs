@@ -14,7 +14,7 @@ use support::bytes::{CONFIG_BYTES, OP_BYTES, from_bytes};
 use support::driver::run_script;
 use support::op::{Change, Config, EventSpec, Kind, Op, Origin, RequestSpec, Rung, StartSpec, Way};
 
-/// Scripts by way of bytes, so many a step: taking a step out is taking its bytes out.
+/// Scripts made of bytes, a fixed number per step: removing a step removes its bytes.
 fn scripts(longest: usize) -> impl Strategy<Value = (Config, Vec<Op>)> {
     use proptest::collection::vec;
 
@@ -46,15 +46,15 @@ proptest! {
         run_script(&config, &script);
     }
 
-    /// The way of the fuzz targets.
+    /// The same from bytes alone, as in the fuzz targets.
     #[test]
     fn any_bytes_are_a_script(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let (config, script) = from_bytes(&bytes);
         run_script(&config, &script);
     }
 
-    /// G5: whatever token a reader holds, another replica of the history goes on exactly behind it, even if it buffers
-    /// more or less; what it no longer has, it says is lost. [10]
+    /// G5: after any token of a reader, another replica of the history continues exactly, even if it buffers more or
+    /// less; what it no longer has, it reports as lost. [10]
     #[test]
     fn g5_a_token_goes_on_at_another_replica(
         commits in proptest::collection::vec((0_u64..3, 0_u8..3), 1..30),
@@ -72,7 +72,7 @@ proptest! {
             for broker in [&ours, &theirs, &short] {
                 broker.publish(index, [Event::new("A", "t", format!("k{key}"), number)]).unwrap();
             }
-            // Reads lag behind: each token is of a batch, of a read that found nothing, or of one that was not made.
+            // Reads lag behind: each token is of a batch, of an empty read, or of a read that was not made.
             while reads[number] && reader.try_recv().is_ok() {
                 tokens.push((reader.token(), reader.stats().batches));
             }
@@ -146,7 +146,7 @@ fn a_cancellation_outlives_a_question_about_access() {
     run_script(&PLAIN, &[all, Op::Cancel { slot: 0 }, change, read(Kind::Try)]);
 }
 
-/// The oracle used to count a batch as read that its window did not give, because it was evicted in between.
+/// The oracle used to count a batch as read that its window did not return, because it was evicted in between.
 #[test]
 fn a_window_that_ends_early_leaves_the_token_where_it_was() {
     let across = Op::DrainAcross { slot: 0, take: 0, batches: 2, events: vec![event("k0")] };
@@ -156,32 +156,33 @@ fn a_window_that_ends_early_leaves_the_token_where_it_was() {
     run_script(&PLAIN, &[publish("k0"), closing, publish("k0"), across, resume]);
 }
 
-/// The oracle used to expect that a future takes back the word of a poll before it, also if it never waited.
+/// The oracle used to expect that a dropped future removes the waker of an earlier poll, also if the future never
+/// waited.
 #[test]
 fn a_future_that_is_ready_at_once_leaves_the_word_of_a_poll() {
     let config = Config { guarded: true, ..PLAIN };
     let Op::Subscribe { slot, request } = subscribe(StartSpec::Oldest, &[("A", "k0")]) else { unreachable!() };
-    // Whose grant runs out by then.
+    // Its grant expires by then.
     let bob = Op::Subscribe { slot, request: RequestSpec { principal: "bob", namespaces: vec!["*"], ..request } };
     let expire = Op::Advance { millis: 20, tick: false };
     run_script(&config, &[bob, read(Kind::Poll), expire, read(Kind::Async), publish("k0")]);
 }
 
-/// A window of a reader that waits for its place used to place its cursor, for statistics, at the beginning.
+/// A window of a reader that waits for a place used to set its cursor, for statistics, to the beginning.
 #[test]
 fn a_reader_that_waits_for_its_place_does_not_lag() {
     let future = subscribe(StartSpec::Index(3), &[("A", "k0")]);
     run_script(&PLAIN, &[future, read(Kind::DrainAll), publish("k0"), publish("k0"), publish("k0")]);
 }
 
-/// A reader that has not begun used to lag by what was evicted since it was opened.
+/// A reader that had not read yet used to lag by what was evicted since it was opened.
 #[test]
 fn a_reader_that_has_not_begun_lags_by_what_is_buffered() {
     let oldest = subscribe(StartSpec::Oldest, &[("A", "k0")]);
     run_script(&PLAIN, &[oldest, publish("k0"), publish("k1"), publish("k1"), read(Kind::Try)]);
 }
 
-/// A reader of many terms that waited before it had read anything was not enrolled anywhere.
+/// A reader of many terms that waited before its first read was not registered anywhere.
 #[test]
 fn a_reader_of_many_terms_is_woken_by_the_very_first_batch() {
     let terms: Vec<_> = ["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9"].map(|key| ("A", key)).to_vec();
@@ -193,8 +194,8 @@ fn a_reader_of_many_terms_is_woken_by_the_very_first_batch() {
     }
 }
 
-/// A reader whose place has not come sleeps until it does, and then until what it asked for does: on a thread, as a task,
-/// by its bell. The batch that brings the place is not what it asked for.
+/// A reader that waits for a place sleeps until it is reached, and then until a batch matches: on a thread, as a task,
+/// by its bell. The batch that reaches the place does not match.
 #[test]
 fn a_reader_that_waits_for_its_place_is_woken_by_what_it_asked_for() {
     let ways = [Way::Recv, Way::Timeout, Way::Iter, Way::Frames].map(Kind::Thread);
@@ -215,7 +216,7 @@ fn a_reader_that_waits_for_its_place_is_woken_by_what_it_asked_for() {
     }
 }
 
-/// A reader of many terms is woken by what comes after a skip, although what it was told of before is gone with it.
+/// A reader of many terms is woken after a skip, although the hits that it was notified of were evicted.
 #[test]
 fn a_reader_of_many_terms_is_woken_after_a_skip() {
     let many: Vec<_> = ["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"].map(|key| ("A", key)).to_vec();
@@ -230,7 +231,7 @@ fn a_reader_of_many_terms_is_woken_after_a_skip() {
     }
 }
 
-/// So many terms and namespaces that a node stands for a term in all of them, joined in several turns at the lock.
+/// Enough terms and namespaces that a node covers a term in all of them, joined in several holds of the lock.
 #[test]
 fn a_request_of_thousands_of_terms_is_matched_like_any_other() {
     let Op::Subscribe { slot, mut request } = subscribe(StartSpec::Oldest, &[("A", "k0"), ("*", "k2")]) else {
@@ -258,8 +259,8 @@ fn a_request_of_thousands_of_terms_is_matched_like_any_other() {
     run_script(&PLAIN, &script);
 }
 
-/// A window that goes from a backlog older than its reader into what came later, when all of it is evicted: it may not
-/// go on there as if nothing had been lost.
+/// A window that continues from a backlog older than its reader into newer batches, when all of it is evicted: it must
+/// report the loss.
 #[test]
 fn a_window_ends_where_its_reader_has_not_looked_at_what_is_evicted() {
     let later = [vec!["k0"], vec!["k1"], vec!["k0", "k1"], vec!["k1", "k0"]];
@@ -293,8 +294,8 @@ fn every_index_is_found_in_a_buffer_that_begins_within_a_segment() {
     }
 }
 
-/// Segments of five batches, of which a reader has begun a run: what it knows of is no longer looked for, and may be
-/// evicted, or written to again, or no longer be for it.
+/// Segments of five batches, of which a reader has begun a run. What it has found is not searched again; meanwhile it
+/// may be evicted, overwritten, or no longer match.
 #[test]
 fn a_run_that_is_half_read_is_overtaken_or_ended() {
     let config = Config { max_batches: 40, ..PLAIN };
@@ -336,8 +337,8 @@ fn the_last_index_is_an_index() {
     }
 }
 
-/// An event whose key is one of its filter keys, too, hits its node once: hit twice, the run of matches that goes on
-/// after it would begin a batch too early, with one that was not asked for.
+/// An event whose key is also one of its filter keys hits its node once. If it hit twice, the run of matches after it
+/// would begin one batch too early, at one that does not match.
 #[test]
 fn an_event_hits_a_node_once_whatever_keys_lead_there() {
     let twice = EventSpec { filter_keys: vec!["k1", "k1"], ..event("k1") };

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use program::{example, stderr_of};
 
-/// Far longer than a run takes, for what must come.
+/// How long a test waits. A run takes far less.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn start(arguments: &[&str]) -> Child {
@@ -24,11 +24,11 @@ fn start(arguments: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-/// Runs it over this input. Everything is read and written at once, so no pipe fills up.
+/// Runs it over this input. Reading and writing go on at the same time, so no pipe fills up.
 fn replay(arguments: &[&str], input: impl Into<Vec<u8>>) -> Output {
     let mut child = start(arguments);
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.into());
-    // It may have ended before it read all: then nobody takes the rest.
+    // It may have ended before it has read everything.
     let feeder = thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     feeder.join().unwrap();
@@ -70,7 +70,7 @@ fn nothing_in_is_a_heartbeat_out() {
     assert_run(&replay(&["--backlog"], ""), 0, "{}\n");
 }
 
-/// Taken for progress, it would move the latest index beyond all that follows.
+/// If it were taken for progress, the latest index would move beyond everything that follows.
 #[test]
 fn events_without_a_frame_around_them_are_refused() {
     let events: String = (1..=3).map(|index| event("Job", "web", index, "null") + "\n").collect();
@@ -220,7 +220,7 @@ fn a_line_over_the_limit_is_refused_and_skipped_to_its_newline() {
     assert_run(&output, 1, &format!("{{}}\n{}{}", job(7), job(9)));
     assert_eq!(stderr_of(&output), "replay: line 2 refused: too long, expected at most 1000 bytes\n");
     assert_run(&replay(&[], &*input), 0, &format!("{{}}\n{input}"));
-    // The input breaks off within what is too long.
+    // The input ends within the line that is too long.
     let output = replay(&["--line-limit", "1000"], job(7) + long.trim_end());
     assert_run(&output, 1, &format!("{{}}\n{}", job(7)));
 }
@@ -235,7 +235,7 @@ fn denial_comes_before_any_input_and_leaves_stdout_empty() {
         ("namespace:*:read-job,node:read", "topic=Job&topic=NodePool", "management"),
     ] {
         for backlog in [&[][..], &["--backlog"]] {
-            // Nobody writes to stdin or closes it: reading any of it would wait for ever.
+            // Nothing is written to stdin and it stays open: reading any of it would block for ever.
             let mut child = start(&[&["--rights", rights, "--query", query], backlog].concat());
             let stdin = child.stdin.take().unwrap();
             let output = child.wait_with_output().unwrap();
@@ -312,7 +312,7 @@ fn a_file_is_read_like_a_pipe() {
     assert_run(&replay(&["-"], job(1)), 0, &format!("{{}}\n{}", job(1)));
 }
 
-/// Reads lines on a thread of its own, so that a line that never comes fails a test instead of hanging it.
+/// Reads lines on another thread, so that a missing line fails a test instead of hanging it.
 fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {

@@ -6,7 +6,7 @@ use event_broker::{Broker, Epoch, Event, RecvError, Request, Start, Subscription
 
 use common::{asks, assert_end, event, indexes_now, job, keys, publish_all, read_now};
 
-/// A replica that keeps so many batches of the history.
+/// A replica that buffers this many batches of the history.
 fn replica(batches: u64, epoch: u64) -> Broker<u64> {
     Broker::builder().max_batches(batches).epoch(Epoch::from(epoch)).build().expect("a bound above zero")
 }
@@ -44,8 +44,8 @@ fn all_keys(reader: &mut Subscription<u64>) -> Vec<String> {
     read_now(reader).iter().flat_map(keys).collect()
 }
 
-/// After any number of batches a reader moves to the other replica by its token, as text, and goes on exactly there;
-/// both replicas go on being fed.
+/// After any number of batches a reader moves to the other replica by its token, as text, and continues exactly there,
+/// while both replicas receive more.
 #[test]
 fn a_reader_moves_by_token_without_loss_or_repetition() {
     for request in [Request::new as fn() -> Request<u64>, || asks("Job", "*"), || asks("Node", "*")] {
@@ -74,11 +74,11 @@ fn a_reader_moves_back_and_forth_while_replicas_lag() {
     let mut token: Option<Token> = None;
     for (round, (index, events)) in history().into_iter().enumerate() {
         for broker in &replicas {
-            // The reader is on the other one before this one has the commit.
+            // The reader is on the other replica before this one has the commit.
             let start = token.map_or(Start::Oldest, Start::After);
             let mut reader = broker.subscribe(Request::new().start(start)).expect("open");
             got.extend(all_keys(&mut reader));
-            // The place may be yet to come here, but nothing before it is lost.
+            // This replica may not have reached the place, but nothing before it is lost.
             assert!(matches!(reader.verdict(), Verdict::Whole | Verdict::Future { .. }), "round {round}");
             broker.publish(index, events.clone()).expect("rising");
             got.extend(all_keys(&mut reader));
@@ -109,7 +109,8 @@ fn a_reader_moves_by_index() {
     assert_eq!(got, all_keys(&mut first.subscribe(Request::new()).expect("open")));
 }
 
-/// A replica that keeps less says what is lost there, and one that lags says that the place is yet to come.
+/// A replica with a smaller buffer reports what is lost there, and one that lags reports that the place is in the
+/// future.
 #[test]
 fn a_smaller_or_later_replica_says_so() {
     let (first, small, late) = (replica(100, 1), replica(2, 1), replica(100, 1));
@@ -160,7 +161,7 @@ fn a_restored_replica_begins_after_its_initial_index() {
     }
     let &[.., (7, at_7), (8, at_8)] = &tokens[..] else { panic!("up to 8, got {tokens:?}") };
     let open = |start| restored.subscribe(Request::new().start(start)).expect("open");
-    // Empty, and nothing lies ahead: whoever has read up to 8 has lost nothing.
+    // Empty, and nothing lies ahead: a reader of everything up to 8 has lost nothing.
     assert_eq!(open(Start::Index(9)).verdict(), Verdict::Whole);
     assert_eq!(open(Start::Index(8)).verdict(), Verdict::Lost { oldest: None });
     assert_eq!(open(Start::After(at_7)).verdict(), Verdict::Lost { oldest: None });
@@ -171,7 +172,7 @@ fn a_restored_replica_begins_after_its_initial_index() {
     commit(&restored, rest);
     assert_eq!(all_keys(&mut moved), all_keys(&mut reader));
     assert!(restored.publish(8, [job("web")]).is_err());
-    // Of an index that was restored at, one cannot know how many batches it had: it may be said to be lost.
+    // How many batches a restored index had is unknown: it may be reported as lost.
     let verdict = open(Start::After(at_8)).verdict();
     assert!(matches!(verdict, Verdict::Whole | Verdict::Lost { oldest: Some(20) }), "{verdict:?}");
 }

@@ -167,7 +167,7 @@ fn help_is_no_error() {
 #[test]
 fn a_closed_stdout_ends_it_quietly() {
     let mut command = example("scheduler");
-    // More than it could ever print: it ends because nobody reads.
+    // More than the pipe holds: it ends because the reader closes it.
     command.args(["--query", "namespace=*", "--commits", "18446744073709551615"]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut opening = [0; 3];

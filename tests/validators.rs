@@ -144,7 +144,7 @@ fn each_bad_history_is_refused_by_the_right_validators() {
 }
 
 impl Trace {
-    /// With nothing owed in `from..to`, so that only what came is judged.
+    /// Requires nothing in `from..to`, so that only deliveries are checked.
     fn stopped_at(mut self, from: usize, to: usize) -> Self {
         self.must[from..to].iter_mut().for_each(Vec::clear);
         self

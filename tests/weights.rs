@@ -6,7 +6,7 @@ fn event<P>(payload: P) -> Event<P> {
     Event::new("Job", "JobRegistered", "web", payload)
 }
 
-/// Without a weigher there is a bound only for payloads that the broker sees all of.
+/// Without a weigher a bound is possible only for payloads whose size the broker knows.
 #[test]
 fn a_bound_in_bytes_needs_a_weigher_for_what_owns_memory() {
     let refused = Broker::<Vec<u8>>::builder().max_bytes(1).build().expect_err("a payload owns memory");
@@ -62,7 +62,7 @@ mod encoded {
         }
     }
 
-    /// Counts how often it is serialized, and does it in one of several ways.
+    /// Counts its serializations, each of which ends in one of several ways.
     struct Probe(Ending, Arc<AtomicU64>);
 
     #[derive(Clone, Copy)]
@@ -97,7 +97,7 @@ mod encoded {
         assert!(broker.stats().buffered_bytes > refused.buffered_bytes + 1_000);
     }
 
-    /// What is told as evicted: how often, how many, and through which index.
+    /// The reported evictions: how many batches, and through which index.
     #[derive(Default)]
     struct Evictions(Mutex<Vec<(u64, u64)>>);
 
@@ -107,8 +107,8 @@ mod encoded {
         }
     }
 
-    /// Encoding evicts as publishing does: the oldest first, told to the observer, counted, and told to readers that
-    /// have not read it as lost.
+    /// Encoding evicts as publishing does: the oldest first, reported to the observer, counted, and reported as lost to
+    /// readers that have not read it.
     #[test]
     fn encoding_evicts_the_oldest_and_notifies() {
         let observed = Arc::new(Evictions::default());
@@ -121,7 +121,7 @@ mod encoded {
         for index in 1..=6 {
             broker.publish(index, [event(Probe(Ending::Well, Arc::clone(&encoded)))]).expect("rising");
         }
-        // Older than this reader's nodes: what is lost is noted, not linked.
+        // Older than this reader's nodes: losses are recorded, not linked.
         let late = Request::new().term(Term::key("web").expect("a key")).namespace("late");
         let mut late = broker.subscribe(late.start(Start::Index(1)).lag_policy(LagPolicy::Continue)).expect("open");
         // Each has links for two nodes: of the key in the namespace, and without one.
@@ -143,7 +143,7 @@ mod encoded {
             assert_eq!(reader.try_recv().expect("the oldest").index(), 4);
         }
 
-        // In reach, all is encoded once; what has gone leaves nothing behind.
+        // Buffered batches are encoded once each; evicted ones leave nothing behind.
         assert_eq!(newest.frame().expect("JSON").as_ptr(), frame.as_ptr());
         assert_eq!(encoded.load(Ordering::Relaxed), 1);
         let first = deliveries.first().expect("six");
@@ -162,8 +162,7 @@ mod encoded {
         format!("{epoch}-100-1").parse().expect("a token")
     }
 
-    /// Payloads that go because of a reader's frame are dropped outside every lock, and a panic of theirs is no affair of
-    /// that reader's.
+    /// Payloads that a reader's frame evicts are dropped outside every lock, and their panics do not reach that reader.
     #[test]
     fn what_a_frame_evicts_is_dropped_outside_locks_and_may_panic() {
         struct Sour(Option<event_broker::WeakBroker<Sour>>);
@@ -196,7 +195,7 @@ mod encoded {
         assert!(frame.len() > 900);
         let stats = broker.stats();
         assert!(stats.buffered_batches < 10 && stats.buffered_bytes <= 2_000, "{stats:?}");
-        // The rest is dropped without a broker to look at.
+        // The rest is dropped after the broker.
         drop((newest, reader, broker));
     }
 

@@ -23,7 +23,7 @@ fn the_anonymous_principal_is_re_checked() {
     }
 }
 
-/// A change concerns whoever's grant rests on what it names, and nobody else.
+/// A change concerns exactly the readers whose grant rests on what it names.
 #[test]
 fn a_change_concerns_whom_it_names() {
     let concerned = |change: AccessChange| {
@@ -51,7 +51,7 @@ fn a_change_concerns_whom_it_names() {
     assert_eq!(concerned(AccessChange::Everyone), ["by-policy", "by-role", "by-token", "x", "other"]);
 }
 
-/// After a re-check the new grant's basis counts, and the old one's no longer does.
+/// After a re-check the basis of the new grant counts, and that of the old one no longer does.
 #[test]
 fn a_new_grant_rests_on_what_it_says() {
     let rules = Rules::new(|_| Ok(Grant::all().resting_on_policy("old")));

@@ -7,7 +7,7 @@ use event_broker::{AccessChange, Broker, Grant, LagPolicy, RecvError};
 
 use crate::common::{ManualClock, Rules, asks, assert_end, error_now, indexes_now, publish_all, who};
 
-/// What can end a subscription, in the order of precedence (semantics 23), and what a read says then.
+/// What can end a subscription, in the order of precedence (semantics 23), and the error that a read then returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Reset,
@@ -32,8 +32,8 @@ fn end_of(error: &RecvError) -> Option<End> {
     })
 }
 
-/// Lets two ends happen in this order before the next read, and says which of them it tells. Access is taken back by
-/// a change that is asked about, or by a deleted token; a grant runs out by a tick, or by the clock alone.
+/// Causes two ends in this order before the next read, and returns the one that it reports. Access is revoked by a
+/// change that is asked about or by a deleted token; a grant expires by a tick or by the clock alone.
 fn first_of(ends: [End; 2], by_deletion: bool, by_tick: bool) -> End {
     let clock = ManualClock::new();
     let expiry = clock.after(60);
@@ -73,7 +73,7 @@ fn first_of(ends: [End; 2], by_deletion: bool, by_tick: bool) -> End {
     end_of(&error).expect("an end")
 }
 
-/// Of any two ends that hold at once the more important one is told, in whatever order they came.
+/// Of any two ends that hold at the same time the one of higher precedence is reported, in whatever order they came.
 #[test]
 fn ends_have_an_order_of_precedence() {
     for (place, first) in ENDS.into_iter().enumerate() {
@@ -90,7 +90,7 @@ fn ends_have_an_order_of_precedence() {
     }
 }
 
-/// Semantics 23: a reset that comes while access is asked about outranks the denial that the question brings.
+/// Semantics 23: a reset during a question about access outranks the denial that the question returns.
 #[test]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 fn a_reset_during_a_denied_question_is_the_end() {

@@ -16,7 +16,7 @@ fn expiring(clock: &ManualClock, seconds: u64) -> Broker<u64> {
     ruled_and_timed_by(&rules, clock)
 }
 
-/// `Expired` comes before data, and at the very instant.
+/// `Expired` has precedence over data, from the instant of expiry on.
 #[test]
 fn expired_comes_before_data() {
     let clock = ManualClock::new();
@@ -29,7 +29,7 @@ fn expired_comes_before_data() {
     assert_end(&mut reader, &RecvError::Expired);
 }
 
-/// A tick ends and wakes all that have expired, whatever they wait with, and nobody else.
+/// A tick ends and wakes all expired readers, whatever they wait with, and no others.
 #[test]
 fn a_tick_ends_and_wakes_what_has_expired() {
     let clock = ManualClock::new();
@@ -82,7 +82,7 @@ fn a_blocking_read_wakes_at_expiry() {
     });
 }
 
-/// A grant that was renewed in time holds to its new expiry.
+/// A grant that was renewed in time is valid until its new expiry.
 #[test]
 fn a_renewed_grant_holds_longer() {
     let clock = ManualClock::new();
@@ -101,7 +101,7 @@ fn a_renewed_grant_holds_longer() {
     assert_end(&mut reader, &RecvError::Expired);
 }
 
-/// A clock that nobody may read.
+/// A clock that panics when it is read.
 #[derive(Debug)]
 struct Untouchable;
 

@@ -15,8 +15,8 @@ fn in_namespace(key: &str, name: &str) -> Event<u64> {
     job(key).with_namespace(name)
 }
 
-/// Revoked between publish and read: nothing is handed out, not even what came before and was not read; also to a
-/// reader that nothing but its terms has a say about, which knows where its next batch lies.
+/// Revoked between publish and read: nothing is delivered, not even what was published before and not read. The same
+/// for a reader whose next batch is known from its terms alone.
 #[test]
 fn nothing_unread_survives_a_revocation() {
     let grant = || Grant::all().resting_on_policy("readers");
@@ -36,7 +36,7 @@ fn nothing_unread_survives_a_revocation() {
     }
 }
 
-/// `publish` asks nobody: what it announces is asked by each subscription's next read, and once.
+/// `publish` does not ask the authorizer. The next read of each subscription that the change concerns asks, once.
 #[test]
 fn publishing_asks_nobody() {
     let rules = Rules::new(|_| Ok(Grant::all().resting_on_policy("readers")));
@@ -51,7 +51,7 @@ fn publishing_asks_nobody() {
     assert_eq!(rules.asked(), 2, "three changes before one read are one question");
 }
 
-/// A narrower grant governs what is handed out from then on, also what was published before it.
+/// A narrower grant applies to every later delivery, also of batches that were published before it.
 #[test]
 fn a_narrower_grant_governs_all_that_follows() {
     let rules = Rules::new(|_| Ok(Grant::namespaces(["a", "b"])));
@@ -67,7 +67,7 @@ fn a_narrower_grant_governs_all_that_follows() {
     assert_eq!(reader.grant().and_then(Grant::allowed_namespaces), Some(&["b".into()][..]));
 }
 
-/// So does a wider one.
+/// A wider grant does, too.
 #[test]
 fn a_wider_grant_governs_all_that_follows() {
     let rules = Rules::new(|_| Ok(Grant::namespaces(["a"])));
@@ -79,7 +79,7 @@ fn a_wider_grant_governs_all_that_follows() {
     assert_eq!(keys_now(&mut reader), [["a", "b"]]);
 }
 
-/// A grant that no longer covers a namespace that was named ends the stream: every one must be covered.
+/// A grant that no longer covers a requested namespace ends the stream: every one must be covered.
 #[test]
 fn a_named_namespace_that_is_no_longer_covered_ends_the_stream() {
     let rules = Rules::new(|_| Ok(Grant::namespaces(["a", "b"])));
@@ -92,7 +92,7 @@ fn a_named_namespace_that_is_no_longer_covered_ends_the_stream() {
     assert_eq!(assert_revoked(&mut reader).reason(), "no access to the namespace b");
 }
 
-/// A batch that is refused changes no access either: nothing of it happens.
+/// A refused batch changes no access either.
 #[test]
 fn a_refused_batch_changes_no_access() {
     let rules = Rules::new(|_| Ok(Grant::all().resting_on_policy("readers")));
@@ -105,7 +105,7 @@ fn a_refused_batch_changes_no_access() {
     assert_eq!(rules.asked(), 1);
 }
 
-/// A parked reader that a change concerns is woken, asks, and ends; one that may stay goes on waiting.
+/// A parked reader that a change concerns is woken and asks; it ends, or waits on if it is still allowed.
 #[test]
 fn parked_readers_are_woken_by_a_change() {
     in_time(|| {
@@ -127,7 +127,7 @@ fn parked_readers_are_woken_by_a_change() {
     });
 }
 
-/// No window that opens after the change hands out anything under the old grant, while others publish (G8).
+/// No window that opens after the change delivers anything under the old grant, while others publish (G8).
 #[test]
 fn the_fence_holds_under_concurrent_publishers_and_readers() {
     in_time(|| {

@@ -13,14 +13,14 @@ use event_broker::{
 
 use crate::common::{Rules, asks, assert_empty, assert_revoked, in_time, indexes_now, job, publish_all, ruled_by, who};
 
-/// What a hook does while it is asked: announce a change, once, and remember how often it was asked.
+/// A hook that announces a change while it is asked, once, and counts its calls.
 struct Announces {
     broker: Mutex<Option<WeakBroker<u64>>>,
     change: fn(&Broker<u64>),
     asked: AtomicUsize,
     /// The answer to each question, by its number; the last goes on.
     answers: &'static [bool],
-    /// Whether what is granted runs out one day.
+    /// Whether the grant has an expiry.
     expires: bool,
 }
 
@@ -83,8 +83,8 @@ fn delete_token(broker: &Broker<u64>) {
     broker.access_changed(AccessChange::TokenDeleted("6f1c".into()));
 }
 
-/// A change while a re-check is under way makes its answer stale: it is asked again, and the last answer holds. So it is
-/// for a grant that runs out one day.
+/// A change during a re-check makes its answer stale: the authorizer is asked again, and the last answer holds. The
+/// same for a grant with an expiry.
 #[test]
 fn a_change_during_a_re_check_is_asked_about_again() {
     in_time(|| {
@@ -120,7 +120,7 @@ fn a_change_while_opening_is_asked_about_again() {
     });
 }
 
-/// A deleted token is denied without asking, whatever it is named by.
+/// A deleted token is denied without asking, whatever names it.
 #[test]
 fn a_deleted_token_is_denied_without_asking() {
     for id in ["6f1c", "role-token"] {
@@ -139,8 +139,8 @@ fn a_deleted_token_is_denied_without_asking() {
     }
 }
 
-/// A token that is deleted while it is being asked about is denied without asking once more, the principal's own or
-/// another that the answer rests on.
+/// A token that is deleted while it is asked about is denied without another question, the principal's own or another
+/// that the answer rests on.
 #[test]
 fn a_token_that_is_deleted_while_opening_is_denied_without_asking() {
     in_time(|| {
@@ -172,7 +172,7 @@ fn a_token_that_is_deleted_while_opening_is_denied_without_asking() {
     });
 }
 
-/// Without an authorizer there is nobody to ask, but a deleted token ends what was opened with it.
+/// Without an authorizer nothing is asked, but a deleted token ends the subscriptions that were opened with it.
 #[test]
 fn a_deleted_token_ends_its_streams_without_an_authorizer() {
     let broker = Broker::<u64>::new();

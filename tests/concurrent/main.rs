@@ -43,7 +43,7 @@ fn run(seed: u64, max_batches: u64) {
     let logs: Vec<Log> = thread::scope(|scope| {
         let mut running = Vec::new();
         for (number, (name, wish, read)) in readers.into_iter().enumerate() {
-            // Nothing is published yet: they begin at the beginning.
+            // Nothing is published yet, so they read from the beginning.
             let mut reader = world.broker.subscribe(wish.request(Start::Index(1))).unwrap();
             running.push(scope.spawn(move || {
                 let mut log = Log::new(name, &wish);
@@ -94,7 +94,7 @@ fn g1_to_g5_g8_histories_of_overtaken_readers_are_valid() {
     }
 }
 
-/// The same with a buffer that seldom does.
+/// The same with a buffer that rarely overtakes.
 #[test]
 fn g1_to_g5_g8_histories_of_readers_that_keep_up_are_valid() {
     for seed in 1..=3 {
@@ -102,8 +102,8 @@ fn g1_to_g5_g8_histories_of_readers_that_keep_up_are_valid() {
     }
 }
 
-/// G10: each batch is published only when every reader that it is for has said that it came, so that a wake-up that is
-/// lost is made up for by no later one. Of the two kinds of batch each reader but the last takes one.
+/// G10: each batch is published only after every reader that it concerns has confirmed the one before, so that no later
+/// wake-up makes up for a lost one. Of the two kinds of batch each reader but the last receives one.
 #[test]
 fn g10_a_waiting_reader_is_woken_by_its_batch_alone() {
     const ROUNDS: u64 = 240;
@@ -122,7 +122,7 @@ fn g10_a_waiting_reader_is_woken_by_its_batch_alone() {
         let (came, comes) = mpsc::channel();
         for (wish, read) in readers.clone() {
             let mut reader = world.broker.subscribe(wish.request(Start::Latest)).unwrap();
-            // Tells of each delivery at once: reads as its kind does, through a predicate that sees every event.
+            // Confirms each delivery at once: it reads as its kind does, through a predicate that sees every event.
             let came = came.clone();
             drop(reader);
             let request = wish.request(Start::Latest).filter(move |event| came.send(*event.payload()).is_ok());

@@ -15,7 +15,7 @@ use super::world::{Wish, World};
 
 /// Long enough that only a lost wake-up takes it.
 pub const FOREVER: Duration = Duration::from_secs(60);
-/// What a reader brings home.
+/// What a reader did and saw.
 pub struct Log {
     pub name: String,
     pub wish: Wish,
@@ -33,7 +33,7 @@ impl Log {
         self.steps.push(Step::Delivery { index: delivery.index(), events });
     }
 
-    /// Whether the reader goes on.
+    /// Records an error, and returns whether the reader continues.
     pub fn error(&mut self, error: &RecvError) -> bool {
         self.steps.push(match error {
             RecvError::Lagged(lost) => {
@@ -46,7 +46,7 @@ impl Log {
         !error.is_terminal()
     }
 
-    /// One read that does not wait. Whether the reader goes on, and whether it found anything.
+    /// One read that does not wait. Returns whether the reader continues, and whether it found anything.
     pub fn try_recv(&mut self, world: &World, reader: &mut Subscription<u64>) -> (bool, bool) {
         let published = world.done();
         match reader.try_recv() {
@@ -69,7 +69,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs a future on this thread; panics if it is not woken for far too long.
+/// Runs a future on this thread. Panics if it is not woken for far too long.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -148,7 +148,7 @@ pub fn stalling(world: &World, reader: &mut Subscription<u64>, log: &mut Log, ra
     }
 }
 
-/// Leaves again and again, and goes on after its token.
+/// Leaves repeatedly, and resumes after its token.
 pub fn resuming(world: &World, reader: &mut Subscription<u64>, log: &mut Log, random: &mut Random) {
     loop {
         for _ in 0..random.number(30) {
@@ -172,7 +172,7 @@ pub fn resuming(world: &World, reader: &mut Subscription<u64>, log: &mut Log, ra
     }
 }
 
-/// Comes, reads a little, and goes, with other terms each time.
+/// Subscribes, reads a little and leaves, with other terms each time.
 pub fn coming_and_going(world: &World, seed: u64) -> Vec<Log> {
     let mut random = Random::new(seed);
     let mut logs = Vec::new();

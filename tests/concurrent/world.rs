@@ -19,7 +19,7 @@ pub struct Fact {
     pub namespace: &'static str,
 }
 
-/// What the host's state knows, under its own lock.
+/// The host's state, under its own lock.
 #[derive(Debug, Default)]
 pub struct Commits {
     pub index: u64,
@@ -29,11 +29,11 @@ pub struct Commits {
     pub denied: Option<usize>,
 }
 
-/// A host: its state, its broker, and what is common knowledge about their order.
+/// A host: its state, its broker, and what is known of their order.
 pub struct World {
     pub broker: Broker<u64>,
     pub commits: Mutex<Commits>,
-    /// So many batches have certainly been published.
+    /// The number of batches that have certainly been published.
     pub done: AtomicUsize,
     pub rules: Arc<Rules>,
 }
@@ -81,7 +81,7 @@ impl World {
         self.done.load(Ordering::SeqCst)
     }
 
-    /// Commits and publishes, in this order. No index has more than two batches.
+    /// Commits, then publishes. No index has more than two batches.
     #[expect(clippy::significant_drop_tightening, reason = "publishing is a part of the commit")]
     pub fn commit(&self, random: &mut Random, change: Option<u64>) {
         let mut commits = self.commits.lock().unwrap();
@@ -111,7 +111,7 @@ impl World {
             .iter()
             .map(|fact| Event::new(fact.topic, "t", fact.key.as_str(), fact.id).with_namespace(fact.namespace))
             .collect();
-        // Nobody asks for it.
+        // No reader asks for this event.
         events.extend(change.map(|change| Event::new("Access", "t", "", change).with_namespace("nobody's")));
         let index = commits.index;
         commits.batches.push((index, facts));
@@ -120,7 +120,7 @@ impl World {
     }
 }
 
-/// What a reader of the run asks for.
+/// The request of a reader.
 #[derive(Clone, Debug)]
 pub struct Wish {
     pub terms: Vec<(&'static str, String)>,
@@ -142,7 +142,7 @@ impl Wish {
 
     pub fn request(&self, start: Start) -> Request<u64> {
         let terms = self.terms.iter().map(|(topic, key)| Term::new(*topic, key.as_str()).unwrap());
-        // What may be narrowed cannot name what it may lose.
+        // A reader whose grant may be narrowed cannot name a namespace that it may lose.
         let names = if self.principal == "reader" { self.namespaces.clone() } else { vec!["*"] };
         Request::new()
             .start(start)
@@ -157,12 +157,12 @@ impl Wish {
             && self.terms.iter().any(|(topic, key)| *topic == fact.topic && (key == "*" || *key == fact.key))
     }
 
-    /// What must come, and what may, of one fact at a position.
+    /// Whether a fact at a position must be delivered, and whether it may be.
     pub fn verdict(&self, commits: &Commits, position: usize, fact: &Fact) -> (bool, bool) {
         let wanted = self.matches(fact);
         let since = |change: Option<usize>| change.is_some_and(|change| position >= change);
         match self.principal {
-            // A later question may have narrowed it earlier.
+            // A later question may have narrowed the grant earlier.
             "narrowed" if fact.namespace == "n2" => (false, wanted && !since(commits.narrowed)),
             "denied" if since(commits.denied) => (false, false),
             _ => (wanted, wanted),

@@ -14,15 +14,15 @@ use event_broker::{Broker, Event, Request, Subscription, Term, TryRecvError};
 /// How the steps of an operation grow with a size.
 #[derive(Clone, Copy, Debug)]
 enum Growth {
-    /// They do not.
+    /// Constant.
     Flat,
-    /// As the logarithm.
+    /// Logarithmic.
     Log,
     Linear,
     NLogN,
 }
 
-/// So much more than its growth allows an operation may take at a larger size: what tables move comes in lumps.
+/// How much more than its growth an operation may take at a larger size: tables move entries in bursts.
 const SLACK: f64 = 1.3;
 
 impl Growth {
@@ -65,7 +65,7 @@ fn steps_of<T>(operation: impl FnOnce() -> T) -> (T, Steps) {
     (done, take())
 }
 
-/// All steps but the moves of tables, which are of whoever comes at the wrong time.
+/// All steps but the moves of tables, which whichever operation comes at the wrong time pays for.
 fn without_moves(steps: Steps) -> u64 {
     steps.all() - steps.of(Step::Move)
 }
@@ -91,7 +91,7 @@ fn publish(broker: &Broker<()>, events: impl Into<Vec<Event<()>>>) {
     broker.publish(broker.latest_index() + 1, events).unwrap();
 }
 
-/// Reads all there is, and returns how many batches that were.
+/// Reads until nothing is left, and returns the number of batches.
 fn read_all(reader: &mut Subscription<()>) -> usize {
     let mut read = 0;
     loop {

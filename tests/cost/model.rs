@@ -10,7 +10,7 @@ use super::script::{Config, EventSpec, RequestSpec, TermSpec};
 /// A request of more terms times namespaces than this has a scope of its own, which is entered once.
 const MAX_PRODUCT: usize = 1_024;
 
-/// A reader of more nodes than this is told which were hit.
+/// A reader of more nodes than this is notified of the nodes that were hit.
 const POLLED: usize = 8;
 
 /// The namespaces that a node takes events of.
@@ -25,7 +25,7 @@ pub enum Side {
 
 pub type Node = (TermSpec, Side);
 
-/// Who asked for a node, and who is registered there.
+/// The readers that asked for a node, and those registered at it.
 #[derive(Debug, Default)]
 struct At {
     readers: usize,
@@ -56,7 +56,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The nodes that it polls at each look. None if it is told of hits.
+    /// The nodes that it polls at each read. None if it is notified of hits.
     pub fn polled(&self) -> u64 {
         if self.is_named() { 0 } else { self.nodes.len() as u64 }
     }
@@ -76,7 +76,7 @@ pub struct Model {
     batches: VecDeque<Batch>,
     pub end: u64,
     events: u64,
-    /// When the latest node was made: what is older than that is noted when it is evicted.
+    /// When the latest node was made: evictions of older batches are recorded.
     youngest: u64,
 }
 
@@ -139,7 +139,7 @@ impl Model {
         (reader.nodes.len() + namespaces) as u64
     }
 
-    /// Notes that nodes were made, also for somebody who was refused in the end.
+    /// Records that nodes were made, also for a request that was refused in the end.
     pub fn make_nodes(&mut self, reader: &Reader) {
         let is_new = |(term, side): &Node| {
             // Of one namespace, there may be one node for it and for events without, or one for each.
@@ -178,7 +178,7 @@ impl Model {
         self.everyone.remove(&id);
     }
 
-    /// A reader that waits is registered in all of its nodes; one that is told of hits is since it last looked.
+    /// A waiting reader is registered at all of its nodes; one that is notified of hits has been since its last read.
     pub fn register(&mut self, id: usize, reader: &Reader) {
         if reader.nodes.is_empty() {
             self.everyone.insert(id);
@@ -250,8 +250,8 @@ impl Model {
         self.events = 0;
     }
 
-    /// What passing everything up to `to` costs a reader: batches that it reads, events that it judges, and its own terms
-    /// that were hit, each times a logarithm. What is evicted costs nothing, and what it did not ask for neither.
+    /// The cost for a reader of passing everything up to `to`: batches that it reads, events that it judges, and its
+    /// own terms that were hit, each times a logarithm. Evicted batches and those that it did not ask for cost nothing.
     pub fn pass(&self, reader: &mut Reader, to: u64) -> u64 {
         let mut charge = 0;
         for position in reader.cursor.max(self.oldest())..to {

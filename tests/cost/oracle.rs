@@ -42,17 +42,17 @@ fn factor(operation: &str) -> u64 {
     }
 }
 
-/// What a reader may be ahead of its charges: it looks for its next matches in parts, of all its terms at once.
+/// How far a reader may be ahead of its charges: it searches its next matches in parts, for all its terms at once.
 fn ahead(reader: &Reader) -> u64 {
     600 + 10 * reader.nodes.len() as u64
 }
 
-/// So many entries may be moved for nothing, over a whole script.
+/// The number of entries that may be moved uncharged over a whole script.
 const MOVES_ANYWAY: u64 = 4_000;
 
 const TTL: u64 = 50;
 
-/// Principals by number. Grants rest on two policies, and of every third principal they run out.
+/// Principals by number. Grants rest on two policies; those of every third principal expire.
 #[derive(Clone, Debug)]
 struct Host {
     clock: ManualClock,
@@ -141,7 +141,7 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// The steps of an operation, which is judged if it `may` cost something by itself.
+    /// Runs an operation and returns its steps.
     fn measure<T>(&mut self, operation: impl FnOnce(&mut Self) -> T) -> (T, u64) {
         take();
         let done = operation(self);
@@ -180,7 +180,7 @@ impl Run<'_> {
         let index = if events.is_empty() { self.model.end } else { self.model.end + 1 };
         let built: Vec<_> = events.iter().map(event).collect();
         let (done, steps) = self.measure(|run| run.broker.publish(index, built));
-        // Right after a reset nothing is there that a batch without events could leave as it is.
+        // Right after a reset there is no index that a batch without events could repeat.
         assert!(done.is_ok() || events.is_empty(), "{done:?}");
         let mut policies: Vec<usize> = events.iter().filter_map(|event| event.changes).collect();
         policies.sort_unstable();
@@ -193,7 +193,8 @@ impl Run<'_> {
         }
         self.entries += 1;
         let published = self.model.publish(&self.config, events);
-        // Those whose place has come are woken. The token of one that waits names the place, not the one before it.
+        // Readers whose place is reached are woken. The token of a waiting reader names the place, not the one before
+        // it.
         let end = self.model.end;
         let begun = self.open.iter().filter(|open| (end - 1..=end).contains(&open.reader.cursor)).count() as u64;
         let (gates, wakes) = (self.last.of(Step::Fence), self.last.of(Step::Wake));
@@ -203,7 +204,7 @@ impl Run<'_> {
         self.judge("publish", steps, published.charge() + fenced + begun, 0);
     }
 
-    /// Changes of access, so many for each reader. How many there are.
+    /// Records changes of access, this many for each reader. Returns the sum.
     fn fence(&mut self, changes: impl Fn(&Open) -> usize) -> u64 {
         if !self.config.guarded {
             return 0;
@@ -247,7 +248,7 @@ impl Run<'_> {
         self.entries += 2 * asked + bases;
         self.model.make_nodes(&reader);
         let Ok(subscription) = done else {
-            // What was joined is left again.
+            // The nodes that were joined are left again.
             self.judge("refuse", steps, charge + asked, 0);
             return;
         };
@@ -372,7 +373,7 @@ impl Run<'_> {
         };
         let waits = read.is_pending() && woken.get() == 0;
         let Open { charged, reader, id, .. } = &mut self.open[place];
-        // It looks twice, and is registered in between.
+        // It searches twice, and registers in between.
         *charged += 1 + 2 * reader.polled();
         if waits {
             self.model.register(*id, reader);
@@ -466,7 +467,7 @@ impl Run<'_> {
             Op::Stats(reader) => {
                 let place = place(*reader);
                 let (_, steps) = self.measure(|run| run.open[place].subscription.stats());
-                // Constant it is to be. Today it looks at each of its own terms, and at a part of the backlog.
+                // It should be constant. Today it examines each of its own terms, and a part of the backlog.
                 let own = 256 + self.open[place].reader.nodes.len() as u64;
                 self.judge("stats", steps, 1 + own, 0);
             }

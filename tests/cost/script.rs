@@ -55,7 +55,7 @@ pub struct RequestSpec {
 #[derive(Clone, Debug)]
 pub enum Op {
     Publish(Vec<EventSpec>),
-    /// So many batches of one event each.
+    /// This many batches of one event each.
     Burst(usize, Vec<EventSpec>),
     Open(RequestSpec),
     Read(usize),
@@ -91,7 +91,7 @@ pub fn config(random: &mut Random) -> Config {
     }
 }
 
-/// Some are never reached: they are there to be in the way.
+/// Some are never published in; they only enlarge the tables.
 fn namespace(random: &mut Random) -> usize {
     if random.one_in(2) { random.below(4) } else { random.below(1_500) }
 }
@@ -117,7 +117,7 @@ fn events(random: &mut Random, config: &Config, count: usize) -> Vec<EventSpec> 
 }
 
 fn request(random: &mut Random, config: &Config) -> RequestSpec {
-    // A thousand terms seldom: they take as long as all else.
+    // A thousand terms are rare, because they take as long as everything else.
     let terms = match random.below(40) {
         0..6 => 0,
         6..20 => 1,
@@ -163,7 +163,7 @@ fn request(random: &mut Random, config: &Config) -> RequestSpec {
 }
 
 pub fn op(random: &mut Random, config: &Config) -> Op {
-    // One of them reads and comes back more often than the others.
+    // One reader reads and resumes more often than the others.
     let reader = if random.one_in(2) { 0 } else { random.below(1 << 20) };
     match random.below(100) {
         0..22 => {

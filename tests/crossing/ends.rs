@@ -9,10 +9,10 @@ use event_broker::{AccessChange, Denial, Epoch, Event, Grant, LagPolicy, Lagged,
 use crate::way::{Ends, Outcome, PATIENCE, Way};
 use crate::world::{READER, Terms, World, ahead};
 
-/// Where the readers wait that wait for a place: all that ends them is published at it, or above.
+/// The place that waiting readers wait for. Everything that ends them is published at it or above.
 const AHEAD: u64 = 50;
 
-/// Does the same with readers that wait behind a backlog, before anything was published, and for a place to come.
+/// Runs the scenario with readers that wait behind a backlog, at an empty broker, and for a place ahead.
 fn waiting<W: Way>(world: impl Fn(Terms) -> World, end: impl Fn(World, W)) {
     Terms::each(|terms| {
         for start in [Start::Latest, Start::Oldest, Start::Index(AHEAD)] {
@@ -36,7 +36,7 @@ fn ruled(terms: Terms) -> World {
     World::ruled(terms, 100)
 }
 
-/// What was told was this end, and it is told again for good, or once.
+/// Asserts that this end was returned, and that it is returned again for ever, or only once.
 #[track_caller]
 fn ends<W: Way>(outcome: &Outcome, mut reader: W, end: &RecvError) {
     assert!(end.is_terminal());
@@ -105,7 +105,7 @@ pub(crate) fn deleted<W: Way>() {
     });
 }
 
-/// By the authorizer, which is asked again because access changed: by call, and by an event that stands for it.
+/// By the authorizer, which is asked again after a change of access: by call, and by an event that stands for it.
 pub(crate) fn denied<W: Way>() {
     let denied = RecvError::Revoked(Denial::new("no longer allowed"));
     waiting(ruled, |world, mut reader: W| {
@@ -121,7 +121,7 @@ pub(crate) fn denied<W: Way>() {
     });
 }
 
-/// No end: the authorizer is asked again, and the reader waits on for what it asked for.
+/// No end: the authorizer is asked again, and the reader waits on.
 pub(crate) fn allowed<W: Way>() {
     waiting(ruled, |world, mut reader: W| {
         world.broker.access_changed(AccessChange::Everyone);
@@ -130,9 +130,9 @@ pub(crate) fn allowed<W: Way>() {
     });
 }
 
-/// A read that blocks ends by itself; whoever waits otherwise is woken by a tick.
+/// A blocking read ends by itself; any other waiting reader is woken by a tick.
 pub(crate) fn expired<W: Way>() {
-    // Of real time, too: so long a thread sleeps before it looks at the clock again.
+    // In real time: a thread sleeps this long before it reads the clock again.
     const TERM: Duration = Duration::from_millis(10);
     let world = |terms| {
         let world = ruled(terms);
@@ -149,10 +149,8 @@ pub(crate) fn expired<W: Way>() {
     });
 }
 
-/// Holds a thread that waits until this is dropped: it has been woken, and is in the authorizer.
-///
-/// Otherwise it would read the first batch before the second could overtake it. All other readers are polled by the
-/// test itself, and look when it is done.
+/// Holds a woken thread in the authorizer until this is dropped. Otherwise it would read the first batch before the
+/// second could overtake it. The test polls all other readers itself, when the batches are published.
 fn hold<W: Way>(world: &World) -> Option<Sender<()>> {
     if !W::BLOCKS {
         return None;
@@ -169,7 +167,7 @@ fn hold<W: Way>(world: &World) -> Option<Sender<()>> {
     Some(release)
 }
 
-/// Overtakes a reader that waits, before it looks. Returns what it was told, and what there is to read.
+/// Overtakes a waiting reader before it reads. Returns what it received, and what remains to be read.
 fn overtake<W: Way>(world: &World, reader: &mut W, index: u64) -> (Lagged, Outcome) {
     let held = hold::<W>(world);
     world.asked(index);
@@ -182,7 +180,7 @@ fn overtake<W: Way>(world: &World, reader: &mut W, index: u64) -> (Lagged, Outco
     (lagged, left)
 }
 
-/// What was not asked for overtakes nobody.
+/// Batches that do not match overtake nobody.
 fn overtaken_by_others<W: Way>(world: &World, reader: &mut W) {
     (2..=4).for_each(|index| world.other(index));
     reader.stays_asleep();
@@ -222,7 +220,7 @@ pub(crate) fn lagged_continue<W: Way>() {
     });
 }
 
-/// The place skipped to lies ahead of the reader: it has lost what nobody can count.
+/// The broker skips to a place ahead of the reader: the loss cannot be counted.
 pub(crate) fn skipped_before<W: Way>() {
     for policy in [LagPolicy::Close, LagPolicy::Continue] {
         let world = |terms| World::new(terms).policy(policy);
@@ -239,7 +237,7 @@ pub(crate) fn skipped_before<W: Way>() {
     }
 }
 
-/// The reader stands at the place that is skipped to, or waits for one beyond it: it goes on without a word.
+/// The reader is at the place that is skipped to, or waits for one beyond it: it continues without a report.
 pub(crate) fn skipped_at<W: Way>() {
     Terms::each(|terms| {
         let place = ahead(9, 2);
@@ -257,7 +255,7 @@ pub(crate) fn skipped_at<W: Way>() {
             }
             world.comes_to_its_place(&mut reader, next);
         }
-        // Where the broker stands already.
+        // To the broker's current position.
         let world = World::new(terms);
         world.asked(1);
         let mut reader: W = world.open(Start::Latest, Verdict::Whole);

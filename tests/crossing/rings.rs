@@ -9,21 +9,21 @@ use event_broker::{Subscription, TryRecvError};
 
 use crate::way::{Ends, Outcome, Way, window};
 
-/// So often a bell may ring for nothing before it counts as one that never falls silent.
+/// How often a bell may ring for nothing before it counts as one that never falls silent.
 const RINGS_FOR_NOTHING: usize = 8;
 
-/// A way that looks.
+/// A way of reading that does not wait.
 pub(crate) trait ReadNow: Sized + Send + 'static {
     fn open(subscription: Subscription<u64>) -> Self;
 
-    /// All that a host reads before it goes back to its other channels.
+    /// Everything that a host reads before it returns to its other channels.
     fn read_now(&mut self) -> VecDeque<Outcome>;
 }
 
-/// Looks whenever it is asked to, and needs nobody to wake it: what was published before must be found.
+/// Reads whenever the test says so. No wake-up is needed: what was published before must be found.
 pub(crate) struct AtOnce<L> {
     reader: L,
-    /// What the last look found beyond what was read of it.
+    /// What the last read found and was not returned yet.
     unread: VecDeque<Outcome>,
 }
 
@@ -60,12 +60,12 @@ impl<L: ReadNow> Way for AtOnce<L> {
     }
 }
 
-/// Looks when the bell rings, and not otherwise.
+/// Reads when the bell rings, and only then.
 pub(crate) struct Doorbell<L> {
     reader: L,
     bell: Receiver<()>,
     unread: VecDeque<Outcome>,
-    /// Whether the end was told, after which nobody waits for the bell.
+    /// Whether the end was returned, after which the bell is not used.
     ended: bool,
 }
 
@@ -171,7 +171,7 @@ mod frames {
     use super::ReadNow;
     use crate::way::Outcome;
 
-    /// Reads until a call gives no frame. The opening heartbeat is given when they are opened.
+    /// Reads until a call returns no frame. The opening heartbeat is read on opening.
     pub(crate) struct TryFrame(Frames<u64>);
 
     impl ReadNow for TryFrame {

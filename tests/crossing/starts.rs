@@ -6,7 +6,7 @@ use event_broker::{Epoch, LagPolicy, Start, SubscribeError, Verdict};
 use crate::way::{Outcome, Way};
 use crate::world::{Terms, World, ahead};
 
-/// Reads what was there when it was opened, and goes on.
+/// Reads the backlog at opening, and continues.
 fn reads_on<W: Way>(world: &World, start: Start, verdict: Verdict, backlog: impl IntoIterator<Item = Outcome>) {
     let mut reader: W = world.open(start, verdict);
     for outcome in backlog {
@@ -15,8 +15,8 @@ fn reads_on<W: Way>(world: &World, start: Start, verdict: Verdict, backlog: impl
     world.goes_on(&mut reader);
 }
 
-/// What was buffered when it was opened, and goes before the first read, is not told as lost; what was published since
-/// is.
+/// Batches that were buffered at opening and evicted before the first read are not reported as lost; batches published
+/// since are.
 fn is_elastic<W: Way>(terms: Terms, start: Start, verdict: Verdict) {
     let open = || {
         let world = World::of(terms, 2).policy(LagPolicy::Continue);
@@ -45,7 +45,7 @@ pub(crate) fn oldest<W: Way>() {
         let world = World::new(terms);
         let backlog = [world.asked(1), world.asked(3)];
         reads_on::<W>(&world, Start::Oldest, Verdict::Whole, backlog);
-        // A backlog in which nothing was asked for.
+        // A backlog without a match.
         let world = World::new(terms);
         (1..=3).for_each(|index| world.other(index));
         reads_on::<W>(&world, Start::Oldest, Verdict::Whole, []);
@@ -76,7 +76,7 @@ pub(crate) fn index_backlog<W: Way>() {
     });
 }
 
-/// A further batch of the latest index may come, and is none of the reader's.
+/// Another batch of the latest index may come, and does not match.
 pub(crate) fn index_next<W: Way>() {
     Terms::each(|terms| {
         let world = World::new(terms);
@@ -89,7 +89,7 @@ pub(crate) fn index_next<W: Way>() {
     });
 }
 
-/// The place is reached by what was not asked for, by what was, or by nothing at all.
+/// The place is reached by a batch that does not match, by one that does, or by no event at all.
 pub(crate) fn index_ahead<W: Way>() {
     Terms::each(|terms| {
         let waiting = || {
@@ -119,7 +119,7 @@ pub(crate) fn index_ahead<W: Way>() {
     });
 }
 
-/// The verdict has told the loss, and it is not told once more.
+/// The verdict has reported the loss, and it is not reported again.
 pub(crate) fn index_lost<W: Way>() {
     Terms::each(|terms| {
         let lost = Verdict::Lost { oldest: Some(2) };
@@ -140,7 +140,7 @@ pub(crate) fn index_lost<W: Way>() {
     });
 }
 
-/// The one start that may be refused, which it is instead of waiting for its place.
+/// The only start that may be refused: it is, instead of waiting for its place.
 pub(crate) fn exactly<W: Way>() {
     Terms::each(|terms| {
         let world = World::new(terms);
@@ -176,7 +176,7 @@ pub(crate) fn after<W: Way>() {
     });
 }
 
-/// At a replica that is behind, which has yet to publish what the reader has read elsewhere.
+/// At a replica that is behind and has not yet published what the reader has read elsewhere.
 pub(crate) fn after_ahead<W: Way>() {
     Terms::each(|terms| {
         for (index, verdict) in [(3, Verdict::Whole), (4, Verdict::Whole), (9, Verdict::Future { latest: 3 })] {

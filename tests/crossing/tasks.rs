@@ -36,12 +36,12 @@ pub(crate) struct Task<R> {
     state: State<R>,
     waker: Waker,
     wakes: Arc<WakeCount>,
-    /// How often it had been woken when it was last polled.
+    /// The count of its waker at its last poll.
     polled_at: usize,
 }
 
 impl<R: Reading> Task<R> {
-    /// Polls the read that is under way, or a new one.
+    /// Polls the pending read, or a new one.
     fn poll(&mut self) -> Poll<Outcome> {
         let mut read = match std::mem::replace(&mut self.state, State::Polled) {
             State::Waiting(read) => read,
@@ -138,7 +138,7 @@ impl Reading for PollRecv {
     }
 }
 
-/// A window whenever there is something to read.
+/// A window whenever something can be read.
 pub(crate) struct ReadableThenDrain {
     subscription: Subscription<u64>,
     unread: VecDeque<Outcome>,
@@ -192,7 +192,7 @@ mod frames {
     use super::Reading;
     use crate::way::{Ends, Outcome};
 
-    /// The opening heartbeat is given when it is opened. Its timer never ends a sleep.
+    /// The opening heartbeat is read on opening. Its timer never ends a sleep.
     pub(crate) struct FrameStream(event_broker::FrameStream<u64, fn(Duration) -> Pending<()>>);
 
     impl Reading for FrameStream {

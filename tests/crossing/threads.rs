@@ -14,7 +14,7 @@ use crate::way::{Ends, Outcome, PATIENCE, Way};
 /// Longer than any test waits for a thread.
 const NO_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// So long a thread that was woken is given to look and to lie down again, if nothing tells that it has.
+/// How long a woken thread is given to read and wait again, if nothing shows that it has.
 const LYING_DOWN: Duration = Duration::from_millis(20);
 
 /// A way that blocks.
@@ -27,7 +27,7 @@ pub(crate) trait Blocking: Send + 'static {
     fn run(self, desk: &Desk);
 }
 
-/// Where a thread takes orders to read, and answers each with what it was told.
+/// Where a thread receives orders to read, and answers each with the result.
 pub(crate) struct Desk {
     orders: Receiver<()>,
     answers: Sender<Outcome>,
@@ -56,7 +56,7 @@ pub(crate) struct Thread<B> {
     orders: Sender<()>,
     answers: Receiver<Outcome>,
     handle: SubscriptionHandle<u64>,
-    /// How often it had been woken, and where it stood, when it was last seen waiting.
+    /// Its wake-up count and position when it was last seen waiting.
     wakeups: u64,
     stood: Token,
     way: PhantomData<fn() -> B>,
@@ -111,8 +111,8 @@ impl<B: Blocking> Way for Thread<B> {
         if !self.was_woken() {
             return self.see_it_wait();
         }
-        // It may wait for having been woken, and not have looked yet. Where it stands tells most of the times that it
-        // has; that it has not would make a test that finds less, and none that fails without a reason.
+        // It may be between the wake-up and the read. Its position usually shows that it has read; if it has not, the
+        // test checks less, and does not fail wrongly.
         let (stood, begun) = (self.stood, Instant::now());
         self.see_it_wait();
         while self.stood == stood && begun.elapsed() < LYING_DOWN {
@@ -149,7 +149,7 @@ impl Blocking for Recv {
     }
 }
 
-/// What a timed read gives, which has more time than any test.
+/// The result of a timed read, which has more time than any test.
 fn in_time<T>(read: Result<T, event_broker::RecvTimeoutError>) -> Result<T, event_broker::RecvError> {
     read.map_err(|error| match error {
         event_broker::RecvTimeoutError::Recv(error) => error,
@@ -225,7 +225,7 @@ mod frames {
         }
     }
 
-    /// One call goes on until there is an error: its writer takes the next order before it takes the next frame.
+    /// One call continues until an error: its writer takes the next order before the next frame.
     pub(crate) struct WriteTo(event_broker::Frames<u64>);
 
     impl Blocking for WriteTo {

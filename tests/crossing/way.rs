@@ -9,10 +9,10 @@ use event_broker::{Delivery, Event, Lagged, RecvError, Subscription};
 #[cfg(feature = "json")]
 use event_broker::{Frame, FrameError};
 
-/// How long a reader is given that runs on a thread of its own. Only one that sleeps through its batch takes so long.
+/// How long a reader on its own thread is given. Only one that sleeps through its batch takes so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What one read gives.
+/// The result of one read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// One batch: its index, and the keys of the events that were asked for.
@@ -58,7 +58,7 @@ impl Outcome {
         Self::Batch { index, keys: events.map(|event| event.key().to_string()).collect() }
     }
 
-    /// What a frame says. A heartbeat is none of what the scenarios cause.
+    /// The content of a frame. The scenarios cause no heartbeats.
     #[cfg(feature = "json")]
     pub(crate) fn from_line(line: &[u8]) -> Self {
         let frame: serde_json::Value = serde_json::from_slice(line).expect("a frame is a line of JSON");
@@ -70,7 +70,7 @@ impl Outcome {
         }
     }
 
-    /// The loss that this is.
+    /// Returns the loss. Panics if it is something else.
     #[track_caller]
     pub(crate) fn loss(&self) -> Lagged {
         match self {
@@ -79,7 +79,7 @@ impl Outcome {
         }
     }
 
-    /// Whether every further read gives the same.
+    /// Whether every further read returns the same.
     pub(crate) fn is_last(&self) -> bool {
         match self {
             Self::Batch { .. } => false,
@@ -89,10 +89,10 @@ impl Outcome {
     }
 }
 
-/// How a way tells that there is nothing more.
+/// How a way reports that there is nothing more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ends {
-    /// The end is given by every further read.
+    /// Every further read returns the end.
     Repeat,
     /// The end is the last item, and for `Closed` there is none.
     OnceThenOver,
@@ -101,7 +101,7 @@ pub(crate) enum Ends {
 /// One way of reading: a row of the table.
 pub(crate) trait Way: Sized + Send + 'static {
     const ENDS: Ends;
-    /// Whether it blocks a thread, which then waits no longer than its grant holds.
+    /// Whether it blocks a thread, which then waits no longer than its grant is valid.
     const BLOCKS: bool;
 
     fn open(subscription: Subscription<u64>) -> Self;
@@ -109,20 +109,20 @@ pub(crate) trait Way: Sized + Send + 'static {
     /// Reads, finds nothing, and waits.
     fn wait(&mut self);
 
-    /// While it waits: it was not woken.
+    /// Asserts that it waits and was not woken.
     fn stays_asleep(&mut self);
 
-    /// While it waits: it may have been woken, has found nothing then, and waits again.
+    /// Asserts that it waits; it may have been woken for nothing meanwhile.
     fn settle(&mut self);
 
-    /// While it waits: it was woken. Returns what it reads then.
+    /// Asserts that it was woken while it waited, and returns what it then reads.
     fn woken(&mut self) -> Outcome;
 
-    /// Returns what is there to be read.
+    /// Returns what can be read now.
     fn read(&mut self) -> Outcome;
 }
 
-/// All that one window gives.
+/// Everything that one window returns.
 pub(crate) fn window(subscription: &mut Subscription<u64>) -> VecDeque<Outcome> {
     match subscription.drain() {
         Ok(mut window) => window.iter().map(|read| Outcome::batch(read.index(), read.events())).collect(),

@@ -15,18 +15,18 @@ pub(crate) const READER: &str = "6f1c";
 
 const KEYS: u64 = 10;
 
-/// What a reader asks for. Each kind waits in another place.
+/// The request of a reader. Each kind waits at another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Terms {
     OneKey,
-    /// So many that hits are named to the reader: more than eight.
+    /// More than eight, so that the reader is notified of the nodes that were hit.
     TenKeys,
-    /// Every topic, key and namespace: then nothing is published that was not asked for.
+    /// Every topic, key and namespace: then every event matches.
     Everything,
 }
 
 impl Terms {
-    /// Does the same for each kind. What is printed is seen if it fails.
+    /// Runs the scenario for each kind. The printed kind is shown on failure.
     pub(crate) fn each(mut scenario: impl FnMut(Self)) {
         for terms in [Self::OneKey, Self::TenKeys, Self::Everything] {
             println!("for {terms:?}");
@@ -34,12 +34,12 @@ impl Terms {
         }
     }
 
-    /// Whether there is something that was not asked for.
+    /// Whether an event can miss the request.
     pub(crate) fn are_narrow(self) -> bool {
         self != Self::Everything
     }
 
-    /// A key that was asked for: of ten, another at every index.
+    /// A requested key: of ten, another at every index.
     fn key(self, index: u64) -> String {
         match self {
             Self::OneKey | Self::Everything => "web".to_owned(),
@@ -61,13 +61,13 @@ pub(crate) struct World {
     pub(crate) broker: Broker<u64>,
     pub(crate) terms: Terms,
     pub(crate) policy: LagPolicy,
-    /// The rules and the clock, if the broker goes by them.
+    /// The rules and the clock, if the broker uses them.
     pub(crate) rules: Arc<Rules>,
     pub(crate) clock: ManualClock,
 }
 
 impl World {
-    /// With room for all that is published, and without an authorizer.
+    /// With room for everything that is published, and without an authorizer.
     pub(crate) fn new(terms: Terms) -> Self {
         Self::with(terms, |builder, _, _| builder)
     }
@@ -103,14 +103,14 @@ impl World {
         self.terms.request().start(start).principal(who(READER)).lag_policy(self.policy)
     }
 
-    /// Opens a reader whose start finds this.
+    /// Opens a reader whose start has this verdict.
     pub(crate) fn open<W: Way>(&self, start: Start, verdict: Verdict) -> W {
         let subscription = self.broker.subscribe(self.request(start)).expect("a start that is not refused");
         assert_eq!(subscription.verdict(), verdict);
         W::open(subscription)
     }
 
-    /// Publishes a batch in which something was asked for, beside what was not. Returns what a reader is told of it.
+    /// Publishes a batch with a match, beside events that do not match. Returns what a reader receives of it.
     pub(crate) fn asked(&self, index: u64) -> Outcome {
         let key = self.terms.key(index);
         self.publish(index, vec![job("other"), job(&key)]);
@@ -118,7 +118,7 @@ impl World {
         Outcome::Batch { index, keys }
     }
 
-    /// Publishes what was not asked for, if there is such a thing.
+    /// Publishes a batch that does not match, if there can be one.
     pub(crate) fn other(&self, index: u64) {
         if self.terms.are_narrow() {
             self.publish(index, vec![job("other")]);
@@ -138,8 +138,8 @@ impl World {
         self.broker.latest_index() + 1
     }
 
-    /// The reader waits, is left alone when something else is published, and woken when it gets what it asked for; and
-    /// again, from where it stands then.
+    /// The reader waits, is not woken by a batch that does not match, and is woken by one that does; and again, from
+    /// its new position.
     pub(crate) fn goes_on<W: Way>(&self, reader: &mut W) {
         for _ in 0..2 {
             reader.wait();
@@ -150,8 +150,8 @@ impl World {
         }
     }
 
-    /// The same for a reader that waits for a place, which is reached at this index by something that it did not ask for:
-    /// that may wake it.
+    /// The same for a reader that waits for a place. A batch that does not match reaches it at this index and may wake
+    /// the reader.
     pub(crate) fn comes_to_its_place<W: Way>(&self, reader: &mut W, place: u64) {
         self.other(place);
         reader.settle();
@@ -161,7 +161,7 @@ impl World {
     }
 }
 
-/// Where another replica of the same history stands that is at this index, with so many batches of it.
+/// The position of another replica of the same history that is at this index, with this many batches of it.
 pub(crate) fn ahead(index: u64, batches: u64) -> Token {
     let leader = World::new(Terms::Everything);
     (1..index).for_each(|before| drop(leader.asked(before)));

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::*;
 use crate::common::PATIENCE;
 
-/// How encoding a payload ends the first time; afterwards it goes well.
+/// How the first encoding of a payload ends; later ones succeed.
 #[derive(Clone, Copy, PartialEq)]
 enum First {
     Well,
@@ -32,7 +32,7 @@ impl Serialize for Payload {
     }
 }
 
-/// The frames that a host gets that reads until a call gives none, ring by ring, until nothing rings any more.
+/// The frames of a host that reads after each ring until a call returns none, until nothing rings any more.
 fn read_by_rings(fails: First) -> Vec<String> {
     let broker = Broker::new();
     let mut subscription = broker.subscribe(Request::new()).unwrap();
@@ -45,7 +45,7 @@ fn read_by_rings(fails: First) -> Vec<String> {
     while bell.recv_timeout(if rings == 0 { PATIENCE } else { Duration::from_millis(50) }).is_ok() {
         rings += 1;
         assert!(rings < 10, "it rings on although there is nothing to read");
-        // The panic is the payload's; a host may well go on after it.
+        // The panic is the payload's; a host may continue after it.
         while let Ok(Ok(Some(frame))) = catch_unwind(AssertUnwindSafe(|| frames.try_frame())) {
             read.push(frame.to_string());
         }

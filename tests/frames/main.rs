@@ -48,7 +48,7 @@ fn text(frame: Option<Result<Frame, FrameError>>) -> String {
     frame.unwrap().unwrap().as_str().to_owned()
 }
 
-/// The frame there is now, as text; empty if there is none.
+/// The next frame now, as text; empty if there is none.
 fn now<P: Serialize>(frames: &mut Frames<P>) -> String {
     frames.try_frame().unwrap().map_or_else(String::new, |frame| frame.to_string())
 }
@@ -63,7 +63,7 @@ impl Serialize for Counted {
     }
 }
 
-/// A payload that refuses to be JSON if it says so.
+/// A payload that cannot be encoded if the flag is set.
 struct Fussy(bool);
 
 impl Serialize for Fussy {
@@ -106,7 +106,7 @@ fn ndjson_send_after_stop() {
     assert!(frames.next().is_none() && frames.next().is_none());
 }
 
-// DESIGN 24: zero is an error; a stalled consumer gathers none.
+// Semantics 24: zero is an error; a stalled consumer gathers none.
 #[test]
 fn an_interval_of_zero_names_the_minimum() {
     let error = FrameOptions::new().heartbeat(Duration::ZERO).unwrap_err();
@@ -129,7 +129,7 @@ fn a_stalled_consumer_gathers_no_heartbeats() {
     assert_eq!(now(&mut frames), "", "and counts as a sign of life");
 }
 
-// DESIGN 24: exactly one newline, also for raw payloads.
+// Semantics 24: exactly one newline, also for raw payloads.
 #[test]
 fn raw_payloads_hold_no_newline_on_the_wire() {
     let broker = Broker::new();
@@ -140,7 +140,7 @@ fn raw_payloads_hold_no_newline_on_the_wire() {
     assert_eq!(now(&mut frames), line(1, "a", r#"{ "a": 1,  "b": "x\ny"}"#));
 }
 
-/// JSON has no such numbers, and no frame fails for them; what comes back is null.
+/// JSON has no such numbers. They do not fail a frame; what comes back is null.
 #[test]
 fn numbers_that_json_does_not_have_become_null() {
     let broker = Broker::new();
@@ -155,7 +155,7 @@ fn numbers_that_json_does_not_have_become_null() {
     assert_eq!(*batch.events().first().unwrap().payload(), [None, None, None, Some(-0.0), Some(1.5)]);
 }
 
-/// A writer that notes every call.
+/// A writer that records every call.
 #[derive(Default)]
 struct Log(Vec<Option<Vec<u8>>>);
 
@@ -171,7 +171,7 @@ impl Write for Log {
     }
 }
 
-/// Publishes one more once the first two were flushed: what is awaited comes only because of the flush.
+/// Publishes another batch once the first two were flushed, so it comes only because of the flush.
 struct Peer(Log, Option<Broker<i32>>);
 
 impl Write for Peer {
@@ -188,7 +188,7 @@ impl Write for Peer {
     }
 }
 
-// DESIGN 24: one write a frame, newline included, and a flush before waiting.
+// Semantics 24: one write a frame, newline included, and a flush before waiting.
 #[test]
 fn a_frame_is_one_write_and_a_wait_comes_after_a_flush() {
     let broker = Broker::new();
@@ -222,7 +222,7 @@ fn a_writer_that_fails_is_distinguished_from_an_end() {
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
 }
 
-// DESIGN 24, 23: no error goes in-band; the end is the last item, for Closed there is none.
+// Semantics 24, 23: no error goes in-band; the end is the last item, for Closed there is none.
 #[test]
 fn ends_are_the_last_item_and_never_written() {
     let request = || Request::<u8>::new().principal(Principal::new("reader"));
@@ -243,7 +243,7 @@ fn ends_are_the_last_item_and_never_written() {
     assert_eq!(log.0, [None], "nothing but a flush");
 }
 
-// DESIGN 17: frames obey the fence.
+// Semantics 17: frames obey the fence.
 #[test]
 fn after_a_revocation_no_frame_leaves_not_even_of_what_was_readable() {
     for opened in [true, false] {
@@ -303,7 +303,7 @@ fn a_payload_that_refuses_is_an_item_and_its_delivery_is_passed() {
     assert_eq!(text(frames.next()), line(2, "c", "null"));
 }
 
-// DESIGN 24: progress, never wrong for this reader.
+// Semantics 24: progress, never wrong for this reader.
 #[test]
 fn heartbeats_carry_what_is_certainly_finished() {
     let broker = Broker::new();
@@ -330,12 +330,12 @@ fn heartbeats_carry_what_is_certainly_finished() {
     broker.publish(100, []).unwrap();
     assert_eq!(text(future.next()), "{\"Index\":99,\"Events\":[]}\n");
 
-    // What was told is where to go on: nothing is missed.
+    // The reported position is where to resume: nothing is missed.
     broker.publish(100, [job("web", 3)]).unwrap();
     assert_eq!(text(frames(narrow().start(Start::Index(100))).next()), line(100, "web", "3"));
 }
 
-// DESIGN 24: the token is the last field, and resumes.
+// Semantics 24: the token is the last field, and resumes.
 #[test]
 fn frames_carry_the_resume_token_as_their_last_field() {
     let broker = Broker::new();
@@ -359,7 +359,7 @@ fn frames_carry_the_resume_token_as_their_last_field() {
     assert_eq!(*resumed.try_recv().unwrap().events().next().unwrap().payload(), 3);
 }
 
-/// What a frame without events says.
+/// The content of a frame without events.
 fn heartbeat(text: &str) -> (Option<u64>, Option<Token>) {
     match Decoder::<i32>::new().decode(&mut text.as_bytes()) {
         Some(Ok(Incoming::Heartbeat)) => (None, None),
@@ -369,7 +369,7 @@ fn heartbeat(text: &str) -> (Option<u64>, Option<Token>) {
     }
 }
 
-// DESIGN 24: heartbeats carry the token too, the opening one included; a reader that matched nothing can resume.
+// Semantics 24: heartbeats carry the token too, the opening one included; a reader that matched nothing can resume.
 #[test]
 fn heartbeats_carry_the_resume_token_of_the_readers_position() {
     for progress in [false, true] {
@@ -398,7 +398,7 @@ fn heartbeats_carry_the_resume_token_of_the_readers_position() {
     }
 }
 
-// DESIGN 25: encoded once, however many read and however they filter; whole batches are shared bytes.
+// Semantics 25: encoded once, however many read and however they filter; whole batches are shared bytes.
 #[test]
 fn each_event_is_encoded_once_and_whole_frames_are_shared() {
     for tokens in [false, true] {
@@ -444,7 +444,7 @@ fn a_window_gives_the_same_frames_as_a_read() {
     assert_eq!(owned.frame().unwrap().as_str().matches("\"Key\":\"b\"").count(), 35);
 }
 
-// DESIGN 2, 25: what was recorded comes out as it went in.
+// Semantics 2, 25: what was recorded comes out as it went in.
 #[test]
 fn a_recorded_frame_is_published_and_framed_byte_for_byte() {
     let payload = concat!(
@@ -464,7 +464,7 @@ fn a_recorded_frame_is_published_and_framed_byte_for_byte() {
     assert_eq!(reader.try_recv().unwrap().frame().unwrap().as_str(), input);
 }
 
-/// The frame that was built first is no answer to who asks for the other one.
+/// The frame that is cached first is not returned for the other form.
 #[test]
 fn a_frame_has_the_token_that_was_asked_for_whichever_was_built_first() {
     for token_first in [true, false] {

@@ -18,8 +18,8 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A timer that sleeps until the test ends the sleep, and keeps what it was asked for. Neither it nor its sleeps may be
-/// moved once they are pinned.
+/// A timer that sleeps until the test ends the sleep, and records the durations. Neither it nor its sleeps may be moved
+/// once they are pinned.
 #[derive(Clone, Default)]
 struct Alarm(Arc<Mutex<Asked>>, PhantomPinned);
 
@@ -72,7 +72,7 @@ struct Asleep {
 }
 
 impl Future for Asleep {
-    /// No timer has to give nothing.
+    /// A timer's output may be anything.
     type Output = Vec<u8>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Vec<u8>> {
@@ -91,7 +91,7 @@ fn poll(stream: &mut FrameStream<i32, Alarm>) -> Poll<Option<Result<Frame, Frame
     Pin::new(stream).poll_next(&mut Context::from_waker(Waker::noop()))
 }
 
-/// The frame there is now, as text; empty if there is none.
+/// The next frame now, as text; empty if there is none.
 fn frame(stream: &mut FrameStream<i32, Alarm>) -> String {
     match poll(stream) {
         Poll::Ready(frame) => text(frame),
@@ -197,7 +197,7 @@ fn a_stream_that_nobody_polls_gathers_no_heartbeats() {
     assert_eq!(frame(&mut stream), "", "and counts as a sign of life");
 }
 
-/// The clock went on without the timer: the next sleep is for what remains by the clock, however long the old one has.
+/// The clock advanced without the timer: the next sleep is for what remains by the clock, however long the old one has.
 #[test]
 fn a_sleep_that_the_clock_has_passed_is_not_relied_on() {
     let World { clock, broker: _open, alarm, mut stream, .. } = World::new(FrameOptions::new());
@@ -245,7 +245,7 @@ fn a_timer_that_is_always_ready_does_not_hold_a_poll() {
     assert_eq!(frame(&mut stream), "{}\n");
 }
 
-// DESIGN 18: expiry ends idle streams, too.
+// Semantics 18: expiry ends idle streams, too.
 #[test]
 fn a_grant_that_expires_ends_an_idle_stream_in_time() {
     for beats in [false, true] {
@@ -273,7 +273,7 @@ fn a_grant_that_expires_ends_an_idle_stream_in_time() {
     }
 }
 
-/// The sleep ends before the clock says so: then the rest is slept, and the end is no heartbeat.
+/// The sleep ends before the clock shows it: then the rest is slept, and the end is no heartbeat.
 #[test]
 fn a_sleep_that_ends_before_the_expiry_is_slept_on() {
     let world = World::granted(options(NEVER), |clock| Grant::all().expires_at(clock.after(40)));
@@ -328,7 +328,7 @@ fn heartbeats_for_tasks_carry_the_resume_token() {
     assert_eq!(heartbeat_token(&beat), stream.subscription().token());
 }
 
-/// A timer that moves the clock instead of sleeping: what is due is given in the same poll, and the end as well.
+/// A timer that advances the clock instead of sleeping: what is due is returned in the same poll, and the end as well.
 #[test]
 fn a_function_is_a_timer() {
     let World { clock, broker, .. } =

@@ -24,7 +24,7 @@ pub(crate) const CASES: &[Case] = &[
 /// Subscriptions of a burst.
 const MANY: u64 = 1_000;
 
-/// What a burst may leave beyond what the remaining subscription needs: the least sizes of some tables.
+/// What a burst may leave beyond the remaining subscription's needs: the minimum sizes of some tables.
 const LEFT: usize = 8 * 1024;
 
 /// What churn may change: a list that happens to be longer.
@@ -36,7 +36,7 @@ fn term(topic: &str, key: &str) -> Term {
     Term::new(topic, key).expect("neither side is empty")
 }
 
-/// What readers of a burst ask for, by number.
+/// The request of a reader of a burst, by number.
 const KINDS: [(&str, Ask); 12] = [
     ("everything", |_| Request::new().namespace("*")),
     ("a namespace", |_| Request::new()),
@@ -64,7 +64,7 @@ fn wait(reader: &mut Subscription<String>, number: u64) {
         drop(reader.doorbell());
     }
     if number.is_multiple_of(3) {
-        // As a thread, whose time is over when it has registered.
+        // As a thread whose time is over once it has registered.
         assert_eq!(reader.recv_deadline(Instant::now()).err(), Some(RecvTimeoutError::Timeout));
     }
     assert!(reader.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -78,7 +78,7 @@ fn settle(broker: &Broker<String>) {
     }
 }
 
-/// What is live of a broker once all but reader `stays` of so many have left.
+/// The live heap of a broker after all but reader `stays` have left.
 fn after_burst(
     make: &impl Fn() -> Broker<String>,
     ask: impl Fn(u64) -> Request<String>,
@@ -132,7 +132,7 @@ fn a_burst_of_wide_scopes_leaves_one(checks: &mut Checks) {
     check_burst(checks, "wide scopes", 40, Broker::new, wide);
 }
 
-/// Grants to each principal what is its own: a token, a policy, a role, and for some an expiry.
+/// Grants each principal its own: a token, a policy, a role, and some an expiry.
 #[derive(Debug)]
 pub(crate) struct Own {
     expiry: Instant,
@@ -167,7 +167,7 @@ fn a_burst_of_principals_leaves_one(checks: &mut Checks) {
     check_burst(checks, "principals", MANY, guarded, of_principal);
 }
 
-/// What is left does not depend on how many there were.
+/// What remains does not depend on how many there were.
 fn a_burst_of_many_sizes_leaves_the_same(checks: &mut Checks) {
     let ask: Ask = |number| Request::new().term(term("Job", &format!("job-{number}")));
     let make = Broker::new;

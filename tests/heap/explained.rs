@@ -42,17 +42,17 @@ pub(crate) const BASIS: usize = 320;
 pub(crate) const BELL: usize = 768;
 /// A distinct term: its node, its names, and what finds it.
 pub(crate) const TERM: usize = 448;
-/// One term that one subscription joined: the term, the node's handle, mark, enrolment and walk.
+/// One term that one subscription joined: the term, and the node's handle, position, registration and walk.
 pub(crate) const JOIN: usize = 128;
 /// A namespace of a wide scope: its number, what finds it by name and by number, and the scopes that it lies in.
 pub(crate) const ENTERED: usize = 288;
 /// A name in a request or a grant.
 pub(crate) const NAME: usize = 24;
 
-/// What live heap may be of what is explained, in quarters: 1.25.
+/// The allowed ratio of live to explained heap, in quarters: 1.25.
 const FACTOR_IN_QUARTERS: usize = 5;
 
-/// What `stats()` do not say, counted by the script.
+/// What `stats()` do not report, counted by the script.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Bytes of payloads and long names of buffered events.

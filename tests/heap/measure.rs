@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 pub(crate) use crate::heap::{live, peak};
 
-/// Live heap since a beginning, without what the test itself keeps.
+/// Live heap since the meter was made, without the test's own.
 #[derive(Debug)]
 pub(crate) struct Meter {
     base: usize,
@@ -16,7 +16,7 @@ impl Meter {
         Self { base: live(), own: Cell::new(0) }
     }
 
-    /// Runs bookkeeping of the test's own: what it allocates or frees is not the broker's.
+    /// Runs bookkeeping of the test. Its allocations are not counted as the broker's.
     pub(crate) fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
         let before = live();
         let result = work();
@@ -24,7 +24,7 @@ impl Meter {
         result
     }
 
-    /// What the broker keeps.
+    /// The heap of the broker.
     pub(crate) fn broker(&self) -> usize {
         let all = live().cast_signed() - self.base.cast_signed();
         (all - self.own.get()).max(0).unsigned_abs()

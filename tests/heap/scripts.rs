@@ -28,7 +28,7 @@ const STEPS: usize = 300;
 const CHECKPOINT: usize = 25;
 const SLOTS: usize = 120;
 
-/// What a broker may keep beyond what a new one with the same buffer does, once everybody has left.
+/// What a broker may keep beyond a new one with the same buffer, after all users have left.
 const LEFT: usize = 8 * 1024;
 
 const TOPICS: [&str; 5] = ["Job", "Node", "Evaluation", "Allocation", "Deployment"];
@@ -44,7 +44,7 @@ enum Side {
     Wide(Arc<BTreeSet<String>>),
 }
 
-/// What one node stands for; an absent name is the wildcard.
+/// The term of one node; an absent name is the wildcard.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Subject {
     topic: Option<String>,
@@ -166,7 +166,7 @@ impl Authorizer<String> for Rules {
     }
 }
 
-/// An observer that sees nothing: brokers with one take another way.
+/// An observer that does nothing: brokers with one take another path.
 #[derive(Debug)]
 struct Blind;
 
@@ -215,7 +215,7 @@ impl Setup {
     }
 }
 
-/// A broker in the course of a script, and what the test knows of it.
+/// A broker during a script, and what the test knows of it.
 struct Script {
     draw: Random,
     setup: Setup,
@@ -251,7 +251,7 @@ impl Script {
         Event::new(topic, "Changed", key, payload).with_namespace(namespace).with_filter_keys(filter_keys)
     }
 
-    /// Bytes on the heap that an event of a script keeps beside its own value.
+    /// Heap that an event of a script uses beside its own value.
     fn texts_of(event: &Event<String>) -> usize {
         let long = |text: &str| if text.len() > 23 { text.len() + TEXT } else { 0 };
         let names = [event.key().as_str(), event.namespace().as_str(), event.topic().as_str()].map(long);
@@ -266,7 +266,7 @@ impl Script {
         for event in events {
             for subject in self.subjects.keys().filter(|subject| subject.takes(event)) {
                 matches += 1;
-                // Without a namespace it is one hit, in however many namespaces it was asked for.
+                // Without a namespace it is one hit, for any number of requested namespaces.
                 let side = (!event.namespace().is_empty()).then_some(&subject.side);
                 hit.insert((&subject.topic, &subject.key, side));
             }
@@ -487,8 +487,8 @@ impl Script {
     }
 }
 
-/// Publishes a buffer's worth and more, and returns the least of what is live meanwhile: segments of the log come and
-/// go in turn, and no two brokers need be in step.
+/// Publishes more than a buffer, and returns the lowest live heap meanwhile: segments of the log come and go in turn,
+/// and no two brokers need be in step.
 fn flushed(broker: &Broker<String>, setup: &Setup, from: u64, base: impl Fn() -> usize) -> usize {
     let event = || Event::new("Job", "Changed", "key-1", "p".repeat(100)).with_namespace("default");
     let mut index = from;
@@ -532,6 +532,6 @@ fn scripts_are_explained_and_leave_nothing(checks: &mut Checks) {
         "  {SEEDS} scripts: {live_in_all} bytes at all checkpoints, {explained_in_all} explained, at most {most:.2} of it"
     );
     checks.at_most("beyond a new broker with the same buffer", most_left, LEFT);
-    // A formula that explains anything explains nothing.
+    // A formula with too large a bound explains nothing.
     checks.at_most("a third of what is explained", explained_in_all / 3, live_in_all);
 }

@@ -27,14 +27,14 @@ fn term(topic: &str, key: &str) -> Term {
     Term::new(topic, key).expect("neither side is empty")
 }
 
-/// A place where a thread of foreign code stays until it is let go.
+/// A place where foreign code blocks its thread until it is released.
 struct Trap {
     entered: Mutex<Option<Sender<()>>>,
     released: Mutex<Receiver<()>>,
 }
 
 impl Trap {
-    /// The trap, what tells that somebody is in it, and what lets go when it is dropped.
+    /// The trap, a signal that a thread is in it, and what releases it on drop.
     fn new() -> (Arc<Self>, Receiver<()>, Sender<()>) {
         let (entered, is_entered) = channel();
         let (release, released) = channel();
@@ -42,12 +42,12 @@ impl Trap {
         (Arc::new(trap), is_entered, release)
     }
 
-    /// Keeps the first who comes.
+    /// Blocks the first caller.
     fn enter(&self) {
         let first = self.entered.lock().expect("no panic").take();
         if let Some(entered) = first {
             entered.send(()).expect("somebody listens");
-            // An error is the release: the other side is gone.
+            // An error is the release, because the other side is gone.
             let _ = self.released.lock().expect("no panic").recv();
         }
     }
@@ -59,12 +59,12 @@ impl Wake for Trap {
     }
 }
 
-/// Readers of many terms, which read by themselves, while the only dispatcher is blocked in somebody's waker.
+/// Readers of many terms that read by themselves, while the only dispatcher is blocked in a waker.
 fn a_stuck_dispatcher_is_bounded_by_subscriptions(checks: &mut Checks) {
     const READERS: usize = 10;
     const EARLY: u64 = 1_000;
     const LATE: u64 = 10_000;
-    /// Of each reader, for its enrolments in 20 lists and the names of those that were hit.
+    /// For each reader: its registrations in 20 lists, and the names of those that were hit.
     const EACH: usize = 2 * 1024;
     let broker = Broker::<String>::new();
     let dispatcher = Arc::new(broker.dispatcher());
@@ -76,7 +76,7 @@ fn a_stuck_dispatcher_is_bounded_by_subscriptions(checks: &mut Checks) {
         thread::spawn(move || dispatcher.run())
     };
     let mut index = 0;
-    // Until the dispatcher runs, publishing would wake by itself, and be trapped: nothing tells when it does.
+    // Until the dispatcher runs, publishing would wake by itself and be trapped, and nothing shows when it does.
     thread::sleep(Duration::from_millis(100));
     let mut publish = |topic: &'static str, key: u64| {
         index += 1;
@@ -124,7 +124,7 @@ impl<P> Authorizer<P> for Hanging {
 
 fn deletions_during_a_stuck_question_are_bounded(checks: &mut Checks) {
     const DELETIONS: u64 = 50_000;
-    /// What is noted of changes while a question is open.
+    /// What is recorded of changes while a question is open.
     const NOTED: usize = 128 * 1024;
     let (trap, is_entered, release) = Trap::new();
     let broker = Broker::<String>::builder().authorizer(Hanging(trap)).build().expect("valid");
@@ -152,7 +152,7 @@ fn deletions_during_a_stuck_question_are_bounded(checks: &mut Checks) {
     drop(others);
 }
 
-/// What 100 batches without a namespace take beside so many readers of one key, each in a namespace of its own.
+/// What 100 batches without a namespace take beside this many readers of one key, each in its own namespace.
 fn batches_beside(readers: u64, configure: impl Fn() -> Broker<String>) -> usize {
     let broker = configure();
     let request = |number: u64| Request::new().term(term("Node", "web")).namespace(format!("namespace-{number}"));
@@ -168,7 +168,7 @@ fn batches_beside(readers: u64, configure: impl Fn() -> Broker<String>) -> usize
 }
 
 fn links_do_not_grow_with_namespaces(checks: &mut Checks) {
-    /// Of each batch.
+    /// For each batch.
     const EACH: usize = 64;
     let few = batches_beside(10, Broker::new);
     let many = batches_beside(10_000, Broker::new);
@@ -217,7 +217,7 @@ fn encoded_forms_are_in_the_bound_of_bytes(checks: &mut Checks) {
     checks.at_most("max_bytes(256 KiB) with frames, narrow ones and tokens", most, BOUND + BOUND / 8 + 32 * 1024);
 }
 
-/// Says that each event of a topic is a change of one policy.
+/// Derives a change of one policy from each event of a topic.
 struct Announced(AtomicU64);
 
 impl<P> Authorizer<P> for Announced {
@@ -236,7 +236,7 @@ impl<P> Authorizer<P> for Announced {
 fn many_changes_in_one_batch_take_a_constant(checks: &mut Checks) {
     const READERS: usize = 2_000;
     const CHANGES: usize = 1_000;
-    /// Of each reader and of each change, and beside them. The events themselves are there before.
+    /// For each reader and each change, and a constant. The events themselves exist before.
     const BOUND: usize = 64 * READERS + 256 * CHANGES + 64 * 1024;
     let broker = Broker::<String>::builder().authorizer(Announced(AtomicU64::new(0))).build().expect("valid");
     let request = |number: usize| Request::new().term(term("Job", &format!("{number}")));

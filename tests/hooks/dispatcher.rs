@@ -31,7 +31,7 @@ fn park<P>(reader: &mut Subscription<P>, waker: &Waker) {
     while reader.poll_recv(&mut Context::from_waker(waker)).is_ready() {}
 }
 
-/// Holds the dispatcher up as long as there is somebody to release it.
+/// Blocks the dispatcher until the test releases it.
 struct Holding {
     arrived: Sender<()>,
     go_on: Mutex<Receiver<()>>,
@@ -46,7 +46,7 @@ impl Wake for Holding {
     }
 }
 
-/// Semantics 7, G6: an eighth more than the buffer, also if a dispatcher has been handed some and is held up.
+/// Semantics 7, G6: an eighth more than the buffer, also if the dispatcher has batches to drop and is blocked.
 #[test]
 fn what_a_dispatcher_has_yet_to_drop_is_bounded() {
     struct Counted(Arc<AtomicUsize>);
@@ -70,7 +70,7 @@ fn what_a_dispatcher_has_yet_to_drop_is_bounded() {
         let (release, go_on) = channel();
         let waker = Waker::from(Arc::new(Holding { arrived, go_on: Mutex::new(go_on) }));
         let open = || broker.subscribe(Request::new().start(Start::Latest).namespace("*")).expect("open");
-        // Until it runs, the publisher wakes.
+        // Until it runs, the publisher wakes the readers.
         while arrivals.try_recv().is_err() {
             let mut reader = open();
             park(&mut reader, &waker);
@@ -88,7 +88,8 @@ fn what_a_dispatcher_has_yet_to_drop_is_bounded() {
     });
 }
 
-/// Semantics 19: the panic ends the dispatcher when everybody is awake, and publishing wakes by itself from then on.
+/// Semantics 19: the panic ends the dispatcher after all readers are awake, and from then on publishing wakes by
+/// itself.
 #[test]
 fn a_payload_that_panics_in_the_dispatcher_ends_it_and_nothing_else() {
     struct Panicking;
@@ -125,8 +126,8 @@ fn job<P>(payload: P) -> [Event<P>; 1] {
     [Event::new("Job", "Changed", "web", payload)]
 }
 
-/// While a guard lives nobody is woken by publishing; each step wakes what was handed over before it, and the last of
-/// several guards has publishing wake again.
+/// While a guard lives publishing wakes no reader. Each step wakes the readers that were queued before it; when the
+/// last of several guards is dropped, publishing wakes again.
 #[test]
 fn a_guard_wakes_step_by_step_and_what_is_left_when_it_is_dropped() {
     let broker = Broker::<u8>::builder().max_batches(8).build().expect("a bound above zero");
@@ -163,7 +164,7 @@ fn a_guard_wakes_step_by_step_and_what_is_left_when_it_is_dropped() {
     assert_eq!(woken(), [4; 3], "publishing wakes by itself");
 }
 
-/// A closing broker wakes by itself, also readers that a batch was queued for.
+/// A closing broker wakes by itself, also readers that are queued for a batch.
 #[test]
 fn a_guard_that_outlives_its_broker_has_nothing_to_wake() {
     let broker = Broker::<u8>::new();
@@ -180,8 +181,8 @@ fn a_guard_that_outlives_its_broker_has_nothing_to_wake() {
     assert_eq!((count.get(), guard.wake_queued()), (1, 0));
 }
 
-/// Semantics 19: everybody is awake when the drop of an evicted payload panics in a step, or when the guard is dropped
-/// by a panic.
+/// Semantics 19: all readers are awake when the drop of an evicted payload panics in a step, or when a panic drops the
+/// guard.
 #[test]
 fn a_panic_in_a_step_leaves_nobody_asleep_and_the_guard_usable() {
     struct Panicking(Arc<AtomicUsize>);

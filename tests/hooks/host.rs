@@ -66,7 +66,7 @@ impl Drop for Inside {
     }
 }
 
-/// What runs in which hook. It runs once for each time it is set, and never within itself.
+/// The code to run in a hook. It runs once each time it is set, and never within itself.
 #[derive(Default)]
 pub(crate) struct Host {
     code: Mutex<Option<(Hook, Arc<Code>)>>,
@@ -88,7 +88,7 @@ impl Host {
         self.ran.lock().unwrap_or_else(PoisonError::into_inner).contains(&hook)
     }
 
-    /// Does something on this thread that runs no code in any hook.
+    /// Runs work on this thread without running code in any hook.
     pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> T {
         let _inside = Inside::enter();
         work()
@@ -110,7 +110,7 @@ impl Host {
     }
 }
 
-/// A payload with a drop that is the host's.
+/// A payload whose drop is a hook.
 pub(crate) struct Payload(Arc<Host>);
 
 impl Drop for Payload {
@@ -176,7 +176,7 @@ impl Drop for Wakes {
     }
 }
 
-/// A waker whose waking and dropping are the host's.
+/// A waker whose wake and drop are hooks.
 pub(crate) fn waker(host: &Arc<Host>) -> Waker {
     Waker::from(Arc::new(Wakes(Arc::clone(host))))
 }
@@ -200,7 +200,7 @@ pub(crate) fn hooked() -> (Arc<Host>, Broker<Payload>) {
     (host, broker)
 }
 
-/// A request for jobs, whose predicate is the host's.
+/// A request for jobs, whose predicate is a hook.
 pub(crate) fn request(host: &Arc<Host>) -> Request<Payload> {
     let host = Arc::clone(host);
     Request::new().term(term("Job", "*")).start(Start::Latest).lag_policy(LagPolicy::Continue).filter(move |_| {
@@ -215,7 +215,7 @@ pub(crate) fn publish_next(host: &Arc<Host>, broker: &Broker<Payload>) {
     drop(broker.publish(broker.latest_index() + 1, [event]));
 }
 
-/// Someone else's subscription, opened before a hook went wrong.
+/// Another subscription, opened before a hook panicked.
 pub(crate) struct Bystander {
     reader: Subscription<Payload>,
     published: u64,
@@ -237,13 +237,14 @@ impl Bystander {
     pub(crate) fn check_after(&mut self, step: &str, host: &Arc<Host>, broker: &Broker<Payload>) {
         match step {
             "park" | "publish" | "change access" => {}
-            // Overtaken like everybody.
+            // Overtaken like all others.
             "overtake" => *self = Self::new(broker),
             _ => self.noticed_nothing(host, broker),
         }
     }
 
-    /// It got all that was published meanwhile, once and in order, and the broker works as before.
+    /// Asserts that it received everything that was published meanwhile, once and in order, and that the broker works
+    /// as before.
     pub(crate) fn noticed_nothing(&mut self, host: &Arc<Host>, broker: &Broker<Payload>) {
         Host::quietly(|| self.check(host, broker));
     }
@@ -261,13 +262,13 @@ impl Bystander {
     }
 }
 
-/// Does everything once that runs a hook, each step on its own, and drops what each step leaves.
+/// Performs each operation that runs a hook once, each step on its own, and drops what each step leaves.
 pub(crate) fn exercise(host: &Arc<Host>, broker: &Broker<Payload>, step: &mut dyn FnMut(&str, &mut dyn FnMut())) {
     let mut reader = None;
     step("subscribe", &mut || reader = broker.subscribe(request(host)).ok());
     step("park", &mut || {
         if let Some(reader) = &mut reader {
-            // What others published meanwhile is not what it waits for.
+            // Batches that others published meanwhile are not what it waits for.
             Host::quietly(|| while reader.try_recv().is_ok() {});
             let waker = waker(host);
             drop(reader.poll_recv(&mut std::task::Context::from_waker(&waker)));

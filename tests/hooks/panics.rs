@@ -14,7 +14,8 @@ use crate::common::{
     WakeCount, asks, assert_empty, assert_revoked, in_time, indexes_now, job, keys_now, panics, publish_all,
 };
 
-/// Whatever hook panics, wherever: the broker stays usable, and the others get what was published, once and in order.
+/// Whichever hook panics, and wherever: the broker stays usable, and the others receive what was published, once and in
+/// order.
 #[test]
 fn a_panic_in_any_hook_leaves_the_broker_usable() {
     for hook in Hook::ALL {
@@ -34,7 +35,7 @@ fn a_panic_in_any_hook_leaves_the_broker_usable() {
                 Hook::Authorize => &["subscribe"][..],
                 Hook::Permits | Hook::Predicate => &["read"],
                 Hook::Changes | Hook::Weigher => &["publish"],
-                // Whoever publishes when it has gone out of reach, which may be the bystander's own check.
+                // It reaches the publisher that evicts it, which may be the bystander's own check.
                 Hook::PayloadDrop => &["overtake"],
                 _ => &[],
             };
@@ -43,7 +44,7 @@ fn a_panic_in_any_hook_leaves_the_broker_usable() {
     }
 }
 
-/// In an authorizer, when a subscription is opened: the panic reaches the caller, and nothing is left behind.
+/// In an authorizer, while a subscription is opened: the panic reaches the caller, and nothing is left behind.
 #[test]
 fn in_an_authorizer_at_subscribe_it_reaches_the_caller() {
     struct Panics(AtomicBool);
@@ -62,7 +63,7 @@ fn in_an_authorizer_at_subscribe_it_reaches_the_caller() {
     publish_all(&broker, [1]);
     assert_eq!(indexes_now(&mut reader), [1]);
 
-    // In a re-check it counts as a denial, and reaches nobody.
+    // In a re-check it counts as a denial and reaches no caller.
     rules.0.store(false, Ordering::SeqCst);
     broker.access_changed(AccessChange::Everyone);
     assert_revoked(&mut reader);
@@ -70,7 +71,7 @@ fn in_an_authorizer_at_subscribe_it_reaches_the_caller() {
     assert!(broker.subscribe(asks("Job", "*")).is_ok());
 }
 
-/// In a predicate, or in the judgement of one event: the panic reaches the reader, and the batch has not been passed.
+/// In a predicate or a check of one event: the panic reaches the reader, and the batch has not been passed.
 #[test]
 fn in_a_predicate_it_reaches_the_reader_and_passes_nothing() {
     for way in 0..3 {
@@ -94,7 +95,8 @@ fn in_a_predicate_it_reaches_the_reader_and_passes_nothing() {
     }
 }
 
-/// In a weigher, or in what says which events change access: the panic reaches the publisher; nothing is published.
+/// In a weigher, or in the hook that derives changes of access: the panic reaches the publisher, and nothing is
+/// published.
 #[test]
 fn in_a_weigher_it_reaches_the_publisher_and_publishes_nothing() {
     for hook in [Hook::Weigher, Hook::Changes] {
@@ -109,7 +111,7 @@ fn in_a_weigher_it_reaches_the_publisher_and_publishes_nothing() {
     }
 }
 
-/// In a waker: it is caught, and the others are woken all the same.
+/// In a waker: it is caught, and the others are woken.
 #[test]
 fn in_a_waker_it_is_caught_and_the_others_are_woken() {
     let (host, broker) = hooked();
@@ -134,7 +136,7 @@ fn in_a_waker_it_is_caught_and_the_others_are_woken() {
     }
 }
 
-/// In an observer: it is caught, and what it was told of has happened.
+/// In an observer: it is caught, and what was being reported has happened.
 #[test]
 fn in_an_observer_it_is_caught() {
     let (host, broker) = hooked();
@@ -158,8 +160,8 @@ fn in_an_observer_it_is_caught() {
     assert_eq!(broker.stats().subscriptions, 0);
 }
 
-/// In the drop of a payload: it reaches whoever's publish put it out of reach; that batch is published, and all others
-/// are as they were.
+/// In the drop of a payload: it reaches the publisher that evicts it; that batch is published, and all others are as
+/// they were.
 #[test]
 fn in_a_payloads_drop_the_state_is_consistent() {
     in_time(|| {
@@ -183,7 +185,7 @@ fn in_a_payloads_drop_the_state_is_consistent() {
     });
 }
 
-/// A panic while access is asked about at opening does not disturb a deletion that is noted meanwhile.
+/// A panic of the authorizer at opening does not disturb a deletion that is recorded meanwhile.
 #[test]
 fn a_panic_while_opening_leaves_no_question_open() {
     struct PanicsOnce(Mutex<Option<Broker<u64>>>);
@@ -203,13 +205,13 @@ fn a_panic_while_opening_leaves_no_question_open() {
         *rules.0.lock().expect("free") = Some(broker.clone());
         let asked = || asks("Job", "*").start(Start::Latest).principal(event_broker::Principal::new("6f1c"));
         assert!(panics(|| broker.subscribe(asked())));
-        // Deleted before this question was asked: the authorizer knows of it, and allows.
+        // Deleted before this question was asked, so the authorizer knows of it, and allows.
         let opened: Result<_, SubscribeError> = broker.subscribe(asked());
         assert!(opened.is_ok());
     });
 }
 
-/// Semantics 19: a window's iterator that a predicate panicked in goes on with the batch it panicked at.
+/// Semantics 19: after a panic of a predicate, the iterator of a window continues with the same batch.
 #[test]
 fn a_drain_iterator_goes_on_where_a_predicate_panicked() {
     let broker = Broker::<u64>::new();
@@ -239,7 +241,7 @@ fn a_drain_iterator_goes_on_where_a_predicate_panicked() {
     assert_eq!(reader.try_recv().unwrap_err(), event_broker::TryRecvError::Empty);
 }
 
-/// Semantics 19: payloads of several batches whose drop panics are dropped one by one, and the first panic goes on.
+/// Semantics 19: payloads of several batches whose drops panic are dropped one by one, and the first panic continues.
 #[test]
 fn payloads_that_panic_when_dropped_do_not_abort() {
     struct Sour;
@@ -258,7 +260,7 @@ fn payloads_that_panic_when_dropped_do_not_abort() {
     std::mem::forget(broker);
 }
 
-/// Semantics 5: weights that overflow count as all there is.
+/// Semantics 5: weights that overflow saturate.
 #[test]
 fn weights_saturate() {
     let broker = Broker::<()>::builder().max_bytes(10).weigher(|_| u64::MAX / 2 + 1).build().unwrap();

@@ -44,7 +44,7 @@ impl Call {
         Self::HasInterest,
     ];
 
-    /// Whether the subscriptions that were open end by it.
+    /// Whether it ends the open subscriptions.
     fn ends_all(self) -> bool {
         matches!(self, Self::Close | Self::Reset)
     }
@@ -89,7 +89,7 @@ impl Call {
     }
 }
 
-/// Every call from within every hook comes through, and changes for the others only what it says.
+/// Every call from within every hook returns, and changes for the others only what it is for.
 fn every_call_from(hook: Hook) {
     for call in Call::ALL {
         in_time(move || {
@@ -108,7 +108,7 @@ fn every_call_from(hook: Hook) {
             exercise(&host, &broker, &mut |name, step| {
                 step();
                 if call.ends_all() && host.has_run(hook) {
-                    // What ended is ended; a broker that is open goes on.
+                    // An end is permanent; a broker that is open continues.
                     assert_eq!(broker.is_closed(), call == Call::Close);
                 } else {
                     bystander.check_after(name, &host, &broker);

@@ -14,14 +14,14 @@ use event_broker::{
 
 use crate::common::{assert_empty, error_now, in_time, indexes_now, publish_all, who};
 
-/// Where a hook is held until the test lets it go on.
+/// Where a hook waits until the test releases it.
 struct Turnstile {
     arrived: Sender<()>,
     go_on: Mutex<Receiver<()>>,
 }
 
 impl Turnstile {
-    /// The turnstile, what tells that somebody stands at it, and what lets them pass for good when it is dropped.
+    /// The turnstile, a signal that a hook has arrived, and what releases all on drop.
     fn new() -> (Arc<Self>, Receiver<()>, Sender<()>) {
         let (arrived, arrivals) = channel();
         let (release, go_on) = channel();
@@ -29,13 +29,13 @@ impl Turnstile {
     }
 
     fn pass(&self) {
-        // Nobody may be there any more: then nobody is held.
+        // If the other side is gone, nothing is held.
         let _ = self.arrived.send(());
         let _ = self.go_on.lock().unwrap_or_else(PoisonError::into_inner).recv();
     }
 }
 
-/// Does what must not be held up: publish, read, subscribe, announce, count, leave.
+/// Performs the operations that must not be delayed: publish, read, subscribe, announce, count, leave.
 fn works_meanwhile(broker: &Broker<u64>, other: &mut Subscription<u64>) {
     let latest = broker.latest_index();
     publish_all(broker, latest + 1..=latest + 3);
@@ -48,7 +48,7 @@ fn works_meanwhile(broker: &Broker<u64>, other: &mut Subscription<u64>) {
     assert_eq!((indexes_now(&mut fresh), indexes_now(other)), (vec![latest + 4], vec![latest + 4]));
 }
 
-/// Holds "slow" at its hooks, and nobody else.
+/// Holds the principal "slow" at its hooks, and no other.
 struct Slow {
     turnstile: Arc<Turnstile>,
     answers: bool,
@@ -80,7 +80,7 @@ fn other_of(broker: &Broker<u64>) -> Subscription<u64> {
     other
 }
 
-/// A slow answer holds up who is subscribing.
+/// A slow answer delays the caller that subscribes.
 #[test]
 fn a_slow_authorizer_holds_up_only_who_subscribes() {
     in_time(|| {
@@ -100,7 +100,7 @@ fn a_slow_authorizer_holds_up_only_who_subscribes() {
     });
 }
 
-/// A slow answer holds up the reader whose access is asked about again.
+/// A slow answer delays the reader whose access is re-checked.
 #[test]
 fn a_slow_authorizer_holds_up_only_whom_it_is_asked_about() {
     in_time(|| {
@@ -121,7 +121,7 @@ fn a_slow_authorizer_holds_up_only_whom_it_is_asked_about() {
     });
 }
 
-/// A slow judgement of an event, or a slow predicate, holds up its own reader.
+/// A slow check of an event, or a slow predicate, delays its own reader.
 #[test]
 fn a_slow_judgement_holds_up_only_its_reader() {
     for by_predicate in [false, true] {
@@ -150,7 +150,7 @@ fn a_slow_judgement_holds_up_only_its_reader() {
     }
 }
 
-/// Holds whoever is told of a loss.
+/// Holds the observer of a loss.
 struct SlowToHear(Arc<Turnstile>);
 
 impl Observer for SlowToHear {
@@ -159,7 +159,7 @@ impl Observer for SlowToHear {
     }
 }
 
-/// An observer that is slow to hear of one reader's loss holds up that reader.
+/// An observer that is slow to handle one reader's loss delays that reader.
 #[test]
 fn a_slow_observer_holds_up_only_its_caller() {
     in_time(|| {
@@ -181,7 +181,7 @@ fn a_slow_observer_holds_up_only_its_caller() {
     });
 }
 
-/// A waker that is slow holds up the publisher that wakes it, but no lock: another publisher, and every reader, go on.
+/// A slow waker delays the publisher that wakes it, but holds no lock: another publisher and all readers continue.
 #[test]
 fn a_slow_waker_holds_no_lock() {
     struct SlowWake(Arc<Turnstile>);
@@ -210,7 +210,7 @@ fn a_slow_waker_holds_no_lock() {
     });
 }
 
-/// A weigher, or a payload's drop, that is slow holds up its own publisher.
+/// A slow weigher or a slow drop of a payload delays its own publisher.
 #[test]
 fn a_slow_weigher_or_drop_holds_up_only_its_publisher() {
     struct Payload(Option<Arc<Turnstile>>);

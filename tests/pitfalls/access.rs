@@ -19,7 +19,7 @@ fn deleted(token: &str) -> Event<u64> {
     Event::new(topic::ACL_TOKEN, event_type::ACL_TOKEN_DELETED, token, 0)
 }
 
-/// Access changes and events stand in one sequence: nothing after a revocation is delivered (semantics 17).
+/// Access changes and events are in one sequence: nothing after a revocation is delivered (semantics 17).
 #[test]
 fn changes_and_events_are_one_sequence() {
     for unread in [0, 3] {
@@ -70,7 +70,7 @@ fn an_end_wins_over_data_every_time() {
     }
 }
 
-/// Nothing read ahead is handed out after a revocation: not by a window that opens after it (semantics 17).
+/// Nothing that was read ahead is delivered after a revocation: not by a window that opens after it (semantics 17).
 #[test]
 fn nothing_read_ahead_survives_a_revocation() {
     let rules = Rules::new(|_| Ok(Grant::all()));
@@ -83,7 +83,7 @@ fn nothing_read_ahead_survives_a_revocation() {
     assert_revoked(&mut reader);
 }
 
-/// Who has no token is re-checked like any other (semantics 17).
+/// A principal without a token is re-checked like any other (semantics 17).
 #[test]
 fn the_anonymous_principal_is_checked_again() {
     let rules = Rules::new(|_| Ok(Grant::all().resting_on_policy("anonymous")));

@@ -43,7 +43,7 @@ fn large_commits_are_bounded_by_events_and_bytes() {
     assert_eq!((broker.stats().oldest_index, broker.stats().buffered_bytes), (Some(2), 4));
 }
 
-/// What of a broker's batches is alive: batches, events and weights.
+/// What is alive of a broker's batches: batches, events and weights.
 type Alive = Arc<Mutex<[u64; 3]>>;
 
 struct Counted {
@@ -109,7 +109,7 @@ fn what_is_evicted_is_at_most_an_eighth_of_each_bound() {
     }
 }
 
-/// A stalled reader keeps nothing: what is out of reach is dropped, however far back it stands (semantics 7).
+/// A stalled reader keeps nothing alive: evicted batches are dropped, however far behind it is (semantics 7).
 #[test]
 fn a_stalled_reader_keeps_no_batch() {
     let broker = Broker::<Arc<()>>::builder().max_batches(8).build().expect("a bound above zero");
@@ -132,7 +132,7 @@ fn a_stalled_reader_keeps_no_batch() {
     assert_eq!(Arc::strong_count(&alive), 1);
 }
 
-/// A reader at the very edge has lost nothing and is told nothing; one batch further it has (semantics 22).
+/// A reader at the oldest batch has lost nothing and is not notified; one batch later it is (semantics 22).
 #[test]
 fn a_reader_at_the_edge_has_lost_nothing() {
     let broker = broker_of(3);
@@ -147,8 +147,8 @@ fn a_reader_at_the_edge_has_lost_nothing() {
     assert_eq!(error_now(&mut beyond).lagged().expect("overtaken").missed, 1);
 }
 
-/// A loss is data: how many, which, and where it goes on; and a loop that stops on errors can tell it from an end
-/// (semantics 22).
+/// A loss is data: how many, which, and where reading resumes; a loop that stops on errors can distinguish it from an
+/// end (semantics 22).
 #[test]
 fn a_loss_is_counted_and_no_silent_end() {
     let broker = broker_of(2);
@@ -166,7 +166,7 @@ fn a_loss_is_counted_and_no_silent_end() {
     assert_end(&mut closing, &end);
 }
 
-/// The read that does not wait tells a loss too (semantics 22).
+/// A read that does not wait reports a loss too (semantics 22).
 #[test]
 fn reads_that_do_not_wait_tell_a_loss() {
     let broker = broker_of(1);
@@ -177,7 +177,7 @@ fn reads_that_do_not_wait_tell_a_loss() {
     assert!(matches!(drained.drain(), Err(RecvError::Lagged(_))));
 }
 
-/// Capacity is what was asked for, so the lag of a reader is what it was told (semantics 5, 27).
+/// The capacity is what was requested, and so is the lag of a reader (semantics 5, 27).
 #[test]
 fn lag_is_counted_in_what_was_asked_for() {
     let broker = broker_of(100);
@@ -188,7 +188,7 @@ fn lag_is_counted_in_what_was_asked_for() {
     assert_eq!(reader.stats().lag, 0);
 }
 
-/// A publish wakes those who wait for what it holds, and no other (the index of interest).
+/// A publish wakes the readers that it matches, and no others.
 #[test]
 fn an_append_wakes_only_whom_it_concerns() {
     let broker = broker_of(100);
@@ -204,7 +204,7 @@ fn an_append_wakes_only_whom_it_concerns() {
     assert_eq!(broker.stats().wakeups, 1);
 }
 
-/// A stuck reader stalls nobody: not those who publish, not those who read or subscribe (G7).
+/// A stuck reader stalls no one: no publisher, no reader, no subscriber (G7).
 #[test]
 fn one_stuck_reader_stalls_nobody() {
     in_time(|| {
@@ -229,7 +229,7 @@ fn one_stuck_reader_stalls_nobody() {
     });
 }
 
-/// Payloads are dropped with no lock held: a drop that uses the broker comes through (semantics 19).
+/// Payloads are dropped with no lock held: a drop may use the broker (semantics 19).
 #[test]
 fn values_are_not_dropped_under_a_lock() {
     struct Reenters(Mutex<Option<Broker<Self>>>, mpsc::Sender<u64>);
@@ -249,12 +249,12 @@ fn values_are_not_dropped_under_a_lock() {
             broker.publish(index, [Event::new("Job", "Changed", "web", payload)]).expect("rising");
         }
         assert!(seen.try_iter().count() >= 18, "all but the newest, and at most an eighth more");
-        // The last holds the broker that holds it.
+        // The last payload holds the broker that holds it.
         broker.reset(20, broker.epoch());
     });
 }
 
-/// An observer is told of a loss with no lock held (semantics 19, 27).
+/// An observer is notified of a loss with no lock held (semantics 19, 27).
 #[test]
 fn a_loss_is_reported_outside_the_locks() {
     struct Asks(Mutex<Option<Broker<u64>>>);
@@ -273,7 +273,7 @@ fn a_loss_is_reported_outside_the_locks() {
         publish_all(&broker, 1..=3);
         *observer.0.lock().expect("free") = Some(broker.clone());
         assert!(error_now(&mut reader).lagged().is_some());
-        // What came while it was told may have pushed the oldest out again: then that is told as well.
+        // Batches published meanwhile may have evicted the oldest again; then that is reported as well.
         let rest = match reader.try_recv() {
             Err(TryRecvError::Recv(RecvError::Lagged(lagged))) => lagged.missed,
             other => panic!("2 was lost while 1 was told of, got {other:?}"),
@@ -327,8 +327,8 @@ fn what_is_evicted_and_not_dropped_is_at_most_an_eighth_of_each_bound() {
     });
 }
 
-/// A buffer that is bounded by events closes segments before they are full; a window goes on in the next one as if they
-/// were, wherever it begins and however its batches grow and shrink (semantics 5, 20).
+/// A buffer that is bounded by events closes segments before they are full; a window continues in the next one
+/// regardless, wherever it begins and however its batches grow and shrink (semantics 5, 20).
 #[test]
 fn a_window_goes_on_after_segments_that_were_closed_early() {
     let broker = Broker::<u64>::builder().max_batches(1_000).max_events(400).build().expect("bounds above zero");

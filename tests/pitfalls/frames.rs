@@ -44,7 +44,7 @@ fn an_event_is_encoded_once() {
     assert_eq!(frames.iter().filter(|frame| frame.as_ptr() == whole.as_ptr()).count(), 21, "shared on replay too");
 }
 
-/// Every write that a writer was given, and where it was flushed.
+/// The writes that a writer received, and where it was flushed.
 #[derive(Clone, Default)]
 struct Writes(Arc<Mutex<Vec<Option<String>>>>);
 
@@ -77,7 +77,7 @@ fn a_frame_and_its_newline_are_one_write() {
     assert_eq!(writes.last(), Some(&None), "flushed at the end");
 }
 
-/// Heartbeats reach whoever decodes: a dead link can be told from a silent one (semantics 26).
+/// Heartbeats reach the decoder: a dead link can be distinguished from a silent one (semantics 26).
 #[test]
 fn heartbeats_are_not_swallowed() {
     let mut decoder = Decoder::<u64>::new();
@@ -87,7 +87,7 @@ fn heartbeats_are_not_swallowed() {
     assert_eq!(decoder.decode(&mut input), None);
 }
 
-/// Integers that no float can hold go round unchanged, whole and as numbers (semantics 2).
+/// Integers beyond the range of floats are unchanged after a round trip, in JSON and as numbers (semantics 2).
 #[test]
 fn numbers_stay_what_they_were() {
     for number in ["9007199254740993", "18446744073709551615", "-9223372036854775808", "0.1", "1e-7"] {
@@ -124,8 +124,8 @@ fn nothing_ticks_after_the_frames_are_gone() {
     assert_eq!(broker.stats().subscriptions, 0);
 }
 
-/// Frames that were readable when access was taken back are not sent, and none is lost on an error before it
-/// (semantics 17).
+/// Frames that were readable when access was revoked are not sent, and none is lost on an error before it (semantics
+/// 17).
 #[test]
 fn no_frame_is_sent_after_a_revocation() {
     let rules = Rules::new(|_| Ok(Grant::all()));
@@ -146,7 +146,7 @@ fn no_frame_is_sent_after_a_revocation() {
     }
 }
 
-/// A narrow reader that saw nothing for long is told how far the state got, and resumes there (semantics 24).
+/// A narrow reader without matches for long receives the progress of the state, and resumes there (semantics 24).
 #[test]
 fn progress_names_where_to_resume() {
     let broker = Broker::<u64>::builder().max_batches(4).build().expect("a bound above zero");

@@ -11,7 +11,7 @@ fn from(broker: &Broker<u64>, start: Start) -> event_broker::Subscription<u64> {
     broker.subscribe(Request::new().start(start)).expect("this start cannot be refused")
 }
 
-/// A future index delivers nothing until it comes, not the newest batch at once (semantics 8).
+/// A future index delivers nothing until it is reached, and not the newest batch at once (semantics 8).
 #[test]
 fn a_future_index_is_silent() {
     let broker = broker_of(10);
@@ -37,7 +37,7 @@ fn resuming_one_above_the_last_repeats_nothing() {
     assert_eq!(indexes_now(&mut reader), [4], "further batches of 3 are below the bound");
 }
 
-/// An index that is gone starts at the oldest and says so (semantics 9).
+/// An evicted index starts at the oldest, and the verdict says so (semantics 9).
 #[test]
 fn an_index_that_is_too_old_reports_what_is_lost() {
     let broker = broker_of(2);
@@ -60,7 +60,8 @@ fn a_gap_between_indexes_is_no_loss() {
     assert_eq!(from(&broker, Start::Index(10)).verdict(), Verdict::Lost { oldest: Some(20) });
 }
 
-/// A resume that loses nothing is not refused for want of its exact index: only `Exactly` refuses (semantics 8, 9).
+/// A resume that loses nothing is not refused because its exact index is missing: only `Exactly` refuses (semantics 8,
+/// 9).
 #[test]
 fn lossless_resumes_are_not_refused() {
     let broker = broker_of(2);
@@ -117,7 +118,7 @@ fn a_start_that_is_evicted_before_the_first_read() {
     let lagged = end.lagged().expect("it was overtaken");
     assert_eq!((lagged.missed, lagged.from, lagged.through, lagged.resumes_at), (3, 1, 3, 4));
     assert_end(&mut first, &end);
-    // The oldest moves with what was there when the subscription was opened, and no further: 3 came later.
+    // The start moves with the backlog of the opening and no further: 3 was published later.
     let lagged = error_now(&mut oldest).lagged().cloned().expect("it was overtaken");
     assert_eq!((lagged.missed, lagged.from, lagged.through, lagged.resumes_at), (1, 2, 3, 4));
 }
@@ -135,7 +136,7 @@ fn a_falling_index_is_refused() {
     assert_eq!(indexes_now(&mut from(&broker, Start::Oldest)), [5, 5]);
 }
 
-/// A narrow reader that saw nothing for long stands near the present: its token says so (semantics 22, 24).
+/// A narrow reader without matches for long is near the present, as its token shows (semantics 22, 24).
 #[test]
 fn a_narrow_reader_resumes_near_the_present() {
     let broker = broker_of(2);

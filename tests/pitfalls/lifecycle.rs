@@ -34,7 +34,7 @@ fn publishing_after_shutdown_is_refused() {
     assert_eq!(empty.kind, PublishErrorKind::Closed);
 }
 
-/// What was buffered when the broker closed is delivered before the end, by whatever read (semantics 23).
+/// What was buffered when the broker closed is delivered before the end, by every way of reading (semantics 23).
 #[test]
 fn shutdown_discards_nothing_unread() {
     let open = |broker: &Broker<u64>| broker.subscribe(Request::new()).expect("open");
@@ -53,7 +53,7 @@ fn shutdown_discards_nothing_unread() {
     assert_end(&mut drained, &RecvError::Closed);
 }
 
-/// The shutdown, access that was taken back, and a subscription that was ended are told apart (semantics 23).
+/// A shutdown, a revocation and a cancelled subscription are distinguished (semantics 23).
 #[test]
 fn every_end_has_a_name_of_its_own() {
     let rules = Rules::new(|_| Ok(event_broker::Grant::all()));
@@ -72,7 +72,7 @@ fn every_end_has_a_name_of_its_own() {
     assert_eq!(error_now(&mut reset), RecvError::Reset);
 }
 
-/// A `Stream` tells a loss as an item, and goes on or ends by the policy (semantics 22, 23).
+/// A `Stream` yields a loss as an item, and continues or ends by the policy (semantics 22, 23).
 #[cfg(feature = "stream")]
 #[test]
 fn a_stream_does_not_hide_a_loss() {
@@ -101,7 +101,7 @@ fn a_stream_does_not_hide_a_loss() {
     }
 }
 
-/// `publish` hangs for nobody: not for readers that never read, and not without any (G7).
+/// `publish` does not block: not on readers that never read, and not without readers (G7).
 #[test]
 fn publish_waits_for_nobody() {
     in_time(|| {
@@ -113,7 +113,7 @@ fn publish_waits_for_nobody() {
     });
 }
 
-/// Dropping a reader walks no backlog: others publish and read meanwhile, and it is gone at once.
+/// Dropping a reader does not walk the backlog: others publish and read meanwhile, and it returns at once.
 #[test]
 fn dropping_a_reader_walks_no_backlog() {
     let broker = broker_of(10_000);
@@ -135,7 +135,7 @@ fn the_bound_is_no_multiple_of_the_readers() {
     publish_all(&broker, 1..=20);
     assert_eq!(broker.stats().buffered_batches, 5);
     for reader in &mut readers {
-        // All 20 came after it had subscribed: what is lost of them is told, also to a reader that reads late.
+        // All 20 were published after it had subscribed, so what is lost of them is reported, also to a late reader.
         let lagged = error_now(reader).lagged().cloned().expect("it was overtaken");
         assert_eq!((lagged.missed, lagged.count(), lagged.through, lagged.resumes_at), (15, Some(15), 15, 16));
     }
@@ -155,7 +155,8 @@ fn a_waiting_reader_is_not_polled() {
     assert_eq!(handle.stats().wakeups, 1);
 }
 
-/// Readers that wait in one list may leave it in any order: who has left is neither kept nor woken (semantics 7, G10).
+/// Readers that wait in one list may leave it in any order: a reader that has left is neither kept nor woken (semantics
+/// 7, G10).
 #[test]
 fn who_has_left_is_kept_and_woken_by_nobody() {
     const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
@@ -173,13 +174,13 @@ fn who_has_left_is_kept_and_woken_by_nobody() {
     }
 }
 
-/// A window may be gone through in several goes, each from where the last one stopped (semantics 20).
+/// A window may be iterated in several parts, each from where the last one stopped (semantics 20).
 #[test]
 fn a_window_goes_on_with_another_iterator() {
     for narrow in [false, true] {
         let broker = broker_of(64);
         let request = Request::new().start(Start::Latest);
-        // One that links tell each batch to, because half of it is not asked for.
+        // A reader that is notified of each batch by links, because half of them do not match.
         let request = if narrow { request.term(Term::new("Job", "web").expect("a term")) } else { request };
         let mut reader = broker.subscribe(request).expect("open");
         for index in 1..=40 {

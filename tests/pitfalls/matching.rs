@@ -8,7 +8,7 @@ use event_broker::{Broker, DeliveryRef, Event, InvalidRequest, Principal, Reques
 
 use crate::common::{asks, assert_empty, event, job, keys_now, term};
 
-/// What a request gets out of one batch, live and from the backlog: both must agree.
+/// What a request receives of one batch, live and from the backlog: both must agree.
 fn keys_of(request: impl Fn() -> Request<u64>, events: &[Event<u64>]) -> Vec<Vec<String>> {
     let broker = Broker::new();
     let mut live = broker.subscribe(request()).expect("open");
@@ -60,7 +60,7 @@ fn an_empty_key_matches_no_empty_filter_key() {
     assert_eq!(keys_of(|| asks("Job", "*"), &[nameless]), [[""]], "only the wildcard does");
 }
 
-/// Matching writes into nothing of the caller's, so one set of terms serves requests of many threads (semantics 11).
+/// Matching does not modify the terms, so one set serves requests of many threads (semantics 11).
 #[test]
 fn terms_are_shared_between_threads() {
     let broker = Broker::<u64>::new();
@@ -122,8 +122,8 @@ fn every_namespace_of_a_query_counts() {
     assert_eq!(keys_of(query, &events), [["a", "b"]]);
 }
 
-/// Items of a window that are looked at together are each what they were when they were given: batches of more than 64
-/// events, of each of which a predicate picks others, and a window that is gone through again (semantics 13, 20).
+/// Items of a window that are examined together remain what they were: batches of more than 64 events, of each of which
+/// a predicate picks others, and a window that is iterated again (semantics 13, 20).
 #[test]
 fn items_of_a_window_stay_what_they_were() {
     const EVENTS: u64 = 100;

@@ -20,10 +20,10 @@ use crate::trail::Trail;
 
 pub type Reads = Subscription<Payload>;
 
-/// What one read gave.
+/// The result of one read.
 #[derive(Debug)]
 pub enum Got {
-    /// A frame does not say how many events its batch has.
+    /// Frames do not contain the number of events of the batch.
     Delivery {
         index: u64,
         ids: Vec<u64>,
@@ -34,9 +34,9 @@ pub enum Got {
     Beat {
         token: Option<Token>,
     },
-    /// Nothing is there; a task waits from now on.
+    /// Nothing to read; a task waits from now on.
     Nothing,
-    /// There may be more: a task has woken itself, or a deadline came first.
+    /// There may be more: a task has woken itself, or a deadline was reached first.
     Pause,
     End(RecvError),
     /// A stream or an iterator is over.
@@ -72,7 +72,7 @@ impl Got {
     }
 }
 
-/// A future of one read that owns its reader, and gives it back.
+/// A future of one read, which owns its reader and returns it.
 type Reading = Pin<Box<dyn Future<Output = (Reads, Got)>>>;
 
 /// The subscription, in the form that its way of reading needs.
@@ -82,16 +82,16 @@ pub enum Hold {
     Inline(Arc<Inline>),
     Stream(Box<event_broker::FrameStream<Payload, Beats>>),
     Frames(Box<event_broker::Frames<Payload>>),
-    /// For a moment, while it is moved.
+    /// While it is moved.
     Moved,
 }
 
-/// A reader that reads within its waker. It is its own waker, so it must be taken apart when it goes.
+/// A reader that reads within its waker. It is its own waker, so dropping it takes it apart.
 #[derive(Default)]
 pub struct Inline {
     /// None while it reads.
     reads: Mutex<Option<Reads>>,
-    /// Whether it has woken itself while it was reading.
+    /// Whether it was woken while it was reading.
     again: AtomicBool,
     got: Mutex<Vec<Got>>,
 }
@@ -152,14 +152,14 @@ pub struct Actor {
     pub handle: SubscriptionHandle<Payload>,
     /// Its number in the naive broker.
     pub naive: usize,
-    /// Whether the naive broker knows exactly where it stands.
+    /// Whether the naive broker knows its position exactly.
     pub exact: bool,
     pub flag: Arc<Flag>,
-    /// Whether it waits, unless its flag says otherwise.
+    /// Whether it waits, unless its flag is set.
     pub parked: bool,
-    /// Whether a waker that it has left may still be there.
+    /// Whether its waker may still be registered.
     pub leaves_waker: bool,
-    /// Whether its last poll found something and left no waker: until it waits again, nothing wakes it.
+    /// Whether its last poll found something and left no waker registered: until it waits again, nothing wakes it.
     pub busy: bool,
     pub bell: Option<Receiver<()>>,
     /// How often its predicate panics.
@@ -222,12 +222,12 @@ impl Actor {
         matches!(self.way, Way::FrameStream | Way::Frames)
     }
 
-    /// Whether it gives its end once, as an item.
+    /// Whether it yields its end once, as an item.
     pub fn gives_items(&self) -> bool {
         matches!(self.way, Way::FrameStream | Way::Stream)
     }
 
-    /// Whether only a wake-up has it look again.
+    /// Whether it reads only after a wake-up.
     pub fn is_asleep(&self) -> bool {
         match &self.bell {
             Some(bell) => bell.is_empty() && !self.ended,
@@ -235,19 +235,19 @@ impl Actor {
         }
     }
 
-    /// Takes the ring that has come, if there is one.
+    /// Takes a ring of its bell, if there is one.
     pub fn take_ring(&self) {
         if let Some(bell) = &self.bell {
             let _ = bell.try_recv();
         }
     }
 
-    /// Whether a read may pass batches that were asked for without giving them.
+    /// Whether a read may pass matching batches without returning them.
     pub fn refuses(&self, guarded: bool) -> bool {
         guarded || self.request.refuses.is_some() || !self.request.types.is_empty()
     }
 
-    /// What it has read within its waker, after reading now if it does not wait yet.
+    /// What it has read within its waker, after a first read if it does not wait yet.
     pub fn read_inline(&mut self, now: bool) -> Vec<Got> {
         let Hold::Inline(inline) = &self.hold else { return Vec::new() };
         if now {
@@ -256,7 +256,7 @@ impl Actor {
         std::mem::take(&mut *inline.got.lock().unwrap())
     }
 
-    /// Its subscription, unless a future has it.
+    /// Its subscription, unless a future owns it.
     pub fn reads(&mut self) -> Option<&mut Reads> {
         match &mut self.hold {
             Hold::Idle(reads) => Some(reads),
@@ -264,7 +264,7 @@ impl Actor {
         }
     }
 
-    /// Where it stands. A future that waits has its subscription, so that its handle must say it.
+    /// The token of its position, or of its handle if a future owns the subscription.
     pub fn token(&self) -> Result<Token, Token> {
         match &self.hold {
             Hold::Idle(reads) => Ok(reads.token()),
@@ -275,7 +275,7 @@ impl Actor {
         }
     }
 
-    /// Drops the future that it waits by, if there is one. Then it must look again by itself.
+    /// Drops its pending future, if there is one. Then nothing wakes it, and it must read again by itself.
     pub fn forget(&mut self) {
         let Hold::Reading(reading, cancelled) = &mut self.hold else { return };
         cancelled.store(true, Ordering::Relaxed);
@@ -299,8 +299,8 @@ impl Actor {
         }
     }
 
-    /// One read by its own way, if that is a read of one delivery. `there` says whether it is certain that a read which
-    /// waits comes back.
+    /// One read by its own way, if that is a read of one delivery. `there` is set if a waiting read is certain to
+    /// return.
     pub fn read(&mut self, there: bool) -> Got {
         let waker = Waker::from(Arc::clone(&self.flag));
         let mut context = Context::from_waker(&waker);
@@ -394,7 +394,7 @@ fn poll_recv(reads: &mut Reads, context: &mut Context<'_>, flag: &Flag) -> Got {
     }
 }
 
-/// One read as a future. A panic of it is caught within, or the reader would go with it.
+/// One read as a future. It catches its own panic, so that the reader is kept.
 fn read_once(mut reads: Reads, cancelled: Arc<AtomicBool>) -> Reading {
     Box::pin(async move {
         let got = {
@@ -418,7 +418,7 @@ fn options() -> event_broker::FrameOptions {
     event_broker::FrameOptions::new().heartbeat(std::time::Duration::from_millis(INTERVAL)).unwrap().tokens(true)
 }
 
-/// What an item of a stream of frames says.
+/// The content of an item of a stream of frames.
 fn framed(item: Option<Result<event_broker::Frame, event_broker::FrameError>>) -> Got {
     use event_broker::{Decoder, FrameError, Incoming};
 

@@ -120,7 +120,7 @@ impl Random {
             11 => Way::BellWindow(1 + self.below(3)),
             12 if mood.frames => Way::FrameStream,
             13 if mood.frames => Way::Frames,
-            // What panics in a waker is caught there, and would be no outcome of a step.
+            // A panic in a waker is caught there and is no outcome of a step.
             14 | 15 if !mood.faults => Way::Inline,
             _ => Way::Poll,
         }
@@ -175,15 +175,15 @@ impl Random {
     }
 }
 
-/// What kind of run it is: how often each kind of thing happens.
+/// The kind of a run: the frequency of each kind of step.
 struct Mood {
     guarded: bool,
-    /// With a bound in bytes the frames that are cached beside a batch may count, which the naive broker cannot know.
+    /// With a bound in bytes, cached frames may count, which the naive broker cannot know.
     frames: bool,
     faults: bool,
-    /// One in so many steps steps the dispatcher, if there is one.
+    /// One in this many steps steps the dispatcher, if there is one.
     dispatcher: Option<u64>,
-    /// Up to this step a reader is given no turn.
+    /// Up to this step a reader has no turn.
     stalled: [usize; SLOTS],
 }
 

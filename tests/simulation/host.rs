@@ -60,7 +60,7 @@ impl Faults {
         });
     }
 
-    /// Panics if it is the turn of this one.
+    /// Panics if this fault is due.
     fn fire(which: impl FnOnce(&Self) -> &Cell<u32>) {
         let fires = Self::with(|faults| {
             let fault = which(faults);
@@ -74,7 +74,7 @@ impl Faults {
     }
 }
 
-/// What one of a script's weights weighs: more than all links of a buffer, which the naive broker does not have.
+/// The bytes of one unit of weight: more than all links of a buffer, which the naive broker does not have.
 pub const UNIT: u64 = 1 << 40;
 
 /// The payload of every event: its number in the run. It owns no heap.
@@ -153,10 +153,10 @@ impl Observer for Watcher {
     }
 }
 
-/// So often is the clock read in one step at most. Only a read that waits for good reads it more often.
+/// The most reads of the clock in one step. Only a read that waits for ever exceeds it.
 const READS: u64 = 5_000;
 
-/// The broker's clock, by the time that the script sets. It ends a read that would wait for real time to pass.
+/// The broker's clock, which shows the script's time. It ends a read that would wait for real time to pass.
 #[derive(Clone, Debug)]
 pub struct PatientClock {
     time: ManualClock,
@@ -186,7 +186,7 @@ impl Clock for PatientClock {
 pub struct Flag {
     woken: AtomicBool,
     panics: AtomicU32,
-    /// Set where a test wants wake-ups to be lost.
+    /// Set to lose wake-ups on purpose.
     deaf: AtomicBool,
 }
 
@@ -225,7 +225,7 @@ impl Wake for Flag {
     }
 }
 
-/// Who sleeps until when, by the same time.
+/// The sleeping timers, by the same time.
 #[derive(Clone, Debug)]
 pub struct Timers {
     time: ManualClock,
@@ -244,7 +244,7 @@ impl Timers {
         Sleep { timers: self.clone(), until, number: self.next.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Wakes whose time has come, in the order of their times.
+    /// Wakes the timers that are due, in the order of their times.
     pub fn fire(&self) {
         let now = self.time.millis();
         let due = {

@@ -36,7 +36,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use run::{Sabotage, run, run_seed, shrink};
 use script::Script;
 
-/// So many seeds are run by each of two tests, which share the work of two cores.
+/// The number of seeds of each of two tests, which share the work of two cores.
 const SEEDS: u64 = 1_000;
 
 #[test]
@@ -49,8 +49,8 @@ fn g1_to_g5_g8_to_g10_odd_seeds() {
     (0..SEEDS).for_each(|seed| run_seed(2 * seed + 1));
 }
 
-/// Seeds for so many seconds: `SIMULATION_SECONDS=3600 SIMULATION_SEED=7 cargo test --release --test simulation --
-/// --nocapture long`. Without a seed it begins with one of the time.
+/// Runs seeds for a time: `SIMULATION_SECONDS=3600 SIMULATION_SEED=7 cargo test --release --test simulation --
+/// --nocapture long`. Without a seed it begins with one derived from the time.
 #[test]
 fn long() {
     let setting = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
@@ -94,7 +94,7 @@ fn a_script_is_the_same_as_text() {
     }
 }
 
-/// Scripts that once failed, or that show something that few seeds do.
+/// Scripts that once failed, or that show something rare.
 #[test]
 fn kept_scripts_are_replayed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulation/scripts");
@@ -110,7 +110,7 @@ fn kept_scripts_are_replayed() {
     }
 }
 
-/// That it can fail: what is done wrong on purpose is found, and shrunk to little.
+/// The simulation can fail: deliberate errors are found and shrunk.
 #[test]
 fn what_goes_wrong_is_found_and_shrunk() {
     for (sabotage, kinds, most) in [

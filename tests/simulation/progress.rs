@@ -11,7 +11,8 @@ use crate::support::translate;
 use crate::world::{World, fail};
 
 impl World<'_> {
-    /// What must hold after every step: nobody sleeps through anything, and the numbers are those of the naive broker.
+    /// Checks what must hold after every step: no reader sleeps although it has something to read, and the numbers are
+    /// those of the naive broker.
     pub fn settle(&mut self, ticked: bool) {
         self.take_all_inline();
         for slot in 0..SLOTS {
@@ -27,7 +28,7 @@ impl World<'_> {
             let outcome = self.naive.peek(number);
             let asleep = match &outcome {
                 Outcome::Empty => !overdue,
-                // That time passes wakes those alone who have a timer, unless the host says so.
+                // The passing of time wakes only readers with a timer, unless the host ticks.
                 Outcome::End(End::Expired) => !ticked && !by_timer,
                 _ => false,
             };
@@ -52,7 +53,7 @@ impl World<'_> {
         }
     }
 
-    /// Takes all faults away, and lets everybody run who can, until nobody can.
+    /// Removes all faults, and runs all readers until none can run.
     pub fn heal(&mut self) {
         Faults::heal();
         for actor in self.slots.iter().flatten() {
@@ -61,7 +62,7 @@ impl World<'_> {
         }
         self.dispatch(Dispatch::Step, false);
         self.tick();
-        // A turn reads a batch at least, or examines a thousand events in vain.
+        // A turn reads at least one batch, or examines a thousand events without a match.
         let most = 100 + 4 * self.naive.reach().len();
         for _ in 0..most {
             let ran = (0..SLOTS).filter(|slot| self.turn(*slot, false)).count();
@@ -74,7 +75,8 @@ impl World<'_> {
         fail!("no progress", "after {most} turns some of {running:?} still run");
     }
 
-    /// Whoever sleeps has nothing to read. What the naive broker does not know exactly is asked of the reader itself.
+    /// Checks that sleeping readers have nothing to read. What the naive broker does not know exactly, the reader
+    /// itself is asked.
     fn all_has_been_read(&mut self) {
         for slot in 0..SLOTS {
             let Some(actor) = self.slots[slot].as_ref().filter(|actor| !actor.exact && actor.is_asleep()) else {
@@ -88,7 +90,7 @@ impl World<'_> {
         }
     }
 
-    /// The end of every run: progress, then the end of the broker, of which everybody is told.
+    /// Ends a run: progress, then the end of the broker, which every reader must receive.
     pub fn finish(&mut self) {
         self.take(&Step::Heal);
         self.take(&Step::Close);

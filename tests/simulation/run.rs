@@ -15,14 +15,14 @@ use crate::open::Host;
 use crate::script::Script;
 use crate::world::World;
 
-/// What a run itself does wrong, so that a test can see that it is found.
+/// An error that a run makes on purpose, to test that it is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sabotage {
     #[default]
     None,
     /// Wake-ups of tasks are lost.
     LostWakes,
-    /// A delivery of each reader is not told to the validators.
+    /// A delivery of each reader is hidden from the validators.
     LostDeliveries,
 }
 
@@ -33,7 +33,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What shrinking keeps: the check that failed, without what is particular to this run.
+    /// What shrinking preserves: the check that failed, without details of this run.
     pub fn kind(&self) -> &str {
         self.message.split([':', '\n']).next().unwrap_or_default()
     }
@@ -56,7 +56,7 @@ fn said(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
 }
 
-/// Keeps panics of runs out of the output, and what they said.
+/// Keeps panics of runs out of the output, and their messages.
 fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -76,10 +76,10 @@ fn listen() {
     });
 }
 
-/// So long does a run take at most, though the machine be slow: else a read of it goes on for good.
+/// The longest run on a slow machine; a longer one hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// When the run of each thread began, and what it is called.
+/// When the run of each thread began, and its name.
 static RUNNING: Mutex<Vec<(ThreadId, Instant, String)>> = Mutex::new(Vec::new());
 
 /// Ends the process if a run hangs, which no panic can.
@@ -94,7 +94,7 @@ impl Watched {
                     thread::sleep(Duration::from_secs(1));
                     let running = RUNNING.lock().unwrap();
                     if let Some((.., name)) = running.iter().find(|(_, begun, _)| begun.elapsed() > PATIENCE) {
-                        // Not by a macro, whose output the harness keeps to itself.
+                        // Not by a macro, whose output the harness captures.
                         let _ = writeln!(stderr(), "{name} hangs");
                         std::process::abort();
                     }
@@ -113,7 +113,7 @@ impl Drop for Watched {
     }
 }
 
-/// Runs a script: its log, if all went as it must.
+/// Runs a script and returns its log, or how it failed.
 pub fn run(script: &Script, sabotage: Sabotage) -> Result<String, Failure> {
     listen();
     let _watched = Watched::new();
@@ -133,7 +133,7 @@ pub fn run(script: &Script, sabotage: Sabotage) -> Result<String, Failure> {
     ran.map_err(|_| Failure { message: LAST.take() })
 }
 
-/// Leaves out as many steps as it can while the script fails in the same way, for so long at most.
+/// Removes as many steps as it can while the script fails in the same way, within a time.
 pub fn shrink(script: &Script, failure: Failure, sabotage: Sabotage, patience: Duration) -> (Script, Failure) {
     let begun = Instant::now();
     let (mut best, mut failure) = (script.clone(), failure);

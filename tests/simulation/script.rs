@@ -31,19 +31,19 @@ pub enum Way {
     Async,
     /// `Stream`.
     Stream,
-    /// `poll_readable`, then so many deliveries of a window; all of them if zero.
+    /// `poll_readable`, then this many deliveries of a window; all of them if zero.
     Window(usize),
     /// A doorbell, then `try_recv` until nothing is left.
     Bell,
-    /// A doorbell, then so many deliveries of one window; all of them if zero.
+    /// A doorbell, then this many deliveries of one window; all of them if zero.
     BellWindow(usize),
     /// Frames as a stream, with a timer by the simulated clock.
     FrameStream,
-    /// Frames as an iterator where something is there to be given, and as `try_frame` where nothing is.
+    /// Frames as an iterator where something can be read, and as `try_frame` where nothing can.
     Frames,
 }
 
-/// Code of the host's that panics the next so many times.
+/// Code of the host that panics the next few times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     Predicate { slot: usize },
@@ -61,13 +61,13 @@ pub enum Dispatch {
     Start,
     /// It wakes what is queued.
     Step,
-    /// It dies, and is not stepped before.
+    /// It ends, without another step.
     End,
 }
 
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// The index is relative to the latest, the epoch that of so many resets ago.
+    /// The index is relative to the latest, the epoch is that of this many resets ago.
     Publish {
         step: i64,
         back: u64,
@@ -76,12 +76,12 @@ pub enum Step {
         /// Whether the first payload that is dropped panics.
         bomb: bool,
     },
-    /// So many batches of this one event.
+    /// This many batches of this one event.
     Burst {
         batches: usize,
         event: EventSpec,
     },
-    /// One batch of so many of this event.
+    /// One batch with this many of this event.
     Large {
         events: usize,
         event: EventSpec,
@@ -107,7 +107,7 @@ pub enum Step {
         slot: usize,
         way: Way,
     },
-    /// Gives a reader so many turns. One that waits has none unless it was woken.
+    /// Gives a reader this many turns. One that waits has none unless it was woken.
     Run {
         slot: usize,
         turns: usize,
@@ -126,7 +126,7 @@ pub enum Step {
     Cancel {
         slot: usize,
     },
-    /// Publishes so many batches of this event while a window is open of which so many deliveries were taken.
+    /// Publishes this many batches of this event while a window is open of which some deliveries were taken.
     Across {
         slot: usize,
         take: usize,
@@ -162,7 +162,7 @@ pub enum Step {
         fault: Fault,
         times: u32,
     },
-    /// Takes all faults away, and demands progress of every reader.
+    /// Removes all faults, and demands progress of every reader.
     Heal,
     Close,
 }

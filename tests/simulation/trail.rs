@@ -17,9 +17,9 @@ pub struct Trail {
     opened: usize,
     /// When its last step was.
     closed: usize,
-    /// The first position that it could see lies in here; positions are those of its epoch.
+    /// The range of the first position that it could see; positions are those of its epoch.
     begin: (usize, usize),
-    /// No batch before this place was asked for.
+    /// It asked for no batch before this place.
     from: Place,
     steps: Vec<Step>,
 }
@@ -39,7 +39,7 @@ impl Trail {
         self.steps.push(step);
     }
 
-    /// The rest of it, behind a part of the history that was skipped.
+    /// The rest of the trail, after a skipped part of the history.
     pub fn split(&mut self, now: usize, begin: usize) -> Self {
         let mut rest = Self::new(self.name.clone(), self.epoch, self.request.clone(), self.opened);
         rest.begin = (begin, begin);
@@ -47,7 +47,7 @@ impl Trail {
         std::mem::replace(self, rest)
     }
 
-    /// Whether nothing was read yet. Then where it stands is not known to the validators.
+    /// Whether nothing was read yet. Then the validators do not know its position.
     pub fn is_fresh(&self) -> bool {
         self.steps.is_empty()
     }
@@ -125,11 +125,11 @@ impl Past {
         has(&before.unwrap_or_default()) || meanwhile.into_iter().any(|(_, _, rule)| has(rule))
     }
 
-    /// Whether every rule in force between these steps lets this pass.
+    /// Whether every rule in force between these steps permits this.
     fn must(&self, request: &RequestSpec, fact: &Fact, from: usize, to: usize) -> bool {
         let some = |has: &dyn Fn(&Rule) -> bool| self.some_rule(request.principal, from, to, has);
         let refused = || some(&|rule| !rule.allowed || !admits(rule, fact));
-        // Whether events are judged is in the grant, what is judged in the rule of the moment.
+        // Whether events are checked is in the grant; what is checked is in the current rule.
         let judged = || some(&|rule| rule.checks_events) && some(&|rule| forbids(rule, fact));
         !self.guarded || !refused() && !judged()
     }

@@ -24,7 +24,7 @@ use crate::world::{World, fail};
 /// A naive reader as it was before a read.
 pub struct Before(Reader, Observed);
 
-/// What a read must give; `None` where a stream is over.
+/// What a read must return; `None` where a stream is over.
 type Expected = Option<Outcome>;
 
 impl Before {
@@ -34,13 +34,13 @@ impl Before {
 }
 
 impl World<'_> {
-    /// Gives a reader one turn. Whether it did anything that may be followed by more.
+    /// Gives a reader one turn. Returns whether it did anything that may be followed by more.
     pub fn turn(&mut self, slot: usize, spurious: bool) -> bool {
         let Some(mut actor) = self.slots[slot].take() else { return false };
         self.begin_turn();
         let runs = !actor.ended && (spurious || !actor.is_asleep());
         let goes_on = runs && {
-            // A wake-up takes the waker that a poll has left; a poll that nobody called for finds it there.
+            // A wake-up takes the waker that a poll has registered; a spurious poll finds it there.
             actor.leaves_waker &= !(actor.flag.take() && actor.parked);
             actor.parked = false;
             match actor.way {
@@ -74,7 +74,7 @@ impl World<'_> {
         goes_on
     }
 
-    /// Takes what readers have read within their wakers, which were woken by what the naive broker has just done as well.
+    /// Records what readers have read within their wakers, woken by what the naive broker has just done as well.
     pub fn take_all_inline(&mut self) {
         for slot in 0..SLOTS {
             if self.slots[slot].as_ref().is_some_and(|actor| actor.way == Way::Inline) {
@@ -88,7 +88,7 @@ impl World<'_> {
     fn take_inline(&mut self, actor: &mut Actor, now: bool) {
         for got in actor.read_inline(now) {
             match &got {
-                // It may be woken once more, and the end repeats.
+                // It may be woken once more, and the end is returned again.
                 Got::End(error) if actor.ended && error.is_terminal() => {}
                 _ if actor.ended => fail!("no end", "{} gave {got:?} after its end", actor.trail.name),
                 _ => _ = self.compare(actor, false, |_| got),
@@ -100,10 +100,10 @@ impl World<'_> {
         Before::of(&self.naive, actor.naive)
     }
 
-    /// Takes a naive read back, but not that access was asked for.
+    /// Undoes a naive read, but not its question about access.
     pub fn restore(&mut self, actor: &Actor, Before(reader, told): Before) {
         let after = &mut self.naive.readers[actor.naive];
-        // It may not have got to the end of what it must pass before it is told that the broker is closed.
+        // It may not have reached the end of what it must pass before it returns that the broker is closed.
         if !matches!(after.ended, None | Some(End::Closed)) {
             fail!("delivery", "{} was to be told {:?}, and was not", actor.trail.name, after.ended);
         }
@@ -112,7 +112,8 @@ impl World<'_> {
         self.naive.observed = told;
     }
 
-    /// Asks the naive broker for something that may ask the authorizer, which may be about to panic: that is a denial.
+    /// Runs an operation of the naive broker that may ask the authorizer. If the authorizer is about to panic, that is
+    /// a denial.
     pub fn ask<R>(&mut self, actor: &Actor, read: impl FnOnce(&mut NaiveBroker) -> R) -> R {
         let asks = self.guarded() && self.naive.readers[actor.naive].must_ask;
         if !asks || Faults::with(|faults| faults.authorize.get()) == 0 {
@@ -126,7 +127,8 @@ impl World<'_> {
         result
     }
 
-    /// Puts the naive reader where the real one stands. It has passed what it refused, and nothing that it must give.
+    /// Moves the naive reader to the position of the real one, which has passed what it refused, and nothing that it
+    /// must return.
     pub fn follow(&mut self, actor: &mut Actor) {
         actor.forget();
         let Ok(token) = actor.token() else { unreachable!("no future has its subscription") };
@@ -134,7 +136,7 @@ impl World<'_> {
         let reader = &self.naive.readers[actor.naive];
         match reader.cursor {
             Cursor::Waiting(_) => {}
-            // How much of what was there may still go is not in the token.
+            // The token does not show how much of the backlog may still be evicted without loss.
             Cursor::Elastic(_) => actor.exact = false,
             Cursor::At(cursor) => {
                 let ahead = &self.naive.log[cursor.max(self.naive.oldest)..];
@@ -143,7 +145,7 @@ impl World<'_> {
                 if let Some(lost) = ahead[..passed].iter().find(|batch| batch.facts.iter().any(given)) {
                     fail!("delivery", "{} has passed {lost:?} and not given it", actor.trail.name);
                 }
-                // Or it has found that what was evicted before it was not for it.
+                // Or it has found that what was evicted did not match.
                 if passed > 0 || ahead.first().is_some_and(|oldest| oldest.place <= at) {
                     let reader = &mut self.naive.readers[actor.naive];
                     reader.cursor = Cursor::At(cursor.max(self.naive.oldest) + passed);
@@ -153,7 +155,7 @@ impl World<'_> {
         }
     }
 
-    /// One read by the reader's own way. Whether it goes on.
+    /// One read by the reader's own way. Returns whether it continues.
     fn one(&mut self, actor: &mut Actor) -> bool {
         let number = actor.naive;
         let opens = actor.reads_frames() && actor.due.is_none();
@@ -175,7 +177,7 @@ impl World<'_> {
         self.compare(actor, items, |actor| actor.read(there))
     }
 
-    /// A read that does not wait, whatever the way. Whether it gave anything after which more may come.
+    /// A read that does not wait, for any way. Returns whether more may follow.
     pub fn read_now(&mut self, actor: &mut Actor) -> bool {
         self.compare(actor, false, |actor| actor.reads().map_or(Got::Nothing, try_recv))
     }
@@ -185,7 +187,7 @@ impl World<'_> {
         if !actor.exact {
             let mut got = read(actor);
             if matches!((&got, actor.way), (Got::Nothing, Way::Deadline)) {
-                // In no time it may not have got past all that it refuses.
+                // With an expired deadline it may not have passed everything that it refuses.
                 got = actor.reads().map_or(Got::Nothing, try_recv);
             }
             return self.took(actor, got);
@@ -195,10 +197,10 @@ impl World<'_> {
             self.ask(actor, |naive| if items { naive.next_item(number) } else { Some(naive.read(number)) });
         let mut got = read(actor);
         if matches!((&got, actor.way), (Got::Nothing, Way::Deadline)) && expected == Some(Outcome::Empty) {
-            // Then nothing was given, but not all of it need have been passed.
+            // Then nothing was returned, and not all of it need have been passed.
             got = actor.reads().map_or(Got::Nothing, try_recv);
         } else if matches!((&got, actor.way), (Got::Nothing, Way::Deadline)) {
-            // The deadline came before it had got past all that it refuses.
+            // The deadline was reached before it had passed everything that it refuses.
             got = Got::Pause;
             if !self.looks_in_vain(actor, &before.0) {
                 fail!("delivery", "{} found nothing in no time, expected {expected:?}", actor.trail.name);
@@ -234,7 +236,7 @@ impl World<'_> {
         self.took(actor, got)
     }
 
-    /// Whether a reader that stood there may have batches ahead that it must look at and does not give.
+    /// Whether a reader at that position may have batches ahead that it must examine and does not return.
     fn looks_in_vain(&self, actor: &Actor, before: &Reader) -> bool {
         let backlog = match before.cursor {
             Cursor::At(cursor) => cursor.max(self.naive.oldest) < before.opened_at,
@@ -258,7 +260,7 @@ impl World<'_> {
         }
     }
 
-    /// Notes what a read gave. Whether more may come of the reader at once.
+    /// Records the result of a read. Returns whether more may follow at once.
     pub fn took(&mut self, actor: &mut Actor, got: Got) -> bool {
         self.note(format!("{}: {got:?}", actor.trail.name));
         let now = self.now;
@@ -290,7 +292,7 @@ impl World<'_> {
                 );
                 false
             }
-            // A task that has given way runs on when it is its turn again; so does one that panicked.
+            // A task that has yielded runs again at its next turn; so does one that panicked.
             Got::Pause => true,
             Got::Panicked => false,
             Got::Over => {

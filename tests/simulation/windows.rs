@@ -12,7 +12,7 @@ use crate::turns::{Before, is};
 use crate::world::{World, fail};
 
 impl World<'_> {
-    /// Reads so many from one window, or all of it.
+    /// Reads this many from one window, or all of it.
     pub fn window(&mut self, actor: &mut Actor, take: usize) -> bool {
         let number = actor.naive;
         let expected = actor.exact.then(|| self.ask(actor, |naive| naive.open_window(number)));
@@ -78,8 +78,8 @@ impl World<'_> {
         any || !stopped
     }
 
-    /// Publishes while a window is open. What it showed when it was opened is still read from it, evicted or not; it may
-    /// only end early, where its reader had not looked at what is evicted now.
+    /// Publishes while a window is open. The window still returns what it showed at opening, evicted or not; it may
+    /// only end early, where its reader had not examined what is evicted now.
     pub fn drain_across(&mut self, slot: usize, take: usize, batches: usize, event: &EventSpec) {
         let Some(mut actor) = self.slots[slot].take() else { return };
         let number = actor.naive;
@@ -88,7 +88,7 @@ impl World<'_> {
         let plain = settled && !reader.token_deleted && !reader.cancelled && matches!(reader.cursor, Cursor::At(_));
         let plain = plain && actor.exact && !actor.refuses(self.guarded()) && !self.naive.closed;
         if !plain || actor.reads().is_none() || self.naive.readiness(number) != Readiness::Ready {
-            // What a reader refuses has been passed, or not, by where a window ends early.
+            // Where a window ends early decides whether refused batches have been passed.
             if plain && actor.reads().is_some() {
                 self.read_now(&mut actor);
                 actor.parked = false;
@@ -152,7 +152,7 @@ impl World<'_> {
         }
         actor.exact &= !early || lag > 0;
         self.read_now(actor);
-        // It was read by another way than it waits by.
+        // It was read by another way than the one that it waits by.
         actor.parked = false;
     }
 

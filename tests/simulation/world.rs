@@ -26,14 +26,14 @@ macro_rules! fail {
 }
 pub(crate) use fail;
 
-/// A batch that is collected.
+/// A batch that is being built.
 type Pen = (BatchBuilder<Payload>, Vec<Fact>);
 
 pub struct World<'h> {
     pub host: &'h Host,
     pub naive: NaiveBroker,
     pub guard: Option<DispatchGuard<'h, Payload>>,
-    /// Whether readers may have been handed to the dispatcher and not been woken yet.
+    /// Whether readers may be queued for the dispatcher and not woken yet.
     pub queued: bool,
     pub timers: Timers,
     pub slots: [Option<Actor>; SLOTS],
@@ -48,7 +48,7 @@ pub struct World<'h> {
     pub trails: Vec<Trail>,
     pub opened: usize,
     pub sabotage: Sabotage,
-    /// So many batches were published, those without events included.
+    /// The number of published batches, those without events included.
     pub published: u64,
 }
 
@@ -56,7 +56,7 @@ impl<'h> World<'h> {
     pub fn new(host: &'h Host, config: &Config, sabotage: Sabotage) -> Self {
         let naive = NaiveBroker::new(config.clone(), host.rules.clone(), host.time.clone(), 1);
         let mut past = Past::new(config.guarded);
-        // Who has no rule yet has one whose grants run out.
+        // A principal without a rule has one whose grants expire.
         past.note_rule(0, "bob", host.rules.of("bob"));
         Self {
             host,
@@ -82,7 +82,7 @@ impl<'h> World<'h> {
         self.host.time.millis()
     }
 
-    /// Lets a read wait anew.
+    /// Resets the limit of a waiting read.
     pub fn begin_turn(&self) {
         self.host.clock.begin_step();
     }
@@ -187,7 +187,7 @@ impl<'h> World<'h> {
         self.settle(matches!(step, Step::Tick | Step::Heal));
     }
 
-    /// Runs something with the drop of the next payload panicking, if that is planned. `None` if it did.
+    /// Runs an operation during which the drop of the next payload panics, if that is planned. `None` if it did.
     fn bombed<R>(&mut self, bomb: bool, run: impl FnOnce(&Self) -> R) -> Option<R> {
         Faults::with(|faults| faults.drops.set(u32::from(bomb)));
         let result = planned(|| run(self));
@@ -227,7 +227,7 @@ impl<'h> World<'h> {
         let armed = |faults: &Faults| (faults.changes.get(), faults.weigher.get());
         let before = Faults::with(armed);
         let published = self.bombed(bomb, |world| match epoch {
-            // Whoever names no epoch publishes in any.
+            // Publishing without an epoch publishes in any.
             current if current == world.naive.epoch && index.is_multiple_of(2) => {
                 world.host.broker.publish(index, batch)
             }
@@ -327,7 +327,7 @@ impl<'h> World<'h> {
         }
     }
 
-    /// Keeps where a reader stands, for later starts.
+    /// Keeps the token of a reader, for later starts.
     pub fn note_token(&mut self, slot: usize) {
         let Some(actor) = &self.slots[slot] else { return };
         let token = actor.token();
@@ -361,7 +361,7 @@ impl<'h> World<'h> {
         }
     }
 
-    /// A part of a trail that is over, though its reader goes on.
+    /// Keeps a completed part of a trail, though its reader continues.
     pub fn keep_trail(&mut self, trail: Trail) {
         self.trails.push(trail);
     }

@@ -18,7 +18,7 @@ const TOKENS: [&str; 3] = ["t0", "ann", "bob"];
 pub const CONFIG_BYTES: usize = 12;
 pub const OP_BYTES: usize = 40;
 
-/// A script out of any bytes: fewer or smaller bytes make a simpler one.
+/// Makes a script of any bytes; fewer or smaller bytes make a simpler one.
 pub fn from_bytes(bytes: &[u8]) -> (Config, Vec<Op>) {
     let (config, ops) = bytes.split_at(bytes.len().min(CONFIG_BYTES));
     let config = Config::from_bytes(config);
@@ -85,7 +85,7 @@ impl Choices<'_> {
             0..16 => vec![self.event()],
             16..29 => (0..2 + self.below(3)).map(|_| self.event()).collect(),
             29 | 30 => Vec::new(),
-            // More than fit a word: another path. Their bytes come from a few that are stirred.
+            // More than fit a word, which takes another path. Their bytes are derived from one seed byte.
             _ => {
                 let mut seed = u32::try_from(self.below(256)).unwrap_or(0);
                 (0..63 + self.below(6))
@@ -237,7 +237,7 @@ impl Config {
 }
 
 impl Op {
-    /// One step. A script of a guarded broker has more about access in it.
+    /// Makes one step. A script of a guarded broker has more steps about access.
     pub fn from_bytes(bytes: &[u8], guarded: bool) -> Self {
         let mut choices = Choices(bytes);
         let choice = choices.below(128);

@@ -36,7 +36,7 @@ pub fn run_script(config: &Config, script: &[Op]) {
     driver.finish();
 }
 
-/// A subscription, which may have been given away for a moment.
+/// A subscription, which may have been moved away for a moment.
 struct Real(Option<Subscription<Load>>);
 
 impl Deref for Real {
@@ -59,12 +59,12 @@ struct Slot {
     /// Its number in the naive broker.
     naive: usize,
     waker: Arc<WakeCount>,
-    /// Set while the last thing it did was to find nothing as a task.
+    /// Whether its last operation was an empty poll as a task.
     parked: bool,
-    /// The count of its waker when that was last looked at.
+    /// The last value of its waker's count.
     woken: usize,
     bell: Option<Receiver<()>>,
-    /// The events that its predicate was asked about.
+    /// The events that its predicate was called for.
     judged: Arc<Mutex<Vec<u64>>>,
 }
 
@@ -75,12 +75,12 @@ struct Driver {
     clock: ManualClock,
     observer: Arc<CountingObserver>,
     slots: [Option<Slot>; SLOTS],
-    /// Those whose thread waits.
+    /// Readers whose thread waits.
     away: [Option<Away>; SLOTS],
     tokens: Vec<(Token, naive::Token)>,
 }
 
-/// What one of a script's weights weighs: more than all links of a buffer, which the naive broker does not have.
+/// The bytes of one unit of weight: more than all links of a buffer, which the naive broker does not have.
 const UNIT: u64 = 1 << 40;
 
 impl Driver {
@@ -184,18 +184,18 @@ impl Driver {
         }
     }
 
-    /// Publishes so many batches of one event each, these in turn.
+    /// Publishes batches of one event each, these in turn.
     fn burst(&mut self, batches: usize, events: &[EventSpec]) {
         for event in events.iter().cycle().take(batches) {
             self.publish(self.index(1), self.naive.epoch, std::slice::from_ref(event), None);
-            // What a thread finds must not hang on how far the burst has got by then.
+            // What a thread reads must not depend on the progress of the burst.
             self.take_back();
         }
     }
 
     fn doorbell(&mut self, slot: usize) {
         if let Some(slot) = &mut self.slots[slot] {
-            // Asked for again it is the same bell, and rings at once again.
+            // The second call returns the same bell, which rings again at once.
             slot.bell = Some(slot.real.doorbell());
             slot.parked = false;
             slot.woken = slot.waker.get();
@@ -215,7 +215,7 @@ impl Driver {
         let ids: Vec<u64> = facts.iter().map(|fact| fact.id).collect();
         let expected = self.naive.publish(index, epoch, facts, change);
         let published = match epoch {
-            // Whoever names no epoch publishes in any.
+            // Publishing without an epoch publishes in any.
             current if current == self.naive.epoch && index.is_multiple_of(2) => self.real.publish(index, batch),
             _ => self.real.publish_in(Epoch::from(epoch), index, batch),
         };
@@ -294,7 +294,7 @@ impl Driver {
         assert_eq!(actual, expected);
     }
 
-    /// Keeps where a reader stands, for later starts. It need not be what the naive reader would say, as long as it
+    /// Keeps the token of a reader, for later starts. It need not be the token of the naive reader, as long as it
     /// neither skips nor repeats anything.
     fn note_token(&mut self, slot: usize) {
         if let Some(slot) = &self.slots[slot] {
@@ -308,7 +308,7 @@ impl Driver {
         }
     }
 
-    /// After every step: who was woken, and what is counted.
+    /// Checks after every step which readers were woken, and the counters.
     fn settle(&mut self) {
         for slot in self.slots.iter_mut().flatten() {
             let count = slot.waker.get();
@@ -318,7 +318,7 @@ impl Driver {
             slot.woken = count;
             slot.parked &= expected == 0;
             if slot.parked {
-                // G10: whoever is pending has nothing to be given. Only that time passes wakes nobody.
+                // G10: a pending reader has nothing to read. The passing of time alone wakes no reader.
                 let peeked = self.naive.peek(slot.naive);
                 let asleep = matches!(peeked, Outcome::Empty | Outcome::End(End::Expired));
                 assert!(asleep, "a task sleeps through {peeked:?}");
@@ -346,7 +346,7 @@ impl Driver {
         }
     }
 
-    /// Everybody reads to the end, and every token seen is resumed from.
+    /// All readers read to the end, and every token seen is resumed from.
     fn finish(mut self) {
         for slot in 0..SLOTS {
             self.cancel_away(slot);

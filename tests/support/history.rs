@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-/// All batches in the order of their publishing, by index and events. Every event has a number of its own, and no
-/// index has more than two batches, so that a lost range names its place.
+/// All batches in publish order, by index and events. Every event has a unique number, and no index has more than two
+/// batches, so a lost range determines its place.
 #[derive(Clone, Debug, Default)]
 pub struct Published {
     batches: Vec<(u64, Vec<u64>)>,
@@ -16,36 +16,36 @@ pub struct Published {
 /// What one reader did and saw.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    /// The first position that it could see lies in here, both ends included.
+    /// The range of the first position that it could see, both ends included.
     pub begin: (usize, usize),
-    /// For each position, whether it holds something that was asked for: only of that can there be a loss.
+    /// For each position, whether a batch there matches: only such a batch can be lost.
     pub asked: Vec<bool>,
-    /// For each position, the events that it must get of it, and those that it may get: they differ after a fence, and
-    /// where a grant may already have been narrowed.
+    /// For each position, the events that must be delivered and those that may be: they differ after a fence, and where
+    /// a grant may already have been narrowed.
     pub must: Vec<Vec<u64>>,
     pub may: Vec<Vec<u64>>,
     pub steps: Vec<Step>,
 }
 
-/// One read, and what came of it.
+/// One read, and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Delivery {
         index: u64,
         events: Vec<u64>,
     },
-    /// Nothing to read, when so many batches had certainly been published before.
+    /// Nothing to read, when this many batches had certainly been published before.
     Empty {
         published: usize,
     },
-    /// Overtaken. The reader goes on, unless this is its last step.
+    /// Overtaken. The reader continues, unless this is its last step.
     Lost {
         missed: u64,
         from: u64,
         through: u64,
         resumes_at: u64,
     },
-    /// A new subscription after the last token, when no more than so many batches had been published. If its verdict was a
+    /// A new subscription after the last token, when at most this many batches had been published. If its verdict was a
     /// loss, with the oldest index of that moment.
     Resumed {
         lost: Option<u64>,
@@ -71,7 +71,7 @@ pub const VALIDATORS: [(&str, Check); 6] = [
     ("fence", fence),
 ];
 
-/// Panics with everything that is wrong with a trace.
+/// Panics with all violations of a trace.
 pub fn validate(published: &Published, trace: &Trace, reader: &str) {
     let wrong: Vec<String> = VALIDATORS
         .iter()
@@ -144,16 +144,16 @@ pub fn unique(published: &Published, trace: &Trace) -> Result<(), String> {
     Ok(())
 }
 
-/// G3: every batch that had to come came, lies in a reported range, or after where the reader stood at its end; and
-/// what is reported as lost was lost.
+/// G3: every required batch was delivered, lies in a reported range, or after the position of the reader at its end;
+/// and what is reported as lost was lost.
 pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String> {
     let wanted = |at: usize| trace.must.get(at).is_some_and(|events| !events.is_empty());
     let wanted_in = |from: usize, to: usize| (from..to).find(|at| wanted(*at));
     // Everything below was accounted for.
     let mut cursor = trace.begin.1;
-    // The cursor is not lower than this, as far as reads have told.
+    // The lower bound of the cursor that the reads so far show.
     let mut passed = trace.begin.0;
-    // After a verdict of loss, what was there then may go before the first read without being told.
+    // After a verdict of loss, batches of that moment may be evicted before the first read without a report.
     let mut elastic = 0;
     for step in &trace.steps {
         let goes_by_itself = std::mem::take(&mut elastic);
@@ -209,7 +209,7 @@ pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String
                     return Err(format!("batch {lost} never came, and the end did"));
                 }
             }
-            // Of an index that may still grow, a token does not say what was passed without being delivered.
+            // For an index that may still grow, a token does not show what was passed without being delivered.
             Step::Resumed { lost: None, .. } => {
                 passed = passed.checked_sub(1).map_or(0, |last| published.first_of(published.batches[last].0));
             }
@@ -219,7 +219,7 @@ pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String
     Ok(())
 }
 
-/// G4: what comes of a batch comes at once, and of one batch.
+/// G4: the events of a batch are delivered at once, and of one batch.
 pub fn atomic(published: &Published, trace: &Trace) -> Result<(), String> {
     for step in &trace.steps {
         let Step::Delivery { events, .. } = step else { continue };
@@ -235,15 +235,15 @@ pub fn atomic(published: &Published, trace: &Trace) -> Result<(), String> {
     Ok(())
 }
 
-/// G5: a reader that resumed goes on with the very next batch that had to come, unless it was told of a loss.
+/// G5: a resumed reader continues with the very next required batch, unless a loss was reported.
 pub fn resumable(published: &Published, trace: &Trace) -> Result<(), String> {
     let wanted = |at: usize| trace.must.get(at).is_some_and(|events| !events.is_empty());
     for (place, step) in trace.steps.iter().enumerate() {
         if !matches!(step, Step::Resumed { lost: None, .. }) {
             continue;
         }
-        // After a verdict of loss nobody knows where it stood. An empty read has passed at least what was certainly
-        // published before it; a delivery may be of a batch that was not yet certain to be.
+        // After a verdict of loss its position is unknown. An empty read has passed at least what was certainly
+        // published before it; a delivery may be of a batch that was not certain yet.
         let mut before = Some(trace.begin.1);
         for step in &trace.steps[..place] {
             before = match step {
@@ -268,7 +268,7 @@ pub fn resumable(published: &Published, trace: &Trace) -> Result<(), String> {
     Ok(())
 }
 
-/// G8: nothing comes that the grant in force at its position does not allow, and nothing after the end.
+/// G8: nothing is delivered that the grant in force at its position does not allow, and nothing after the end.
 pub fn fence(published: &Published, trace: &Trace) -> Result<(), String> {
     for step in &trace.steps {
         let Step::Delivery { events, .. } = step else { continue };

@@ -18,7 +18,7 @@ pub(crate) use clock::ManualClock;
 
 use super::op::{Change, EventSpec, Rule};
 
-/// The payload of every event: its number in the run, which no other event has.
+/// The payload of every event: its unique number in the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
     pub id: u64,
@@ -74,7 +74,7 @@ impl Rules {
         self.table.lock().unwrap().insert(principal.to_owned(), rule);
     }
 
-    /// What the table says; what it does not say is the default. One principal's grants run out from the beginning.
+    /// The rule of a principal, or the default, in which one principal's grants expire from the beginning.
     pub fn of(&self, principal: &str) -> Rule {
         let ttl = (principal == "bob").then_some(20);
         let rule = self.table.lock().unwrap().get(principal).cloned();
@@ -116,7 +116,7 @@ impl Authorizer<Load> for Rules {
     }
 }
 
-/// What an observer was told, added up.
+/// The sums of what an observer received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     pub published: u64,

@@ -49,7 +49,7 @@ impl RequestSpec {
     }
 }
 
-/// What the table granted when it was asked.
+/// What the table granted.
 #[derive(Clone, Debug)]
 pub struct Grant {
     pub rule: Rule,
@@ -63,7 +63,7 @@ impl Grant {
     }
 }
 
-/// Why an event is delivered or not, in the order of the judges.
+/// Why an event is delivered or not, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
     Delivered,

@@ -36,7 +36,7 @@ impl Place {
     }
 }
 
-/// Where a reader stands, as it can be resumed from. [10]
+/// The position of a reader, from which it can resume. [10]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
     pub epoch: u64,
@@ -121,16 +121,16 @@ pub struct NaiveBroker {
     pub config: Config,
     pub rules: Rules,
     pub clock: ManualClock,
-    /// Every batch there ever was. A position is an index into it.
+    /// Every batch ever published. A position is an index into it.
     pub log: Vec<Batch>,
-    /// The position of the oldest batch in reach.
+    /// The position of the oldest buffered batch.
     pub oldest: usize,
     pub epoch: u64,
     pub closed: bool,
     pub latest: u64,
     /// Everything up to and including this index is past, and nothing was published since. [9]
     past: Option<u64>,
-    /// The index that nothing to come is below, if that is known; whether it may be equal is asked of `config`.
+    /// The index that no later batch is below, if that is known; `config` decides whether it may be equal.
     floor: Option<u64>,
     /// Whether `latest` itself was published, by a batch of whatever kind.
     published: bool,
@@ -139,7 +139,7 @@ pub struct NaiveBroker {
     /// Everything below has been evicted or is past.
     pub gone: Place,
     pub readers: Vec<Reader>,
-    /// Readers that must be woken by the operation under way, and nobody else may be.
+    /// The readers that the current operation must wake; it may wake no others.
     pub woken: BTreeSet<usize>,
     pub observed: Observed,
     evicted: u64,
@@ -199,7 +199,7 @@ impl NaiveBroker {
         if self.config.rising && place.count > 0 { Place::after_all_of(place.index) } else { place }
     }
 
-    /// The place that no batch to come can be before: that after the last one, or where a batch without events has
+    /// The place that no later batch can be before: the one after the last batch, or where a batch without events has
     /// moved it.
     pub fn earliest_next_place(&self) -> Place {
         let finished = match (self.past, self.floor) {
@@ -284,7 +284,7 @@ impl NaiveBroker {
         Ok(())
     }
 
-    /// Whether what is in reach and one more batch are within every bound. [5]
+    /// Whether the buffer and one more batch are within every bound. [5]
     fn fits(&self, more: &[Fact]) -> bool {
         let events: Vec<&Fact> = self.reach().iter().flat_map(|batch| &batch.facts).chain(more).collect();
         (self.reach().len() as u64) < self.config.max_batches
@@ -292,7 +292,7 @@ impl NaiveBroker {
             && self.config.max_bytes.is_none_or(|most| bytes(events.iter().copied()) <= most)
     }
 
-    /// The batches in reach, oldest first.
+    /// The buffered batches, oldest first.
     pub fn reach(&self) -> &[Batch] {
         &self.log[self.oldest..]
     }
@@ -330,13 +330,13 @@ impl NaiveBroker {
         Ok((self.readers.len() - 1, verdict))
     }
 
-    /// At what is the oldest now, or when it first reads, but not behind what is the end now. [8]
+    /// At the oldest of now or of the first read, but not after the current end. [8]
     fn begin_at_oldest(&self, verdict: Verdict) -> (Cursor, Verdict, Place) {
         let place = self.reach().first().map_or(self.earliest_next_place(), |batch| batch.place);
         (Cursor::Elastic(self.log.len()), verdict, place)
     }
 
-    /// The first batch in reach at this place or a later one, or a wait for it.
+    /// The first buffered batch at this place or a later one, or a wait for it.
     fn begin(&self, from: Place) -> (Cursor, Verdict, Place) {
         let from = self.rises_to(from);
         if from < self.gone {
@@ -346,7 +346,7 @@ impl NaiveBroker {
         let verdict = if future { Verdict::Future { latest: self.latest } } else { Verdict::Whole };
         match self.reach().iter().position(|batch| batch.place >= from) {
             Some(found) => (Cursor::At(self.oldest + found), verdict, self.reach()[found].place),
-            // Whatever comes next is not before it: this is no wait.
+            // The next batch is not before it, so this is no wait.
             None if from <= self.earliest_next_place() => {
                 (Cursor::At(self.log.len()), verdict, self.earliest_next_place())
             }
@@ -368,12 +368,12 @@ impl NaiveBroker {
         }
     }
 
-    /// Whether the oldest batch in reach is the first of its index. [9]
+    /// Whether the oldest buffered batch is the first of its index. [9]
     pub fn oldest_is_whole(&self) -> bool {
         self.reach().first().is_none_or(|batch| batch.place.count == 0)
     }
 
-    /// Whether a reader that goes on after this place neither repeats nor misses anything. [10]
+    /// Whether a reader that resumes at this place neither repeats nor misses anything. [10]
     pub fn check_token(&self, number: usize, place: Place) {
         let reader = &self.readers[number];
         if reader.reset {
@@ -385,7 +385,7 @@ impl NaiveBroker {
         self.check_handles_token(number, place);
     }
 
-    /// Whether a reader that goes on after this place misses nothing that it is not told of. [10]
+    /// Whether a reader that resumes at this place misses nothing without a report. [10]
     pub fn check_handles_token(&self, number: usize, place: Place) {
         let reader = &self.readers[number];
         if reader.reset {
@@ -393,7 +393,8 @@ impl NaiveBroker {
         }
         let cursor = match reader.cursor {
             Cursor::At(cursor) => cursor,
-            // Where it was opened: what goes before its first read is no loss to it, but one to whoever resumes there.
+            // At its opening: batches evicted before its first read are no loss to it, but one to a reader that resumes
+            // there.
             Cursor::Elastic(_) => reader.from,
             Cursor::Waiting(from) => {
                 return assert!(place <= from.max(self.earliest_next_place()), "{place:?} of {from:?}");
@@ -403,12 +404,12 @@ impl NaiveBroker {
         assert!(!untold || place < self.gone, "{place:?} hides a skip");
         let ahead = &self.log[cursor.max(self.epoch_began)..];
         let passed = ahead.iter().find(|batch| batch.place < place && reader.request.asks_for(batch));
-        // What is gone is told as lost if the place lies before the end of it.
+        // Evicted batches are reported as lost if the place lies before their end.
         let hidden = passed.filter(|batch| self.gone <= place || batch.place >= self.gone);
         assert!(hidden.is_none(), "{place:?} misses {hidden:?} of {:?}", reader.request);
     }
 
-    /// What the table grants, and nothing if it denies. Every named namespace must be covered. [15]
+    /// What the table grants, or `None` if it denies. Every named namespace must be covered. [15]
     pub fn ask(&self, request: &RequestSpec) -> Option<Grant> {
         let rule = self.rules.of(request.principal);
         let covers = |name: &&str| rule.namespaces.as_ref().is_none_or(|names| names.contains(name));
@@ -418,7 +419,7 @@ impl NaiveBroker {
         Some(Grant { expires_at: rule.ttl.map(|ttl| self.clock.millis() + ttl), rule })
     }
 
-    /// Whom a change concerns is fenced, and woken. [17]
+    /// Fences and wakes the readers that a change concerns. [17]
     pub fn change(&mut self, change: Change) {
         let guarded = self.config.guarded;
         for (number, reader) in self.readers.iter_mut().enumerate().filter(|(_, reader)| reader.open) {
@@ -445,8 +446,8 @@ impl NaiveBroker {
         }
     }
 
-    /// Whose grant has run out is ended and woken, once for each grant, unless access has changed and the grant may have
-    /// been renewed: then its reader asks, and looks at the clock itself. [18]
+    /// Ends and wakes the readers whose grants have expired, once for each grant, unless access has changed and the
+    /// grant may have been renewed: then the reader asks, and reads the clock itself. [18]
     pub fn tick(&mut self) {
         for (number, reader) in self.readers.iter_mut().enumerate().filter(|(_, reader)| reader.open) {
             if !reader.ticked && reader.has_expired(&self.clock) {
@@ -457,7 +458,7 @@ impl NaiveBroker {
         }
     }
 
-    /// The history goes on behind a part that was never published here. [9]
+    /// Continues the history after a part that was never published here. [9]
     pub fn skip_to(&mut self, token: Token) -> Result<(), Unskipped> {
         let (place, here) = (self.rises_to(token.place), self.earliest_next_place());
         if self.closed {

@@ -42,7 +42,7 @@ pub enum StartSpec {
     Oldest,
     Latest,
     Index(i64),
-    /// An index relative to the oldest in reach.
+    /// An index relative to the oldest buffered.
     NearOldest(i64),
     Exactly(i64),
     /// After one of the tokens seen so far, counted from the newest.
@@ -54,7 +54,7 @@ pub enum StartSpec {
 pub struct RequestSpec {
     pub start: StartSpec,
     pub terms: Vec<(&'static str, &'static str)>,
-    /// So many more terms that match nothing.
+    /// The number of further terms that match nothing.
     pub filler: u16,
     pub namespaces: Vec<&'static str>,
     pub types: Vec<&'static str>,
@@ -66,7 +66,7 @@ pub struct RequestSpec {
     pub bell: bool,
 }
 
-/// What the table of rules says of one principal. The default allows everything, and rests on a bit of all.
+/// The rule of one principal. The default allows everything, and rests on a token, a policy and a role.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub allowed: bool,
@@ -98,17 +98,17 @@ pub enum Kind {
     TryAll,
     Timeout,
     Deadline,
-    /// `recv`, where something is there to read.
+    /// `recv`, where something can be read.
     Block,
     Poll,
     Readable,
     Async,
-    /// On a thread of its own, which waits if nothing is there to read, until a later step gives it something.
+    /// On its own thread, which waits if nothing can be read, until a later step gives it something.
     Thread(Way),
     /// As frames that do not wait, and as frames for a task.
     Frames,
     FrameStream,
-    /// The iterator, where something is there to read.
+    /// The iterator, where something can be read.
     Iter,
     /// The stream, or the iterator where the feature is off.
     Stream,
@@ -134,7 +134,7 @@ pub enum Rung {
     One,
     /// It opens windows until nothing is left.
     Windows,
-    /// It takes so many from a window; the rest rings again.
+    /// It takes this many from a window; the rest rings again.
     Part(usize),
 }
 
@@ -147,13 +147,13 @@ pub enum Op {
         events: Vec<EventSpec>,
         change: Option<Change>,
     },
-    /// Work of the epoch that was so many epochs ago, with an index relative to the latest.
+    /// Publishes in the epoch of this many epochs ago, with an index relative to the latest.
     PublishIn {
         back: u64,
         step: i64,
         events: Vec<EventSpec>,
     },
-    /// So many batches of one event each, these in turn.
+    /// This many batches of one event each, these in turn.
     Burst {
         batches: usize,
         events: Vec<EventSpec>,
@@ -208,7 +208,7 @@ pub enum Op {
         step: i64,
         same_epoch: bool,
     },
-    /// To so many batches of an index relative to the latest, in the epoch that was so many epochs ago.
+    /// To this many batches of an index relative to the latest, in the epoch of this many epochs ago.
     SkipTo {
         step: i64,
         count: u32,

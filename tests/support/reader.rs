@@ -7,12 +7,12 @@ use super::matching::{Grant, Judgement};
 use super::naive::{NaiveBroker, Place, Token};
 use super::op::RequestSpec;
 
-/// Where a reader stands.
+/// The position of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// At the oldest of its first read, but not behind this position.
+    /// At the oldest of its first read, but not after this position.
     Elastic(usize),
-    /// Before a batch of this place or a later one, which has not come.
+    /// Before a batch of this place or a later one, which is not published yet.
     Waiting(Place),
     /// At a position: everything before it has been passed.
     At(usize),
@@ -28,7 +28,7 @@ pub enum End {
     Closed,
 }
 
-/// What a read gives.
+/// The result of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Delivery { index: u64, ids: Vec<u64>, batch_len: usize },
@@ -37,7 +37,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The same delivery out of a batch of as many events as that of `other`: a frame does not tell.
+    /// The same delivery of a batch with as many events as that of `other`: a frame does not show it.
     pub fn with_len_of(mut self, other: &Self) -> Self {
         if let (Self::Delivery { batch_len, .. }, Self::Delivery { batch_len: other, .. }) = (&mut self, other) {
             *batch_len = *other;
@@ -46,7 +46,7 @@ impl Outcome {
     }
 }
 
-/// Whether a reader that asks whether there is something to read is told so.
+/// The answer to whether there is something to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     Ready,
@@ -55,7 +55,7 @@ pub enum Readiness {
     Either,
 }
 
-/// What opening a drain window gives.
+/// The result of opening a drain window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Window {
     End(End),
@@ -86,7 +86,7 @@ pub struct Reader {
     pub ticked: bool,
     /// Whether a tick has ended it.
     pub expired: bool,
-    /// Whether a part of the history was skipped that it has not been told of.
+    /// Whether an unreported part of the history was skipped.
     pub skipped: bool,
     pub cancelled: bool,
     pub ended: Option<End>,
@@ -130,7 +130,7 @@ impl Reader {
 }
 
 impl NaiveBroker {
-    /// Everything that comes before data, in the order of precedence. [17], [18], [23]
+    /// Returns the end that has precedence over data, if there is one. Asks about access if it must. [17], [18], [23]
     pub fn check_ends(&mut self, number: usize) -> Result<(), End> {
         if let Some(end) = &self.readers[number].ended {
             return Err(end.clone());
@@ -173,7 +173,7 @@ impl NaiveBroker {
         match reader.cursor {
             Cursor::At(position) => Some(position),
             Cursor::Waiting(_) => {
-                // Batches without events may have moved past what it waits for: a read that finds nothing passes them.
+                // Batches without events may have moved past the place that it waits for: an empty read passes them.
                 let earliest = self.earliest_next_place().index;
                 let reader = &mut self.readers[number];
                 reader.token.place = reader.token.place.max(Place::before(earliest));
@@ -209,7 +209,7 @@ impl NaiveBroker {
         })
     }
 
-    /// The reader ends there, or goes on at the oldest.
+    /// Reports the loss: the reader ends, or continues at the oldest.
     fn tell_lost(&mut self, number: usize, end: End) -> End {
         let reader = &mut self.readers[number];
         if let End::Lagged { missed, .. } = end {
@@ -230,7 +230,7 @@ impl NaiveBroker {
         let cursor = cursor.max(self.oldest);
         let reader = &mut self.readers[number];
         match reader.cursor {
-            // Before the end of what was there, it may still go without being lost.
+            // Before the end of the backlog it may still move with the oldest without a loss.
             Cursor::Elastic(end) if cursor < end => {}
             _ => reader.cursor = Cursor::At(cursor),
         }
@@ -271,7 +271,7 @@ impl NaiveBroker {
         self.nothing(number)
     }
 
-    /// Everything there is has been passed.
+    /// Passes everything.
     fn nothing(&mut self, number: usize) -> Outcome {
         self.pass_all(number);
         if self.closed { Outcome::End(self.end(number, End::Closed)) } else { Outcome::Empty }
@@ -286,7 +286,7 @@ impl NaiveBroker {
         }
     }
 
-    /// What a read would give, if it were made now.
+    /// The result of a read, without making it.
     pub fn peek(&mut self, number: usize) -> Outcome {
         let (reader, told) = (self.readers[number].clone(), self.observed);
         let outcome = self.read(number);
@@ -294,7 +294,7 @@ impl NaiveBroker {
         outcome
     }
 
-    /// Opens a drain window: everything that comes before data is checked once. [20]
+    /// Opens a drain window: ends are checked once. [20]
     pub fn open_window(&mut self, number: usize) -> Window {
         if let Err(end) = self.check_ends(number) {
             return Window::End(end);
@@ -315,8 +315,8 @@ impl NaiveBroker {
         }
     }
 
-    /// The next item of an open window. As no script publishes while one is open, it is as a read; but an end is told
-    /// by the next window.
+    /// The next item of an open window. As no script publishes while one is open, it is like a read, but an end is
+    /// returned by the next window.
     pub fn next_in_window(&mut self, number: usize) -> Outcome {
         if self.readers[number].ended.is_some() {
             return Outcome::Empty;
@@ -348,7 +348,7 @@ impl NaiveBroker {
         Outcome::Delivery { index: batch.place.index, ids, batch_len: batch.facts.len() }
     }
 
-    /// Takes back what [`next_below`](Self::next_below) gave, from a reader that stood there and had this token.
+    /// Undoes [`next_below`](Self::next_below), for a reader that had this position and token.
     pub fn untake(&mut self, number: usize, cursor: Cursor, before: Token, delivered: Option<Place>, taken: &Outcome) {
         let reader = &mut self.readers[number];
         (reader.cursor, reader.token) = (cursor, before);
@@ -359,7 +359,7 @@ impl NaiveBroker {
         }
     }
 
-    /// Moves a reader within a window, past nothing that it asked for.
+    /// Moves a reader within a window. It may not pass a match.
     pub fn move_within_window(&mut self, number: usize, cursor: usize, end: usize) {
         let Cursor::At(before) = self.readers[number].cursor else { panic!("it has no cursor") };
         assert!(before <= cursor && cursor <= end, "a window of {before}..{end} ended at {cursor}");
@@ -380,7 +380,7 @@ impl NaiveBroker {
         Some(outcome)
     }
 
-    /// Whether there is a batch, a loss or an end to be told. Nothing is passed that might be delivered.
+    /// Whether there is a batch, a loss or an end to return. Nothing is passed that might be delivered.
     pub fn readiness(&mut self, number: usize) -> Readiness {
         if self.check_ends(number).is_err() {
             return Readiness::Ready;
@@ -400,8 +400,8 @@ impl NaiveBroker {
         }
     }
 
-    /// The batches ahead, if any of them was asked for; and the same if what was there when the reader was opened is too
-    /// long to be looked through, and may be taken for something that was asked for. [27]
+    /// The batches ahead, if any of them matches; and the same if the backlog of the opening is too long to be
+    /// searched, and may count as a match. [27]
     pub fn lag(&self, number: usize) -> [u64; 2] {
         let reader = &self.readers[number];
         let cursor = match reader.cursor {

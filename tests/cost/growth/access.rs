@@ -49,7 +49,7 @@ fn policy_events(events: usize) -> Vec<Event<()>> {
     (0..events).map(|_| Event::new("Policy", "PolicyUpserted", "p", ())).collect()
 }
 
-/// A change concerns each reader once, however often a batch says it.
+/// A change concerns each reader once, however often a batch announces it.
 #[test]
 fn a_thousand_events_of_one_policy_are_one_change() {
     for events in [1, 10, 1_000] {
@@ -105,7 +105,7 @@ fn changes_by_call_cost_whom_they_concern() {
     }
 }
 
-/// A tick costs what has run out, and gives the lock up now and then.
+/// A tick costs the expired grants, and releases the lock from time to time.
 #[test]
 fn a_tick_costs_what_has_run_out() {
     let measure = |readers, seconds| {

@@ -29,7 +29,7 @@ impl Rates {
     }
 }
 
-/// A reader of so many terms, which is so many matches behind that lie apart.
+/// A reader of this many terms, which is behind by this many matches that lie apart.
 fn behind(terms: usize, matches: usize, rates: Rates) -> (Broker<()>, Subscription<()>) {
     let broker = broker(2 * matches);
     let reader = broker.subscribe(keys(0..terms)).unwrap();
@@ -42,7 +42,7 @@ fn behind(terms: usize, matches: usize, rates: Rates) -> (Broker<()>, Subscripti
     (broker, reader)
 }
 
-/// A reader pays for what it reads, however far it is behind: N matches cost N times a logarithm, not N².
+/// A reader pays for what it reads, however far behind it is: N matches cost N times a logarithm, not N².
 #[test]
 fn catching_up_along_few_chains_costs_what_is_read() {
     for (terms, windows) in [(1, false), (1, true), (8, false)] {
@@ -56,12 +56,12 @@ fn catching_up_along_few_chains_costs_what_is_read() {
     }
 }
 
-/// So many steps a match, times the logarithm of how many there are, however many chains they are spread over. A hundred
-/// and twenty-eight that match in turn are the worst: their checkpoints come in bunches, and a part ends within one.
+/// Steps per match, times the logarithm of the number of matches, for any number of chains. 128 chains that match in
+/// turn are the worst case: their checkpoints are adjacent, and a part ends within one.
 const STEPS_A_MATCH: f64 = 2.0;
 const STEPS_A_MATCH_AT_WORST: f64 = 4.0;
 
-/// Walks that begin anew from the newest match each time would take twice as many at this size.
+/// Walks that restart from the newest match each time would take twice as many at this size.
 #[test]
 fn catching_up_along_many_chains_costs_what_is_read() {
     const MATCHES: usize = 32_000;
@@ -87,7 +87,7 @@ fn catch_up(reader: &mut Subscription<()>, matches: usize, windows: bool) {
     }
 }
 
-/// The first read finds its way back in logarithmically many steps for each term, and no other read takes longer.
+/// The first read searches logarithmically many steps for each term, and no other read takes longer.
 #[test]
 fn no_read_costs_more_than_a_logarithm_a_term() {
     for (terms, least, steps_a_term) in [(1, 1_000, 700), (8, 1_000, 160)] {
@@ -160,7 +160,7 @@ fn many_terms_over_a_backlog_cost_what_is_in_it() {
         let (_, steps) = steps_of(|| reader.stats());
         steps
     };
-    // A part of the backlog, and the terms themselves: these are to cost nothing.
+    // A part of the backlog, and the terms themselves, which should cost nothing.
     assert_growth("stats, batches", Growth::Flat, 500, |batches| stats(batches, 1_000).all());
     assert_growth("stats, terms", Growth::Flat, 256, |terms| {
         let steps = stats(1_000, terms);
@@ -168,7 +168,7 @@ fn many_terms_over_a_backlog_cost_what_is_in_it() {
     });
 }
 
-/// A reader that is overtaken again and again pays for itself, not for what it lost.
+/// A reader that is overtaken repeatedly pays for itself, not for what it lost.
 #[test]
 fn a_loss_costs_the_same_however_much_was_lost() {
     assert_growth("a loss", Growth::Flat, 500, |lost| {
@@ -184,13 +184,13 @@ fn a_loss_costs_the_same_however_much_was_lost() {
     });
 }
 
-/// A reader of many terms that looks now and then pays for the terms that were hit.
+/// A reader of many terms that reads from time to time pays for the terms that were hit.
 #[test]
 fn a_read_costs_the_terms_that_were_hit() {
     assert_growth("a look", Growth::Flat, 250, |terms| {
         let broker = broker(100);
         let mut reader = broker.subscribe(keys(0..terms)).unwrap();
-        // The first look is at all of them, which opening has paid for.
+        // The first read examines all of them, which opening has paid for.
         publish(&broker, [event("A", "k1")]);
         assert_eq!(read_all(&mut reader), 1);
         publish(&broker, [event("A", "k7"), event("A", "k9")]);

@@ -11,7 +11,7 @@ use crate::wakes::WakeCount;
 use super::publishing::wide;
 use super::{Growth, assert_growth, assert_growth_with, broker, event, key, keys, publish, read_all, steps_of};
 
-/// Where a reader stands is looked up under the lock: by the terms of an overtaken reader, which may be many.
+/// The position of an overtaken reader is computed under the lock, from its terms, which may be many.
 #[test]
 fn the_token_of_an_overtaken_reader_is_a_short_hold() {
     assert_growth("a token", Growth::Flat, 250, |terms| {
@@ -31,8 +31,8 @@ impl Authorizer<()> for Broad {
     }
 }
 
-/// What a grant rests on is noted in one step, together with its answer being still true: as many looks as the server's own
-/// authorizer names tokens, policies and roles.
+/// The basis of a grant is recorded in one hold of the lock, together with a check that the answer is not stale: one
+/// look-up for each token, policy and role that the server's authorizer names.
 #[test]
 fn a_grant_is_noted_in_as_many_looks_as_it_names() {
     assert_growth("a grant", Growth::Linear, 64, |policies| {
@@ -43,7 +43,7 @@ fn a_grant_is_noted_in_as_many_looks_as_it_names() {
     });
 }
 
-/// A task gives way in the middle of a batch, and goes on there: each event is judged once.
+/// A task yields in the middle of a batch and continues there: each event is judged once.
 #[test]
 fn a_long_batch_is_judged_by_a_task_in_as_many_steps_as_it_has_events() {
     for older in [false, true] {
@@ -56,7 +56,7 @@ fn a_long_batch_is_judged_by_a_task_in_as_many_steps_as_it_has_events() {
             before.unwrap_or_else(|| publish(&broker, batch));
             let (woken, waker) = WakeCount::new();
             let ((), steps) = steps_of(|| {
-                // It wakes itself as long as it has not come to the end.
+                // It wakes itself until it has come to the end.
                 loop {
                     assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
                     if woken.take() == 0 {
@@ -69,8 +69,8 @@ fn a_long_batch_is_judged_by_a_task_in_as_many_steps_as_it_has_events() {
     }
 }
 
-/// Whose numbers lie far apart, because those between have left: a word each, not one of 64. Never more than there are in
-/// the smaller of the two sets.
+/// Scopes whose numbers lie far apart, because those between have left: one word each, not one of 64. Never more than
+/// there are in the smaller of the two sets.
 #[test]
 fn wide_scopes_that_others_have_left_between_cost_one_step_each_at_most() {
     assert_growth_with("sparse scopes", Growth::Linear, 1.3, 1, |stay| {
@@ -98,8 +98,8 @@ fn wide_scopes_that_others_have_left_between_cost_one_step_each_at_most() {
     });
 }
 
-/// What of a batch is for a reader is found by searching the reader's terms in the batch's links, or the other way round:
-/// the smaller of the two.
+/// The events of a batch for a reader are found by searching the reader's terms in the batch's links, or the links in
+/// the terms: the smaller of the two.
 #[test]
 fn reading_a_batch_costs_the_readers_terms_or_the_batchs_links() {
     assert_growth("a read beside other terms", Growth::Linear, 64, |terms| {
@@ -118,8 +118,8 @@ fn reading_a_batch_costs_the_readers_terms_or_the_batchs_links() {
     });
 }
 
-/// Over a backlog that is older than the subscription and that goes while it is read: whether any of that was asked for is
-/// noted at each term, so each read that finds something gone asks its own terms.
+/// Over a backlog that is older than the subscription and is evicted while it is read. Each term records whether
+/// evicted batches matched, so each read that finds something evicted checks its own terms.
 #[test]
 fn reading_an_old_backlog_while_it_goes_costs_the_terms_asked_for() {
     assert_growth("a read of an old backlog", Growth::Linear, 64, |terms| {

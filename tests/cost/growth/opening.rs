@@ -6,12 +6,12 @@ use event_broker::{Broker, Epoch, Request, Start, Subscription, Term};
 use super::publishing::wide;
 use super::{Growth, assert_growth, assert_growth_with, broker, key, keys, steps_of, without_moves};
 
-/// No hold of the lock by somebody who does not publish makes more steps than this, whatever it is part of: some two
-/// hundred looks and nodes, and the rest entries moved, where several shards of several tables grow at once. The most
-/// seen was 3,262, beside 90,000 terms of as many topics and keys.
+/// No hold of the lock by a caller that does not publish makes more steps than this: some two hundred looks and nodes,
+/// and the rest entries moved, where several shards of several tables grow at once. The most seen was 3,262, beside
+/// 90,000 terms of as many topics and keys.
 pub const LONGEST_HOLD: u64 = 5_000;
 
-/// So many subscriptions, and some looks, are ended or listed before others get a turn at the lock.
+/// The number of subscriptions, and some looks, that are ended or listed before the lock is released to others.
 pub const AT_ONCE: u64 = 300;
 
 #[track_caller]
@@ -32,7 +32,7 @@ fn a_subscription_of_many_terms_holds_the_lock_for_short_steps() {
         });
         assert_growth_with(&format!("a hold, in {namespaces:?}"), Growth::Flat, 4.0, 1_000, |terms| {
             let broker = broker(100);
-            // With others there, whose tables grow no more.
+            // Beside others, whose tables no longer grow.
             let others = broker.subscribe(request(3 * terms)).unwrap();
             let (reader, opening) = steps_of(|| broker.subscribe(request(terms).term(key(1 << 20))).unwrap());
             let ((), leaving) = steps_of(|| drop(reader));
@@ -89,7 +89,7 @@ fn of_every_kind(broker: &Broker<()>, number: usize) -> Subscription<()> {
     broker.subscribe(request).unwrap()
 }
 
-/// A broker that so many subscriptions have left, but for one that waits.
+/// A broker that this many subscriptions have left; one remains and waits.
 fn after_a_burst(readers: usize) -> (Broker<()>, Subscription<()>) {
     let broker = broker(100);
     let mut open: Vec<_> = (0..readers).map(|number| of_every_kind(&broker, number)).collect();
@@ -98,7 +98,7 @@ fn after_a_burst(readers: usize) -> (Broker<()>, Subscription<()>) {
     (broker, stays)
 }
 
-/// What once was open costs nothing any more.
+/// Subscriptions that have left cost nothing.
 #[test]
 fn after_a_burst_each_operation_costs_who_is_left() {
     type Operation = (&'static str, fn(&Broker<()>));
@@ -143,7 +143,7 @@ fn subscriptions_are_listed_in_short_holds() {
     });
 }
 
-/// Tables grow and shrink in small steps, and in the long run by as much as was put in and taken out.
+/// Tables grow and shrink in small steps, proportional to what is inserted and removed.
 #[test]
 fn tables_move_a_constant_number_of_entries_for_each_that_comes_or_goes() {
     assert_growth_with("moves", Growth::Linear, 1.6, 2_000, |readers| {

@@ -5,7 +5,7 @@ use event_broker::{Broker, Request, Subscription, Term};
 
 use super::{Growth, assert_growth, broker, event, publish, steps_of, without_moves};
 
-/// A request of so many namespaces, in five topics, is one of a wide scope.
+/// A request with this many namespaces in five topics has a wide scope.
 const WIDE: usize = 1_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +89,7 @@ fn an_event_between_many_wide_scopes_costs_a_sixty_fourth_of_them() {
     }
 }
 
-/// What many asked for costs each of them once.
+/// A match of many readers costs each of them once.
 #[test]
 fn an_event_that_all_wide_scopes_have_costs_a_hit_each() {
     assert_growth("a hit", Growth::Linear, 12, |readers| {
@@ -146,7 +146,7 @@ fn an_event_without_a_namespace_hits_a_node_or_two() {
     }
 }
 
-/// Idle readers, of whatever they ask for, cost a publish nothing.
+/// Idle readers, whatever they ask for, cost a publish nothing.
 #[test]
 fn what_nobody_asked_for_costs_nothing_beside_narrow_readers() {
     assert_growth("an event of nobody's", Growth::Flat, 250, |readers| {

@@ -48,7 +48,7 @@ impl Driver {
                     poll_again(context, |context| Pin::new(&mut receive).poll(context))
                 };
                 reader.compare(poll, &expected);
-                // A future that waits takes its waker with it.
+                // A waiting future removes its waker when it is dropped.
                 reader.slot.parked &= expected != Outcome::Empty;
             }
             Kind::Readable => reader.readable(),
@@ -68,8 +68,8 @@ impl Driver {
 }
 
 impl Driver {
-    /// Publishes while a window is open. What the window showed when it was opened is still read from it, evicted or
-    /// not; it may only end early, where the reader had not looked at what is evicted now. [20]
+    /// Publishes while a window is open. The window still returns what it showed at opening, evicted or not; it may
+    /// only end early, where the reader had not examined what is evicted now. [20]
     pub(super) fn drain_across(&mut self, slot: usize, take: usize, batches: usize, events: &[EventSpec]) {
         let Some(mut taken) = self.slots[slot].take() else { return };
         let number = taken.naive;
@@ -84,7 +84,7 @@ impl Driver {
         let waits = matches!(reader.cursor, Cursor::Waiting(_) | Cursor::Elastic(_));
         let mut pair = Pair { slot: &mut taken, naive: &mut self.naive, tokens: &mut self.tokens };
         if refuses || ended || waits || pair.naive.closed || pair.naive.readiness(number) != Readiness::Ready {
-            // What a reader refuses has been passed, or not, by where a window ends early.
+            // Where a window ends early decides whether refused batches have been passed.
             pair.one(try_recv);
             self.slots[slot] = Some(taken);
             return;
@@ -124,12 +124,12 @@ impl Driver {
         }
         drop(window);
         if over && !early {
-            // It has passed all that was there when it opened, as its token says.
+            // It has passed everything that was there at opening, as its token shows.
             let (place, passed) = (translate::place(taken.real.token()), self.naive.readers[number].token.place);
             assert!(place >= Place::before(finished).max(passed), "{} has not passed it all", taken.real.token());
         }
         if early {
-            // Where it stands is seen by what is ahead of it; if nothing is, by a read that says so.
+            // The batches ahead show its position; without any, a read does.
             let lag = usize::try_from(taken.real.stats().lag).unwrap();
             if lag > 0 {
                 self.naive.move_within_window(number, self.naive.log.len() - lag, end);
@@ -142,7 +142,7 @@ impl Driver {
     }
 }
 
-/// A subscription and its naive twin.
+/// A subscription and its naive counterpart.
 struct Pair<'a> {
     slot: &'a mut Slot,
     naive: &'a mut NaiveBroker,
@@ -154,7 +154,7 @@ impl Pair<'_> {
         Waker::from(Arc::clone(&self.slot.waker))
     }
 
-    /// One read. Whether there may be more.
+    /// One read. Returns whether there may be more.
     fn one(&mut self, read: impl FnOnce(&mut Subscription<Load>) -> Seen) -> bool {
         let expected = self.naive.read(self.slot.naive);
         self.compare(read, &expected)
@@ -174,7 +174,7 @@ impl Pair<'_> {
         goes_on(expected)
     }
 
-    /// One read of a kind that would wait for good if nothing was there.
+    /// One read of a kind that would wait for ever if nothing was there.
     fn one_unless_empty(&mut self, read: impl FnOnce(&mut Subscription<Load>) -> Seen) -> bool {
         match self.naive.read(self.slot.naive) {
             Outcome::Empty => self.compare(try_recv, &Outcome::Empty),
@@ -193,14 +193,14 @@ impl Pair<'_> {
             &expected,
         );
         if expected == Outcome::Empty {
-            // In no time it may not have got past all that it refuses.
+            // With an expired deadline it may not have passed everything that it refuses.
             self.compare(try_recv, &expected);
         }
-        // It has waited, and taken its word back.
+        // It has waited and removed its registration.
         self.slot.parked &= expected != Outcome::Empty;
     }
 
-    /// A timeout that nothing runs into which there is to read.
+    /// A timeout that is never reached while something can be read.
     fn long_enough(&mut self) -> Duration {
         if self.naive.peek(self.slot.naive) == Outcome::Empty { Duration::ZERO } else { Duration::from_secs(20) }
     }
@@ -228,7 +228,7 @@ impl Pair<'_> {
         self.next_of_stream();
     }
 
-    /// The stream goes, its subscription stays, and with it the waker that was left.
+    /// The stream is dropped; its subscription stays, with the registered waker.
     #[cfg(all(feature = "json", feature = "stream"))]
     fn frame_stream(&mut self) {
         use futures_core::Stream as _;
@@ -245,7 +245,7 @@ impl Pair<'_> {
                     item = Some(ready);
                     break;
                 }
-                // The first time it may have given way.
+                // The first poll may have yielded.
                 Poll::Pending => {}
             }
         }
@@ -267,7 +267,7 @@ impl Pair<'_> {
         let context = &mut Context::from_waker(&waker);
         let mut actual = self.slot.real.poll_readable(context);
         if actual.is_pending() {
-            // It may have given way to other tasks; then it has something to say now.
+            // It may have yielded to other tasks; then it returns something now.
             actual = self.slot.real.poll_readable(context);
         }
         match (actual, expected) {
@@ -316,11 +316,11 @@ impl Pair<'_> {
         self.slot.parked |= expected == Outcome::Empty;
     }
 
-    /// Reads up to so many from one window. Whether there may be more.
+    /// Reads up to this many from one window. Returns whether there may be more.
     fn drain(&mut self, count: usize) -> bool {
         let number = self.slot.naive;
         let expected = self.naive.open_window(number);
-        // What cannot be foretold of a window is known once it was looked into.
+        // What cannot be predicted of a window is known after reading it.
         let count = if expected == Window::Either { count.max(1) } else { count };
         let mut window = match (self.slot.real.drain(), expected) {
             (Err(error), Window::End(end)) => {
@@ -335,7 +335,7 @@ impl Pair<'_> {
             (Ok(window), Window::Open | Window::Either) => window,
             (actual, expected) => panic!("a window gave {actual:?}, expected {expected:?}"),
         };
-        // Of four readers three go on with another iterator now and then.
+        // Three of four readers continue with another iterator from time to time.
         let patience = if number.is_multiple_of(4) { usize::MAX } else { number % 4 };
         let mut left = count;
         while left > 0 {
@@ -382,7 +382,7 @@ impl Pair<'_> {
     }
 }
 
-/// What a real read gave, and the delivery's token.
+/// The result of a real read, and the delivery's token.
 pub(super) struct Seen {
     pub(super) outcome: Outcome,
     token: Option<Token>,
@@ -400,7 +400,7 @@ fn try_recv(real: &mut Subscription<Load>) -> Seen {
     }
 }
 
-/// Polls, and again if that was pending: the first time may have been to let other tasks have their turn.
+/// Polls, and again if that was pending: the first poll may have yielded to other tasks.
 fn poll_again(
     context: &mut Context<'_>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<Delivery<Load>, RecvError>>,
@@ -413,20 +413,20 @@ fn poll_again(
     Seen::EMPTY
 }
 
-/// Frames without a heartbeat but the opening one.
+/// Frames without heartbeats except the opening one.
 #[cfg(feature = "json")]
 pub(super) fn silent() -> event_broker::FrameOptions {
     event_broker::FrameOptions::new().heartbeat(Duration::MAX).unwrap()
 }
 
-/// What a stream of frames gives behind its opening, as an outcome of a read.
+/// The next item of a stream of frames after the opening, as an outcome of a read.
 #[cfg(feature = "json")]
 fn compare_frame(seen: Option<Seen>, expected: &Outcome) {
     let seen = seen.map_or(Outcome::Empty, |seen| seen.outcome.with_len_of(expected));
     agree(&seen, expected);
 }
 
-/// What an item of a stream of frames says; that there is none means that the broker is closed.
+/// The content of an item of a stream of frames; no item means that the broker is closed.
 #[cfg(feature = "json")]
 pub(super) fn framed(item: Option<Result<event_broker::Frame, event_broker::FrameError>>) -> Seen {
     use event_broker::{Decoder, FrameError, Incoming};

@@ -13,7 +13,7 @@ use super::super::op::Way;
 use super::read::{Seen, agree, outcome};
 use super::*;
 
-/// How long a thread that must come back is waited for, and one that must go to sleep.
+/// How long to wait for a thread that must return, and for one that must wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A reader whose thread waits.
@@ -26,10 +26,10 @@ pub(super) struct Away {
 }
 
 impl Driver {
-    /// Lets a reader that has nothing to read wait on a thread of its own.
+    /// Makes a reader that has nothing to read wait on its own thread.
     pub(super) fn send_away(&mut self, number: usize, way: Way) {
         let Some(slot) = &self.slots[number] else { return };
-        // What is refused, or asked about, is passed by when the thread gets to it, which no step waits for.
+        // Batches that it refuses, or asks about, are passed when the thread gets to them, and no step waits for that.
         let request = &self.naive.readers[slot.naive].request;
         let refuses = self.naive.config.guarded || request.refuses.is_some() || !request.types.is_empty();
         if refuses || self.naive.peek(slot.naive) != Outcome::Empty {
@@ -39,7 +39,7 @@ impl Driver {
         assert_eq!(self.naive.read(slot.naive), Outcome::Empty);
         let (send, back) = mpsc::channel();
         let mut real = slot.real.0.take().unwrap();
-        // It takes back the word that a task may have left, which would look like that of the thread.
+        // It removes the registration of an earlier task, which would look like the thread's.
         assert_eq!(real.recv_timeout(Duration::ZERO).unwrap_err(), RecvTimeoutError::Timeout);
         let handle = real.handle();
         thread::spawn(move || {
@@ -53,7 +53,7 @@ impl Driver {
                 Way::Iter => real.iter().next().map_or_else(|| outcome(Err(RecvError::Closed)), outcome),
                 Way::Frames => return send.send(next_frame(real)).unwrap_or_default(),
             };
-            // Nobody waits for it any more if the script has failed.
+            // No receiver is left if the script has failed.
             let _ = send.send((real, seen));
         });
         let asleep = Instant::now();
@@ -61,12 +61,12 @@ impl Driver {
             assert!(asleep.elapsed() < PATIENCE, "it does not wait");
             thread::yield_now();
         }
-        // It has given up what a task had left.
+        // It has removed the registration of the task.
         slot.parked = false;
         self.away[number] = Some(Away { handle, way, back, slot });
     }
 
-    /// Takes those back who were given something by the last step, and holds that nobody else comes back.
+    /// Takes back the readers that the last step gave something, and checks that no other returns.
     pub(super) fn take_back(&mut self) {
         for number in 0..SLOTS {
             let Some(away) = &self.away[number] else { continue };
@@ -102,8 +102,8 @@ impl Driver {
 }
 
 impl NaiveBroker {
-    /// A thread that has just gone to sleep may have looked at what the next step published, and passed what is not for
-    /// it: so much less is lost to it than to a reader that has not looked again.
+    /// A thread that has just begun to wait may have examined what the next step published, and passed what does not
+    /// match: it loses less than a reader that has not.
     fn forgive(&mut self, number: usize, expected: Outcome, seen: &Outcome) -> Outcome {
         let Outcome::End(mut end) = expected else { return expected };
         if let (End::Lagged { missed, first, .. }, Outcome::End(End::Lagged { missed: less, first: from, .. })) =
@@ -121,7 +121,7 @@ impl NaiveBroker {
     }
 }
 
-/// The next frame behind the opening one.
+/// The next frame after the opening one.
 #[cfg(feature = "json")]
 fn next_frame(real: Subscription<Load>) -> (Subscription<Load>, Seen) {
     let mut frames = real.into_frames(read::silent());
