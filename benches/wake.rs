@@ -71,11 +71,11 @@ impl Drop for Waking {
     }
 }
 
-/// Readers that are polled by hand, and a broker beside them that nobody reads.
+/// Readers that are polled by hand, and a second broker without readers.
 ///
-/// Parking and reading ten thousand takes milliseconds, after which a publish finds its code and data in no cache,
-/// whoever waits for it. So what it takes with nobody there is measured at the same pace: in every other cycle the
-/// broker beside goes first, and is timed in the others' stead.
+/// Parking and reading ten thousand readers takes milliseconds, after which the code and data of a publish are in no
+/// cache, with readers or without. So the publish without readers is measured at the same rate: in every other cycle the
+/// second broker goes first and is timed instead.
 struct Parked {
     _waking: Option<Waking>,
     broker: Broker<Payload>,

@@ -9,7 +9,7 @@ fn request(query: &str) -> Request<u64> {
     Query::parse(query).expect("a query of the page").into_request()
 }
 
-/// What one batch of these events becomes for a query.
+/// The events of one batch that a query receives.
 fn keys_of(query: &str, events: Vec<Event<u64>>) -> Vec<Vec<String>> {
     let broker = Broker::new();
     let mut reader = broker.subscribe(request(query)).expect("open");
@@ -64,7 +64,7 @@ fn an_index_that_is_gone_starts_at_the_next_there_is() {
     assert_eq!((reader.verdict(), indexes_now(&mut reader)), (Verdict::Lost { oldest: Some(20) }, vec![20, 30]));
 }
 
-/// `index` is a number, and given once.
+/// `index` is a number, and is given once.
 #[test]
 fn index_is_a_number() {
     for (query, kind) in [

@@ -4,7 +4,7 @@ use event_broker::nomad::rights::{NamespaceRight, Required, Rights, required};
 use event_broker::nomad::{AclAuthorizer, Query, Resolved, topic};
 use event_broker::{Broker, Principal, SubscribeError, Topic};
 
-/// Whether somebody with these rights may send this query.
+/// Whether a principal with these rights may send this query.
 fn may(rights: &str, query: &str) -> bool {
     let rights: Rights = rights.parse().expect("rights");
     let authorizer = AclAuthorizer::new(move |_: &Principal| Ok(Resolved::new(rights.clone())));
@@ -73,7 +73,7 @@ fn every_topic_and_namespace_must_be_covered() {
     assert!(may("namespace:default:read-job,namespace:prod:read-job", "topic=Job&namespace=default&namespace=prod"));
 }
 
-/// What the page lists among the topics without a right, and what it does not list, need the strongest.
+/// Topics that the page lists without a right, and topics that it does not list, need the strongest.
 #[test]
 fn topics_without_a_row_need_management() {
     for topic in ["NodeDrain", "ACLRoles", "Variable", "job"] {
@@ -82,7 +82,7 @@ fn topics_without_a_row_need_management() {
     }
 }
 
-/// A key does not lower what its topic needs.
+/// A key does not lower the right that its topic needs.
 #[test]
 fn a_key_lowers_nothing() {
     assert!(!may("namespace:default:read-job", "topic=Node:n1"));

@@ -9,7 +9,7 @@ fn terms(query: &str) -> Vec<Term> {
     Query::parse(query).expect("a query").terms().to_vec()
 }
 
-/// `TestEventStream` (agent): a client that goes away ends its stream cleanly, and nobody else's.
+/// `TestEventStream` (agent): a client that leaves ends its own stream cleanly, and no other.
 #[test]
 fn http_event_stream_cancel() {
     let broker = Broker::<u64>::new();
@@ -34,7 +34,7 @@ fn event_stream_namespace_query() {
     assert_eq!(keys_now(&mut reader), [["456"]]);
 }
 
-/// `QueryParse` 1: all topics and keys, said.
+/// `QueryParse` 1: all topics and keys, named.
 #[test]
 fn query_parse_1_all_topics_and_keys() {
     assert_eq!(terms("topic=*:*"), [Term::ALL]);
@@ -61,7 +61,7 @@ fn query_parse_4_bare_topic() {
     assert_eq!(terms("topic=NodeDrain"), [term("NodeDrain", "*")]);
 }
 
-/// `QueryParse` 5: a topic with every key, said.
+/// `QueryParse` 5: a topic with every key, named.
 #[test]
 fn query_parse_5_topic_and_wildcard() {
     assert_eq!(terms("topic=NodeDrain:*"), [term("NodeDrain", "*")]);
@@ -107,7 +107,7 @@ fn deployment_events() {
     assert_eq!(indexes_now(&mut reader), [1, 3]);
 }
 
-/// `TestStartIndex`: a start one above what a job's last change had; nothing earlier ever arrives.
+/// `TestStartIndex`: a start one above the index of a job's last change; nothing earlier arrives.
 #[test]
 fn start_index() {
     let broker = Broker::<u64>::new();
@@ -117,7 +117,7 @@ fn start_index() {
     assert_eq!(indexes_now(&mut reader), [6, 6, 7]);
 }
 
-/// `TopicsFromString`: several topics; with a filter; a key of every topic. As the query says them.
+/// `TopicsFromString`: several topics, with a filter, and a key of every topic, as queries.
 #[test]
 fn topics_from_string() {
     assert_eq!(terms("topic=Deployment&topic=Job"), [term("Deployment", "*"), term("Job", "*")]);
@@ -144,8 +144,8 @@ fn event_broker_parse_set_overrides() {
     assert_eq!(twice.stats().buffered_batches, 3);
 }
 
-/// `TestEventBroker_Parse`: zero. The server takes it for the default; here it is an error that names the minimum
-/// (semantics 5), so that nobody is surprised by a buffer that was switched off.
+/// `TestEventBroker_Parse`: zero. The server uses its default; here it is an error that names the minimum (semantics
+/// 5), so that no buffer is switched off by mistake.
 #[test]
 fn event_broker_parse_zero_is_refused() {
     let error: BuildError = Broker::<u64>::builder().max_batches(0).build().expect_err("a buffer holds something");

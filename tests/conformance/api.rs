@@ -7,7 +7,8 @@ use event_broker::{Broker, RecvError, Request, Topic};
 
 use crate::common::{assert_end, event, in_time, keys_now, publish_all};
 
-/// `TestTopic_String`, 8 rows: names go round. The eighth, the wildcard, is a term's side here and no topic.
+/// `TestTopic_String`, 8 rows: names survive a round trip. The eighth, the wildcard, is a side of a term here and no
+/// topic.
 #[test]
 fn topic_string() {
     for (constant, text) in [
@@ -26,7 +27,7 @@ fn topic_string() {
     }
 }
 
-/// `TestEvent_Stream`: no key is the whole topic; the end is given once, and then there is nothing.
+/// `TestEvent_Stream`: no key is the whole topic; the end is returned once, and then nothing.
 #[test]
 fn event_stream() {
     let broker = Broker::<u64>::new();
@@ -48,7 +49,7 @@ fn event_stream_err_invalid_query_param() {
     assert_eq!(error.to_string(), r#"topic holds "::*", expected at most one colon, as in topic:key"#);
 }
 
-/// `TestEventStream_CloseCtx`: a cancel ends a read that waits, without an item.
+/// `TestEventStream_CloseCtx`: a cancel ends a waiting read, without an item.
 #[test]
 fn event_stream_close_ctx() {
     let broker = Broker::<u64>::new();

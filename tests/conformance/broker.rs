@@ -51,8 +51,8 @@ fn event_broker_shutdown_closes_subscriptions() {
     assert!(broker.subscriptions().is_empty());
 }
 
-/// `TestEventBroker_EmptyReqToken_DistinctSubscriptions`: two readers without a token; one that leaves does not take
-/// the other along.
+/// `TestEventBroker_EmptyReqToken_DistinctSubscriptions`: two readers without a token; one that leaves does not end the
+/// other.
 #[test]
 fn event_broker_empty_req_token_distinct_subscriptions() {
     let broker = Broker::<u64>::new();
@@ -155,14 +155,14 @@ fn handle_acl_updates_9_role_updated_auth_fails() {
     assert!(acl_update(role(event_type::ACL_ROLE_UPSERTED), false).is_err());
 }
 
-/// A change that concerns nobody here ends nobody, although the rules would fail now.
+/// A change that concerns no reader ends none, although the rules would fail now.
 #[test]
 fn handle_acl_updates_of_others_change_nothing() {
     let other = Event::new(topic::ACL_POLICY, event_type::ACL_POLICY_DELETED, "another-policy", 0);
     assert_eq!(acl_update(other, false), Ok(()));
 }
 
-/// A timed read tells nothing to read from an end.
+/// A timed read distinguishes nothing to read from an end.
 #[test]
 fn a_read_in_time_says_which() {
     let broker = Broker::<u64>::new();

@@ -16,7 +16,7 @@ use crate::common::{
     ruled_by, term, who,
 };
 
-/// `TestEventStream`: one batch published before subscribing and two after; `*:*` gets the three of them.
+/// `TestEventStream`: one batch published before subscribing and two after; `*:*` receives all three.
 #[test]
 fn event_stream() {
     let broker = Broker::<u64>::new();
@@ -26,8 +26,7 @@ fn event_stream() {
     assert_eq!(indexes_now(&mut reader), [1, 2, 3]);
 }
 
-/// `TestEventStream_StreamErr`: all subscriptions are closed by the server after the first message, and each is told
-/// so.
+/// `TestEventStream_StreamErr`: the server closes all subscriptions after the first message, and each receives the end.
 #[test]
 fn event_stream_stream_err() {
     let broker = Broker::<u64>::new();
@@ -81,7 +80,7 @@ impl Authorizer<u64> for Volumes {
     }
 }
 
-/// Whether somebody with these rights may subscribe to these topics, in one namespace.
+/// Whether a principal with these rights may subscribe to these topics, in one namespace.
 fn may(rights: &str, more: &'static [&'static str], namespace: &str, topics: &[&str]) -> bool {
     let rights = rights.parse().expect("rights");
     let broker = Broker::<u64>::builder().authorizer(Volumes { rights, more }).build().expect("defaults");
@@ -183,8 +182,8 @@ fn validate_acl_single_namespace_passes() {
     assert_eq!(keys_now(&mut reader), [["a"]]);
 }
 
-/// `TestEventStream_ACL_Update_Close_Stream`: deleting the token ends a live stream. The server's end is the one of a
-/// closed stream; access that was taken back is told apart here (semantics 23).
+/// `TestEventStream_ACL_Update_Close_Stream`: deleting the token ends a live stream. The server returns the end of a
+/// closed stream; a revocation is distinguished here (semantics 23).
 #[test]
 fn event_stream_acl_update_close_stream() {
     let rules = Rules::new(|_| Ok(Grant::all()));
@@ -237,7 +236,7 @@ fn event_stream_variable_filter() {
     assert!(keys_now(&mut stranger).is_empty());
 }
 
-/// The strongest right is needed for what nobody listed, and `*` is such a topic.
+/// The strongest right is needed for unlisted topics, and `*` is such a topic.
 #[test]
 fn a_request_without_terms_needs_what_the_wildcard_needs() {
     let may_everything = Arc::new(AtomicBool::new(false));

@@ -28,7 +28,7 @@ fn wildcard_among_several_keys() {
     assert_eq!(keys_now(&mut reader), [["web", "db"]]);
 }
 
-/// `StartExactlyAtIndex`: only what is there; lost, absent and future are told apart.
+/// `StartExactlyAtIndex`: only an exact index; lost, absent and future are distinguished.
 #[test]
 fn start_exactly_at_index() {
     let broker = broker_of(3);
@@ -79,7 +79,7 @@ fn subscribe_after_shutdown() {
     assert_eq!(broker.subscribe(Request::new()).err(), Some(SubscribeError::Closed));
 }
 
-/// Data that came after the revocation is not delivered, and none that came before it and was not read either.
+/// After a revocation nothing is delivered: neither later data nor earlier data that was not read.
 #[test]
 fn revocation_order_against_data() {
     let rules = Rules::new(|_| Ok(Grant::all()));
@@ -115,7 +115,7 @@ fn callback_panic_and_reentry() {
     });
 }
 
-/// A payload with a newline in it, between its tokens and inside a string, makes one line all the same.
+/// A payload with newlines, between its tokens and inside a string, still makes one line.
 #[cfg(feature = "json")]
 #[test]
 fn newline_in_payload() {
@@ -128,7 +128,7 @@ fn newline_in_payload() {
     assert!(frame.as_str().contains(r#""b\nc""#));
 }
 
-/// Errors are items of an iterator too: a loss that is no end between deliveries, and the end last.
+/// Errors are items of an iterator too: a non-terminal loss between deliveries, and the end last.
 #[test]
 fn error_items() {
     let broker = broker_of(2);
@@ -143,7 +143,7 @@ fn error_items() {
     assert_eq!(items, [Err(RecvError::Cancelled)]);
 }
 
-/// `NextNoBlock` past an evicted item: the read that does not wait tells the loss like any other.
+/// `NextNoBlock` past an evicted item: a read that does not wait reports the loss like any other.
 #[test]
 fn next_no_block_past_an_evicted_item() {
     let broker = broker_of(2);

@@ -68,7 +68,7 @@ fn json_stream_heartbeat() {
     }
 }
 
-/// A client that takes so much of a body and then goes away.
+/// A client that reads this many bytes of a body and then leaves.
 struct Client(Sender<Vec<u8>>);
 
 impl Write for Client {
@@ -82,7 +82,7 @@ impl Write for Client {
     }
 }
 
-/// `TestEventStream` (agent): the body holds the payload `{"ID":"123"}`; a client that goes away ends its stream.
+/// `TestEventStream` (agent): the body holds the payload `{"ID":"123"}`; a client that leaves ends its stream.
 #[test]
 fn http_event_stream_body() {
     in_time(|| {

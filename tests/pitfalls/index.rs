@@ -152,7 +152,7 @@ fn a_narrow_reader_resumes_near_the_present() {
     assert_eq!(keys_now(&mut resumed), [["n"]]);
 }
 
-/// After a restore, what was read of the old history is told from the new buffer (semantics 9, 10, 23).
+/// After a restore, reads of the old history are distinguished from the new buffer (semantics 9, 10, 23).
 #[test]
 fn a_restore_is_distinguished() {
     let broker = Broker::<u64>::builder().epoch(Epoch::from(1)).build().expect("defaults");

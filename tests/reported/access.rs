@@ -16,7 +16,7 @@ use crate::common::{
     ruled_and_timed_by, ruled_by, who,
 };
 
-/// While it is asked, somebody's access changes: by itself, or on another thread, each time.
+/// An authorizer during whose questions access changes: by itself, or on another thread, each time.
 struct Restless {
     broker: OnceLock<WeakBroker<u64>>,
     change: Mutex<Option<AccessChange>>,
@@ -63,7 +63,7 @@ impl Authorizer<u64> for Restless {
     }
 }
 
-/// What changes for others makes nobody's answer stale. [17]
+/// Changes for others do not make an answer stale. [17]
 #[test]
 fn changes_for_others_are_no_reason_to_ask_again() {
     in_time(|| {
@@ -88,7 +88,7 @@ fn changes_for_others_are_no_reason_to_ask_again() {
     });
 }
 
-/// An authorizer that notes in the token when it was last used changes it each time it is asked: that settles. [17]
+/// An authorizer that records in the token when it was last used changes it each time it is asked: that settles. [17]
 #[test]
 fn an_authorizer_that_changes_the_token_itself_is_not_asked_for_ever() {
     in_time(|| {
@@ -104,9 +104,9 @@ fn an_authorizer_that_changes_the_token_itself_is_not_asked_for_ever() {
     });
 }
 
-/// What the answer rests on changes each time that it is asked for: opening fails with a typed error, a read keeps its
-/// deadline, one that does not wait comes back, a task gives way, and nothing is handed out. Once it is quiet, all is as
-/// before. [17, 20]
+/// The basis of the answer changes each time that it is asked for: opening fails with a typed error, a read keeps its
+/// deadline, one that does not wait returns, a task yields, and nothing is delivered. When the changes stop, everything
+/// is as before. [17, 20]
 #[test]
 fn access_that_never_settles_holds_nobody_up() {
     in_time(|| {
@@ -138,7 +138,7 @@ fn access_that_never_settles_holds_nobody_up() {
     });
 }
 
-/// A reader that waits for access that never settles can be ended all the same, and does not ask without pause. [17, 23]
+/// A reader that waits for access that never settles can still be ended, and does not ask in a busy loop. [17, 23]
 #[test]
 fn a_reader_of_access_that_never_settles_can_be_ended() {
     type End = fn(&Broker<u64>, &SubscriptionHandle<u64>);
@@ -166,8 +166,8 @@ fn a_reader_of_access_that_never_settles_can_be_ended() {
     }
 }
 
-/// A read that gives up on access that never settles leaves the bell ringing: the host that found nothing comes again.
-/// What changes is the policy of the new answer, which the grant does not rest on, so that nothing else rings. [17, 27]
+/// A read that gives up on access that never settles leaves the bell ringing, so the host reads again. The policy of
+/// the new answer changes, which the grant does not rest on, so nothing else rings. [17, 27]
 #[test]
 fn a_read_that_access_has_not_settled_for_leaves_the_bell_ringing() {
     let (restless, broker) = Restless::broker(true);
@@ -187,8 +187,8 @@ fn a_read_that_access_has_not_settled_for_leaves_the_bell_ringing() {
     assert_eq!(indexes_now(&mut reader), [1]);
 }
 
-/// Two readers of one token, for which the authorizer notes each time that it was used: neither wakes the other for
-/// ever, and both read on. [17]
+/// Two readers of one token, whose every use the authorizer records: neither wakes the other for ever, and both
+/// continue to read. [17]
 #[test]
 fn readers_of_a_token_that_the_authorizer_notes_do_not_wake_each_other_for_ever() {
     let (restless, broker) = Restless::broker(false);
@@ -214,7 +214,7 @@ fn readers_of_a_token_that_the_authorizer_notes_do_not_wake_each_other_for_ever(
     poll(2);
 }
 
-/// A large batch is delivered although access changes in each turn of judging it. [17, 20]
+/// A large batch is delivered although access changes in each turn of checking it. [17, 20]
 #[test]
 fn a_large_batch_is_judged_although_access_changes_in_each_turn() {
     let (restless, broker) = Restless::broker(false);
@@ -234,7 +234,7 @@ fn a_large_batch_is_judged_although_access_changes_in_each_turn() {
 }
 
 /// If access changes in the middle of a large batch, the new grant holds for all of it, and the predicate, which may
-/// remember what it has seen, is still asked once for each event. [13, 15, 17, 20]
+/// keep state, is still called once for each event. [13, 15, 17, 20]
 #[test]
 fn a_large_batch_is_judged_once_by_its_predicate_and_wholly_by_the_new_grant() {
     const EVENTS: u64 = 3_000;
@@ -270,7 +270,7 @@ fn a_large_batch_is_judged_once_by_its_predicate_and_wholly_by_the_new_grant() {
     }
 }
 
-/// What the authorizer finds out about others while it is asked about one wakes them. [17]
+/// Changes for others that the authorizer announces while it is asked wake them. [17]
 #[test]
 fn a_revocation_of_others_that_is_announced_while_asked_wakes_them() {
     let changes = [AccessChange::Policy("mine".into()), AccessChange::Token("bob".into()), AccessChange::Everyone];
@@ -332,8 +332,8 @@ fn a_batch_of_many_changes_wakes_each_reader_once() {
     assert_eq!((woken.get(), broker.stats().wakeups - before), (1, 1));
 }
 
-/// A deletion that comes while the question is asked is a denial, also of a token that the answer rests on beside the
-/// principal's own, and although the authorizer made it itself. [17]
+/// A deletion during the question is a denial, also of a token that the answer rests on beside the principal's own, and
+/// although the authorizer made it itself. [17]
 #[test]
 fn a_deletion_while_asked_is_a_denial() {
     for id in ["ann", "t0"] {
@@ -361,7 +361,7 @@ fn clocked() -> (ManualClock, Arc<Rules>, Broker<u64>) {
     (clock, rules, broker)
 }
 
-/// A grant that has expired already opens nothing. At a re-check it is the end of the subscription by expiry. [15, 18]
+/// A grant that has already expired opens nothing. At a re-check it is the end of the subscription by expiry. [15, 18]
 #[test]
 fn a_grant_that_has_expired_already_is_a_denial() {
     let (clock, rules, broker) = clocked();
@@ -378,8 +378,8 @@ fn a_grant_that_has_expired_already_is_a_denial() {
     assert_eq!(error_now(&mut reader), RecvError::Expired);
 }
 
-/// A grant that was renewed in time does not end by a tick that comes before the reader has asked again: the clock and
-/// the newest grant decide. [18]
+/// A grant that was renewed in time is not ended by a tick before the reader has asked again: the clock and the newest
+/// grant decide. [18]
 #[test]
 fn a_renewed_grant_outlives_a_tick() {
     let (clock, rules, broker) = clocked();
@@ -398,8 +398,7 @@ fn a_renewed_grant_outlives_a_tick() {
     assert_eq!(error_now(&mut reader), RecvError::Expired);
 }
 
-/// A grant that ran out before anything was changed has ended, if a tick came by: a change that comes later renews
-/// nothing. [18]
+/// A grant that expired before any change is ended by a tick: a later change renews nothing. [18]
 #[test]
 fn a_grant_that_a_tick_has_ended_is_not_renewed() {
     let (clock, rules, broker) = clocked();
@@ -414,7 +413,7 @@ fn a_grant_that_a_tick_has_ended_is_not_renewed() {
     assert_eq!(error_now(&mut reader), RecvError::Expired);
 }
 
-/// A tick wakes whose grant has run out, once for each grant. [18]
+/// A tick wakes the readers whose grants have expired, once for each grant. [18]
 #[test]
 fn a_tick_wakes_once_for_each_grant() {
     let (clock, rules, broker) = clocked();

@@ -8,7 +8,7 @@ use event_broker::{Event, LagPolicy, Request, Start, Subscription, Term, TryRecv
 
 use crate::common::{assert_empty, broker_of, error_now, indexes_now};
 
-/// A request of 60 terms in 20 namespaces and more: a scope that is entered once. `number` chooses which.
+/// A request of 60 terms in at least 20 namespaces: a wide scope. `number` chooses which.
 fn wide(number: usize) -> Request<u64> {
     let names = (0..20 + number % 5).map(|n| format!("n{}", (n * (1 + number % 3) + number) % 40));
     let topics = (0..3).map(|n| Term::topic(format!("T{}", (n + number) % 5)).expect("a topic"));
@@ -16,7 +16,7 @@ fn wide(number: usize) -> Request<u64> {
     Request::new().terms(topics.chain(keys)).namespaces(names).start(Start::Latest)
 }
 
-/// Whether a subscription asks for an event, by its own words.
+/// Whether a subscription's request matches an event.
 fn asks(reader: &Subscription<u64>, event: &Event<u64>) -> bool {
     reader.scope().admits(event.namespace()) && reader.terms().iter().any(|term| term.matches(event))
 }
@@ -32,8 +32,8 @@ fn payloads_now(reader: &mut Subscription<u64>) -> Vec<u64> {
     }
 }
 
-/// Readers of many terms in many namespaces get what they asked for, once, while others with the same scope, another one
-/// and part of it come and go. [11, 12]
+/// Readers of many terms in many namespaces receive what they asked for, once, while others with the same scope,
+/// another one and part of it come and go. [11, 12]
 #[test]
 fn wide_scopes_are_given_what_they_asked_for() {
     let broker = broker_of(1_000);
@@ -42,7 +42,7 @@ fn wide_scopes_are_given_what_they_asked_for() {
     for step in 0..300_u64 {
         let number = usize::try_from(step).expect("small");
         if step % 3 == 0 {
-            // Some ask for what others ask for.
+            // Some have the same request as others.
             readers.insert(opened, (opened % 7, broker.subscribe(wide(opened % 7)).expect("open"), Vec::new()));
             opened += 1;
         }
@@ -73,7 +73,7 @@ fn wide_scopes_are_given_what_they_asked_for() {
     assert_eq!(broker.stats().terms, 0);
 }
 
-/// An overtaken reader of a wide scope is told a loss if something of it was lost, and not otherwise. [22]
+/// A reader of a wide scope that is overtaken receives a loss if a match was lost, and only then. [22]
 #[test]
 fn a_wide_scope_loses_only_what_lies_in_it() {
     let broker = broker_of(2);
@@ -91,8 +91,8 @@ fn a_wide_scope_loses_only_what_lies_in_it() {
     assert_eq!(indexes_now(&mut reader), [10], "what has no namespace passes");
 }
 
-/// One key in many namespaces: an event without a namespace is given to each reader once, whoever came first, whoever has
-/// left, and whatever else they ask for. [11, 12]
+/// One key in many namespaces: an event without a namespace is delivered to each reader once, whichever reader came
+/// first or has left, and whatever else they ask for. [11, 12]
 #[test]
 fn an_event_without_a_namespace_reaches_each_namespace_of_its_key_once() {
     let term = || Term::new("Job", "web").expect("a term");
@@ -127,7 +127,7 @@ fn an_event_without_a_namespace_reaches_each_namespace_of_its_key_once() {
     }
 }
 
-/// A reader far behind along one chain, several, or many is given all of it in order, and is told exactly what was
+/// A reader far behind along one chain, several, or many receives all of it in order, and the exact count of what was
 /// evicted while it read. [G1, G3, 22]
 #[test]
 fn a_reader_far_behind_is_given_all_that_is_left() {
@@ -137,7 +137,7 @@ fn a_reader_far_behind_is_given_all_that_is_left() {
         let keys = (0..terms).map(|n| Term::key(format!("k{n}")).expect("a key"));
         let request = Request::<u64>::new().terms(keys).start(Start::Latest).lag_policy(LagPolicy::Continue);
         let mut reader = broker.subscribe(request).expect("open");
-        // Every second batch is asked for, and the rest lies between.
+        // Every second batch matches.
         let mut index = 0;
         let mut publish = || {
             index += 1;
@@ -148,7 +148,7 @@ fn a_reader_far_behind_is_given_all_that_is_left() {
         (0..BATCHES).for_each(|_| _ = publish());
         let first: Vec<u64> = (0..500).map(|_| reader.try_recv().expect("there is more").index()).collect();
         assert!(first.iter().copied().eq((2..=1_000).step_by(2)), "{terms} terms");
-        // It stands behind 1,000; of what follows 500 batches go.
+        // It is after 1,000; 500 of the following batches are evicted.
         (0..1_500).for_each(|_| _ = publish());
         let error = error_now(&mut reader);
         let lagged = error.lagged().expect("a loss");

@@ -12,7 +12,7 @@ use event_broker::{
 
 use crate::common::{Rules, WakeCount, asks, assert_revoked, broker_of, indexes_now, job, panics, publish_all};
 
-/// A payload of an event, or of a panic, whose drop panics, and counts that it was dropped.
+/// A payload of an event or of a panic, whose drop panics and is counted.
 struct Bomb(Arc<AtomicUsize>);
 
 impl Drop for Bomb {
@@ -22,7 +22,7 @@ impl Drop for Bomb {
     }
 }
 
-/// The same with another payload than itself, so that whoever catches it is not hit again.
+/// The same with another panic payload than itself, so that catching it does not panic again.
 struct Cracker(Arc<AtomicUsize>);
 
 impl Drop for Cracker {
@@ -36,8 +36,8 @@ fn batch(dropped: &Arc<AtomicUsize>, events: usize) -> Vec<Event<Cracker>> {
     (0..events).map(|_| Event::new("Job", "Changed", "web", Cracker(Arc::clone(dropped)))).collect()
 }
 
-/// Payloads of one batch are dropped one by one, whoever is the last to hold the batch: all of them, and the first panic
-/// goes on when all are. Two of them used to abort the process. [19]
+/// The payloads of one batch are dropped one by one by its last holder: all of them, and then the first panic
+/// continues. Two panics used to abort the process. [19]
 #[test]
 fn all_payloads_of_a_batch_are_dropped_although_each_panics() {
     for events in [1, 2, 5] {
@@ -65,7 +65,7 @@ fn all_payloads_of_a_batch_are_dropped_although_each_panics() {
     }
 }
 
-/// A batch that is given up on the way, because the weigher panics, is dropped like any other. [19]
+/// A batch that is not published, because the weigher panics, is dropped like any other. [19]
 #[test]
 fn a_weigher_that_panics_leaves_payloads_that_panic() {
     let dropped = Arc::new(AtomicUsize::new(0));
@@ -82,7 +82,7 @@ impl Wake for Explodes {
     }
 }
 
-/// A panic whose payload panics when it is dropped gets out of no waker: whoever was taken with it is woken. [19]
+/// A panic whose payload panics when it is dropped leaves no waker: all readers that are woken with it are woken. [19]
 #[test]
 fn a_panic_that_panics_when_dropped_stops_at_the_waker() {
     let (broker, exploded) = (broker_of(10), Arc::new(AtomicUsize::new(0)));
@@ -141,7 +141,7 @@ fn a_panic_that_panics_when_dropped_stops_at_the_hook() {
     assert_eq!(assert_revoked(&mut reader).reason(), "the check of access failed");
 }
 
-/// A future that is dropped takes its waker with it, whichever it is. [20]
+/// A dropped future removes its waker, for every kind of future. [20]
 #[test]
 fn a_dropped_future_leaves_no_waker_behind() {
     let broker = broker_of(10);
@@ -156,7 +156,7 @@ fn a_dropped_future_leaves_no_waker_behind() {
     assert_eq!((woken.get(), Arc::strong_count(&woken)), (0, 2), "nobody holds the waker any more");
 }
 
-/// An item that a window yielded counts as read, also if the window is forgotten instead of dropped. [20]
+/// An item that a window yielded counts as read, also if the window is leaked. [20]
 #[test]
 fn a_forgotten_window_has_read_what_it_yielded() {
     let requests: [fn() -> Request<u64>; 3] =
@@ -173,7 +173,7 @@ fn a_forgotten_window_has_read_what_it_yielded() {
         assert_eq!(yielded, (1..=taken as u64).collect::<Vec<_>>());
         let mut resumed = None;
         if taken % 2 == 0 {
-            // Whatever comes next finds it; some of it is evicted meanwhile.
+            // Every way of reading finds this afterwards; some of it is evicted meanwhile.
             assert_eq!(indexes_now(&mut reader), (taken as u64 + 1..=20).collect::<Vec<_>>());
             resumed = Some(reader.token());
         } else {
@@ -187,7 +187,7 @@ fn a_forgotten_window_has_read_what_it_yielded() {
     }
 }
 
-/// Its token and its numbers say so, also before the next read. [10, 20]
+/// The token and the statistics show it, also before the next read. [10, 20]
 #[test]
 fn a_forgotten_window_has_a_token_behind_what_it_yielded() {
     let requests: [fn() -> Request<u64>; 2] = [Request::new, || Request::new().filter(|event| event.key() == "web")];
@@ -208,7 +208,7 @@ fn a_forgotten_window_has_a_token_behind_what_it_yielded() {
     }
 }
 
-/// What was evicted since the window was forgotten is lost to nobody who had read it. [20, 22]
+/// What was evicted since the window was leaked is no loss to a reader that had read it. [20, 22]
 #[test]
 fn a_forgotten_window_loses_what_it_did_not_yield_and_no_more() {
     let broker = broker_of(4);
@@ -227,7 +227,7 @@ fn a_forgotten_window_loses_what_it_did_not_yield_and_no_more() {
     assert_eq!((lagged.missed, lagged.through), (1, 7));
 }
 
-/// Epochs that are drawn one after the other differ, and so do those of two processes that were one. [10]
+/// Epochs that are drawn one after the other differ, and so do those of two forked processes. [10]
 #[test]
 fn random_epochs_differ() {
     let mut drawn: Vec<_> = (0..100).map(|_| Epoch::random()).collect();

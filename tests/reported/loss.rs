@@ -11,7 +11,7 @@ use event_broker::{
 
 use crate::common::{asks, assert_empty, broker_of, error_now, indexes_now, job, publish_all};
 
-/// A reader that goes on after a loss.
+/// A reader that continues after a loss.
 fn goes_on(broker: &Broker<u64>, start: Start) -> Subscription<u64> {
     broker.subscribe(Request::new().start(start).lag_policy(LagPolicy::Continue)).expect("open")
 }
@@ -32,7 +32,7 @@ fn epoch_7() -> event_broker::Builder<u64> {
     Broker::builder().epoch(Epoch::from(7))
 }
 
-/// The first read comes long after subscribing: what was published in between is delivered, or told as lost. [8]
+/// The first read is long after subscribing: what was published in between is delivered, or reported as lost. [8]
 #[test]
 fn what_comes_after_subscribing_is_told_also_to_a_late_first_read() {
     let broker = broker_of(100);
@@ -44,7 +44,7 @@ fn what_comes_after_subscribing_is_told_also_to_a_late_first_read() {
     assert_eq!(indexes_now(&mut late), (51..=150).collect::<Vec<_>>());
 }
 
-/// The same behind the opening frame, which is no read. [8, 24]
+/// The same after the opening frame, which is no read. [8, 24]
 #[cfg(feature = "json")]
 #[test]
 fn the_opening_frame_is_no_first_read() {
@@ -58,8 +58,8 @@ fn the_opening_frame_is_no_first_read() {
     assert_eq!(error.lagged().map(|lagged| lagged.missed), Some(50));
 }
 
-/// What was buffered when the subscription opened, and goes before the first read, is no loss to a start that is
-/// elastic: `Oldest`, and one whose verdict told a loss. [8, 22]
+/// Backlog of the opening that is evicted before the first read is no loss to an elastic start: `Oldest`, and one whose
+/// verdict reported a loss. [8, 22]
 #[test]
 fn what_goes_before_the_first_read_of_an_elastic_start_is_no_lag() {
     for start in [Start::Oldest, Start::Index(5), Start::After(token("0000000000000008-9-1"))] {
@@ -77,19 +77,19 @@ fn what_goes_before_the_first_read_of_an_elastic_start_is_no_lag() {
             let oldest = 20 + 10 * published;
             assert_eq!(indexes_now(&mut reader), [oldest, oldest + 10], "{start:?}");
         }
-        // One more than was there is a batch that came later.
+        // One more than the backlog is a later batch.
         let broker = epoch_7().max_batches(2).build().expect("a broker");
         publish_all(&broker, [10, 20, 30]);
         let mut reader = goes_on(&broker, start);
         publish_all(&broker, [40, 50, 60]);
         let lagged = loss(&mut reader);
-        // Tight: nothing below the newest index that was there when it opened is lost to it.
+        // Tight: nothing below the newest index of the opening is lost to it.
         assert_eq!((lagged.missed, lagged.from, lagged.through, lagged.resumes_at), (1, 30, 40, 50), "{start:?}");
         assert_eq!(indexes_now(&mut reader), [50, 60]);
     }
 }
 
-/// Looking whether there is something to read, and a window of which nothing is taken, pass nothing. [8, 20]
+/// Checking for something to read, and a window of which nothing is taken, pass nothing. [8, 20]
 #[test]
 fn an_elastic_start_stays_so_until_something_is_passed() {
     type Look = fn(&mut Subscription<u64>);
@@ -113,7 +113,7 @@ fn an_elastic_start_stays_so_until_something_is_passed() {
     }
 }
 
-/// A start that lost nothing is not elastic: what goes before its first read was asked for. [8]
+/// A start that lost nothing is not elastic: what is evicted before its first read was asked for. [8]
 #[test]
 fn what_goes_before_the_first_read_of_any_other_start_is_lag() {
     let broker = broker_of(2);
@@ -130,8 +130,8 @@ fn what_goes_before_the_first_read_of_any_other_start_is_lag() {
     }
 }
 
-/// A reader that had read everything is whole at a broker that starts after where the other one stood, at its own
-/// delivery's token as well as where a batch without events moved it. [9, 10]
+/// A reader that had read everything is whole at a broker that starts after the other one's position, by the token of
+/// its own delivery as well as by the one that a batch without events moved it to. [9, 10]
 #[test]
 fn a_restart_tells_nobody_of_a_loss_who_had_read_everything() {
     for moved in [false, true] {
@@ -161,7 +161,7 @@ fn a_restart_tells_nobody_of_a_loss_who_had_read_everything() {
     }
 }
 
-/// Where indexes rise, the index alone says as much: also after a batch without events. [9]
+/// Where indexes rise, the index alone is as exact as a token, also after a batch without events. [9]
 #[test]
 fn where_indexes_rise_an_index_says_as_much_as_a_token() {
     for moved in [false, true] {
@@ -178,13 +178,13 @@ fn where_indexes_rise_an_index_says_as_much_as_a_token() {
         let after = epoch_7().rising_indexes(true).initial_index(last).build().expect("a broker");
         assert_eq!(resume(&after, reader.token()).verdict(), Verdict::Whole, "{}", reader.token());
         assert_eq!(resume(&after, early).verdict(), Verdict::Lost { oldest: None });
-        // The token of the last delivery, which an empty read has moved on since.
+        // The token of the last delivery, which an empty read has moved since.
         let delivered = token("0000000000000007-9-1");
         let expected = if moved { Verdict::Lost { oldest: None } } else { Verdict::Whole };
         assert_eq!(resume(&after, delivered).verdict(), expected);
         let at = |index| goes_on(&after, Start::Index(index)).verdict();
         assert_eq!((at(last), at(last + 1)), (Verdict::Lost { oldest: None }, Verdict::Whole));
-        // The commit that is applied again is refused, apart from one that falls.
+        // The repeated commit is refused, with another error than one that falls.
         let refused = after.publish(last, [job("web")]).expect_err("it was published already");
         assert_eq!((refused.kind, refused.events.len()), (PublishErrorKind::Repeated { index: last }, 1));
         let refused = after.publish(last - 1, [job("web")]).expect_err("it is past");
@@ -197,7 +197,7 @@ fn where_indexes_rise_an_index_says_as_much_as_a_token() {
     }
 }
 
-/// A commit that is applied again at one replica alone: by token a reader then misses nothing at the other. [3, 10]
+/// A commit that is repeated at one replica alone: by token a reader then misses nothing at the other. [3, 10]
 #[test]
 fn a_commit_that_is_applied_again_changes_no_token() {
     let replica = || epoch_7().rising_indexes(true).build().expect("a broker");
@@ -213,8 +213,8 @@ fn a_commit_that_is_applied_again_changes_no_token() {
     assert_eq!(indexes_now(&mut moved), [10]);
 }
 
-/// A follower installs a snapshot: who stands there goes on without a word, who stands before it is told a loss that
-/// nobody can count. [9, 22]
+/// A follower installs a snapshot: a reader at its position continues without a report, and a reader before it receives
+/// a loss without a count. [9, 22]
 #[test]
 fn a_skip_is_told_to_those_before_it_and_to_nobody_else() {
     let (leader, follower) = (epoch_7().build().expect("a broker"), epoch_7().build().expect("a broker"));
@@ -256,14 +256,14 @@ fn a_skip_is_told_to_those_before_it_and_to_nobody_else() {
         assert_eq!(indexes_now(reader), [51, 52, 53]);
     }
     assert_eq!(indexes_now(&mut further), [53]);
-    // And a reader of the leader's moves on at the follower.
+    // And a reader of the leader continues at the follower.
     let mut moved = resume(&follower, token("0000000000000007-51-1"));
     assert_eq!((moved.verdict(), indexes_now(&mut moved)), (Verdict::Whole, vec![52, 53]));
     assert_eq!(resume(&follower, token("0000000000000007-50-0")).verdict(), Verdict::Lost { oldest: Some(51) });
 }
 
-/// What a reader did not ask for it has read as well, once a read has found nothing more: its token stands where the
-/// broker's does, not behind its last delivery. [9, 10, 22]
+/// A reader has also read what it did not ask for, once a read has found nothing more: its token is that of the broker,
+/// not that of its last delivery. [9, 10, 22]
 #[test]
 fn a_selective_reader_that_has_read_everything_has_lost_nothing() {
     let requests: [fn() -> Request<u64>; 4] = [
@@ -276,7 +276,7 @@ fn a_selective_reader_that_has_read_everything_has_lost_nothing() {
         let before = epoch_7().build().expect("a broker");
         let mut reader = before.subscribe(request()).expect("open");
         before.publish(1, [job("web")]).expect("rising");
-        // Of an index of its own, or a further batch of the one that was delivered.
+        // With its own index, or as a further batch of the delivered one.
         before.publish(if equal { 1 } else { 2 }, [job("db")]).expect("rising");
         while reader.try_recv().is_ok() {}
         let after = Broker::<u64>::builder().starts_after(before.token()).build().expect("a broker");
@@ -290,7 +290,7 @@ fn a_selective_reader_that_has_read_everything_has_lost_nothing() {
     }
 }
 
-/// A reader that waits while what it did not ask for comes and goes has lost nothing, as its handle says. [10]
+/// A reader that waits while other batches come and go has lost nothing, as its handle shows. [10]
 #[test]
 fn a_handle_of_a_reader_that_lost_nothing_says_so() {
     let broker = broker_of(3);
@@ -302,7 +302,7 @@ fn a_handle_of_a_reader_that_lost_nothing_says_so() {
     }
 }
 
-/// A reader that was closed by a loss stands where it stood, and so does its handle say, whatever comes. [10, 22]
+/// A reader that was closed by a loss keeps its position, and its handle shows it, whatever follows. [10, 22]
 #[test]
 fn a_reader_that_a_loss_has_closed_stays_before_it() {
     for skips in [false, true] {
@@ -325,7 +325,7 @@ fn a_reader_that_a_loss_has_closed_stays_before_it() {
     }
 }
 
-/// A handle outlives its subscription, and what it says of where that stood skips nothing. [10]
+/// A handle outlives its subscription, and the position that it shows skips nothing. [10]
 #[test]
 fn a_handle_of_a_reader_that_left_while_it_waited_skips_nothing() {
     let broker = broker_of(100);
@@ -337,7 +337,7 @@ fn a_handle_of_a_reader_that_left_while_it_waited_skips_nothing() {
     assert_eq!(indexes_now(&mut resume(&broker, handle.token())), [10, 11, 12, 13, 14, 15]);
 }
 
-/// Nobody keeps account of what a reader loses that has left: its handle tells of a loss once anything has gone. [10]
+/// The losses of a reader that has left are not recorded: its handle reports a loss once anything was evicted. [10]
 #[test]
 fn a_handle_of_a_reader_that_has_left_hides_no_loss() {
     for skips in [false, true] {
@@ -360,8 +360,8 @@ fn a_handle_of_a_reader_that_has_left_hides_no_loss() {
     }
 }
 
-/// A window that was opened before anything was passed, and what it yielded: no token skips the rest, whether it is open
-/// or was forgotten. [10, 20]
+/// A window that was opened before anything was passed, and what it yielded: no token skips the rest, whether it is
+/// open or leaked. [10, 20]
 #[test]
 fn a_window_of_an_elastic_start_hides_no_loss() {
     for forgotten in [false, true] {
@@ -391,8 +391,8 @@ fn a_window_of_an_elastic_start_hides_no_loss() {
     }
 }
 
-/// What goes before the first read of an elastic start is no loss to it, but it is one to whoever resumes by its token
-/// and would never hear of it. A start whose own verdict told a loss is no other. [8, 10]
+/// What is evicted before the first read of an elastic start is no loss to it, but it is one to a reader that resumes
+/// by its token and would not be notified. A start whose own verdict reported a loss is no different. [8, 10]
 #[test]
 fn the_token_of_an_elastic_start_is_where_it_was_opened() {
     for start in [Start::Oldest, Start::Index(1)] {
@@ -421,7 +421,7 @@ fn the_token_of_an_elastic_start_is_where_it_was_opened() {
     }
 }
 
-/// Skipping to where the broker stands does nothing, however it came to stand there. [9]
+/// Skipping to the broker's own position does nothing, however it got there. [9]
 #[test]
 fn a_skip_to_the_current_position_does_nothing() {
     for rising in [false, true] {
@@ -440,7 +440,7 @@ fn a_skip_to_the_current_position_does_nothing() {
     }
 }
 
-/// A broker that starts after another one's token stands as that one does. [9]
+/// A broker that starts after another one's token has the same position. [9]
 #[test]
 fn a_token_of_a_broker_that_has_published_nothing_moves_no_index() {
     let first = epoch_7().initial_index(9).build().expect("a broker");
@@ -456,7 +456,7 @@ fn a_token_of_a_broker_that_has_published_nothing_moves_no_index() {
     }
 }
 
-/// A place that cannot be skipped to is refused, and nothing has changed. [9]
+/// A place that cannot be skipped to is refused, and nothing changes. [9]
 #[test]
 fn a_skip_goes_forward_within_its_epoch() {
     let broker = epoch_7().build().expect("a broker");
@@ -480,7 +480,7 @@ fn a_skip_goes_forward_within_its_epoch() {
     assert!(matches!(broker.skip_to(token("0000000000000007-9-1")), Err(SkipError::Behind { .. })));
 }
 
-/// Work of the history before a restore is refused in the one after it, by whoever names its epoch. [3]
+/// Work of the history before a restore is refused after it, if it names its epoch. [3]
 #[test]
 fn work_of_another_epoch_is_refused() {
     let broker = epoch_7().build().expect("a broker");
@@ -496,7 +496,7 @@ fn work_of_another_epoch_is_refused() {
     assert_eq!(broker.latest_index(), 51);
 }
 
-/// The verdict says whether the oldest index has all its batches, and so does a loss. [9, 22]
+/// The verdict reports whether the oldest index has all its batches, and so does a loss. [9, 22]
 #[test]
 fn an_index_whose_first_batches_are_gone_is_not_whole() {
     for (published, whole) in [([10, 20, 20, 20], false), ([10, 20, 30, 30], true), ([10, 20, 30, 40], true)] {
@@ -516,7 +516,7 @@ fn an_index_whose_first_batches_are_gone_is_not_whole() {
     assert_eq!(refused.to_string(), "the first batches of index 20 are no longer buffered");
 }
 
-/// The place within an index never wraps and never sticks. [3]
+/// The place within an index never overflows. [3]
 #[test]
 fn an_index_that_is_full_is_a_typed_error() {
     let broker =
@@ -551,8 +551,8 @@ fn the_last_index_can_be_past() {
     }
 }
 
-/// A reader that was cut off before its first event, or whose key is rare, comes back where it was, by the token that
-/// it has from the beginning on. [10, 24]
+/// A reader that was disconnected before its first event, or whose key is rare, resumes at its position by the token
+/// that it has from the beginning. [10, 24]
 #[test]
 fn a_reader_has_a_token_before_its_first_event() {
     let broker = broker_of(10);
@@ -599,7 +599,7 @@ fn a_rare_reader_resumes_by_the_token_of_a_heartbeat() {
     assert_eq!((resumed.verdict(), indexes_now(&mut resumed)), (Verdict::Whole, vec![3]));
 }
 
-/// The token of a handle is that of the reader's last read, and of a reader that was overtaken it tells so. [10]
+/// The token of a handle is that of the reader's last read; for an overtaken reader it reports the loss. [10]
 #[test]
 fn a_handle_knows_the_position_of_its_reader() {
     let broker = broker_of(3);
@@ -618,7 +618,7 @@ fn a_handle_knows_the_position_of_its_reader() {
     assert_ne!(handle.token().epoch(), broker.epoch());
 }
 
-/// Whoever begins with what comes next stands behind a batch without events, too: its token says so before anything was
+/// A reader that begins with the next batch is after a batch without events, too: its token shows it before the first
 /// read. [3, 8, 10]
 #[test]
 fn the_latest_start_is_after_a_batch_without_events() {

@@ -13,7 +13,7 @@ use event_broker::{
 
 use crate::common::{WakeCount, asks, broker_of, in_time, job, panics, publish_all};
 
-/// A predicate that publishes one more batch for each event that it is asked about, and refuses it.
+/// A predicate that publishes another batch for each event that it is called for, and refuses it.
 fn publishes_and_refuses(broker: &Broker<u64>, asked: &Arc<AtomicU64>) -> Request<u64> {
     let (broker, asked) = (broker.downgrade(), Arc::clone(asked));
     Request::new().filter(move |_| {
@@ -25,7 +25,7 @@ fn publishes_and_refuses(broker: &Broker<u64>, asked: &Arc<AtomicU64>) -> Reques
     })
 }
 
-/// A read looks at what was published before it began, however much comes meanwhile. [20]
+/// A read examines what was published before it began, however much is published meanwhile. [20]
 #[test]
 fn a_read_looks_at_what_was_there_when_it_began() {
     type Read = fn(&mut Subscription<u64>) -> bool;
@@ -47,7 +47,7 @@ fn a_read_looks_at_what_was_there_when_it_began() {
     }
 }
 
-/// A poll looks at what is there now and then gives way; so do streams and frames, which are made of polls. [20]
+/// A poll examines what is there now and then yields; so do streams and frames, which consist of polls. [20]
 #[test]
 fn a_poll_ends_although_batches_come_meanwhile() {
     let (broker, asked) = (broker_of(100_000), Arc::default());
@@ -61,7 +61,7 @@ fn a_poll_ends_although_batches_come_meanwhile() {
     assert!(woken.get() > 0, "there is more to look at");
 }
 
-/// A publisher in full flight.
+/// A publisher at full rate.
 struct Flood {
     stop: Arc<AtomicBool>,
     publishing: Option<thread::JoinHandle<()>>,
@@ -100,8 +100,8 @@ impl Authorizer<u64> for Forbids {
     }
 }
 
-/// A deadline is kept however much is refused, by whoever refuses it. It may be late by what other threads take, but not
-/// by as long as batches come. [20]
+/// A deadline is kept however much is refused, by predicate or authorizer. It may be late by what other threads take,
+/// but not by as long as batches come. [20]
 #[test]
 fn a_deadline_is_kept_while_everything_is_refused() {
     let requests: [fn() -> Request<u64>; 3] =
@@ -123,7 +123,7 @@ fn a_deadline_is_kept_while_everything_is_refused() {
     }
 }
 
-/// The refused are passed: the next read goes on behind them, and what matches is found in the end. [20]
+/// Refused batches are passed: the next read continues after them, and a match is found in the end. [20]
 #[test]
 fn a_timeout_passes_what_it_has_refused() {
     let broker = broker_of(10_000);
@@ -143,8 +143,7 @@ fn a_timeout_passes_what_it_has_refused() {
     assert!(timeouts > 0, "the deadline was not kept");
 }
 
-/// One batch of so many events that judging it takes longer than a turn is judged in as many as it takes, each event
-/// once. [13, 20]
+/// One batch that takes longer to check than a turn is checked in several turns, each event once. [13, 20]
 #[test]
 fn a_turn_ends_within_a_large_batch() {
     const EVENTS: usize = 20_000;
@@ -194,14 +193,14 @@ fn a_turn_ends_within_a_large_batch() {
         assert_eq!((found, asked.swap(0, Ordering::SeqCst)), (expected, EVENTS as u64));
         assert!(polls >= 10, "{polls} polls");
 
-        // What one way of reading has begun, another goes on with.
+        // One way of reading continues what another has begun.
         assert!(window.poll_recv(&mut Context::from_waker(&waker)).is_pending());
         assert_eq!(window.drain().expect("open").iter().count(), expected);
         assert_eq!(asked.load(Ordering::SeqCst), EVENTS as u64);
     }
 }
 
-/// A deadline that comes before everything was looked at leaves the bell ringing: nothing else would ring it. [20]
+/// A deadline that is reached before everything was examined leaves the bell ringing: nothing else would ring it. [20]
 #[test]
 fn a_timeout_with_more_to_look_at_leaves_the_bell_ringing() {
     let broker = broker_of(10_000);
@@ -221,14 +220,14 @@ fn a_timeout_with_more_to_look_at_leaves_the_bell_ringing() {
     assert!(rings > 1, "the deadline was not kept");
 }
 
-/// A task that always finds something is pending once in a while, and wakes itself. [20]
+/// A task that always finds something is pending from time to time, and wakes itself. [20]
 #[test]
 fn a_task_gives_way_after_so_many_deliveries() {
     type Step = fn(&mut Subscription<u64>, &mut Context<'_>) -> Poll<usize>;
     let one: Step = |reader, context| reader.poll_recv(context).map(|delivery| delivery.map_or(0, |_| 1));
     let readable: Step =
         |reader, context| reader.poll_readable(context).map(|()| reader.drain().expect("open").iter().take(1).count());
-    // What was there before the subscription is looked for, what comes after it is known.
+    // Backlog from before the subscription is searched; later batches are known.
     for (step, backlog) in [(one, true), (one, false), (readable, true), (readable, false)] {
         let broker = broker_of(10_000);
         if backlog {
@@ -259,7 +258,7 @@ fn a_task_gives_way_after_so_many_deliveries() {
     }
 }
 
-/// The same after so many events that were refused in one poll. [20]
+/// The same after many events that were refused in one poll. [20]
 #[test]
 fn a_task_gives_way_after_so_many_refusals() {
     let broker = broker_of(10_000);
@@ -279,7 +278,7 @@ fn a_task_gives_way_after_so_many_refusals() {
     assert!(polls >= 5 && woken.get() >= polls - 1, "{polls} polls, woken {} times", woken.get());
 }
 
-/// A terminal end is told as often as it is asked for: nothing gives way any more. [23]
+/// A terminal end is returned as often as it is asked for, without yielding. [23]
 #[test]
 fn an_end_does_not_give_way() {
     let broker = broker_of(10);
@@ -293,7 +292,7 @@ fn an_end_does_not_give_way() {
     }
 }
 
-/// A loss that is no end leaves the bell ringing, so that a loop that stops at any error is called again. [20, 22]
+/// A non-terminal loss leaves the bell ringing, so that a loop that stops at any error is called again. [20, 22]
 #[test]
 fn a_loss_that_is_no_end_leaves_the_bell_ringing() {
     let broker = broker_of(2);
@@ -319,7 +318,7 @@ fn a_loss_that_is_no_end_leaves_the_bell_ringing() {
     assert_eq!(read, [4, 5, 8, 9]);
 }
 
-/// A read that panics is neither a delivery nor nothing nor an end. [19, 20]
+/// A read that panics is neither a delivery, nor empty, nor an end. [19, 20]
 #[test]
 fn a_panic_leaves_the_bell_ringing() {
     let broker = broker_of(10);
@@ -340,7 +339,7 @@ fn a_panic_leaves_the_bell_ringing() {
     assert_eq!(reader.try_recv().expect("the batch").index(), 1);
 }
 
-/// The same of reads that wait, which leave no word behind either. [19, 20]
+/// The same for waiting reads, which leave no registration behind either. [19, 20]
 #[test]
 fn a_panic_of_a_read_that_waits_leaves_no_word_and_a_ring() {
     type Read = fn(&mut Subscription<u64>);
@@ -361,7 +360,7 @@ fn a_panic_of_a_read_that_waits_leaves_no_word_and_a_ring() {
     }
 }
 
-/// A writer that takes so many bytes, and fails then.
+/// A writer that accepts this many bytes and then fails.
 #[cfg(feature = "json")]
 struct Breaks {
     written: Vec<u8>,
@@ -384,7 +383,7 @@ impl std::io::Write for Breaks {
     }
 }
 
-/// After a failed write nothing more is written: a torn frame is not followed by another. [24]
+/// After a failed write nothing more is written: no frame follows a torn one. [24]
 #[cfg(feature = "json")]
 #[test]
 fn nothing_is_written_after_a_failed_write() {
@@ -403,7 +402,7 @@ fn nothing_is_written_after_a_failed_write() {
     assert_eq!(frames.into_subscription().token().index(), 1, "the torn frame counts as read");
 }
 
-/// A window for each ring hears the other channels, however fast batches come. [20]
+/// One window per ring leaves time for the other channels, however fast batches come. [20]
 #[test]
 fn a_window_for_each_ring_hears_a_stop() {
     in_time(|| {
@@ -426,8 +425,8 @@ fn a_window_for_each_ring_hears_a_stop() {
     });
 }
 
-/// Counting a reader that has not read yet takes no longer the more is buffered: what is long is not looked through,
-/// and taken for something that was asked for. What is short is looked through. [27]
+/// The lag of a reader that has not read yet takes no longer the more is buffered: a long backlog is not searched and
+/// counts as a match. A short one is searched. [27]
 #[test]
 fn the_lag_of_a_reader_that_has_not_read_is_not_searched_for() {
     for (batches, lag) in [(100, 0), (10_000, 10_000)] {
