@@ -60,18 +60,18 @@
 //! | look inside | [`Broker::stats`], [`Observer`], [`Subscription::explain`] |
 //! | keep commits flat under ten thousand waiting readers | [`Broker::dispatcher`] |
 //! | resume after a restart or at a replica | [`Token`], [`Builder::starts_after`], [`Broker::skip_to`], [`Broker::reset`] |
-//! | use the words of a scheduler's HTTP API: query string, topics, rights | [`nomad`] |
+//! | use the query string, topics and rights of a scheduler's HTTP API | [`nomad`] |
 //!
 //! # Guarantees
 //!
 //! - **Order, once, whole.** A subscription receives batches in the order of publishing, and no batch twice. The
 //!   matching events of a batch arrive together, each once, in the order of the commit.
-//! - **No silent loss.** A matching batch is delivered, or lies in a loss that was reported ([`Verdict::Lost`], or
-//!   exactly by [`Lagged`]), or behind a terminal end.
+//! - **No silent loss.** A matching batch is delivered, or is part of a loss that was reported ([`Verdict::Lost`], or
+//!   exactly by [`Lagged`]), or comes after a terminal end.
 //! - **Resumable.** [`Start::After`] a reader's last [`Token`] continues exactly, also at a replica.
-//! - **Bounded.** A buffer of 100 batches holds 100. A reader holds a number, so one that stalls keeps nothing in
+//! - **Bounded.** A buffer of 100 batches holds 100. A reader holds a number, so a stalled reader keeps nothing in
 //!   memory.
-//! - **The publisher waits for nobody.** No reader that is slow, stuck or panicking holds up [`Broker::publish`].
+//! - **The publisher waits for no reader.** No reader that is slow, stuck or panicking holds up [`Broker::publish`].
 //! - **Fenced.** Nothing published at or after a revocation is delivered under the old grant.
 //! - **Isolated.** Hooks, wakers and payloads of the host run under no lock. Their panics harm no other reader.
 //! - **Live.** A waiting reader is woken by its batch, and by no other reader's. No reader has to poll.
@@ -84,8 +84,8 @@
 //! A server collects the events while the commit is under way, commits, and then publishes under the commit's index. A
 //! reader that sees an event then finds its change in the state, and an authorizer that is asked because of it finds
 //! the new rules. Indexes never fall, may have gaps, and may repeat: an equal index is a further batch of the same
-//! commit. The order of publishing is the caller's. Whoever commits publishes before the next commit does, under one
-//! lock or on one thread.
+//! commit. The caller is responsible for the order of publishing. Publish each commit before the next one is made,
+//! under one lock or on one thread.
 //!
 //! # Reading
 //!
@@ -98,9 +98,9 @@
 //!
 //! # List, then follow
 //!
-//! To mirror a state, read it with the index `i` that it stands at, and subscribe [`Start::Index`]`(i + 1)`. What was
-//! published in between is in the buffer. If so much was published that it no longer is, the [`Verdict`] says so before
-//! the first event. If the mirror falls behind later, a read says so. In either case, list again.
+//! To mirror a state, read it together with its index `i`, and subscribe [`Start::Index`]`(i + 1)`. What was published
+//! in between is in the buffer. If so much was published that it no longer is, the [`Verdict`] says so before the first
+//! event. If the mirror falls behind later, a read says so. In either case, list again.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -192,23 +192,23 @@
 //! # Measuring
 //!
 //! The repository has the benchmarks, with other crates beside this one where they can do the same. `fanout` compares
-//! the ways of reading, `ratios` lets the sides take turns, and the example `study` measures fan-out in the large. The
-//! README has the figures, the commands and the processors, and `benches/record/` the dated records.
+//! the ways of reading, `ratios` measures the sides alternately, and the example `study` measures fan-out in the large.
+//! The README has the figures, the commands and the processors, and `benches/record/` the dated records.
 //!
 //! # Limits
 //!
-//! - One process, in memory. What is evicted is gone: the state store is the truth, the buffer a window on its changes.
-//! - The default request is that of the HTTP API whose event stream [`nomad`] describes: namespace `default` only. Say
-//!   `*` to [`Request::namespace`] for all.
+//! - One process, in memory. What is evicted is gone: the state store is authoritative.
+//! - The default request is that of the HTTP API whose event stream [`nomad`] implements: namespace `default` only.
+//!   [`Request::namespace`] with `*` asks for all.
 //! - A buffer takes its bounds, an eighth more at most, and what users hold: deliveries, windows, payloads they share.
 //! - Finer filters than topic, key and namespace (types, predicates, [`Authorizer::permits`]) run on the reader's
-//!   thread for each event that gets so far, and do not spare it the wake-up.
-//! - Tasks and doorbells are not woken by time: give [`Broker::tick`] a timer if grants expire. A stream of frames has
-//!   a timer of its own.
+//!   thread after the reader was woken, for each event that matches those three.
+//! - The passing of time does not wake tasks and doorbells: call [`Broker::tick`] from a timer if grants expire. A
+//!   stream of frames has a timer of its own.
 //!
 //! # Features
 //!
-//! `json` and `stream` are on by default; without them it is a whole broker.
+//! `json` and `stream` are on by default; without them the broker is complete.
 //!
 //! | feature | for | cost |
 //! |---|---|---|
@@ -218,14 +218,14 @@
 //!
 //! # When not to use it
 //!
-//! - Between two threads, for work that somebody must do once: a channel, such as `crossbeam-channel`.
+//! - Between two threads, for work that one of them must do once: a channel, such as `crossbeam-channel`.
 //! - If every reader must get everything and the publisher is to wait for the slowest: a bounded channel for each
 //!   reader.
 //! - If only the latest value counts: `tokio::sync::watch`, or a lock.
-//! - If events must outlive the process, or reach others by themselves: a durable log or a message broker.
+//! - If events must outlive the process, or reach other processes: a durable log or a message broker.
 //! - If there is no order to publish in. Indexes never fall: many writers must agree on one sequence first.
-//! - If most readers want arbitrary conditions that topics, keys and namespaces cannot say: each is then run for each
-//!   event and reader, and nothing here makes that cheap.
+//! - If most readers need conditions that topics, keys and namespaces cannot express: a predicate runs for each event
+//!   and reader, and the crate does not make that cheap.
 //!
 // Without a feature, the links to what it adds lead to the features.
 #![cfg_attr(not(feature = "json"), doc = "[`Decoder`]: #features")]

@@ -1,9 +1,10 @@
-//! Defects of other event systems, in the order of the page of pitfalls: each test shows that this crate has none.
+//! Defects that other event systems have or had: each test shows one that this crate does not have.
 //!
-//! A line that a test of another file covers is named in that test and not repeated here. Lines that do not apply to a
-//! library like this one:
+//! One file for each subject. A comment names the defect, or the behaviour that excludes it, and the number of the
+//! semantics in `tests/README.md`. A defect that a test of another group covers is not repeated here. These do not
+//! apply to a library, or need no test here:
 //!
-//! | line | why |
+//! | defect | why |
 //! |---|---|
 //! | a sender hangs when only inactive receivers exist | there are no inactive receivers, and `publish` waits for none |
 //! | busy-waiting helper threads | the crate starts no thread; `tests/layers.rs` looks for that |

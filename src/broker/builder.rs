@@ -98,11 +98,11 @@ impl<P> Builder<P> {
     /// take some 200 bytes for each batch, which are not counted.
     ///
     /// The bound holds after every publish and after every frame that is made. A reader that encodes a batch may evict
-    /// the oldest batches, as publishing does, and the observer receives the same account of it. What is evicted and
+    /// the oldest batches, as publishing does, and the observer is called for that in the same way. What is evicted and
     /// not freed yet takes at most an eighth of the bound beside it. So a buffer whose batches are all read as frames
-    /// holds about half of what it holds if nobody encodes.
+    /// holds about half as many batches as a buffer whose batches are not encoded.
     ///
-    /// A weigher must be set if payloads may own memory. Otherwise nothing would bound that memory:
+    /// A weigher must be set if payloads may own memory. Otherwise that memory would not be bounded:
     ///
     /// ```
     /// use event_broker::{Broker, BuildErrorKind};
@@ -118,9 +118,9 @@ impl<P> Builder<P> {
         self
     }
 
-    /// Sets the index that the history before this broker ends with: everything up to and including it is past. A start
-    /// at or below it is a loss, and a start at the next index is not. What is published must be above it. By default
-    /// no history is missing.
+    /// Sets the last index of the history before this broker: everything up to and including it is past. A start at or
+    /// below it is a loss, and a start at the next index is not. What is published must be above it. By default no
+    /// history is missing.
     ///
     /// An index alone does not say how many of its batches a reader has seen. So readers from before a restart are
     /// reported a loss even if they had read all of it, unless indexes [rise](Self::rising_indexes). A host that can
@@ -132,13 +132,12 @@ impl<P> Builder<P> {
         self
     }
 
-    /// Sets the place that the history before this broker ends with, and the token's epoch as the history. The broker
-    /// goes on where another one [stood](crate::Broker::token), before a restart or on another replica.
+    /// Sets the place at which the history before this broker ends, and the epoch, to that of the token. The broker
+    /// continues at the [position](crate::Broker::token) of another broker, before a restart or on another replica.
     ///
-    /// A reader that stands exactly there has lost nothing, and neither has one that a batch without events has moved
-    /// there. A reader that stands before it has. What is published must not be below the place; an equal index is a
-    /// further batch of it. A host that may apply its last commit again also calls
-    /// [`rising_indexes`](Self::rising_indexes).
+    /// A reader at exactly this place has lost nothing, also if a batch without events moved it there. A reader before
+    /// it has lost batches. What is published must not be below the place; an equal index is a further batch of it. A
+    /// host that may apply its last commit again also calls [`rising_indexes`](Self::rising_indexes).
     ///
     /// ```
     /// use event_broker::{Broker, Epoch, Event, Request, Start, Token, Verdict};
@@ -172,8 +171,8 @@ impl<P> Builder<P> {
     /// An equal index is then refused as [repeated](crate::PublishErrorKind::Repeated), so that a commit that is
     /// applied again after a restart is not published twice. A batch without events counts as one.
     ///
-    /// An index then says as much as a token: a reader that has read index 9 has lost nothing at a broker whose
-    /// [initial index](Self::initial_index) is 9 and that is in the same [epoch](Self::epoch).
+    /// An index then identifies one batch, as a token does: a reader that has read index 9 has lost nothing at a broker
+    /// whose [initial index](Self::initial_index) is 9 and that is in the same [epoch](Self::epoch).
     ///
     /// ```
     /// use event_broker::{Broker, Event, PublishErrorKind};
@@ -206,7 +205,7 @@ impl<P> Builder<P> {
         self
     }
 
-    /// Sets the observer, which is informed of what happens.
+    /// Sets the observer, whose methods are called for publishes, evictions, losses, new subscriptions and ends.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observer = Some(Box::new(observer));
@@ -216,8 +215,8 @@ impl<P> Builder<P> {
     /// Sets how the bytes of an event are counted. It is used only with [`max_bytes`](Self::max_bytes).
     ///
     /// The weigher should return what the event takes in memory, on the heap and in itself. By default that is the size
-    /// of the event and of its names. The default is offered only for payloads that own nothing, because the broker
-    /// does not know what others keep elsewhere.
+    /// of the event and of its names. The default exists only for payloads that own nothing, because the broker does
+    /// not know what other payloads keep on the heap.
     ///
     /// It runs in `publish`, once for each event and outside every lock. If it panics, the panic reaches the publisher,
     /// and nothing is published. With the feature `json`, `weigh_encoded` needs no code.
@@ -243,9 +242,9 @@ impl<P> Builder<P> {
     /// Counts an event as the length of its JSON, instead of by a [weigher](Self::weigher) of the host's own. If both
     /// are called, the last call counts.
     ///
-    /// It is a fair measure of payloads that hold mostly text. Payloads of numbers, maps and lists of small things can
-    /// take a multiple of it in memory. The text is counted and not kept, so nothing is allocated. The publisher
-    /// serializes each event once more than frames need, which costs about as much as encoding it.
+    /// It suits payloads that hold mostly text. Payloads of numbers, maps and lists of small things can take a multiple
+    /// of it in memory. The text is counted and not kept, so nothing is allocated. The publisher serializes each event
+    /// once more than frames need, which costs about as much as encoding it.
     ///
     /// An event whose payload cannot be serialized counts as its own size and its names. If a payload's `Serialize`
     /// panics, the panic reaches the publisher, and nothing is published.
@@ -268,7 +267,7 @@ impl<P> Builder<P> {
         self.weigher(|event| encoded_len(event).unwrap_or_else(|| default_weight(event)))
     }
 
-    /// Sets the clock, which grants and heartbeats go by.
+    /// Sets the clock, used for grant expiry and heartbeats.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Box::new(clock);

@@ -19,13 +19,13 @@ use crate::wait::Run;
 /// While [`run`](Self::run) runs, publishing queues whole lists of readers instead. When it returns or panics,
 /// everything queued is woken, and publishing wakes by itself again. So no wake-up is lost with a dispatcher.
 ///
-/// A host that has a loop of its own and no thread to spare calls [`start`](Self::start) and wakes step by step.
+/// A host with a loop of its own calls [`start`](Self::start) instead, and wakes queued readers from that loop.
 ///
 /// A dispatcher also drops some of what is evicted meanwhile, which is still counted as if it were in the buffer. So a
 /// payload whose drop panics can end it.
 ///
-/// An idle dispatcher polls its queue for some 10 ms, and then sleeps until it is woken. Readers are woken some 50 µs
-/// later than the publisher would have done at best.
+/// An idle dispatcher polls its queue for some 10 ms, and then sleeps until it is woken. Readers are woken up to about
+/// 50 µs later than without a dispatcher.
 ///
 /// ```
 /// use event_broker::{Broker, Event, Request};
@@ -67,7 +67,7 @@ impl<P> Dispatcher<P> {
 
     /// Wakes what publishing queues, until the broker is closed or [`stop`](Self::stop) is called.
     ///
-    /// A broker may have several dispatchers running; each takes what it finds.
+    /// A broker may have several dispatchers running; each takes what is queued.
     ///
     /// # Panics
     ///
@@ -98,7 +98,7 @@ impl<P> Dispatcher<P> {
     /// while index < 3 { // the host's own loop, which does other work as well
     ///     index += 1;
     ///     broker.publish(index, [Event::new("Job", "JobRegistered", "web", 1)])?;
-    ///     assert!(bell.is_empty(), "publishing has woken nobody");
+    ///     assert!(bell.is_empty(), "publishing has woken no reader");
     ///     assert_eq!(dispatching.wake_queued(), 1);
     ///     bell.try_recv()?;
     ///     while reader.try_recv().is_ok() {}
@@ -131,10 +131,10 @@ impl<P> fmt::Debug for Dispatcher<P> {
 ///
 /// Dropping the guard has the effect of [`run`](Dispatcher::run) returning: every queued reader is woken, and
 /// publishing wakes by itself again. That is so after a panic, too. If a guard is leaked, queued readers stay asleep,
-/// and publishing goes on to queue.
+/// and publishing continues to queue.
 ///
 /// Neither [`stop`](Dispatcher::stop) nor the end of the broker ends a guard. A closing broker wakes its readers by
-/// itself. A host whose loop goes on checks [`is_closed`](crate::Broker::is_closed).
+/// itself. A host's loop checks [`is_closed`](crate::Broker::is_closed).
 ///
 /// # Cancel safety
 ///

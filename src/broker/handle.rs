@@ -1,5 +1,5 @@
 //! The broker as its host holds it: every operation of it, and the handle that closes it.
-//! The operations are carried out in `core`, which also has the lock order; `builder` makes the broker.
+//! The operations are implemented in `core`, which also has the lock order; `builder` makes the broker.
 //!
 //! Invariant: the broker is closed when the last clone of its handle is dropped. Subscriptions, their handles,
 //! dispatchers and [`WeakBroker`] do not keep it open.
@@ -74,11 +74,10 @@ impl<P> Broker<P> {
     /// Indexes may have gaps and may repeat. An equal index is a further batch of the same commit, unless the broker
     /// was built with [rising indexes](crate::Builder::rising_indexes).
     ///
-    /// A batch without events is not stored, but moves the latest index forward. It says that the commit changed
-    /// nothing that anybody could have asked for. Do not use it to jump over a part of the history that was published
-    /// elsewhere: readers before the jump would not learn that they lost something. A replica that installs a snapshot
-    /// instead of what it missed calls [`skip_to`](Self::skip_to), and one that begins another history calls
-    /// [`reset`](Self::reset).
+    /// A batch without events is not stored, but moves the latest index forward. It says that the commit produced no
+    /// events. Do not use it to skip a part of the history that was published elsewhere: readers before that part would
+    /// not learn that they lost something. A replica that installs a snapshot instead of what it missed calls
+    /// [`skip_to`](Self::skip_to), and one that begins another history calls [`reset`](Self::reset).
     ///
     /// Readers that wait for something in the batch are woken before this returns, on this thread and outside every
     /// lock, unless a [dispatcher](Self::dispatcher) runs. No reader makes it wait, and the authorizer is not asked to
@@ -86,9 +85,10 @@ impl<P> Broker<P> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the index is lower than the last, or equal to it where indexes rise, if the index belongs to
-    /// what is past, if it can have no further batch, or if the broker is closed. Nothing is published then, and the
-    /// error holds the events.
+    /// Returns an error, whose [kind](crate::PublishErrorKind) is `Falling` if the index is lower than the last,
+    /// `Repeated` if it is equal to it and indexes must rise, `Past` if it is not above the initial index or that of a
+    /// reset, `Full` if the index has as many batches as it can have, and `Closed` if the broker is closed. Nothing is
+    /// published then, and the error holds the events.
     ///
     /// # Panics
     ///
@@ -131,9 +131,9 @@ impl<P> Broker<P> {
 
     /// Opens a subscription.
     ///
-    /// The authorizer is asked on this thread, outside every lock. If something that its answer rests on changes
-    /// meanwhile, it is asked again, some times at most. A change that the authorizer makes itself each time that it is
-    /// asked does not count for long.
+    /// The authorizer is called on this thread, outside every lock. If something that its answer rests on changes
+    /// meanwhile, it is called again, at most 16 times. Changes that it announces itself while it is called count for
+    /// the first three attempts.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl<P> Broker<P> {
         Ok(subscription)
     }
 
-    /// Announces a change of access that no published event stands for.
+    /// Announces a change of access that no published event represents.
     ///
     /// After this returns, no read returns a batch published from now on under a grant that the change concerns. The
     /// next read, poll or frame of each such subscription asks the authorizer first.
@@ -160,8 +160,8 @@ impl<P> Broker<P> {
         self.core().access_changed(change);
     }
 
-    /// Ends and wakes every subscription whose grant has expired. A subscription that is about to ask for a newer
-    /// grant, because access has changed since, is woken to do so.
+    /// Ends and wakes every subscription whose grant has expired. A subscription whose access has changed since is
+    /// woken, but not ended: its next read asks for a newer grant.
     ///
     /// Reads check the expiry themselves, but the passing of time does not wake readers that wait as tasks or at a
     /// doorbell. A host that wants them to end in time calls this from a timer of its own.
@@ -175,12 +175,12 @@ impl<P> Broker<P> {
     /// read that begins after this returns delivers anything of the old epoch. Replicas that restore the same state
     /// share the new epoch.
     ///
-    /// The epoch must be one that no history has had. With the old one, tokens and work of the old history would be
-    /// taken for those of the new. Work of the old history that may still be published names its epoch:
+    /// The epoch must be one that no history has had. With an old one, tokens and work of the old history could not be
+    /// distinguished from those of the new. Work of the old history that may still be published names its epoch: see
     /// [`publish_in`](Self::publish_in).
     ///
-    /// A replica that goes on in the same history behind a snapshot calls [`skip_to`](Self::skip_to) instead, because a
-    /// reset also ends those readers that have lost nothing.
+    /// A replica that continues the same history after a snapshot calls [`skip_to`](Self::skip_to) instead, because a
+    /// reset also ends readers that have lost nothing.
     ///
     /// ```
     /// use event_broker::{Broker, Epoch, Event, RecvError, Request, Start, Verdict};
@@ -201,16 +201,16 @@ impl<P> Broker<P> {
         self.core().reset(index, epoch);
     }
 
-    /// Goes on in the same history behind a part that was never published here, because the replica has installed a
-    /// snapshot that stands at this place. The token is that of the broker that the snapshot was made beside; see
-    /// [`token`](Self::token).
+    /// Continues the same history after a part that was never published here, because the replica has installed a
+    /// snapshot of this place. The token is the [`token`](Self::token) of the broker beside which the snapshot was
+    /// made.
     ///
-    /// Readers that stand there and wait for what comes next go on, and receive no error. Readers before it are
-    /// reported a loss that nobody can count ([`Lagged::skipped`](crate::Lagged::skipped)), and go on or end by their
+    /// Readers at this place continue without an error. Readers before it receive [`Lagged`](crate::Lagged) with
+    /// [`skipped`](crate::Lagged::skipped) set, because the number of batches is unknown, and continue or end by their
     /// policy.
     ///
-    /// The buffer is emptied, because what it held lies before the gap. What is published next must not be below the
-    /// place. Skipping to where the broker stands already does nothing.
+    /// The buffer is emptied, because what it held is older than the gap. What is published next must not be below the
+    /// place. Skipping to the broker's own place does nothing.
     ///
     /// ```
     /// use event_broker::{Broker, Epoch, Event, Request, Start};
@@ -231,12 +231,12 @@ impl<P> Broker<P> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the token belongs to another epoch, if it lies before where the broker stands, or if the
-    /// broker is closed. Nothing has changed then.
+    /// Returns an error if the token belongs to another epoch, if its place is before that of the broker, or if the
+    /// broker is closed. Nothing is changed then.
     ///
     /// # Panics
     ///
-    /// Panics if the drop of a buffered payload panics. Everything is done then.
+    /// Panics if the drop of a buffered payload panics. The skip is complete then.
     pub fn skip_to(&self, token: Token) -> Result<(), SkipError> {
         self.core().skip_to(token)
     }
@@ -278,9 +278,9 @@ impl<P> Broker<P> {
         self.core().epoch()
     }
 
-    /// Returns where the broker stands, behind its last batch, for the host to keep beside its snapshot. A broker that
-    /// [starts after](crate::Builder::starts_after) the token or [skips to](Self::skip_to) it goes on there, and so
-    /// does a reader that subscribes [`Start::After`](crate::Start::After) it.
+    /// Returns the token after the last batch, for the host to keep beside its snapshot. A broker that [starts
+    /// after](crate::Builder::starts_after) the token or [skips to](Self::skip_to) it continues there, and so does a
+    /// reader that subscribes [`Start::After`](crate::Start::After) it.
     ///
     /// A batch without events does not move the token, so that readers whose last token is older than that batch have
     /// lost nothing either. The host's store keeps the index that such a batch reached.
@@ -297,7 +297,7 @@ impl<P> Broker<P> {
     /// namespace.
     ///
     /// It is a hint for how much to put into a payload, and never for whether to publish: what is not published cannot
-    /// be resumed, and somebody may subscribe before the caller acts on the result.
+    /// be resumed, and a reader may subscribe before the caller acts on the result.
     ///
     /// ```
     /// use event_broker::{Broker, Request, Term};
@@ -305,7 +305,7 @@ impl<P> Broker<P> {
     /// let broker = Broker::<()>::new();
     /// let reader = broker.subscribe(Request::new().term(Term::topic("Job")?).namespace("prod"))?;
     /// assert!(broker.has_interest("Job", "prod", "web"));
-    /// assert!(broker.has_interest("Job", "", "web"), "what has no namespace passes every scope");
+    /// assert!(broker.has_interest("Job", "", "web"), "events without a namespace pass every scope");
     /// assert!(!broker.has_interest("Job", "staging", "web"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -326,7 +326,7 @@ impl<P> fmt::Debug for Broker<P> {
     }
 }
 
-/// A handle of a broker that does not keep it open, for hooks and for readers' own use.
+/// A handle of a broker that does not keep it open, for hooks and for threads of readers.
 ///
 /// ```
 /// use event_broker::{Broker, Request, RecvError};

@@ -1,5 +1,5 @@
 //! Who may read: authorizers, grants, access changes, the fence, expiry, and common mistakes.
-//! No code lives here. Where the server keeps its tokens, policies and roles is the server's business.
+//! For a server that limits what its readers may see, and takes access back while a stream is open.
 //!
 //! A broker without an [`Authorizer`] allows everything. With one, [`Broker::subscribe`] asks it, and every reader asks
 //! it again when something that its grant rests on has changed.
@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | [`authorize`](crate::Authorizer::authorize) | a request: a [`Grant`] or a [`Denial`] | on the thread that subscribes, and later on the thread that reads |
 //! | [`permits`](crate::Authorizer::permits) | one event, for rules finer than namespaces | on the thread that reads |
-//! | [`changes`](crate::Authorizer::changes) | which changes of access an event stands for | on the thread that publishes |
+//! | [`changes`](crate::Authorizer::changes) | which changes of access an event represents | on the thread that publishes |
 //!
 //! All three run outside every lock of the broker, so they may call it. A slow `authorize` or `permits` delays the
 //! reader that it is asked for, a slow `changes` the publisher. A panic of `authorize` reaches the caller of
@@ -115,25 +115,25 @@
 //! | `Everyone` | every subscription | asks again |
 //!
 //! There are two ways to announce a change. [`Authorizer::changes`] derives it from a published event.
-//! [`Broker::access_changed`] announces what no event stands for. Readers that wait, and that a change concerns, are
-//! woken in either case.
+//! [`Broker::access_changed`] announces a change that no published event represents. Readers that wait, and that a
+//! change concerns, are woken in either case.
 //!
 //! # The fence
 //!
 //! A change is a fence in the sequence of batches. It is set on every subscription that it concerns before the batch
-//! that it came with becomes visible. A reader checks for a fence in every read, after it has looked how far it may
-//! read. So nothing published at or after the change is delivered under the old grant, also not by a read that was
-//! running when the change came.
+//! that it came with becomes visible. Every read first loads the end of the buffer, and then checks for a fence. So
+//! nothing published at or after the change is delivered under the old grant, also not by a read that was running when
+//! the change came.
 //!
 //! [`Broker::publish`] does not ask the authorizer to decide. The next read, poll, frame or window of the subscription
 //! asks, on its own thread. Until there is an answer nothing more is delivered. If the answer is a denial, the
-//! subscription ends, and whatever it had not read stays unread, also what was published before the change. If it is a
+//! subscription ends. What it had not read stays unread, including what was published before the change. If it is a
 //! grant, that grant governs all that is delivered from then on.
 //!
 //! If something that the answer rests on changes while the authorizer is being asked, the answer is not used, and the
-//! authorizer is asked once more. A subscription that is being opened gives up after 16 questions, with
-//! [`SubscribeError::AccessUnsettled`]. A read that does not wait finds nothing then, and a read that waits goes on to
-//! ask, with pauses.
+//! authorizer is asked once more. Opening a subscription fails after 16 calls of the authorizer, with
+//! [`SubscribeError::AccessUnsettled`]. A read that does not wait returns as if there were nothing to read. A read that
+//! waits continues to call the authorizer, with pauses.
 //!
 //! A fence does not reach what has left the broker: a delivery that is kept, the rest of a window that was opened
 //! before, bytes in a socket. So windows and output buffers should be short.
@@ -141,7 +141,7 @@
 //! # Expiry
 //!
 //! [`Grant::expires_at`] sets an end on the broker's [`Clock`]. When it has come, a read returns
-//! [`RecvError::Expired`], before any data. The authorizer is not asked. Who notices, and when:
+//! [`RecvError::Expired`], before any data. The authorizer is not asked. When each reader ends:
 //!
 //! | the reader | ends |
 //! |---|---|
@@ -164,18 +164,18 @@
 //!     AccessChange, AccessRequest, Authorizer, Broker, Clock, Denial, Grant, Principal, RecvError, Request,
 //! };
 //!
-//! /// A clock that the test turns. A server leaves the clock alone.
+//! /// A clock that the test advances. A server leaves the clock alone.
 //! #[derive(Clone, Debug)]
-//! struct Hands(Arc<Mutex<Instant>>);
+//! struct ManualClock(Arc<Mutex<Instant>>);
 //!
-//! impl Clock for Hands {
+//! impl Clock for ManualClock {
 //!     fn now(&self) -> Instant {
 //!         *self.0.lock().unwrap()
 //!     }
 //! }
 //!
 //! /// Each grant holds for a minute.
-//! struct OneMinute(Hands);
+//! struct OneMinute(ManualClock);
 //!
 //! impl<P> Authorizer<P> for OneMinute {
 //!     fn authorize(&self, _: &AccessRequest<'_>) -> Result<Grant, Denial> {
@@ -183,19 +183,19 @@
 //!     }
 //! }
 //!
-//! let hands = Hands(Arc::new(Mutex::new(Instant::now())));
-//! let turn = |seconds| *hands.0.lock().unwrap() += Duration::from_secs(seconds);
-//! let broker = Broker::<u32>::builder().authorizer(OneMinute(hands.clone())).clock(hands.clone()).build()?;
+//! let clock = ManualClock(Arc::new(Mutex::new(Instant::now())));
+//! let advance = |seconds| *clock.0.lock().unwrap() += Duration::from_secs(seconds);
+//! let broker = Broker::<u32>::builder().authorizer(OneMinute(clock.clone())).clock(clock.clone()).build()?;
 //! let mut reader = broker.subscribe(Request::new().principal(Principal::new("6f1c")))?;
 //! let mut poll = || reader.poll_recv(&mut Context::from_waker(Waker::noop()));
 //!
-//! turn(50);
+//! advance(50);
 //! broker.access_changed(AccessChange::Token("6f1c".into())); // in time
 //! assert!(poll().is_pending());
-//! turn(50);
+//! advance(50);
 //! broker.tick();
 //! assert!(poll().is_pending(), "renewed");
-//! turn(10);
+//! advance(10);
 //! broker.tick(); // ends the subscription, and wakes its task
 //! let Poll::Ready(Err(end)) = poll() else { panic!("the grant has expired") };
 //! assert_eq!(end, RecvError::Expired);
@@ -209,7 +209,7 @@
 //! says [`without_event_checks`](crate::Grant::without_event_checks) spares the call. If that grant allows all
 //! namespaces and does not expire, its reader takes the same path as a reader of a broker without an authorizer.
 //! `permits` is called once for each event and subscription, with one exception: if access changes while a batch of
-//! more than 256 events is being judged, the batch may be judged again under the new grant.
+//! more than 256 events is being filtered, it may be filtered again under the new grant.
 //!
 //! ```
 //! use event_broker::{Authorizer, Broker, Event, Explanation, Principal, Request};
@@ -250,7 +250,7 @@
 //! let authorizer = AclAuthorizer::new(move |principal: &Principal| match principal.secret() {
 //!     Some("hunter2") => Ok(Resolved::new(held.lock().unwrap().clone()).resting_on_policy("readers")),
 //!     Some(_) => Err(Denial::new("token not found")),
-//!     // What nobody in particular may do rests on a policy, too.
+//!     // The anonymous principal's rights depend on a policy as well.
 //!     None => Ok(Resolved::new(Rights::anonymous()).resting_on_policy("anonymous")),
 //! });
 //! let broker = Broker::<u32>::builder().authorizer(authorizer).build()?;
@@ -259,7 +259,7 @@
 //! let principal = Principal::new("6f1c").with_secret("hunter2");
 //! let request = Request::new().term(Term::topic("Job")?).namespace("prod").principal(principal);
 //! let mut reader = broker.subscribe(request)?;
-//! let denied = broker.subscribe(Request::new()).unwrap_err(); // everything, as nobody
+//! let denied = broker.subscribe(Request::new()).unwrap_err(); // everything, as the anonymous principal
 //! assert_eq!(denied.to_string(), "access denied: topic * needs management");
 //!
 //! *readers.lock().unwrap() = Rights::anonymous(); // committed, and then published
@@ -278,20 +278,20 @@
 //! - **A secret as an id.** The id of a [`Principal`] appears in logs, in [`SubscriptionHandle::principal_id`] and in
 //!   access changes. The secret belongs in [`Principal::with_secret`], and appears in no `Debug` and in no error. The
 //!   reason of a [`Denial`] is shown to the client, so it must hold no secret either.
-//! - **Trusting the id.** Anybody can know an id. The authorizer checks the secret.
-//! - **A grant that rests on nothing.** A grant that a policy decided but that does not name the policy is not taken
-//!   back when the policy changes. That is so for the anonymous principal, too.
+//! - **Trusting the id.** An id is public. The authorizer checks the secret.
+//! - **A grant that rests on nothing.** If a policy decides a grant and the grant does not name the policy, a change of
+//!   the policy does not take the grant back. This also applies to the anonymous principal.
 //! - **Granting namespaces and forgetting topics.** Events without a namespace pass every grant, and a request without
 //!   terms asks for every topic. An authorizer that checks namespaces alone lets such a reader see the events of nodes,
 //!   policies and tokens; so does the first example above, where the reader receives the event of its own policy.
 //! - **Publishing before the commit.** A reader asks as soon as the change is visible. If the authorizer still sees the
-//!   old rules, it allows, and nobody asks again. Commit first, and answer from the state and not from a cache.
-//! - **An authorizer that holds the broker.** The broker owns its hooks, so a [`Broker`] inside of one keeps it from
-//!   ever closing. A hook that calls the broker holds a [`WeakBroker`].
-//! - **An authorizer that changes what it answers about.** One that notes when a token was last used, and announces
-//!   that as a change of the token, makes its own answer stale. The broker counts such a change for the first three
-//!   questions only, and it wakes nobody. A change of a policy or a role that is announced from within `authorize`
-//!   wakes its readers like any other.
+//!   old rules, it allows, and is not asked again. Commit first, and answer from the state and not from a cache.
+//! - **An authorizer that holds the broker.** The broker owns its hooks, so a hook that contains a [`Broker`] keeps the
+//!   broker open for ever. A hook that calls the broker holds a [`WeakBroker`].
+//! - **An authorizer that changes what it decides about.** If it records when a token was last used, and announces that
+//!   as a change of the token, it makes its own answer stale. The broker counts such a change for the first three calls
+//!   only, and wakes no reader for it. A change of a policy or a role that is announced from within `authorize` wakes
+//!   its readers like any other.
 //! - **Renewing too late.** A change that is announced after a tick has ended the subscription renews nothing.
 //! - **Reconnecting at once.** A client whose grant has expired is denied until it has a new one. It should wait before
 //!   it tries again.

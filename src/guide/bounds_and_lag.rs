@@ -1,5 +1,5 @@
 //! Choosing the bounds of the buffer, what happens to a reader that falls behind, and how to read `stats()`.
-//! No code lives here. How fast a server commits, and how long its readers pause, only the server knows.
+//! For those who configure a broker, and who watch one that runs.
 //!
 //! The buffer is a window on the newest batches. The publisher never waits for a reader, so a reader that is slower
 //! than the publisher falls behind, and at some point the buffer evicts what it has not read. The bounds decide how
@@ -22,7 +22,8 @@
 //!
 //! # How many batches
 //!
-//! A reader loses nothing if it comes back before the buffer has turned over once. So the number of batches is at least
+//! A reader loses nothing if it comes back before all buffered batches have been replaced. So the number of batches is
+//! at least
 //!
 //! > commits per second, at the busiest, × the longest pause of a reader in seconds
 //!
@@ -55,10 +56,10 @@
 //! # Bytes, and the weigher
 //!
 //! The broker does not look into payloads. For a bound in bytes a [weigher](crate::Builder::weigher) says what an event
-//! takes. Without one the bound is refused for payload types that may own memory, because it would bind nothing. The
-//! weigher runs once for each event, on the publishing thread and outside every lock. It should count the event itself
-//! and what the payload holds on the heap. With the feature `json`, [`Builder::weigh_encoded`] counts the length of the
-//! event's JSON instead; that suits payloads that are mostly text.
+//! takes. Without one the bound is refused for payload types that may own memory, because it would not limit memory.
+//! The weigher runs once for each event, on the publishing thread and outside every lock. It should count the event
+//! itself and what the payload holds on the heap. With the feature `json`, [`Builder::weigh_encoded`] counts the length
+//! of the event's JSON instead; that suits payloads that are mostly text.
 //!
 //! ```
 //! use event_broker::{Broker, Event};
@@ -79,21 +80,21 @@
 //! ```
 //!
 //! The bound also counts what the broker keeps beside the events: the links that lead from a topic or key to the batch,
-//! and the JSON that readers of frames have made. A reader that encodes a batch may so evict the oldest batches, as
-//! publishing does. A buffer whose batches are all read as frames holds about half of what one holds that nobody
-//! encodes. Some 200 bytes a batch of the buffer's own tables are not counted.
+//! and the JSON that readers of frames have made. A reader that encodes a batch may therefore evict the oldest batches,
+//! as publishing does. A buffer whose batches are all read as frames holds about half as many batches as a buffer whose
+//! batches are not encoded. Some 200 bytes a batch of the buffer's own tables are not counted.
 //!
 //! # Falling behind
 //!
 //! A reader that was overtaken gets [`RecvError::Lagged`] from its next read. [`Lagged`] says how many batches were
-//! evicted between the reader and the oldest one, in which range of indexes, and where the reader goes on. The count is
-//! of all batches, whether they would have matched or not. The error itself is raised only if something among them
+//! evicted between the reader and the oldest one, in which range of indexes, and where the reader continues. The count
+//! is of all batches, whether they would have matched or not. The error itself is raised only if something among them
 //! matched the topics, keys and namespaces of the reader: a reader of rare things that lost none of them gets no error.
 //!
 //! | [`LagPolicy`] | the reader | use it |
 //! |---|---|---|
 //! | `Close`, the default | ends with the error, which repeats | where a gap makes everything after it useless: mirrors, and streams that leave the process |
-//! | `Continue` | gets the error once for each loss, and goes on at the oldest batch | where the newest counts and the rest is nice to have: dashboards, counters, caches that are only invalidated |
+//! | `Continue` | gets the error once for each loss, and continues at the oldest batch | where only recent events matter: dashboards, counters, caches that are only invalidated |
 //!
 //! A loss that the [`Verdict`](crate::Verdict) of a start has reported is not reported again as lag. [`Start::Oldest`],
 //! and a start whose verdict reports a loss, begin at the oldest batch of the first read: batches that were buffered
@@ -115,7 +116,7 @@
 //! assert_eq!(all.try_recv()?.index(), 16);
 //! assert_eq!((all.stats().missed, all.stats().lag), (15, 9));
 //!
-//! // Nothing that this one asked for was lost, or lies ahead.
+//! // Nothing that this reader asked for was lost, and nothing is left to read.
 //! assert_eq!(rare.stats().lag, 0);
 //! assert_eq!(rare.try_recv().unwrap_err(), TryRecvError::Empty);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -123,9 +124,9 @@
 //!
 //! # What a stalled reader keeps
 //!
-//! A subscription holds its place as a number. A reader that never reads again keeps no batch in memory, and a thousand
-//! of them keep none. The test `tests/memory.rs` publishes a million batches beside a thousand stalled readers and
-//! compares the heap. What does keep something:
+//! A subscription stores its place as a number. A reader that never reads again keeps no batch in memory, and a
+//! thousand of them keep none. The test `tests/memory.rs` publishes a million batches beside a thousand stalled readers
+//! and compares the heap. These keep something:
 //!
 //! | held by a user | keeps |
 //! |---|---|
@@ -169,12 +170,12 @@
 //! | which bound decides? | if `evicted_batches` grows while `buffered_batches` is below `max_batches`, events or bytes do |
 //! | who is about to be overtaken? | subscriptions whose `lag` comes near `buffered_batches` |
 //! | who has lost something? | subscriptions whose `missed` grows; [`Observer::on_lag`] is called for each loss when the reader gets the error |
-//! | is a reader stuck or idle? | `lag` above 0 and `batches` that do not grow: stuck; `lag` of 0: nothing that it asked for lies ahead |
-//! | how often does publishing wake somebody? | the growth of `wakeups`, beside that of `published_batches` |
+//! | is a reader stuck or idle? | `lag` above 0 and `batches` that do not grow: stuck; `lag` of 0: nothing that it asked for is unread |
+//! | how often does publishing wake a reader? | the growth of `wakeups`, beside that of `published_batches` |
 //!
-//! `lag` counts batches up to the newest, those included that were evicted; it is 0 if nothing that the reader asked
-//! for lies ahead. Of a long backlog that is older than the subscription and that its reader has not read yet, `lag`
-//! assumes that something was asked for. The counts of a subscription are those of its last completed read or window.
+//! `lag` counts batches up to the newest, including evicted ones; it is 0 if nothing that the reader asked for is
+//! unread. If the unread backlog is long and older than the subscription, `lag` assumes a match. The counts of a
+//! subscription are those of its last completed read or window.
 //!
 //! ```
 //! use event_broker::{Broker, Event, Principal, Request};

@@ -1,5 +1,6 @@
 //! Serving the event stream of an HTTP API, with whatever HTTP library the server has.
-//! No code lives here, and nothing in the crate opens a socket: the examples write into memory and into a channel.
+//! From the query string to the end of the body. The crate opens no socket, so the examples write to memory and to a
+//! channel.
 //!
 //! A request for the stream goes through these steps:
 //!
@@ -84,7 +85,7 @@
 //!         // The subscription ended, and the client must do something about it.
 //!         Ok(end) => body.write_all(format!("{{\"Error\":\"{}\"}}\n", end.name()).as_bytes())?,
 //!         Err(WriteError::Io(error)) => return Err(error),
-//!         // An event has no JSON form. Going on would leave a hole that the client cannot see.
+//!         // An event has no JSON form. To continue would leave a hole that the client cannot see.
 //!         Err(error) => return Err(io::Error::other(error)),
 //!     }
 //!     body.0.write_all(b"0\r\n\r\n")?; // the last chunk
@@ -127,14 +128,15 @@
 //! | [`SubscribeError::Denied`] | 403 | the authorizer refuses the request, its grant does not cover a named namespace, the grant has expired already, or the token was deleted meanwhile |
 //! | [`SubscribeError::Absent`] | 404 | later batches exist, but none with exactly this index |
 //! | [`SubscribeError::Future`] | 404 | no batch has this index yet |
-//! | [`SubscribeError::Lost`] | 410 | the index is no longer buffered, or lies before the history that this broker knows |
+//! | [`SubscribeError::Lost`] | 410 | the index is no longer buffered, or is lower than the history that this broker knows |
 //! | [`SubscribeError::AccessUnsettled`] | 503 | access changed each time that the authorizer was asked; the same request may succeed later |
 //! | [`SubscribeError::Closed`] | 503 | the server shuts down; another replica may answer |
 //! | a variant of a later version | 500 | the enums are `#[non_exhaustive]` |
 //! | a panic of the authorizer | 500 | it reaches the caller of [`Broker::subscribe`], and the broker stays usable |
 //!
 //! Three rows, `Absent`, `Future` and `Lost`, belong to [`Start::Exactly`]. No query asks for that start: `index`
-//! becomes [`Start::Oldest`] or [`Start::Index`]. For every start but `Exactly`, a loss is no error but a verdict.
+//! becomes [`Start::Oldest`] or [`Start::Index`]. For every other start a loss is reported by the verdict, not by an
+//! error.
 //!
 //! A server that distinguishes missing credentials (401) from missing rights (403) checks the credentials before it
 //! subscribes. The reason of a [`Denial`] is written for the client, so it may be sent in the body.
@@ -172,18 +174,19 @@
 //! |---|---|---|
 //! | [`Closed`](crate::RecvError::Closed) | finishes; everything that the client asked for has been sent | resumes by token, here later or at another replica |
 //! | [`Cancelled`](crate::RecvError::Cancelled) | finishes; the server itself called [`SubscriptionHandle::cancel`] | resumes by token |
-//! | [`Reset`](crate::RecvError::Reset) | writes an error line | lists the state again; indexes mean something else now |
+//! | [`Reset`](crate::RecvError::Reset) | writes an error line | lists the state again; indexes have another meaning now |
 //! | [`Revoked`](crate::RecvError::Revoked) | writes an error line; the denial's reason may be in it | authenticates again, and does not retry with the same rights |
 //! | [`Expired`](crate::RecvError::Expired) | writes an error line | authenticates again, and resumes by token |
 //! | [`Lagged`](crate::RecvError::Lagged), [`LagPolicy::Close`] | writes an error line | lists the state again; with its old token, a new stream starts with [`Verdict::Lost`] |
-//! | [`Lagged`](crate::RecvError::Lagged), [`LagPolicy::Continue`] | may call `write_to` again; without a line of the server's own the client does not learn of the loss | lists again, or lives with the gap |
+//! | [`Lagged`](crate::RecvError::Lagged), [`LagPolicy::Continue`] | may call `write_to` again; without a line of the server's own the client does not learn of the loss | lists again, or continues without the lost events |
 //! | [`FrameError::Encode`], [`WriteError::Encode`] | aborts; the delivery has been passed, and calling `write_to` again would leave a hole | lists the state again; the same event fails again if it resumes before it |
 //! | [`WriteError::Io`] | aborts; the last frame may have been written in part, and a further `write_to` fails | resumes by the last token that it read whole |
 //!
-//! The default policy is `Close`. For a stream that leaves the process it is the better one: the client learns of the
-//! loss by the end of the stream.
+//! The default policy is `Close`. It suits a stream that leaves the process: the client learns of the loss because the
+//! stream ends.
 //!
-//! Of several ends that hold at once, the subscription reports the first of [`RecvError`]'s list. Terminal ends repeat.
+//! If several ends hold at once, the subscription reports the one that comes first in [`RecvError`]'s list. Terminal
+//! ends repeat.
 //!
 //! # Slow clients
 //!
@@ -193,17 +196,17 @@
 //! [`RecvError::Lagged`].
 //!
 //! A client that does not read at all blocks its `write` for good. The server needs a write timeout on its socket. When
-//! the timeout strikes, `write` fails, `write_to` returns [`WriteError::Io`], and the thread is free.
+//! the timeout expires, `write` fails, `write_to` returns [`WriteError::Io`], and the thread is free.
 //!
-//! What the server has written is outside the fence: a revocation does not fetch it back. So a writer should not
-//! collect frames beyond the flush, and a channel between the reader and the connection should be short.
+//! What the server has written is outside the fence: a revocation cannot recall it. So a writer should not collect
+//! frames beyond the flush, and a channel between the reader and the connection should be short.
 //!
 //! # Heartbeats
 //!
 //! The first frame is a heartbeat, `{}`. A further one follows whenever the [interval] passes without a frame: 30 s
-//! unless it is set. A stalled client gathers none. Choose an interval below the idle timeout of every proxy on the
-//! way. With [progress] a heartbeat carries the highest index that is certainly finished, so that a client that matches
-//! little can resume near the present.
+//! unless it is set. Heartbeats do not accumulate for a stalled client. Choose an interval below the idle timeout of
+//! every proxy on the way. With [progress] a heartbeat carries the highest index that is certainly finished, so that a
+//! client that matches little can resume near the present.
 //!
 //! # Clients that leave
 //!
@@ -213,7 +216,7 @@
 //!
 //! A server whose HTTP library reports the departure ends the stream at once: it takes a
 //! [handle](crate::Subscription::handle) before it starts, and calls [`SubscriptionHandle::cancel`]. A read that waits
-//! returns [`RecvError::Cancelled`] then. A task drops its [`FrameStream`]; nothing is lost by that.
+//! returns [`RecvError::Cancelled`] then. A task drops its [`FrameStream`], which loses nothing.
 //!
 //! # Tasks
 //!
@@ -273,8 +276,8 @@
 //!
 //! The crate starts no thread. A server may run two of its own for the broker:
 //!
-//! - A *dispatcher* thread calls [`Dispatcher::run`]. It wakes the waiting readers, which otherwise the publishing
-//!   thread does. It is worth having where a commit must not take longer because thousands of readers wait for it.
+//! - A *dispatcher* thread calls [`Dispatcher::run`]. It wakes the waiting readers. Without it, the publishing thread
+//!   wakes them. Use it where a commit must not take longer because thousands of readers wait for it.
 //! - A *tick* thread calls [`Broker::tick`] now and then. It ends and wakes readers whose grants have expired and who
 //!   wait as plain tasks or at doorbells. Blocking reads, [`Frames`] that wait, and [`FrameStream`] end in time without
 //!   it.

@@ -1,23 +1,25 @@
 //! How the broker works inside: the log, the chain, the fence, and waiting.
-//! Nothing on this page is a promise; the promises are those of the [front page](crate#guarantees).
+//! For those who change the crate, or study it. None of it is a promise: those are on the [front
+//! page](crate#guarantees).
 //!
-//! Each section has one picture, the invariants that the code keeps, the file where they are written down, and the models
-//! that explore them. A *model* is a small program that `loom` runs under every interleaving of its threads that has at
-//! most two preemptions. A *planted bug* is a change of the source that one named test must catch:
-//! `tests/planted/prove` plants them all.
+//! Each section has one picture, the invariants that the code keeps, the file where they are written down, and the
+//! models that explore them. A *model* is a small program that `loom` runs under every interleaving of its threads that
+//! has at most two preemptions. A *planted bug* is a change of the source; its first line names the test, the file of
+//! tests or the group of models that must catch it. `tests/planted/prove` plants them all.
 //!
 //! # Where things are
 //!
 //! | to find | look in `src/` |
 //! |---|---|
-//! | the order of one publish, and the order of the locks | `core/publish.rs`, `core/state.rs` |
+//! | the order of one publish | `core/mod.rs`, which names the function of each step |
+//! | the order of the locks | `core/state.rs` |
 //! | opening a subscription | `core/open.rs` |
-//! | the one writer of the log, and eviction | `log/appender.rs`, `log/retention.rs` |
-//! | where a reader stands, and its next batch | `subscription/cursor.rs` |
-//! | the loss account | `Subscription::report_loss` in `subscription/state.rs`; what a node lost in `interest/node.rs` |
-//! | the fence of access | `access/gate.rs`; passed in `core/publish.rs`, checked in `subscription/recheck.rs` |
+//! | the one writer of the log, and eviction | `log/`, whose `mod.rs` has the map; the arithmetic of the bounds is `log/retention.rs` |
+//! | the place of a reader, and its next batch | the cursor, in `subscription/` |
+//! | the loss account | the cursor, in `subscription/`, decides whether something was lost, and `Subscription::report_loss` counts and reports it; the nodes, in `interest/`, note what was evicted |
+//! | the fence of access | `access/gate.rs` is the word; `State::fence` and `Registry::fence` in `core/` set it; `begin_read` and `fast_path_position` in `subscription/` check it before each read; `subscription/recheck.rs` acts on a change |
 //! | the wake-up | `wait/list.rs`, `wait/wake.rs`, `wait/dispatch.rs` |
-//! | every atomic and every lock | `sync.rs`, the one door to them |
+//! | every atomic and every lock | `sync.rs`, the only module that names them |
 //!
 //! # The log
 //!
@@ -54,7 +56,7 @@
 //! let mut reader = broker.subscribe(Request::new())?;
 //! let publish = |index| broker.publish(index, [Event::new("Job", "JobRegistered", "web", ())]);
 //! publish(1)?;
-//! assert_eq!(reader.try_recv()?.index(), 1); // its cursor is the position behind the batch
+//! assert_eq!(reader.try_recv()?.index(), 1); // its cursor is the position after the batch
 //! for index in 2..=5 {
 //!     publish(index)?; // moves `oldest` to the batch of index 4, and asks no reader
 //! }
@@ -73,25 +75,28 @@
 //!                 run [40]    run [42, 43]        run [46]
 //! ```
 //!
-//! Every distinct term that somebody subscribed to (a namespace, none or any; a topic or any; a key or any) is a *node*.
+//! Every distinct term of the open subscriptions (a namespace, none or any; a topic or any; a key or any) is a *node*.
 //! A publish looks up the nodes that each of its events hits, and stores in the slot, for each of them, a *link* to the
-//! match before: the chain is a hash index that lies in the log and is evicted with it. A reader of `"a"` loads the
-//! node's last match and walks back to where it stands. It never looks at `b` or `c`, and a publish costs the terms that
-//! it hits, however many there are.
+//! match before: the chain is a hash index that is stored in the log and evicted with it. A reader of `"a"` loads the
+//! node's last match and walks back to its cursor. It never looks at `b` or `c`, and a publish costs the terms that it
+//! hits, however many there are.
 //!
 //! Matches that follow each other are one *run*. Every 16th run is a *checkpoint* with a jump further back, so a walk of
 //! n runs finds any of them in a logarithm of steps (`interest/jumps.rs`).
 //!
 //! Invariants (`interest/mod.rs`):
-//! 1. A node's chain holds every match since the node exists, and nothing else. Older backlog is scanned with the filter.
+//! 1. A node's chain holds every match since the node was created, and nothing else. Older backlog is scanned, and the
+//!    filter decides each event of it.
 //! 2. A publish stores the slot, then the nodes' last matches, and then `end`. A reader loads `end` first and the nodes
-//!    after it, and skips what lies at or beyond that `end`. Only so is a merge of several chains complete and in order.
-//! 3. Node ids are never used twice. A link of a node that is gone leads nobody astray.
-//! 4. Two keys may share a hash. Where a node was reached by its hash, the filter decides.
+//!    after it, and skips what is at or beyond that `end`. Otherwise a merge of several chains could miss a batch or
+//!    reorder it.
+//! 3. Node ids are never reused. A link of a node that is gone is never taken for a link of another node.
+//! 4. Hashes may collide. So an event hits a node only after the node's subject (its topic, key and namespaces) was
+//!    compared with the event. Live reads rely on the links alone, and do not run the filter again.
 //!
-//! Models: `models::fanout` (one chain, two chains merged, a chain that leads beyond the loaded end, hits that are queued
-//! for readers of many nodes), `models::evicting` (a chain whose end is evicted while it is walked). Planted bugs:
-//! `node-positions-after-the-end`, `chain-skips-a-match`, `hits-registered-after-looking` and others.
+//! Models: `models::fanout` (one chain, two chains merged, a chain that continues beyond the loaded end, hits that are
+//! queued for readers of many nodes), `models::evicting` (a chain whose end is evicted while it is walked). Planted
+//! bugs: `node-positions-after-the-end`, `chain-skips-a-match`, `hits-registered-after-looking` and others.
 //!
 //! ```
 //! use event_broker::{Broker, Event, Request, Term};
@@ -122,12 +127,13 @@
 //!                                                 gate changed?    ask the authorizer, then begin again
 //! ```
 //!
-//! A *gate* is one word for each subscription: a count of access changes, and flags for the ends that come from outside
-//! (reset, deleted token, expiry, cancel). A publish that changes access passes the change through the gates that it
-//! concerns before its position becomes visible. A reader loads `end` first and its gate second. So a reader that can see
-//! a position sees every change that came with it or before it, and no position has to be stored for the fence.
+//! A *gate* is one word for each subscription: a count of access changes, flags for the ends that come from outside
+//! (reset, deleted token, expiry, cancel), a flag for a skipped part of the history, and one for a subscription that
+//! was dropped. A publish that changes access sets the change on the gates that it concerns before its position becomes
+//! visible. A reader loads `end` first and its gate second. So a reader that can see a position sees every change that
+//! came with it or before it, and no position has to be stored for the fence.
 //!
-//! Invariants (`access/gate.rs`, `core/publish.rs`):
+//! Invariants (`access/gate.rs`, `core/mod.rs`):
 //! 1. Gates are changed before the position that changed them is visible, under the same lock.
 //! 2. A reader delivers nothing below an `end` that it loaded after the gate.
 //! 3. An answer of the authorizer counts only if nothing that it rests on changed since it was asked
@@ -141,7 +147,7 @@
 //! let broker = Broker::<()>::new();
 //! let mut reader = broker.subscribe(Request::new().principal(Principal::new("6f1c")))?;
 //! broker.publish(1, [Event::new("Job", "JobRegistered", "web", ())])?;
-//! broker.access_changed(AccessChange::TokenDeleted("6f1c".into())); // the gate, and then whoever waits
+//! broker.access_changed(AccessChange::TokenDeleted("6f1c".into())); // sets the gate, then wakes waiting readers
 //! assert!(matches!(reader.recv(), Err(RecvError::Revoked(_))), "what it had not read stays unread");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -151,28 +157,28 @@
 //! ```text
 //!  reader                                         publisher
 //!  ──────                                         ─────────
-//!  leave a signal in the waiter
+//!  set a signal in the waiter
 //!  register the waiter in the wait list           end = exchange (SeqCst)     makes the batch visible
 //!  fence (SeqCst)                                 list occupied? (SeqCst)
-//!  look again: a batch below `end`?                  no: nobody waits
+//!  retry: a batch below `end`?                       no: no reader waits
 //!     yes: take the signal back, deliver             yes: take the whole list, in O(1)
 //!     no:  sleep                                  unlock, then wake every waiter that was taken
 //! ```
 //!
-//! Threads, tasks and doorbells are one kind of *waiter*. A reader of up to eight nodes registers in the wait list of each.
-//! A reader of more stays registered, and a hit puts the node's number into the reader's *hit queue*, so that its next read
-//! looks at the nodes that were hit and at no other. A reader of everything registers in one list of the broker.
+//! Threads, tasks and doorbells are one kind of *waiter*. A reader of up to eight nodes registers in the wait list of
+//! each. A reader of more stays registered, and a hit puts the node's number into the reader's *hit queue*, so that its
+//! next read visits only the nodes that were hit. A reader of everything registers in one list of the broker.
 //!
 //! Invariants (`wait/mod.rs`):
-//! 1. Of a reader that registers and a publisher that makes something visible, one sees the other: both of their steps are
-//!    sequentially consistent. `tests/orderings.rs` reads that from the source, since the model's fences are stronger than
-//!    the real exchange.
-//! 2. A registration outlives the wait that it was made for, until a hit takes it. A reader that registers while it stands
-//!    in a list that was taken and not yet woken is woken by that list.
-//! 3. Nobody is woken under a lock: wakers are foreign code.
+//! 1. If a reader registers while a publisher makes a batch visible, at least one of them sees the other: all of these
+//!    steps are sequentially consistent. `tests/orderings.rs` checks that in the source, since the model's fences are
+//!    stronger than the real exchange.
+//! 2. A registration outlives the wait that it was made for, until a hit takes it. A reader that registers while its
+//!    registration is in a list that was taken and not yet woken is woken by that list.
+//! 3. No reader is woken under a lock: wakers are foreign code.
 //!
 //! With a dispatcher, the publisher queues what it took instead of waking it. If the dispatcher is stuck, the publisher
-//! wakes by itself what is queued beyond a bound, so that the queue is bounded as well (`wait/dispatch.rs`).
+//! itself wakes what is queued beyond a bound, so that the queue is bounded as well (`wait/dispatch.rs`).
 //!
 //! Models: `models::waiting`, `models::tasks`, `models::dispatching`. Planted bugs: `reveal-without-fence`,
 //! `no-fence-between-registering-and-looking`, `registration-cleared-after-the-wake` and others.
@@ -188,7 +194,7 @@
 //! while !handle.is_waiting() {
 //!     thread::yield_now();
 //! }
-//! broker.publish(1, [Event::new("Job", "JobRegistered", "db", 1)])?; // another node: nobody is woken
+//! broker.publish(1, [Event::new("Job", "JobRegistered", "db", 1)])?; // another node: no reader is woken
 //! assert_eq!((handle.stats().wakeups, broker.stats().wakeups), (0, 0));
 //! broker.publish(2, [Event::new("Job", "JobRegistered", "web", 2)])?;
 //! assert_eq!((waits.join().unwrap(), broker.stats().wakeups), (2, 1));

@@ -1,5 +1,5 @@
 //! Guides: longer explanations, each with an example that is a test.
-//! The modules hold documentation and no code. What an item does is said at the item itself.
+//! Each guide is a module without code. What a single item does is documented at the item.
 //!
 //! | guide | is about |
 //! |---|---|

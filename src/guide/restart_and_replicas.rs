@@ -1,20 +1,20 @@
-//! Tokens, epochs, and what a broker must know that begins in the middle of a history.
-//! No code lives here. How a host stores its snapshots and replicates its log is the host's business.
+//! Tokens, epochs, and what a broker needs to know if it begins in the middle of a history.
+//! For servers that restart, restore snapshots or run as replicas, and whose readers should lose nothing by it.
 //!
 //! # Tokens
 //!
-//! A [`Token`] is the place where a reader stands. It consists of an [`Epoch`], an index, and a place within the index,
-//! because one index may carry several batches. Its text is opaque, and [`FromStr`](std::str::FromStr) reads it back. A
-//! reader that subscribes [`Start::After`] its last token misses no batch and gets none twice, as long as the buffer
-//! holds what comes after the token.
+//! A [`Token`] is the place of a reader in the stream. It consists of an [`Epoch`], an index, and a place within the
+//! index, because one index may carry several batches. Its text is opaque, and [`FromStr`](std::str::FromStr) reads it
+//! back. A reader that subscribes [`Start::After`] its last token misses no batch and gets none twice, as long as the
+//! buffer holds what comes after the token.
 //!
-//! | token of | stands |
+//! | token of | is the place |
 //! |---|---|
-//! | a [delivery](crate::Delivery::token) | behind that delivery |
-//! | a [subscription](crate::Subscription::token) | where the reader stands; before its first event it has one, too, and after a read that found nothing it is ahead of the last delivery |
-//! | a [handle](crate::SubscriptionHandle::token) | where the reader stood after its last completed read or window |
-//! | a frame or a heartbeat, if [asked for] | where a client stands that has read that line |
-//! | the [broker](crate::Broker::token) | behind the last batch that was published |
+//! | a [delivery](crate::Delivery::token) | after that delivery |
+//! | a [subscription](crate::Subscription::token) | of the reader; it exists before the first event, too, and after a read that found nothing it is ahead of the last delivery |
+//! | a [handle](crate::SubscriptionHandle::token) | of the reader after its last completed read or window |
+//! | a frame or a heartbeat, if [asked for] | of a client that has read that line |
+//! | the [broker](crate::Broker::token) | after the last batch that was published |
 //!
 //! # Epochs
 //!
@@ -42,7 +42,7 @@
 //!
 //! let mut reader = leader.subscribe(Request::new())?;
 //! reader.recv()?;
-//! let token = reader.recv()?.token(); // behind the second batch of 7
+//! let token = reader.recv()?.token(); // after the second batch of 7
 //!
 //! // A replica that lags: the place has not come, and the reader waits for it.
 //! let mut moved = late.subscribe(Request::new().start(Start::After(token)))?;
@@ -71,18 +71,18 @@
 //!
 //! | the broker | the host calls | readers that had read everything |
 //! |---|---|---|
-//! | restarts, and a token was kept beside the snapshot | [`Builder::starts_after`] | go on |
-//! | the same, and the log behind the snapshot is applied again | [`Builder::starts_after`], and publishes what is applied | go on |
-//! | restarts at an index; one batch a commit | [`Builder::rising_indexes`], [`Builder::initial_index`] and the same [`Builder::epoch`] | go on |
+//! | restarts, and a token was kept beside the snapshot | [`Builder::starts_after`] | continue |
+//! | the same, and the log after the snapshot is applied again | [`Builder::starts_after`], and publishes what is applied | continue |
+//! | restarts at an index; one batch a commit | [`Builder::rising_indexes`], [`Builder::initial_index`] and the same [`Builder::epoch`] | continue |
 //! | restarts at an index that may carry several batches | [`Builder::initial_index`] and the same [`Builder::epoch`] | get a loss reported |
-//! | installs a snapshot of the same history | [`Broker::skip_to`] | go on |
-//! | restores another state, where indexes mean something else | [`Broker::reset`] | end with [`RecvError::Reset`] |
+//! | installs a snapshot of the same history | [`Broker::skip_to`] | continue |
+//! | restores another state, where indexes have another meaning | [`Broker::reset`] | end with [`RecvError::Reset`] |
 //!
 //! # A token beside the snapshot
 //!
-//! [`Broker::token`] is the place behind the last batch. The host reads it where commits are put in order, under the
+//! [`Broker::token`] is the place after the last batch. The host reads it where commits are put in order, under the
 //! same lock as the snapshot, and stores it beside the snapshot. After the restart [`Builder::starts_after`] sets the
-//! place and the epoch. A reader that stands there has lost nothing; one that stands before it has.
+//! place and the epoch. A reader at this place has lost nothing. A reader before it has lost batches.
 //!
 //! ```
 //! use event_broker::{Broker, Epoch, Event, PublishErrorKind, Request, Start, TryRecvError, Verdict};
@@ -99,14 +99,14 @@
 //! let newest = reader.recv()?.token();
 //! drop(broker); // the process ends
 //!
-//! // The state is that of the snapshot. The log behind it is applied again, and what is applied is published.
+//! // The state is that of the snapshot. The log after it is applied again, and what is applied is published.
 //! let restarted = Broker::<u32>::builder().starts_after(snapshot.parse()?).build()?;
 //! let resume = |token| restarted.subscribe(Request::new().start(Start::After(token)));
 //! let mut from_snapshot = resume(at_snapshot)?;
 //! assert_eq!(from_snapshot.verdict(), Verdict::Whole);
 //! let mut from_newest = resume(newest)?; // it comes back before the log has been applied
 //! assert_eq!(from_newest.verdict(), Verdict::Future { latest: 9 });
-//! // What lies before the snapshot is past.
+//! // What was published before the snapshot is past.
 //! assert_eq!(commit(&restarted, 8).unwrap_err().kind, PublishErrorKind::Falling { index: 8, latest: 9 });
 //! for index in [10, 11, 12] {
 //!     commit(&restarted, index)?;
@@ -122,12 +122,13 @@
 //! a second time sets [`Builder::rising_indexes`] as well, and the second publish is refused.
 //!
 //! A token holds no index that batches without events have reached since the last batch with some. So a store keeps its
-//! own index beside the token. A reader that such batches have moved beyond the token goes on all the same.
+//! own index beside the token. Readers whose tokens passed such batches continue without a loss.
 //!
 //! # An index, and one batch a commit
 //!
 //! A store that publishes exactly one batch for each commit can restart from its index alone. With
-//! [`Builder::rising_indexes`] an index says as much as a token, and publishing an index twice is refused:
+//! [`Builder::rising_indexes`] an index identifies one batch, as a token does, and publishing an index twice is
+//! refused:
 //!
 //! ```
 //! use event_broker::{Broker, Builder, Epoch, Event, PublishErrorKind, Request, Start, Verdict};
@@ -143,7 +144,7 @@
 //! let token = reader.recv()?.token();
 //! drop(broker);
 //!
-//! let restarted = builder().initial_index(9).build()?; // the state stands at 9
+//! let restarted = builder().initial_index(9).build()?; // the index of the state
 //! let mut resumed = restarted.subscribe(Request::new().start(Start::After(token)))?;
 //! assert_eq!(resumed.verdict(), Verdict::Whole);
 //! // The commit 9 is applied again.
@@ -154,15 +155,15 @@
 //! ```
 //!
 //! Both parts of the history must rise, before the restart and after it. A batch without events counts as a batch of
-//! its index. If such a batch is the last of the history, the state stands at its index, and the token of the delivery
-//! before it lies below. A reader that has read on since, and found nothing more, has a token at that index, and goes
-//! on; a client that only kept the token of its last delivery gets a loss reported. [Progress and tokens in
-//! heartbeats][asked for] keep clients near the present.
+//! its index. If such a batch is the last of the history, the snapshot has that index, and the last delivery's token is
+//! lower. A reader that has read again since, and found nothing more, has a token at that index, and continues; a
+//! client that only kept the token of its last delivery gets a loss reported. [Progress and tokens in heartbeats][asked
+//! for] keep clients near the present.
 //!
 //! # An index that may carry several batches
 //!
-//! An index alone does not say how many of its batches a reader has seen. So without rising indexes a reader that
-//! stands behind a batch of the initial index gets a loss reported, although it may have read all of that index:
+//! An index alone does not say how many of its batches a reader has seen. So without rising indexes a reader whose
+//! token is at the initial index gets a loss reported, although it may have read all of that index:
 //!
 //! ```
 //! use event_broker::{Broker, Epoch, Event, PublishErrorKind, Request, Start, Verdict};
@@ -178,17 +179,16 @@
 //! let verdict = |start| restarted.subscribe(Request::new().start(start)).map(|reader| reader.verdict());
 //! assert_eq!(verdict(Start::After(token))?, Verdict::Lost { oldest: None }, "9 may have had a second batch");
 //! assert_eq!(verdict(Start::Index(9))?, Verdict::Lost { oldest: None });
-//! assert_eq!(verdict(Start::Index(10))?, Verdict::Whole, "who has listed the state at 9 goes on");
+//! assert_eq!(verdict(Start::Index(10))?, Verdict::Whole, "a reader that has listed the state at 9 continues");
 //! assert_eq!(commit(&restarted, 9).unwrap_err().kind, PublishErrorKind::Past { index: 9, initial: 9 });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # A snapshot of the same history
 //!
-//! A replica that has fallen behind installs a snapshot instead of what it missed. It goes on in the same history,
-//! behind a part that was never published there. [`Broker::skip_to`] takes the token of the broker that the snapshot
-//! was made beside. Readers that stand at that place go on. Readers before it get a loss reported whose size is
-//! unknown:
+//! A replica that has fallen behind installs a snapshot instead of what it missed. It continues in the same history,
+//! after a part that was never published there. [`Broker::skip_to`] takes the token of the broker that the snapshot was
+//! made beside. Readers at that place continue. Readers before it get a loss reported whose size is unknown:
 //!
 //! ```
 //! use event_broker::{Broker, Epoch, Event, LagPolicy, RecvError, Request, Start, TryRecvError};
@@ -203,7 +203,7 @@
 //! let mut before = follower.subscribe(Request::new().lag_policy(LagPolicy::Continue))?;
 //!
 //! follower.skip_to(leader.token())?;
-//! let Err(TryRecvError::Recv(RecvError::Lagged(lagged))) = before.try_recv() else { panic!("it stands before") };
+//! let Err(TryRecvError::Recv(RecvError::Lagged(lagged))) = before.try_recv() else { panic!("it has lost a part") };
 //! assert_eq!((lagged.count(), lagged.through), (None, 9));
 //!
 //! commit(&follower, 10)?;
@@ -212,12 +212,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A batch without events is no way to jump ahead. It declares that the commits up to its index changed nothing, so
-//! readers before it get no loss reported.
+//! Do not use a batch without events to skip history. It declares that the commits up to its index produced no events,
+//! so readers before it get no loss reported.
 //!
 //! # Another state
 //!
-//! After a restore of another state, an index means something else. [`Broker::reset`] empties the buffer, starts a new
+//! After a restore of another state, indexes have another meaning. [`Broker::reset`] empties the buffer, starts a new
 //! epoch at the index of the restored state, and ends every subscription with [`RecvError::Reset`]. The new epoch must
 //! be one that no history has had. Replicas that restore the same state use the same new epoch.
 //!
@@ -234,7 +234,7 @@
 //! let token = reader.recv()?.token();
 //! let begun_in = broker.epoch(); // a commit begins
 //!
-//! broker.reset(50, Epoch::from(8)); // the state of a snapshot that stands at 50
+//! broker.reset(50, Epoch::from(8)); // the state of a snapshot of index 50
 //! assert_eq!(reader.recv().unwrap_err(), RecvError::Reset);
 //! let refused = broker.publish_in(begun_in, 91, [event()]).unwrap_err();
 //! assert_eq!(refused.kind, PublishErrorKind::OtherEpoch { epoch: begun_in, current: Epoch::from(8) });

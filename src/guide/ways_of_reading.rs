@@ -1,10 +1,10 @@
 //! The ways of reading a subscription: when to use each, what each costs, and what readers share.
-//! No code lives here, and no figure: figures are in the README, with the benchmarks that make them.
+//! For those who choose one. The README has the figures, with the benchmarks that measure them.
 //!
 //! There is one type, [`Subscription`], with one place in the stream. Every way of reading is a method of it, and a
 //! reader may change from one way to another at any time.
 //!
-//! | way | waits as | gives | use it |
+//! | way | waits as | returns | use it |
 //! |---|---|---|---|
 //! | [`recv`], [`iter`] | a thread | a [`Delivery`] | for a thread that does nothing else |
 //! | [`recv_timeout`], [`recv_deadline`] | a thread | a [`Delivery`] | for a thread that also does something now and then |
@@ -16,9 +16,8 @@
 //! | [`into_frames`] | a thread | lines of JSON | for a connection with a thread of its own |
 //! | [`into_frame_stream`] | a task | lines of JSON | for a connection that is a task |
 //!
-//! Every way reports the same losses and ends. A read looks at what was published before it began, so it comes back,
-//! also if a fast publisher keeps publishing and a predicate refuses everything. For the same reason a timed read keeps
-//! its deadline.
+//! Every way reports the same losses and ends. A read examines what was published before it began. So it returns even
+//! if a fast publisher keeps publishing and a predicate refuses everything, and a timed read keeps its deadline.
 //!
 //! ```
 //! use std::time::Duration;
@@ -42,23 +41,24 @@
 //!
 //! # Owned deliveries
 //!
-//! [`recv`], its timed forms, [`try_recv`], [`recv_async`] and `Stream` give a [`Delivery`]. It shares the batch by a
+//! [`recv`], its timed forms, [`try_recv`], [`recv_async`] and `Stream` return a [`Delivery`]. It shares the batch by a
 //! reference count, copies no event, and may be kept; it keeps its own batch in memory and no other.
 //!
 //! - *Allocations*: none. The one exception is a batch of more than 64 events of which only a part was selected: then
 //!   the delivery has a list of the selected ones. The benchmark `memory` counts the allocations of a `try_recv`.
-//! - *Reference counts*: two for each delivery. The reader takes a segment of the log for the moment of the read, and
-//!   the delivery takes its batch. Each is an increment and a decrement, so that there are four read-modify-writes; the
-//!   README's section on figures says which part of the time they are.
-//! - *Locks*: none while the reader knows in which segment its next batch lies. It takes a short lock to find a segment
+//! - *Reference counts*: two for each delivery. The reader holds a segment of the log during the read, and the delivery
+//!   holds its batch. Each is an increment and a decrement, so that there are four read-modify-writes; the README's
+//!   section on figures has their share of the time.
+//! - *Locks*: none while the reader knows which segment holds its next batch. It takes a short lock to find a segment
 //!   that it does not know, such as after a pause, and to wait. A reader whose request has types or a predicate, or
 //!   whose grant narrows, checks single events or expires, takes that lock for each delivery.
 //!
-//! A thread that finds nothing looks again a few times before it sleeps, because a publisher in full flight has the
-//! next batch sooner than a thread can be put to sleep and woken.
+//! A thread that finds nothing retries a few times before it sleeps: at a high publish rate the next batch arrives
+//! before the thread could sleep and wake.
 //!
-//! A task gives way. After 128 deliveries without a pause, or some thousand events that were refused, a poll is pending
-//! once and wakes itself. Cancelling a read loses nothing: a delivery is passed only when the future gives it.
+//! A task yields. After 128 deliveries without a pause, or some thousand events that were refused, the poll returns
+//! `Pending` once and wakes its own waker. Cancelling a read loses nothing: a delivery is consumed only when the future
+//! returns it.
 //!
 //! # Windows
 //!
@@ -121,10 +121,10 @@
 //! # Frames
 //!
 //! [`into_frames`] and [`into_frame_stream`] give lines of newline-delimited JSON, with heartbeats. They read owned
-//! deliveries, so the costs above are theirs, too, and beside them:
+//! deliveries, and have their costs. In addition:
 //!
 //! - Each event is encoded once, by the first reader that needs it, outside every lock. The bytes stay beside the
-//!   batch. Beside a batch that has been evicted already nothing is kept.
+//!   batch. Nothing is kept beside a batch that has been evicted already.
 //! - If a whole batch matches, its frame is shared: a further reader takes a reference count. If a part matches, the
 //!   line is put together from the encoded events, and allocated for that reader.
 //! - A stream of frames allocates once, for the future of its timer. A heartbeat `{}` allocates nothing; one with
@@ -137,22 +137,22 @@
 //! # Waking
 //!
 //! A reader that waits registers with what it asked for. Publishing wakes the readers that registered with something
-//! that the batch hits, and no others; the benchmark `bystanders` measures what idle readers of other keys cost. A hit
-//! takes the registration, and the reader registers anew when it finds nothing to read. So a burst of batches wakes a
-//! reader once, and not once for each batch. Types, predicates and [`Authorizer::permits`] are decided by the reader,
-//! after it was woken.
+//! that the batch hits, and no others; the benchmark `bystanders` measures what idle readers of other keys cost. A
+//! match takes the registration, and the reader registers again when it finds nothing to read. So a burst of batches
+//! wakes a reader once, and not once for each batch. Types, predicates and [`Authorizer::permits`] are decided by the
+//! reader, after it was woken.
 //!
 //! Without a dispatcher, [`Broker::publish`] wakes on its own thread, outside its lock: one `wake` for each waiting
 //! reader that matches.
 //!
 //! A [`Dispatcher`] moves that to a thread of the host's. Publishing then queues whole lists for it, and takes the same
 //! time however many readers wait. The readers are woken somewhat later; the documentation of [`Dispatcher`] says by
-//! how much. If it stops, panics or is too slow by far, publishing wakes by itself.
+//! how much. If it stops or panics, or if too much is queued for it, the publishing thread wakes the readers.
 //!
 //! | situation | dispatcher |
 //! |---|---|
 //! | thousands of readers wait for the same batches, and commits must stay flat | yes |
-//! | few readers wait for any one batch, however many there are | no: there is little to wake |
+//! | each batch wakes few readers, however many there are | no |
 //! | the latency of readers matters more than that of commits | no |
 //! | readers are mostly busy and seldom wait | no: a reader that reads is not woken |
 //!
@@ -189,15 +189,15 @@
 //! |---|---|---|
 //! | the end of the log | for each batch | the publisher; readers only load it |
 //! | the log's directory: its lock and its reference count | once for each window, and when an owned read looks for a segment | every reader |
-//! | the reference count of a segment | for each owned delivery | readers that stand in the same segment |
+//! | the reference count of a segment | for each owned delivery | readers whose next batches are in the same segment |
 //! | the reference count of a batch | for each owned delivery, and again when it is dropped | readers of that batch |
-//! | the list of those who wait for a term | when a reader registers, and when a batch hits the term | readers of that term, and the publisher |
-//! | the broker's lock | for each subscription that opens or closes, each check of access, and each call of `token` | those who do it, and the publisher, who goes first |
+//! | the wait list of a term | when a reader registers, and when a batch hits the term | readers of that term, and the publisher |
+//! | the broker's lock | for each subscription that opens or closes, each check of access, and each call of `token` | those operations, and the publisher, which has priority |
 //!
 //! An owned delivery has a count of its own because it may outlive the buffer. A window has none for its items, because
-//! it borrows, and pays for the directory instead. Large windows therefore share least for each batch. Of owned
-//! deliveries as tasks on two workers the README says that their counts travel between the cores; that row of its table
-//! is of the benchmark `fanout`.
+//! it borrows, and pays for the directory instead. Large windows therefore share least for each batch. With owned
+//! deliveries as tasks on two workers, the counts travel between the cores. The README gives the cost (benchmark
+//! `fanout`).
 //!
 //! [`Authorizer::permits`]: crate::Authorizer::permits
 //! [`Broker::publish`]: crate::Broker::publish

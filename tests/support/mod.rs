@@ -1,7 +1,8 @@
 //! The oracle: a naive broker of obvious code, and the scripts that both brokers execute. A behaviour enters here
 //! first.
 //!
-//! The oracle follows the numbered semantics alone and knows nothing of the implementation.
+//! The oracle follows the semantics alone, whose numbers are in `tests/README.md`, and shares no code with the
+//! implementation.
 //!
 //! | file | holds |
 //! |---|---|
