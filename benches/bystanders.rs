@@ -117,7 +117,7 @@ fn publish_and_read(c: &mut Criterion) {
     group.finish();
 }
 
-/// The same for a structure whose idle readers are channels that nobody reads. A filtered broadcast would wake all of
+/// The same for a structure whose idle readers are channels that are never read. A filtered broadcast would wake all of
 /// them.
 fn rival<S: Structure<Prepared = Item>>(
     group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
@@ -158,10 +158,10 @@ fn latency(c: &mut Criterion) {
                 let (crowd, mut hot) = Crowd::new(idle);
                 let read = Arc::new(AtomicU64::new(0));
                 let epoch = Instant::now();
-                let told = Arc::clone(&read);
+                let received = Arc::clone(&read);
                 std::thread::spawn(move || {
                     while hot.recv().is_ok() {
-                        told.store(nanos(epoch.elapsed()).max(1), Ordering::Release);
+                        received.store(nanos(epoch.elapsed()).max(1), Ordering::Release);
                     }
                 });
                 (crowd, read, epoch)

@@ -227,7 +227,7 @@ fn readers_of_one_term(bench: &mut Bench<'_>) {
 fn events_of_one_batch(bench: &mut Bench<'_>) {
     for count in [250, 1_000, 4_000] {
         bench.many(
-            "publish one batch of many keys, nobody there",
+            "publish one batch of many keys, no reader",
             count,
             || Host::new(std::iter::empty()),
             |host| {

@@ -115,7 +115,7 @@ fn main() {
 
     println!("\nallocations of the broker, one event a batch, built before");
     println!("{:<52} {:>10} {:>10} {:>10}", "", "a publish", "a drained", "a try_recv");
-    allocations("nobody there", None);
+    allocations("no reader", None);
     for (name, ask) in KINDS.into_iter().take(4) {
         // The key that is published.
         allocations(name, Some(ask(1)));

@@ -87,10 +87,10 @@ struct Parked {
     index: u64,
 }
 
-/// What a cycle measured: a publish to the readers, or one to nobody.
+/// What a cycle measured: a publish to the readers, or one without readers.
 enum Timed {
     Parked(Duration),
-    Nobody(Duration),
+    Alone(Duration),
 }
 
 impl Parked {
@@ -121,7 +121,7 @@ impl Parked {
         let timed = if self.index.is_multiple_of(2) {
             let elapsed = self.publish(&self.beside, first);
             self.publish(&self.broker, second);
-            Timed::Nobody(elapsed)
+            Timed::Alone(elapsed)
         } else {
             let elapsed = self.publish(&self.broker, first);
             self.publish(&self.beside, second);
@@ -159,11 +159,11 @@ fn polled(c: &mut Criterion) {
                 let rig = rig.get_or_insert_with(|| Parked::new(parked, host));
                 b.iter(|| match rig.cycle() {
                     Timed::Parked(elapsed) => timed.record(nanos(elapsed)).expect("resizes"),
-                    Timed::Nobody(elapsed) => beside.record(nanos(elapsed)).expect("resizes"),
+                    Timed::Alone(elapsed) => beside.record(nanos(elapsed)).expect("resizes"),
                 });
             });
             latencies.row(format!("event-broker, {name}, {parked} parked")).add(timed).expect("resizes");
-            latencies.row(format!("  the same pace, {name}, nobody there")).add(beside).expect("resizes");
+            latencies.row(format!("  the same pace, {name}, no reader")).add(beside).expect("resizes");
         }
     }
     group.finish();

@@ -14,7 +14,7 @@
 //! | o    | `oldest`        | `Oldest`, on a backlog with something that was asked for, and on one without |
 //! | oe   | `oldest_empty`  | `Oldest`, on an empty broker |
 //! | ib   | `index_backlog` | `Index`, in the backlog |
-//! | in   | `index_next`    | `Index`, one above the latest: a further batch of the latest is none of the reader's |
+//! | in   | `index_next`    | `Index`, one above the latest: a further batch of the latest does not match |
 //! | ia   | `index_ahead`   | `Index`, far ahead: the place is reached by what was not asked for, was, or by no event |
 //! | il   | `index_lost`    | `Index`, lost: elastic, and reported by the verdict alone |
 //! | ex   | `exactly`       | `Exactly`, and that it is refused where it would have to wait for its place |
@@ -33,7 +33,7 @@
 //! | al   | `allowed`         | no end: the authorizer allows it again, and the reader waits on |
 //! | xp   | `expired`         | by the clock: a thread by its own wait, others by a tick |
 //! | lc   | `lagged_close`    | overtaken, under the policy that closes |
-//! | ln   | `lagged_continue` | overtaken, under the policy that goes on: what follows is read, and rung for |
+//! | ln   | `lagged_continue` | overtaken, under the policy that continues: what follows is read, and rings |
 //! | sb   | `skipped_before`  | the broker skips to a place ahead of the reader: a loss, under either policy |
 //! | sa   | `skipped_at`      | the broker skips to the position of the reader or before it: nothing is reported |
 //!

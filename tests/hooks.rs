@@ -1,7 +1,7 @@
 //! Code of the host that panics, calls back or is slow: the broker stays usable and no other subscription is affected
 //! (semantics 19, G7, G9).
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod common;
 

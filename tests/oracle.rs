@@ -127,7 +127,7 @@ fn subscribe(start: StartSpec, terms: &[(&'static str, &'static str)]) -> Op {
         types: Vec::new(),
         refuses: None,
         principal: "ann",
-        goes_on: true,
+        continues: true,
         bell: false,
     };
     Op::Subscribe { slot: 0, request }
@@ -137,9 +137,9 @@ const fn read(kind: Kind) -> Op {
     Op::Read { slot: 0, kind }
 }
 
-/// A question about access used to swallow a cancellation that came before it.
+/// A call of the authorizer used to swallow a cancellation that came before it.
 #[test]
-fn a_cancellation_outlives_a_question_about_access() {
+fn a_cancellation_outlives_a_call_of_the_authorizer() {
     let change = Op::AccessChanged { change: Change::Token("ann") };
     let all = subscribe(StartSpec::Oldest, &[]);
     run_script(&PLAIN, &[all.clone(), change.clone(), Op::Cancel { slot: 0 }, read(Kind::Try)]);
@@ -151,7 +151,7 @@ fn a_cancellation_outlives_a_question_about_access() {
 fn a_window_that_ends_early_leaves_the_token_where_it_was() {
     let across = Op::DrainAcross { slot: 0, take: 0, batches: 2, events: vec![event("k0")] };
     let Op::Subscribe { slot, request } = subscribe(StartSpec::Oldest, &[("A", "k0")]) else { unreachable!() };
-    let closing = Op::Subscribe { slot, request: RequestSpec { goes_on: false, ..request } };
+    let closing = Op::Subscribe { slot, request: RequestSpec { continues: false, ..request } };
     let resume = subscribe(StartSpec::After(0), &[]);
     run_script(&PLAIN, &[publish("k0"), closing, publish("k0"), across, resume]);
 }

@@ -21,7 +21,7 @@
 //! - White space and `//` comments are not compared, so that a bug survives indenting, wrapping and commenting.
 //! - Every text is looked up in the unchanged tree, so that two replacements can swap their texts.
 //!
-//! Cargo builds this file as a test. `prove` builds it with `rustc` as a program that needs nothing of the crate: it
+//! Cargo builds this file as a test. `prove` builds it with `rustc` as a program that does not use the crate: it
 //! checks all bugs, or with the path of a bug as its argument plants that bug in `src/`.
 
 use std::fs;
@@ -70,7 +70,7 @@ fn unindent(text: &str) -> Result<String, String> {
 /// A text without white space and `//` comments.
 struct Compared {
     text: String,
-    /// Where each byte of `text` stands in the whole text.
+    /// The offset of each byte of `text` in the whole text.
     places: Vec<usize>,
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use program::{example, stderr_of};
 
 /// How long a test waits. A run takes far less.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 fn start(arguments: &[&str]) -> Child {
     let mut command = example("replay");
@@ -24,7 +24,7 @@ fn start(arguments: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-/// Runs it over this input. Reading and writing go on at the same time, so no pipe fills up.
+/// Runs it over this input. Reading and writing happen at the same time, so no pipe fills up.
 fn replay(arguments: &[&str], input: impl Into<Vec<u8>>) -> Output {
     let mut child = start(arguments);
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.into());
@@ -330,22 +330,22 @@ fn a_pipe_that_stays_open_gets_each_answer_before_the_next_line() {
     let mut child = start(&["--capacity", "1"]);
     let mut stdin = child.stdin.take().unwrap();
     let (stdout, stderr) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
-    assert_eq!(stdout.recv_timeout(PATIENCE).unwrap(), "{}\n");
+    assert_eq!(stdout.recv_timeout(TIME_LIMIT).unwrap(), "{}\n");
     for index in 1..=20 {
         stdin.write_all(job(index).as_bytes()).unwrap();
-        assert_eq!(stdout.recv_timeout(PATIENCE).unwrap(), job(index));
+        assert_eq!(stdout.recv_timeout(TIME_LIMIT).unwrap(), job(index));
     }
     stdin.write_all(job(3).as_bytes()).unwrap();
-    assert!(stderr.recv_timeout(PATIENCE).unwrap().contains("line 21 refused"));
+    assert!(stderr.recv_timeout(TIME_LIMIT).unwrap().contains("line 21 refused"));
     // A line in two pieces.
     let line = job(21);
     let (head, tail) = line.split_at(30);
     stdin.write_all(head.as_bytes()).unwrap();
     stdin.write_all(tail.as_bytes()).unwrap();
-    assert_eq!(stdout.recv_timeout(PATIENCE).unwrap(), line);
+    assert_eq!(stdout.recv_timeout(TIME_LIMIT).unwrap(), line);
     drop(stdin);
     assert_eq!(child.wait().unwrap().code(), Some(1));
-    assert_eq!(stdout.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
+    assert_eq!(stdout.recv_timeout(TIME_LIMIT), Err(mpsc::RecvTimeoutError::Disconnected));
 }
 
 #[test]
@@ -360,7 +360,7 @@ fn a_closed_stdout_ends_it_quietly() {
         }
         drop(child.stdout.take());
         if backlog.is_empty() {
-            // It ends by itself, although the pipe stays open: then nobody takes the next line. One is not enough,
+            // It ends by itself, although the pipe stays open: then the next line is not read. One is not enough,
             // because a process that another test is just starting may hold a copy of the closed pipe for a moment.
             (1..1_000_000).find(|index| stdin.write_all(job(*index).as_bytes()).is_err()).unwrap();
         } else {

@@ -161,7 +161,7 @@ fn a_restored_replica_begins_after_its_initial_index() {
     }
     let &[.., (7, at_7), (8, at_8)] = &tokens[..] else { panic!("up to 8, got {tokens:?}") };
     let open = |start| restored.subscribe(Request::new().start(start)).expect("open");
-    // Empty, and nothing lies ahead: a reader of everything up to 8 has lost nothing.
+    // Empty, and nothing is unread: a reader of everything up to 8 has lost nothing.
     assert_eq!(open(Start::Index(9)).verdict(), Verdict::Whole);
     assert_eq!(open(Start::Index(8)).verdict(), Verdict::Lost { oldest: None });
     assert_eq!(open(Start::After(at_7)).verdict(), Verdict::Lost { oldest: None });

@@ -95,7 +95,7 @@ fn what_a_query_selects_is_what_all_holds_of_it() {
     };
     assert!(events(&all).filter(is_web).eq(events(&web)));
 
-    // By filter keys, and from an index that lies in the future when the stream is opened.
+    // By filter keys, and from an index that is in the future when the stream is opened.
     let late = batches(&["--query", "index=200&topic=Allocation:redis&namespace=prod", "--commits=300"]);
     assert!(!late.is_empty());
     for event in events(&late) {
@@ -115,7 +115,7 @@ fn every_run_is_the_same() {
 }
 
 #[test]
-fn who_is_denied_sees_nothing() {
+fn a_denied_reader_sees_nothing() {
     for (rights, query, needed) in [
         ("anonymous", "topic=Job:web&namespace=default", "namespace:read-job"),
         ("anonymous", "", "management"),

@@ -77,7 +77,7 @@ fn good_histories_pass_every_validator() {
         ("few", of_some(vec![batch(1), Step::Empty { published: 4 }, batch(4), part(8, &[19]), Step::Closed])),
         ("began late", Trace { begin: (2, 4), ..of_all(vec![batch(3), batch(4), batch(5), Step::Closed]) }),
         ("began latest", Trace { begin: (2, 4), ..of_all(vec![batch(4), batch(5), Step::Closed]) }),
-        ("lost and told", of_all(vec![batch(0), lost(3, 1, 3, 5), batch(4), batch(5), Step::Closed])),
+        ("lost and reported", of_all(vec![batch(0), lost(3, 1, 3, 5), batch(4), batch(5), Step::Closed])),
         ("lost one of two of one index", of_all(vec![batch(0), batch(1), lost(1, 2, 3, 3), batch(3)])),
         // The reader had passed batch 0, which it did not ask for, with a read that found nothing.
         ("lost after an empty read", of_some(vec![lost(3, 1, 3, 5), batch(4), part(8, &[19])])),
@@ -88,7 +88,7 @@ fn good_histories_pass_every_validator() {
         ("resumed and lost, and all went", of_all(vec![batch(0), resumed_lost(2, 4), lost(1, 5, 5, 8), batch(5)])),
         ("revoked", fenced(vec![batch(0), batch(1), batch(2), Step::Revoked])),
         ("lost beyond the fence, where it was asked for", fenced(vec![batch(0), lost(3, 1, 3, 5)])),
-        ("revoked early, by a later question", fenced(vec![batch(0), Step::Revoked])),
+        ("revoked early, by a later recheck", fenced(vec![batch(0), Step::Revoked])),
     ];
     for (name, trace) in good {
         assert_eq!(refusals(&trace), [""; 0], "{name}");
@@ -116,12 +116,12 @@ fn each_bad_history_is_refused_by_the_right_validators() {
         ("a hole at the beginning", &[loss], of_all(vec![batch(1)])),
         ("a hole before the end", &[loss], of_some(vec![batch(1), batch(4), Step::Closed])),
         ("empty, with a batch there", &[loss], of_some(vec![Step::Empty { published: 2 }])),
-        ("too few told", &[loss], of_all(vec![batch(0), lost(2, 1, 3, 5), batch(4)])),
-        ("too many told", &[loss], of_all(vec![batch(0), lost(4, 1, 3, 5), batch(4)])),
+        ("too few reported", &[loss], of_all(vec![batch(0), lost(2, 1, 3, 5), batch(4)])),
+        ("too many reported", &[loss], of_all(vec![batch(0), lost(4, 1, 3, 5), batch(4)])),
         ("a range that is none", &[loss], of_all(vec![batch(0), lost(2, 1, 2, 5), batch(4)])),
         ("a range that begins too late", &[loss], of_all(vec![batch(0), lost(3, 3, 3, 5), batch(4)])),
-        ("told of what was not asked for", &[loss], of_some(vec![batch(1), lost(2, 2, 3, 5), batch(4)])),
-        ("told of a loss, and it came", &[order, unique], {
+        ("a loss of what was not asked for", &[loss], of_some(vec![batch(1), lost(2, 2, 3, 5), batch(4)])),
+        ("reported as lost, and delivered", &[order, unique], {
             of_all(vec![batch(0), batch(1), batch(2), lost(1, 3, 3, 5), batch(4), batch(2)])
         }),
         ("half a batch", &[atomic], of_all(vec![batch(0), part(2, &[11])])),

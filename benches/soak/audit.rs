@@ -2,7 +2,7 @@
 //! behind a fence.
 //!
 //! Indexes are dense here and each has one batch, so a range of positions is a range of indexes. Every batch that
-//! matches the session and lies between two deliveries must be in a range that was reported as lost.
+//! matches the session and is between two deliveries must be in a range that was reported as lost.
 
 use event_broker::{Lagged, Start, Verdict};
 
@@ -138,7 +138,7 @@ impl Audit {
     pub(crate) fn waited(&mut self, soak: &Soak) {
         let settled = soak.settled();
         if self.is_prompt && (self.accounted + 1..=settled).any(|index| self.due(&soak.journal, index) > 0) {
-            soak.fail(format!("a reader that waits has not been given what lies up to {settled}: {self:?}"));
+            soak.fail(format!("a waiting reader has not received everything up to {settled}: {self:?}"));
         }
     }
 

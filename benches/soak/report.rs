@@ -32,8 +32,8 @@ const ROWS: usize = 24;
 /// How much the median of live heap may change.
 const FLAT: f64 = 0.05;
 
-/// Live heap is not judged in shorter runs: sessions last up to 40 s.
-const JUDGED: Duration = Duration::from_secs(100);
+/// The growth of live heap is not checked in shorter runs: sessions last up to 40 s.
+const SHORTEST: Duration = Duration::from_secs(100);
 
 /// Resident memory in bytes, or 0 where the system does not report it.
 pub(crate) fn rss() -> u64 {
@@ -65,7 +65,7 @@ impl Sample {
 pub(crate) struct Flatness {
     first: u64,
     last: u64,
-    is_judged: bool,
+    is_long_enough: bool,
 }
 
 impl Flatness {
@@ -87,7 +87,7 @@ impl Flatness {
         };
         let first = median(heaps.get(..tenth).unwrap_or_default());
         let last = median(heaps.get(heaps.len() - tenth..).unwrap_or_default());
-        Self { first, last, is_judged: duration >= JUDGED }
+        Self { first, last, is_long_enough: duration >= SHORTEST }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "for show")]
@@ -96,7 +96,7 @@ impl Flatness {
     }
 
     fn is_flat(self) -> bool {
-        !self.is_judged || self.growth().abs() <= FLAT
+        !self.is_long_enough || self.growth().abs() <= FLAT
     }
 }
 
@@ -135,7 +135,7 @@ fn write(
     writeln!(text, "  journal of what was published and the tasks\n")?;
     writeln!(
         text,
-        "| time | heap, KiB | RSS, MiB | subscriptions | terms | batches | events delivered | batches told lost | sessions | frames | wake-ups |"
+        "| time | heap, KiB | RSS, MiB | subscriptions | terms | batches | events delivered | batches reported lost | sessions | frames | wake-ups |"
     )?;
     writeln!(text, "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
     for sample in shown(samples) {
@@ -160,11 +160,11 @@ fn write(
         writeln!(text, "| {} | {count} |", name.replace('_', " "))?;
     }
     writeln!(text, "| wake-ups | {} |", stats.wakeups)?;
-    let Flatness { first, last, is_judged } = flatness;
-    let judged = if is_judged { "" } else { " (the run is too short to be judged by it)" };
+    let Flatness { first, last, is_long_enough } = flatness;
+    let note = if is_long_enough { "" } else { " (not checked: the run is too short)" };
     writeln!(
         text,
-        "\nheap, median of the first tenth after the warm-up {} KiB, of the last {} KiB: {:+.1} %, at most 5 %{judged}",
+        "\nheap, median of the first tenth after the warm-up {} KiB, of the last {} KiB: {:+.1} %, at most 5 %{note}",
         first / 1024,
         last / 1024,
         flatness.growth() * 100.0

@@ -34,7 +34,7 @@ pub(crate) struct Session {
     pub(crate) account: Account,
 }
 
-/// Whether a session goes on.
+/// Whether a session continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     GoesOn,

@@ -17,7 +17,7 @@ use super::measure::nanos;
 use super::{Awaited, Blocking, Seen, Structure};
 
 /// How long the publisher waits for readers before it reports a lost delivery.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where readers report that they have received a window.
 #[derive(Default)]
@@ -120,7 +120,7 @@ impl<S: Structure> Publisher<S> {
                 }
             }
             if concerned > 0 {
-                let through = tokio::time::timeout(PATIENCE, self.gate.through.notified()).await;
+                let through = tokio::time::timeout(TIME_LIMIT, self.gate.through.notified()).await;
                 assert!(through.is_ok(), "{}: readers lost deliveries in window {}", S::name(), self.window);
             }
             run.elapsed += start.elapsed();

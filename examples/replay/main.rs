@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             ExitCode::from(1)
         }
         Err(Stop::Misused(problem)) => {
-            say(format_args!("{problem}; --help tells more"));
+            say(format_args!("{problem}; see --help"));
             ExitCode::from(2)
         }
         Err(Stop::Denied(denial)) => {
@@ -54,7 +54,7 @@ enum Input {
 
 /// Why the program stops.
 enum Stop {
-    /// Nobody reads the output: no failure of this program.
+    /// The reader of the output closed it. That is no failure of this program.
     OutputClosed,
     Failed(String),
     Misused(String),

@@ -14,16 +14,16 @@ usage: replay [--query Q] [--rights R] [--capacity N] [--backlog] [FILE|-]
 
 FILE is newline-delimited JSON as the event stream of a server emits it; without it, or if it is -, standard input is
 read. Each frame is published under its index. Heartbeats ({}) and blank lines are skipped, CRLF is accepted, and
-progress ({\"Index\":7}) moves the latest index. On stdout come the opening heartbeat {}, and one line for each batch of
-which something matches. There are no other heartbeats. Payloads are passed through byte for byte.
+progress ({\"Index\":7}) moves the latest index. Stdout gets the opening heartbeat {}, and one line for each batch that
+has a match. There are no other heartbeats. Payloads are passed through byte for byte.
 
 Live by default: the subscription is opened first, and what a line makes readable is printed before the next line is
 read, so nothing is ever lost.
 
   --query Q         what to subscribe to, as in the API's URL: index=7&topic=Job:web&namespace=prod
                     default: the namespace default, all topics, from the oldest
-  --rights R        management (default), anonymous, or a comma list of namespace:NAME:read-job and node:read, where
-                    NAME may be *; fixed for the run, whatever access events the input holds
+  --rights R        management (default), anonymous, or a comma-separated list of namespace:NAME:read-job and node:read,
+                    where NAME may be *; fixed for the run, whatever access events the input holds
   --capacity N      how many batches the broker buffers, at least 1; default 100
   --backlog         publish everything first, then subscribe; the verdict of the start goes to stderr
   --line-limit N    how many bytes a line may have without its newline; default 67108864 (64 MiB)
@@ -32,7 +32,7 @@ read, so nothing is ever lost.
 A line is refused if it is malformed JSON, has wrong types, is over the limit, or if its index is lower than the last
 accepted one. The reason goes to stderr, and the other lines are still processed.
 
-exit status: 0  everything was accepted, or nobody reads stdout any more
+exit status: 0  everything was accepted, or the reader of stdout has closed it
              1  a line was refused, or reading or printing failed
              2  bad query, bad rights, bad arguments, or a FILE that cannot be opened
              3  access denied: nothing was read, and nothing is on stdout

@@ -56,7 +56,7 @@ impl<'a> Published<'a> {
         self.batches.partition_point(|batch| batch.index() < index)
     }
 
-    /// Whether no wanted event lies between two places.
+    /// Whether no wanted event is between two places.
     fn nothing_wanted(&self, from: usize, to: usize, wants: Wants) -> Result<(), String> {
         let skipped = self.batches.get(from..to).ok_or_else(|| format!("it went back from {from} to {to}"))?;
         match skipped.iter().find(|batch| batch.events().iter().any(wants)) {
@@ -83,14 +83,14 @@ impl<'a> Published<'a> {
                 }
                 Item::Lagged(lagged) => {
                     let oldest = self.place(lagged.resumes_at);
-                    let stood = usize::try_from(lagged.missed).ok().and_then(|missed| oldest.checked_sub(missed));
-                    let stood = stood.ok_or_else(|| format!("{lagged}, which is more than there were"))?;
-                    self.nothing_wanted(place, stood, wants)?;
+                    let before = usize::try_from(lagged.missed).ok().and_then(|missed| oldest.checked_sub(missed));
+                    let before = before.ok_or_else(|| format!("{lagged}, which is more than there were"))?;
+                    self.nothing_wanted(place, before, wants)?;
                     let last = oldest.checked_sub(1).and_then(|last| self.batches.get(last));
                     if last.is_none_or(|batch| batch.index() != lagged.through) {
                         return Err(format!("{lagged}, but the batch before the oldest is another"));
                     }
-                    if self.nothing_wanted(stood, oldest, wants).is_ok() {
+                    if self.nothing_wanted(before, oldest, wants).is_ok() {
                         return Err(format!("{lagged}, but nothing was lost that was asked for"));
                     }
                     place = oldest;

@@ -22,7 +22,7 @@ use crate::workload::Scheduler;
 /// Small, so that a stalled reader is overtaken soon.
 const BUFFER: u64 = 256;
 const PACE: Duration = Duration::from_millis(1);
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIME_LIMIT: Duration = Duration::from_secs(3);
 const GUEST_STAYS: Duration = Duration::from_millis(400);
 
 // The script, in commits.
@@ -156,7 +156,7 @@ fn drive(
             RETURN => strings.return_now.send(())?,
             MEET => {
                 for _ in 0..readers {
-                    strings.ready.recv_timeout(PATIENCE).map_err(|_| "a reader did not get going in time")?;
+                    strings.ready.recv_timeout(TIME_LIMIT).map_err(|_| "a reader did not get going in time")?;
                 }
             }
             WIDEN => {
@@ -177,7 +177,7 @@ fn drive(
     }
     // Two readers must have ended by themselves by now.
     for _ in 0..2 {
-        let early = strings.over.recv_timeout(PATIENCE);
+        let early = strings.over.recv_timeout(TIME_LIMIT);
         notes.early.push(early.map_err(|_| "a reader that should have ended did not")?);
     }
     notes.early.sort_unstable();
@@ -192,7 +192,7 @@ fn check(server: &Server, finished: &[Finished], notes: &Notes, checks: &mut Che
             Ending::Revoked => published.read_up_to(notes.fence, plan.wants, record),
             Ending::Closed | Ending::Expired => published.read_to_the_end(plan.from, plan.wants, record),
         };
-        checks.result(&of("got what it asked for, and was told of all that it lost"), story);
+        checks.result(&of("received what it asked for, and a report of every loss"), story);
         let ended = match (plan.ending, &record.end) {
             (Ending::Closed, Some(RecvError::Closed))
             | (Ending::Revoked, Some(RecvError::Revoked(_)))
@@ -208,7 +208,7 @@ fn check(server: &Server, finished: &[Finished], notes: &Notes, checks: &mut Che
         checks.that(&of("never saw an event before the state showed it"), record.ahead_of_state == 0);
         let stats = (record.stats.batches, record.stats.events, record.stats.missed);
         let counted = (record.batches() as u64, record.events() as u64, record.lost());
-        checks.that(&of("was counted as it counts itself"), stats == counted);
+        checks.that(&of("has the same counts as the broker"), stats == counted);
         match plan.way {
             Way::Stalling => checks.that(&of("and was overtaken"), record.lost() > 0),
             Way::Resuming => checks.that(&of("and read on"), record.batches() > BEFORE),
@@ -225,8 +225,8 @@ fn check(server: &Server, finished: &[Finished], notes: &Notes, checks: &mut Che
     checks.that("the buffer holds as many batches as it should", stats.buffered_batches == BUFFER.min(batches));
     checks.that("the rest was evicted", stats.evicted_batches == batches.saturating_sub(BUFFER));
     checks.that("the latest index is that of the last commit", stats.latest_index == last);
-    checks.that("nobody is left", stats.subscriptions == 0);
-    checks.that("a closed broker takes nothing more", server.broker.publish(last + 1, []).is_err());
+    checks.that("no subscription is left", stats.subscriptions == 0);
+    checks.that("a closed broker refuses to publish", server.broker.publish(last + 1, []).is_err());
     checks.that("some commits have no events", server.log().len() > published.batches().len());
     checks.that("some commits have several", published.batches().iter().any(|batch| batch.events().len() > 3));
     let indexes = || server.log().iter().map(event_broker::Batch::index);
@@ -254,7 +254,7 @@ fn tabulate(finished: &[Finished]) -> String {
             _ if plan.from > 0 => format!("index {}", plan.from),
             _ => "oldest".to_owned(),
         };
-        let end = record.end.as_ref().map_or_else(|| "it was never told".to_owned(), RecvError::to_string);
+        let end = record.end.as_ref().map_or_else(|| "no end received".to_owned(), RecvError::to_string);
         table.row([
             plan.name.to_owned(),
             asked,

@@ -45,22 +45,23 @@ const HELP: &str = "\
 A small scheduler and its readers.
 
 scheduler
-    Commits for a second or two while ten readers follow, prints what each asked
-    for, got and lost and why it ended, and checks its own totals.
+    Commits for a second or two while ten readers follow. Prints the request of
+    each, the events received and lost and the reason of its end, and checks the
+    totals.
 
 scheduler --query QUERY [--rights RIGHTS] [--commits N]
     Prints the frames of one stream and nothing else, one JSON object a line.
 
     --query QUERY     as in the URL of the event stream, for example
                       'topic=Job:web&namespace=default'
-    --rights RIGHTS   management (the default), anonymous, or a comma list of
+    --rights RIGHTS   management (the default), anonymous, or a comma-separated list of
                       namespace:NAME:read-job and node:read
-    --commits N       how many commits there are to be (default 200)
+    --commits N       number of commits (default 200)
 
 Exit status
-    0  it went well, or whoever read the frames has seen enough
-    1  a check failed, or something else did
-    2  the arguments, the query or the rights cannot be read
+    0  success, or the reader of the frames has closed the pipe
+    1  a check failed, or another error occurred
+    2  the arguments, the query or the rights are malformed
     3  the rights are not enough for the query; nothing was printed
 ";
 

@@ -49,7 +49,7 @@ pub(crate) fn stalling(mut reader: Reader, record: &mut Record, until: usize, go
         }
     }
     record.is_ready();
-    // The buffer evicts meanwhile; nothing of it is kept for this reader.
+    // The buffer evicts meanwhile, and keeps nothing for this reader.
     let _ = go_on.recv();
     blocking(reader, record);
 }

@@ -112,7 +112,7 @@ impl fmt::Display for Contender {
     }
 }
 
-/// A name that nobody has.
+/// A name that no contender has.
 #[derive(Debug)]
 pub(crate) struct UnknownName;
 

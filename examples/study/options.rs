@@ -13,7 +13,7 @@ use crate::point::{Mode, Point};
 use crate::weight::Load;
 
 pub(crate) const HELP: &str = "\
-Measures event-broker beside its rivals, and draws it.
+Measures event-broker and its rivals, and plots the results.
 
 Usage: study [OPTIONS]
 
@@ -21,15 +21,15 @@ Usage: study [OPTIONS]
   --match F,…              fraction of the events that a reader asks for, 0 to 1 (1.0,0.1,0.001)
   --batch N,…              events a batch (1,16)
   --payload BYTES,…        size of an event's payload (64,2048)
-  --rivals NAME,…          what stands beside the crate; \"none\" for nothing (all):
+  --rivals NAME,…          rivals to compare with; \"none\" for no rival (all):
                            tokio, async-broadcast, crossbeam, flume, rtrb, ring
   --modes NAME,…           drain: publish and read on one thread; tasks: readers as tasks of a
                            2-worker runtime, the publisher among them (drain,tasks)
   --seconds-per-point S    how long a point is measured (0.5)
-  --quick                  few and short points, within a minute; what is named besides still holds
+  --quick                  few and short points, within a minute; other options still apply
   --out DIR                where the results go (target/study)
   --plot-only DIR          measures nothing, draws the results of an earlier run again
-  --help                   this
+  --help                   prints this text
 
 Writes points.csv, a row as soon as it is measured; summary.txt, anew with each row; machine.txt;
 and at the end plots as SVG, of the first batch and payload size. A run that is interrupted leaves

@@ -14,7 +14,7 @@ pub(crate) struct Progress {
     done: usize,
     start: Instant,
     /// When a plain line was last written.
-    told: Option<Instant>,
+    printed: Option<Instant>,
 }
 
 /// How often there is a plain line.
@@ -29,7 +29,7 @@ impl Progress {
             bar.set_style(style);
             bar
         });
-        Self { bar, total, done: 0, start: Instant::now(), told: None }
+        Self { bar, total, done: 0, start: Instant::now(), printed: None }
     }
 
     /// Shows what is measured next.
@@ -37,8 +37,8 @@ impl Progress {
         let message = format!("{} left, {point}", self.left());
         if let Some(bar) = &self.bar {
             bar.set_message(message);
-        } else if self.told.is_none_or(|told| told.elapsed() >= PLAIN) {
-            self.told = Some(Instant::now());
+        } else if self.printed.is_none_or(|printed| printed.elapsed() >= PLAIN) {
+            self.printed = Some(Instant::now());
             eprintln!("{}/{}, {message}", self.done, self.total);
         }
     }

@@ -37,7 +37,7 @@ fn decode<P: serde::de::DeserializeOwned>(pieces: &[&[u8]], limit: usize) -> Vec
 /// How much of a line is buffered, which only the debug output shows.
 fn held<P>(decoder: &Decoder<P>) -> usize {
     let text = format!("{decoder:?}");
-    let (_, number) = text.split_once("partial_bytes: ").expect("it is told");
+    let (_, number) = text.split_once("partial_bytes: ").expect("it is shown");
     number.split(',').next().and_then(|number| number.parse().ok()).expect("a number")
 }
 

@@ -168,7 +168,7 @@ impl Bench {
         let request = asked.types.iter().fold(request, |request, kind| request.event_type(*kind));
         let real = self.broker.subscribe(request).expect("it is open");
         if self.readers.len() == READERS {
-            // A reader that leaves removes its terms, if nobody shares them.
+            // A reader that leaves removes its terms, if no other reader shares them.
             let gone = self.readers.remove(choices.below(READERS));
             let expected = gone.asked.expected(&self.published);
             assert_eq!(gone.seen, expected[..gone.seen.len()], "{:?}", gone.asked);
@@ -206,7 +206,7 @@ impl Bench {
             }
         }
         self.readers.clear();
-        assert_eq!(self.broker.stats().terms, 0, "terms that nobody asks for are gone");
+        assert_eq!(self.broker.stats().terms, 0, "terms without a subscription are gone");
     }
 }
 
@@ -226,7 +226,7 @@ impl Reader {
     }
 
     fn drain_some(&mut self, most: usize) {
-        let mut window = self.real.drain().expect("it goes on");
+        let mut window = self.real.drain().expect("it is not at its end");
         for delivery in window.iter().take(most) {
             assert_eq!(delivery.len(), delivery.events().count());
             self.seen.push((delivery.index(), delivery.events().map(|event| *event.payload()).collect()));

@@ -60,7 +60,7 @@ fn visible(query: &Query) -> naive::Parsed {
 /// The text form is a query, and the request is one that a broker takes.
 fn reads_back(query: Query) {
     let text = query.to_string();
-    assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?} can stand in a URL");
+    assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?} is valid in a URL");
     // Escapes make it longer than what was sent.
     let limits = Limits::new().query_bytes(usize::MAX);
     assert_eq!(Query::parse_with(&text, &limits).as_ref(), Ok(&query), "by way of {text:?}");

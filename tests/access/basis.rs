@@ -25,7 +25,7 @@ fn the_anonymous_principal_is_re_checked() {
 
 /// A change concerns exactly the readers whose grant rests on what it names.
 #[test]
-fn a_change_concerns_whom_it_names() {
+fn a_change_concerns_the_readers_that_it_names() {
     let concerned = |change: AccessChange| {
         let rules = Rules::new(|request| match request.principal().id() {
             "by-policy" => Ok(Grant::all().resting_on_policy("x")),

@@ -90,10 +90,10 @@ fn ends_have_an_order_of_precedence() {
     }
 }
 
-/// Semantics 23: a reset during a question about access outranks the denial that the question returns.
+/// Semantics 23: a reset during a call of the authorizer takes precedence over the denial that it returns.
 #[test]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-fn a_reset_during_a_denied_question_is_the_end() {
+#[expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
+fn a_reset_during_a_denied_recheck_is_the_end() {
     struct Resets(std::sync::OnceLock<event_broker::WeakBroker<u64>>);
     impl event_broker::Authorizer<u64> for Resets {
         fn authorize(&self, _: &event_broker::AccessRequest<'_>) -> Result<Grant, event_broker::Denial> {
@@ -114,7 +114,7 @@ fn a_reset_during_a_denied_question_is_the_end() {
 
 /// Semantics 10 and 24: a reader that waits for an index passes the batches without events that go beyond it.
 #[test]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#[expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 fn a_waiting_reader_passes_batches_without_events() {
     let broker = Broker::<u64>::new();
     let start = event_broker::Start::Index(5);

@@ -30,7 +30,7 @@ fn nothing_unread_survives_a_revocation() {
         broker.access_changed(AccessChange::Policy("readers".into()));
         publish_all(&broker, [4]);
         assert_eq!(assert_revoked(&mut reader).reason(), "no longer allowed");
-        assert_eq!(rules.asked(), 2, "an end that was told is not asked about again");
+        assert_eq!(rules.asked(), 2, "after an end the authorizer is not called again");
         publish_all(&broker, [5]);
         assert_revoked(&mut reader);
     }
@@ -48,7 +48,7 @@ fn publishing_asks_nobody() {
     broker.tick();
     assert_eq!(rules.asked(), 1);
     assert_eq!(indexes_now(&mut reader), [1, 2, 3]);
-    assert_eq!(rules.asked(), 2, "three changes before one read are one question");
+    assert_eq!(rules.asked(), 2, "three changes before one read are one call");
 }
 
 /// A narrower grant applies to every later delivery, also of batches that were published before it.

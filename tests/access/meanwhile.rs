@@ -18,7 +18,7 @@ struct Announces {
     broker: Mutex<Option<WeakBroker<u64>>>,
     change: fn(&Broker<u64>),
     asked: AtomicUsize,
-    /// The answer to each question, by its number; the last goes on.
+    /// The answer to each call, by its number. The last answer is repeated.
     answers: &'static [bool],
     /// Whether the grant has an expiry.
     expires: bool,
@@ -39,7 +39,7 @@ impl Announces {
         (hook, broker)
     }
 
-    /// The next question announces the change.
+    /// The next call announces the change.
     fn arm(&self, broker: &Broker<u64>) {
         *self.broker.lock().unwrap_or_else(PoisonError::into_inner) = Some(broker.downgrade());
     }
@@ -139,8 +139,8 @@ fn a_deleted_token_is_denied_without_asking() {
     }
 }
 
-/// A token that is deleted while it is asked about is denied without another question, the principal's own or another
-/// that the answer rests on.
+/// If a token is deleted during a call of the authorizer, access is denied without a further call. That applies to the
+/// principal's own token and to any other that the answer rests on.
 #[test]
 fn a_token_that_is_deleted_while_opening_is_denied_without_asking() {
     in_time(|| {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use event_broker::Clock;
 
-/// A clock that stands still until it is advanced. Clones share the time.
+/// A clock that does not move until it is advanced. Clones share the time.
 #[derive(Clone, Debug)]
 pub(crate) struct ManualClock {
     started: Instant,

@@ -7,7 +7,7 @@
 //! | `clock` | a clock that the test advances |
 //! | `rules` | an authorizer whose answer the test changes |
 //! | `wakes` | a waker that counts |
-//! | `patience` | work with a time limit, and work that panics |
+//! | `time_limit` | work with a time limit, and work that panics |
 //! | `random` | pseudo-random numbers from a seed |
 //! | `heap` | a runner with a profiling allocator |
 //! | `program` | runs an example as a program |
@@ -20,14 +20,14 @@
 
 mod build;
 mod clock;
-mod patience;
 mod read;
 mod rules;
+mod time_limit;
 mod wakes;
 
 pub(crate) use build::{asks, broker_of, event, job, publish_all, ruled_and_timed_by, ruled_by, term, who};
 pub(crate) use clock::ManualClock;
-pub(crate) use patience::{PATIENCE, in_time, panics, panics_in_time};
 pub(crate) use read::{assert_empty, assert_end, assert_revoked, error_now, indexes_now, keys, keys_now, read_now};
 pub(crate) use rules::Rules;
+pub(crate) use time_limit::{TIME_LIMIT, in_time, panics, panics_in_time};
 pub(crate) use wakes::WakeCount;

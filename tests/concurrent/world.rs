@@ -162,7 +162,7 @@ impl Wish {
         let wanted = self.matches(fact);
         let since = |change: Option<usize>| change.is_some_and(|change| position >= change);
         match self.principal {
-            // A later question may have narrowed the grant earlier.
+            // A later recheck may have narrowed the grant earlier.
             "narrowed" if fact.namespace == "n2" => (false, wanted && !since(commits.narrowed)),
             "denied" if since(commits.denied) => (false, false),
             _ => (wanted, wanted),

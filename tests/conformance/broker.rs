@@ -10,7 +10,7 @@ use event_broker::nomad::{event_type, topic};
 use event_broker::{Broker, Event, Grant, RecvError, RecvTimeoutError, Request};
 
 use crate::common::{
-    PATIENCE, Rules, assert_empty, assert_end, assert_revoked, indexes_now, job, publish_all, ruled_by, term, who,
+    Rules, TIME_LIMIT, assert_empty, assert_end, assert_revoked, indexes_now, job, publish_all, ruled_by, term, who,
 };
 
 /// `TestEventBroker_PublishChangesAndSubscribe`: nothing before the publish; each batch once, waiting in between.
@@ -28,10 +28,10 @@ fn event_broker_publish_changes_and_subscribe() {
     for index in [1, 2] {
         assert_eq!(delivered.recv_timeout(Duration::from_millis(50)), Err(mpsc::RecvTimeoutError::Timeout));
         broker.publish(index, [event()]).expect("rising");
-        assert_eq!(delivered.recv_timeout(PATIENCE), Ok((index, 1)));
+        assert_eq!(delivered.recv_timeout(TIME_LIMIT), Ok((index, 1)));
     }
     drop(broker);
-    assert_eq!(delivered.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected), "and each once");
+    assert_eq!(delivered.recv_timeout(TIME_LIMIT), Err(mpsc::RecvTimeoutError::Disconnected), "and each once");
     blocked.join().expect("it saw the end");
 }
 

@@ -10,7 +10,7 @@ use event_broker::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{PATIENCE, in_time};
+use crate::common::{TIME_LIMIT, in_time};
 
 fn named(index: u64, name: &str) -> (u64, [Event<Value>; 1]) {
     (index, [Event::new("Test", "TestEvent", name, json!({ "name": name }))])
@@ -33,7 +33,7 @@ fn frames_elsewhere(broker: &Broker<Value>, options: FrameOptions) -> Receiver<R
 fn json_stream() {
     let broker = Broker::<Value>::new();
     let frames = frames_elsewhere(&broker, FrameOptions::new());
-    let next = || frames.recv_timeout(PATIENCE).expect("a frame").expect("open");
+    let next = || frames.recv_timeout(TIME_LIMIT).expect("a frame").expect("open");
     assert_eq!(next().as_str(), "{}\n");
     publish(&broker, named(1, "test"));
     assert!(next().as_str().contains(r#""Payload":{"name":"test"}"#));
@@ -64,7 +64,7 @@ fn json_stream_heartbeat() {
     let options = FrameOptions::new().heartbeat(Duration::from_millis(5)).expect("long enough");
     let frames = frames_elsewhere(&broker, options);
     for _ in 0..3 {
-        assert_eq!(frames.recv_timeout(PATIENCE).expect("a frame").expect("open"), Frame::heartbeat());
+        assert_eq!(frames.recv_timeout(TIME_LIMIT).expect("a frame").expect("open"), Frame::heartbeat());
     }
 }
 

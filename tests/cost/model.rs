@@ -48,8 +48,8 @@ struct Batch {
 pub struct Reader {
     pub nodes: HashSet<Node>,
     scope: Option<usize>,
-    /// Whether each event that matches is judged.
-    judges: bool,
+    /// Whether each event that matches is filtered by type or predicate.
+    filters: bool,
     /// What was published before is not in the chains of its nodes.
     opened: u64,
     pub cursor: u64,
@@ -130,7 +130,7 @@ impl Model {
             (None, _) => names.iter().map(|name| Side::One(*name)).chain([Side::None]).collect(),
         };
         let nodes = asked.iter().flat_map(|term| sides.iter().map(|side| (*term, *side))).collect();
-        Reader { nodes, scope, judges: request.typed || request.refuses.is_some(), opened: self.end, cursor }
+        Reader { nodes, scope, filters: request.typed || request.refuses.is_some(), opened: self.end, cursor }
     }
 
     /// The nodes of a reader, and the namespaces of its scope if that is wide.
@@ -250,21 +250,21 @@ impl Model {
         self.events = 0;
     }
 
-    /// The cost for a reader of passing everything up to `to`: batches that it reads, events that it judges, and its
+    /// The cost for a reader of passing everything up to `to`: batches that it reads, events that it filters, and its
     /// own terms that were hit, each times a logarithm. Evicted batches and those that it did not ask for cost nothing.
     pub fn pass(&self, reader: &mut Reader, to: u64) -> u64 {
         let mut charge = 0;
         for position in reader.cursor.max(self.oldest())..to {
             let batch = &self.batches[usize::try_from(position - self.oldest()).unwrap()];
             if reader.nodes.is_empty() {
-                charge += 1 + if reader.judges { batch.events } else { 0 };
+                charge += 1 + if reader.filters { batch.events } else { 0 };
             } else if position < reader.opened {
-                charge += 1 + batch.keys + if reader.judges { batch.events } else { 0 };
+                charge += 1 + batch.keys + if reader.filters { batch.events } else { 0 };
             } else {
                 let hits = batch.hits.intersection(&reader.nodes).count() as u64;
                 if hits > 0 {
-                    let judged = if reader.judges || reader.nodes.len() > 1 { batch.keys } else { 0 };
-                    charge += 1 + hits * self.depth() + judged;
+                    let filtered = if reader.filters || reader.nodes.len() > 1 { batch.keys } else { 0 };
+                    charge += 1 + hits * self.depth() + filtered;
                 }
             }
         }

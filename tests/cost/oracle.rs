@@ -26,7 +26,7 @@ fn factor(operation: &str) -> u64 {
         "broker stats" => 1,
         "token" | "subscriptions" => 2,
         "reset" | "close" | "tick" => 3,
-        // A part of many chains can end among checkpoints that lie close together, and then passes few of their runs.
+        // A part of many chains can end among checkpoints that are close together, and then passes few of their runs.
         "read" | "drain" | "poll" => 7,
         "access" => 5,
         // Entries of tables that are moved, for each that comes or goes.
@@ -154,7 +154,7 @@ impl Run<'_> {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    fn judge(&mut self, what: &'static str, steps: u64, charge: u64, ahead: u64) {
+    fn check(&mut self, what: &'static str, steps: u64, charge: u64, ahead: u64) {
         let ratio = steps.saturating_sub(ahead) as f64 / charge.max(1) as f64;
         let most = self.ratios.entry(what).or_default();
         if ratio > most.0 {
@@ -188,7 +188,7 @@ impl Run<'_> {
         let fenced =
             self.fence(|open| policies.iter().filter(|policy| Host::policies(open.principal).contains(policy)).count());
         if events.is_empty() {
-            self.judge("publish", steps, 1, 0);
+            self.check("publish", steps, 1, 0);
             return;
         }
         self.entries += 1;
@@ -201,7 +201,7 @@ impl Run<'_> {
         assert!(gates <= fenced, "seed {}: {gates} gates for {fenced} changes", self.seed);
         let woken = 2 * published.woken + published.hits + fenced + begun + 1;
         assert!(wakes <= woken, "seed {}: {wakes} wakes for {woken}", self.seed);
-        self.judge("publish", steps, published.charge() + fenced + begun, 0);
+        self.check("publish", steps, published.charge() + fenced + begun, 0);
     }
 
     /// Records changes of access, this many for each reader. Returns the sum.
@@ -249,10 +249,10 @@ impl Run<'_> {
         self.model.make_nodes(&reader);
         let Ok(subscription) = done else {
             // The nodes that were joined are left again.
-            self.judge("refuse", steps, charge + asked, 0);
+            self.check("refuse", steps, charge + asked, 0);
             return;
         };
-        self.judge("open", steps, charge, 0);
+        self.check("open", steps, charge, 0);
         self.model.join(&reader);
         let expiry = (self.config.guarded && Host::expires(spec.principal)).then(|| self.host.now() + TTL);
         let first_look = if reader.is_named() { reader.nodes.len() as u64 } else { 0 };
@@ -277,10 +277,10 @@ impl Run<'_> {
         let charge = 2 + asked + self.bases(open.principal);
         self.entries += charge;
         self.model.leave(open.id, &open.reader);
-        self.judge("leave", steps, charge, 0);
+        self.check("leave", steps, charge, 0);
     }
 
-    /// Charges a read that went up to `to`, and judges all reads of the subscription together.
+    /// Charges a read that went up to `to`, and checks all reads of the subscription together.
     fn charge_read(&mut self, what: &'static str, place: usize, to: u64, steps: u64, lost: bool) {
         let bases = self.bases(self.open[place].principal);
         let now = self.host.now();
@@ -300,7 +300,7 @@ impl Run<'_> {
             self.model.register(*id, reader);
         }
         let (charged, spent, ahead) = (*charged, *spent, ahead(reader));
-        self.judge(what, spent, charged, ahead);
+        self.check(what, spent, charged, ahead);
     }
 
     fn after_error(&mut self, place: usize, error: &RecvError) -> (u64, bool) {
@@ -387,7 +387,7 @@ impl Run<'_> {
         for open in self.open.iter_mut().filter(|open| concerned.contains(&open.id)) {
             open.changed = true;
         }
-        self.judge("access", steps, 1 + concerned.len() as u64, 0);
+        self.check("access", steps, 1 + concerned.len() as u64, 0);
     }
 
     fn everybody(&self) -> u64 {
@@ -423,29 +423,29 @@ impl Run<'_> {
                 for open in &mut self.open {
                     expired += u64::from(open.expiry.take_if(|expiry| *expiry <= now).is_some());
                 }
-                self.judge("tick", steps, 1 + expired, 0);
+                self.check("tick", steps, 1 + expired, 0);
             }
             Op::BrokerStats => {
                 let (_, steps) = self.measure(|run| run.broker.stats());
-                self.judge("broker stats", steps, 1, 0);
+                self.check("broker stats", steps, 1, 0);
             }
             Op::Subscriptions => {
                 let (listed, steps) = self.measure(|run| run.broker.subscriptions().len());
                 assert_eq!(listed, count);
-                self.judge("subscriptions", steps, self.everybody(), 0);
+                self.check("subscriptions", steps, self.everybody(), 0);
             }
             Op::Reset => {
                 let index = self.model.end;
                 self.epoch += 1;
                 let epoch = Epoch::from(self.epoch);
                 let ((), steps) = self.measure(|run| run.broker.reset(index, epoch));
-                self.judge("reset", steps, self.everybody() + self.model.held(), 0);
+                self.check("reset", steps, self.everybody() + self.model.held(), 0);
                 self.model.clear();
             }
             Op::Close => {
                 let ((), steps) = self.measure(|run| run.broker.close());
                 self.closed = true;
-                self.judge("close", steps, self.everybody(), 0);
+                self.check("close", steps, self.everybody(), 0);
             }
             _ if count == 0 => {}
             Op::Read(reader) => self.read(place(*reader)),
@@ -469,18 +469,18 @@ impl Run<'_> {
                 let (_, steps) = self.measure(|run| run.open[place].subscription.stats());
                 // It should be constant. Today it examines each of its own terms, and a part of the backlog.
                 let own = 256 + self.open[place].reader.nodes.len() as u64;
-                self.judge("stats", steps, 1 + own, 0);
+                self.check("stats", steps, 1 + own, 0);
             }
             Op::TokenOf(reader) => {
                 let place = place(*reader);
                 let (_, steps) = self.measure(|run| run.open[place].subscription.token());
-                self.judge("token", steps, 1 + self.open[place].reader.nodes.len() as u64, 0);
+                self.check("token", steps, 1 + self.open[place].reader.nodes.len() as u64, 0);
             }
             Op::HandleToken(reader) => {
                 let place = place(*reader);
                 let handle = self.open[place].subscription.handle();
                 let (_, steps) = self.measure(|_| handle.token());
-                self.judge("token", steps, 1 + self.open[place].reader.nodes.len() as u64, 0);
+                self.check("token", steps, 1 + self.open[place].reader.nodes.len() as u64, 0);
             }
         }
     }
@@ -549,7 +549,7 @@ fn run(seed: u64, ratios: &mut Ratios) -> u64 {
         run.leave(0);
     }
     let (moves, entries) = (run.moves, run.entries);
-    run.judge("moves", moves, entries, MOVES_ANYWAY);
+    run.check("moves", moves, entries, MOVES_ANYWAY);
     run.longest_hold
 }
 

@@ -6,7 +6,7 @@ use crossbeam_channel::{Sender, bounded};
 use event_broker::nomad::{event_type, topic};
 use event_broker::{AccessChange, Denial, Epoch, Event, Grant, LagPolicy, Lagged, RecvError, Start, Verdict};
 
-use crate::way::{Ends, Outcome, PATIENCE, Way};
+use crate::way::{Ends, Outcome, TIME_LIMIT, Way};
 use crate::world::{READER, Terms, World, ahead};
 
 /// The place that waiting readers wait for. Everything that ends them is published at it or above.
@@ -92,7 +92,7 @@ fn token_deleted() -> RecvError {
     RecvError::Revoked(Denial::new("the token was deleted"))
 }
 
-/// By call, and by an event that stands for it.
+/// By call, and by an event that represents it.
 pub(crate) fn deleted<W: Way>() {
     waiting(World::new, |world, mut reader: W| {
         world.broker.access_changed(AccessChange::TokenDeleted(READER.into()));
@@ -105,7 +105,7 @@ pub(crate) fn deleted<W: Way>() {
     });
 }
 
-/// By the authorizer, which is asked again after a change of access: by call, and by an event that stands for it.
+/// By the authorizer, which is asked again after a change of access: by call, and by an event.
 pub(crate) fn denied<W: Way>() {
     let denied = RecvError::Revoked(Denial::new("no longer allowed"));
     waiting(ruled, |world, mut reader: W| {
@@ -163,7 +163,7 @@ fn hold<W: Way>(world: &World) -> Option<Sender<()>> {
         Ok(Grant::all().without_event_checks())
     });
     world.broker.access_changed(AccessChange::Everyone);
-    is_inside.recv_timeout(PATIENCE).expect("the reader asks for access");
+    is_inside.recv_timeout(TIME_LIMIT).expect("the reader asks for access");
     Some(release)
 }
 
@@ -180,7 +180,7 @@ fn overtake<W: Way>(world: &World, reader: &mut W, index: u64) -> (Lagged, Outco
     (lagged, left)
 }
 
-/// Batches that do not match overtake nobody.
+/// Batches that do not match overtake no reader.
 fn overtaken_by_others<W: Way>(world: &World, reader: &mut W) {
     (2..=4).for_each(|index| world.other(index));
     reader.stays_asleep();
@@ -206,7 +206,7 @@ pub(crate) fn lagged_close<W: Way>() {
 pub(crate) fn lagged_continue<W: Way>() {
     let continues = |world: &World, mut reader: W, left: &Outcome| {
         assert_eq!(reader.read(), *left);
-        world.goes_on(&mut reader);
+        world.continues(&mut reader);
     };
     let world = |terms| World::ruled(terms, 1).policy(LagPolicy::Continue);
     waiting(world, |world, mut reader: W| {
@@ -231,7 +231,7 @@ pub(crate) fn skipped_before<W: Way>() {
             assert_eq!((lagged.count(), lagged.through, lagged.policy), (None, AHEAD + 9, policy));
             match policy {
                 LagPolicy::Close => ends(&outcome, reader, &RecvError::Lagged(lagged)),
-                LagPolicy::Continue => world.goes_on(&mut reader),
+                LagPolicy::Continue => world.continues(&mut reader),
             }
         });
     }
@@ -260,8 +260,8 @@ pub(crate) fn skipped_at<W: Way>() {
         world.asked(1);
         let mut reader: W = world.open(Start::Latest, Verdict::Whole);
         reader.wait();
-        world.broker.skip_to(world.broker.token()).expect("it stands there");
+        world.broker.skip_to(world.broker.token()).expect("it is the broker's own place");
         reader.stays_asleep();
-        world.goes_on(&mut reader);
+        world.continues(&mut reader);
     });
 }

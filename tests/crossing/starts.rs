@@ -12,7 +12,7 @@ fn reads_on<W: Way>(world: &World, start: Start, verdict: Verdict, backlog: impl
     for outcome in backlog {
         assert_eq!(reader.read(), outcome);
     }
-    world.goes_on(&mut reader);
+    world.continues(&mut reader);
 }
 
 /// Batches that were buffered at opening and evicted before the first read are not reported as lost; batches published
@@ -27,7 +27,7 @@ fn is_elastic<W: Way>(terms: Terms, start: Start, verdict: Verdict) {
     if terms.are_narrow() {
         let (world, mut reader) = open();
         (4..=5).for_each(|index| world.other(index));
-        world.goes_on(&mut reader);
+        world.continues(&mut reader);
     }
     let (world, mut reader) = open();
     world.asked(4);
@@ -37,7 +37,7 @@ fn is_elastic<W: Way>(terms: Terms, start: Start, verdict: Verdict) {
     for outcome in left {
         assert_eq!(reader.read(), outcome);
     }
-    world.goes_on(&mut reader);
+    world.continues(&mut reader);
 }
 
 pub(crate) fn oldest<W: Way>() {
@@ -109,7 +109,7 @@ pub(crate) fn index_ahead<W: Way>() {
             let (world, mut reader) = waiting();
             let asked = world.asked(place);
             assert_eq!(reader.woken(), asked);
-            world.goes_on(&mut reader);
+            world.continues(&mut reader);
 
             let (world, mut reader) = waiting();
             world.empty(place);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use event_broker::{Subscription, SubscriptionHandle, Token};
 
-use crate::way::{Ends, Outcome, PATIENCE, Way};
+use crate::way::{Ends, Outcome, TIME_LIMIT, Way};
 
 /// Longer than any test waits for a thread.
 const NO_TIMEOUT: Duration = Duration::from_secs(600);
@@ -58,7 +58,7 @@ pub(crate) struct Thread<B> {
     handle: SubscriptionHandle<u64>,
     /// Its wake-up count and position when it was last seen waiting.
     wakeups: u64,
-    stood: Token,
+    earlier: Token,
     way: PhantomData<fn() -> B>,
 }
 
@@ -69,12 +69,12 @@ impl<B> Thread<B> {
         while !self.handle.is_waiting() {
             match self.answers.try_recv() {
                 Err(TryRecvError::Empty) => thread::yield_now(),
-                Ok(outcome) => panic!("it does not wait, but is told {outcome:?}"),
+                Ok(outcome) => panic!("it does not wait, but received {outcome:?}"),
                 Err(TryRecvError::Disconnected) => panic!("it does not wait, but has panicked"),
             }
-            assert!(begun.elapsed() < PATIENCE, "it neither waits nor is told anything");
+            assert!(begun.elapsed() < TIME_LIMIT, "it neither waits nor receives anything");
         }
-        self.stood = self.handle.token();
+        self.earlier = self.handle.token();
     }
 
     fn was_woken(&self) -> bool {
@@ -92,8 +92,8 @@ impl<B: Blocking> Way for Thread<B> {
         let (orders, ordered) = channel();
         let (answers, answered) = channel();
         thread::spawn(move || reader.run(&Desk { orders: ordered, answers }));
-        let (wakeups, stood) = (0, handle.token());
-        Self { orders, answers: answered, handle, wakeups, stood, way: PhantomData }
+        let (wakeups, earlier) = (0, handle.token());
+        Self { orders, answers: answered, handle, wakeups, earlier, way: PhantomData }
     }
 
     fn wait(&mut self) {
@@ -113,9 +113,9 @@ impl<B: Blocking> Way for Thread<B> {
         }
         // It may be between the wake-up and the read. Its position usually shows that it has read; if it has not, the
         // test checks less, and does not fail wrongly.
-        let (stood, begun) = (self.stood, Instant::now());
+        let (earlier, begun) = (self.earlier, Instant::now());
         self.see_it_wait();
-        while self.stood == stood && begun.elapsed() < LYING_DOWN {
+        while self.earlier == earlier && begun.elapsed() < LYING_DOWN {
             thread::yield_now();
             self.see_it_wait();
         }
@@ -123,10 +123,10 @@ impl<B: Blocking> Way for Thread<B> {
     }
 
     fn woken(&mut self) -> Outcome {
-        match self.answers.recv_timeout(PATIENCE) {
+        match self.answers.recv_timeout(TIME_LIMIT) {
             Ok(outcome) => outcome,
             Err(RecvTimeoutError::Timeout) if self.handle.is_waiting() => panic!("it sleeps through it"),
-            Err(RecvTimeoutError::Timeout) => panic!("it is awake, and told nothing"),
+            Err(RecvTimeoutError::Timeout) => panic!("it is awake, and received nothing"),
             Err(RecvTimeoutError::Disconnected) => panic!("it has panicked"),
         }
     }

@@ -10,7 +10,7 @@ use event_broker::{Delivery, Event, Lagged, RecvError, Subscription};
 use event_broker::{Frame, FrameError};
 
 /// How long a reader on its own thread is given. Only one that sleeps through its batch takes so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// The result of one read.
 #[derive(Clone, Debug, PartialEq, Eq)]

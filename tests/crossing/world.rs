@@ -140,7 +140,7 @@ impl World {
 
     /// The reader waits, is not woken by a batch that does not match, and is woken by one that does; and again, from
     /// its new position.
-    pub(crate) fn goes_on<W: Way>(&self, reader: &mut W) {
+    pub(crate) fn continues<W: Way>(&self, reader: &mut W) {
         for _ in 0..2 {
             reader.wait();
             self.other(self.next_index());
@@ -157,7 +157,7 @@ impl World {
         reader.settle();
         let asked = self.asked(place + 1);
         assert_eq!(reader.woken(), asked);
-        self.goes_on(reader);
+        self.continues(reader);
     }
 }
 

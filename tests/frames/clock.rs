@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use event_broker::Clock;
 
 use super::*;
-use crate::common::{ManualClock, PATIENCE, in_time};
+use crate::common::{ManualClock, TIME_LIMIT, in_time};
 
 fn broker(clock: impl Clock + 'static) -> Broker<i32> {
     Broker::builder().clock(clock).build().unwrap()
@@ -43,15 +43,15 @@ fn real_time_alone_makes_no_heartbeat_and_the_clock_alone_does() {
     let (send, receive) = mpsc::channel();
     let reader =
         thread::spawn(move || frames.map(|frame| send.send(text(Some(frame)))).take_while(Result::is_ok).count());
-    assert_eq!(receive.recv_timeout(PATIENCE).unwrap(), "{}\n");
-    assert_eq!(receive.recv_timeout(10 * interval), Err(RecvTimeoutError::Timeout), "the clock stands still");
+    assert_eq!(receive.recv_timeout(TIME_LIMIT).unwrap(), "{}\n");
+    assert_eq!(receive.recv_timeout(10 * interval), Err(RecvTimeoutError::Timeout), "the clock does not advance");
     for _ in 0..3 {
         clock.advance(100 * interval);
-        assert_eq!(receive.recv_timeout(PATIENCE).unwrap(), "{}\n");
+        assert_eq!(receive.recv_timeout(TIME_LIMIT).unwrap(), "{}\n");
         assert_eq!(receive.recv_timeout(3 * interval), Err(RecvTimeoutError::Timeout), "none was gathered");
     }
     broker.publish(1, [job("a", 1)]).unwrap();
-    assert_eq!(receive.recv_timeout(PATIENCE).unwrap(), line(1, "a", "1"), "it waits for what comes all the while");
+    assert_eq!(receive.recv_timeout(TIME_LIMIT).unwrap(), line(1, "a", "1"), "it waits for what comes all the while");
     drop((broker, receive));
     reader.join().unwrap();
 }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
-use crate::common::PATIENCE;
+use crate::common::TIME_LIMIT;
 
 /// How the first encoding of a payload ends; later ones succeed.
 #[derive(Clone, Copy, PartialEq)]
@@ -42,7 +42,7 @@ fn read_by_rings(fails: First) -> Vec<String> {
     broker.publish(2, [job("b", Payload::new(fails))]).unwrap();
     broker.publish(3, [job("c", Payload::new(First::Well))]).unwrap();
     let (mut read, mut rings) = (Vec::new(), 0);
-    while bell.recv_timeout(if rings == 0 { PATIENCE } else { Duration::from_millis(50) }).is_ok() {
+    while bell.recv_timeout(if rings == 0 { TIME_LIMIT } else { Duration::from_millis(50) }).is_ok() {
         rings += 1;
         assert!(rings < 10, "it rings on although there is nothing to read");
         // The panic is the payload's; a host may continue after it.

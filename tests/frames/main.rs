@@ -106,7 +106,7 @@ fn ndjson_send_after_stop() {
     assert!(frames.next().is_none() && frames.next().is_none());
 }
 
-// Semantics 24: zero is an error; a stalled consumer gathers none.
+// Semantics 24: zero is an error; heartbeats do not accumulate for a stalled consumer.
 #[test]
 fn an_interval_of_zero_names_the_minimum() {
     let error = FrameOptions::new().heartbeat(Duration::ZERO).unwrap_err();
@@ -274,7 +274,7 @@ fn a_revocation_ends_a_wait() {
 }
 
 #[test]
-fn a_loss_that_is_no_end_is_an_item_and_the_stream_goes_on() {
+fn a_loss_that_is_no_end_is_an_item_and_the_stream_continues() {
     let broker = Broker::builder().max_batches(1).build().unwrap();
     let subscribe = || broker.subscribe(Request::new().start(Start::Latest).lag_policy(LagPolicy::Continue)).unwrap();
     let (mut frames, mut written) = (subscribe().into_frames(options(NEVER)), subscribe().into_frames(options(NEVER)));
@@ -317,7 +317,7 @@ fn heartbeats_carry_what_is_certainly_finished() {
     let mut web = frames(narrow());
     assert_eq!(text(web.next()), "{}\n", "nothing is finished");
     broker.publish(10, [job("db", 1)]).unwrap();
-    assert_eq!(text(web.next()), "{\"Index\":9,\"Events\":[]}\n", "index 10 may go on");
+    assert_eq!(text(web.next()), "{\"Index\":9,\"Events\":[]}\n", "index 10 may have a further batch");
     broker.publish(10, [job("web", 2)]).unwrap();
     assert_eq!(text(web.next()), line(10, "web", "2"));
     assert_eq!(text(web.next()), "{\"Index\":9,\"Events\":[]}\n");
@@ -377,21 +377,21 @@ fn heartbeats_carry_the_resume_token_of_the_readers_position() {
         broker.publish(3, [job("db", 1)]).unwrap();
         let narrow = || Request::new().term(Term::new("Job", "web").unwrap());
         let subscription = broker.subscribe(narrow().start(Start::Latest)).unwrap();
-        let stands = subscription.token();
+        let opened_at = subscription.token();
         let mut frames = subscription.into_frames(options(SHORT).tokens(true).progress(progress));
         let opening = text(frames.next());
-        assert_eq!(heartbeat(&opening), (None, Some(stands)), "{opening}");
-        assert_eq!(opening, format!("{{\"Token\":\"{stands}\"}}\n"));
+        assert_eq!(heartbeat(&opening), (None, Some(opened_at)), "{opening}");
+        assert_eq!(opening, format!("{{\"Token\":\"{opened_at}\"}}\n"));
 
         (4..=9).for_each(|index| broker.publish(index, [job("db", 1)]).unwrap());
         let beat = text(frames.next());
         let token = frames.subscription().token();
         assert_eq!(heartbeat(&beat), (progress.then_some(8), Some(token)), "{beat}");
         assert!(beat.ends_with(&format!("\"Token\":\"{token}\"}}\n")), "{beat}");
-        let late = broker.subscribe(narrow().start(Start::After(stands))).unwrap();
+        let late = broker.subscribe(narrow().start(Start::After(opened_at))).unwrap();
         assert!(matches!(late.verdict(), Verdict::Lost { .. }), "the opening token is of long ago");
         let mut resumed = broker.subscribe(narrow().start(Start::After(token))).unwrap();
-        assert_eq!(resumed.verdict(), Verdict::Whole, "nothing is lost to who resumes there");
+        assert_eq!(resumed.verdict(), Verdict::Whole, "a reader that resumes there loses nothing");
         broker.publish(10, [job("web", 2)]).unwrap();
         assert_eq!(resumed.try_recv().unwrap().index(), 10);
         assert!(!frames.next().unwrap().unwrap().is_heartbeat());

@@ -112,7 +112,7 @@ fn check_burst(checks: &mut Checks, name: &str, count: u64, make: impl Fn() -> B
         checks.at_most(&format!("{count} readers of {name}, {place} stays"), beyond, at_most);
     }
     let left = after_burst(&make, ask, 0..count, None);
-    checks.at_most(&format!("{count} readers of {name}, nobody stays"), left.saturating_sub(new), LEFT);
+    checks.at_most(&format!("{count} readers of {name}, no reader stays"), left.saturating_sub(new), LEFT);
 }
 
 fn a_burst_leaves_what_one_subscription_needs(checks: &mut Checks) {

@@ -44,7 +44,7 @@ pub(crate) const BELL: usize = 768;
 pub(crate) const TERM: usize = 448;
 /// One term that one subscription joined: the term, and the node's handle, position, registration and walk.
 pub(crate) const JOIN: usize = 128;
-/// A namespace of a wide scope: its number, what finds it by name and by number, and the scopes that it lies in.
+/// A namespace of a wide scope: its number, what finds it by name and by number, and the scopes that contain it.
 pub(crate) const ENTERED: usize = 288;
 /// A name in a request or a grant.
 pub(crate) const NAME: usize = 24;

@@ -172,7 +172,7 @@ struct Blind;
 
 impl Observer for Blind {}
 
-/// The numbers that a script's seed stands for.
+/// The numbers drawn from a script's seed.
 const fn random(seed: u64) -> Random {
     Random::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(0x1234_5678))
 }

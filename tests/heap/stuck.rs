@@ -16,7 +16,7 @@ use crate::measure::{Checks, live, peak};
 
 pub(crate) const CASES: &[Case] = &[
     ("a_stuck_dispatcher_is_bounded_by_subscriptions", a_stuck_dispatcher_is_bounded_by_subscriptions),
-    ("deletions_during_a_stuck_question_are_bounded", deletions_during_a_stuck_question_are_bounded),
+    ("deletions_during_a_stuck_decision_are_bounded", deletions_during_a_stuck_decision_are_bounded),
     ("links_do_not_grow_with_namespaces", links_do_not_grow_with_namespaces),
     ("links_are_in_the_bound_of_bytes", links_are_in_the_bound_of_bytes),
     ("encoded_forms_are_in_the_bound_of_bytes", encoded_forms_are_in_the_bound_of_bytes),
@@ -46,7 +46,7 @@ impl Trap {
     fn enter(&self) {
         let first = self.entered.lock().expect("no panic").take();
         if let Some(entered) = first {
-            entered.send(()).expect("somebody listens");
+            entered.send(()).expect("the receiver exists");
             // An error is the release, because the other side is gone.
             let _ = self.released.lock().expect("no panic").recv();
         }
@@ -122,9 +122,9 @@ impl<P> Authorizer<P> for Hanging {
     }
 }
 
-fn deletions_during_a_stuck_question_are_bounded(checks: &mut Checks) {
+fn deletions_during_a_stuck_decision_are_bounded(checks: &mut Checks) {
     const DELETIONS: u64 = 50_000;
-    /// What is recorded of changes while a question is open.
+    /// What is recorded of changes while a decision is pending.
     const NOTED: usize = 128 * 1024;
     let (trap, is_entered, release) = Trap::new();
     let broker = Broker::<String>::builder().authorizer(Hanging(trap)).build().expect("valid");
@@ -140,7 +140,7 @@ fn deletions_during_a_stuck_question_are_bounded(checks: &mut Checks) {
     for number in 0..DELETIONS {
         broker.access_changed(AccessChange::TokenDeleted(format!("token-{number}").into()));
     }
-    checks.at_most(&format!("{DELETIONS} deletions during one question"), live().saturating_sub(before), NOTED);
+    checks.at_most(&format!("{DELETIONS} deletions during one decision"), live().saturating_sub(before), NOTED);
     for number in 0..DELETIONS / 10 {
         broker.access_changed(AccessChange::Policy(format!("policy-{number}").into()));
         broker.access_changed(AccessChange::Token(format!("another-{number}").into()));

@@ -153,7 +153,7 @@ fn a_guard_wakes_step_by_step_and_what_is_left_when_it_is_dropped() {
     assert_eq!(woken(), [1; 3]);
     publish();
     drop(second);
-    assert_eq!(woken(), [2; 3], "what is queued is woken, though another goes on");
+    assert_eq!(woken(), [2; 3], "what is queued is woken, although another dispatcher runs on");
     publish();
     assert_eq!(woken(), [2; 3]);
     dispatcher.stop();

@@ -187,7 +187,7 @@ fn in_a_payloads_drop_the_state_is_consistent() {
 
 /// A panic of the authorizer at opening does not disturb a deletion that is recorded meanwhile.
 #[test]
-fn a_panic_while_opening_leaves_no_question_open() {
+fn a_panic_while_opening_leaves_no_decision_pending() {
     struct PanicsOnce(Mutex<Option<Broker<u64>>>);
     impl Authorizer<u64> for PanicsOnce {
         fn authorize(&self, _: &AccessRequest<'_>) -> Result<Grant, Denial> {
@@ -205,7 +205,7 @@ fn a_panic_while_opening_leaves_no_question_open() {
         *rules.0.lock().expect("free") = Some(broker.clone());
         let asked = || asks("Job", "*").start(Start::Latest).principal(event_broker::Principal::new("6f1c"));
         assert!(panics(|| broker.subscribe(asked())));
-        // Deleted before this question was asked, so the authorizer knows of it, and allows.
+        // Deleted before this call of the authorizer, which knows of it, and allows.
         let opened: Result<_, SubscribeError> = broker.subscribe(asked());
         assert!(opened.is_ok());
     });
@@ -255,7 +255,7 @@ fn payloads_that_panic_when_dropped_do_not_abort() {
     for index in 1..=100 {
         raised += u64::from(panics(|| broker.publish(index, [Event::new("t", "e", "k", Sour)])));
     }
-    assert!(raised > 0, "the publisher is told");
+    assert!(raised > 0, "the panic reaches the publisher");
     assert_eq!((broker.latest_index(), broker.stats().buffered_batches), (100, 32));
     std::mem::forget(broker);
 }

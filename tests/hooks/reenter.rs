@@ -133,7 +133,7 @@ macro_rules! every_call_from {
 
 every_call_from! {
     from_the_authorizers_answer: Authorize;
-    from_the_authorizers_judgement_of_an_event: Permits;
+    from_the_authorizers_check_of_an_event: Permits;
     from_what_says_which_events_change_access: Changes;
     from_a_predicate: Predicate;
     from_a_weigher: Weigher;

@@ -1,6 +1,6 @@
 //! Slow hooks delay only the operation that they are called for (G7).
 //!
-//! A channel stands for the delay, so nothing depends on the speed of the machine.
+//! A channel takes the place of the delay, so nothing depends on the speed of the machine.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,7 +82,7 @@ fn other_of(broker: &Broker<u64>) -> Subscription<u64> {
 
 /// A slow answer delays the caller that subscribes.
 #[test]
-fn a_slow_authorizer_holds_up_only_who_subscribes() {
+fn a_slow_authorizer_holds_up_only_the_subscriber() {
     in_time(|| {
         let (turnstile, arrivals, release) = Turnstile::new();
         let broker = Broker::builder().authorizer(Slow { turnstile, answers: true }).build().expect("defaults");
@@ -102,12 +102,12 @@ fn a_slow_authorizer_holds_up_only_who_subscribes() {
 
 /// A slow answer delays the reader whose access is re-checked.
 #[test]
-fn a_slow_authorizer_holds_up_only_whom_it_is_asked_about() {
+fn a_slow_authorizer_holds_up_only_the_reader_that_it_decides_about() {
     in_time(|| {
         let (turnstile, arrivals, release) = Turnstile::new();
         let broker = Broker::builder().authorizer(Slow { turnstile, answers: true }).build().expect("defaults");
         let mut other = other_of(&broker);
-        release.send(()).expect("the turnstile stands");
+        release.send(()).expect("the turnstile exists");
         let mut slow = broker.subscribe(slow_request()).expect("open");
         arrivals.recv().expect("it was asked");
         broker.access_changed(AccessChange::Token("slow".into()));
@@ -123,7 +123,7 @@ fn a_slow_authorizer_holds_up_only_whom_it_is_asked_about() {
 
 /// A slow check of an event, or a slow predicate, delays its own reader.
 #[test]
-fn a_slow_judgement_holds_up_only_its_reader() {
+fn a_slow_filter_of_events_holds_up_only_its_reader() {
     for by_predicate in [false, true] {
         in_time(move || {
             let (turnstile, arrivals, release) = Turnstile::new();
@@ -202,7 +202,7 @@ fn a_slow_waker_holds_no_lock() {
             move || publish_all(&broker, [1])
         });
         arrivals.recv().expect("the publisher is waking");
-        assert_eq!(indexes_now(&mut other), [1], "visible before anybody is woken");
+        assert_eq!(indexes_now(&mut other), [1], "visible before any reader is woken");
         works_meanwhile(&broker, &mut other);
         assert_eq!(indexes_now(&mut parked), [1, 2, 3, 4, 5]);
         drop(release);
@@ -250,7 +250,7 @@ fn a_slow_weigher_or_drop_holds_up_only_its_publisher() {
             });
             arrivals.recv().expect("the publisher is in the hook");
             drop(indexes_now(&mut other));
-            broker.publish(2, [event(None)]).expect("another publisher goes on");
+            broker.publish(2, [event(None)]).expect("another publisher is not blocked");
             assert_eq!(indexes_now(&mut other), [2]);
             drop(release);
             publisher.join().expect("it went on");

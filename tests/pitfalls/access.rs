@@ -53,7 +53,7 @@ fn the_check_reads_the_rules_of_after_the_commit() {
     assert!(read_now(&mut reader).is_empty(), "collected, and not visible yet");
     state.store(false, Ordering::SeqCst); // the commit
     broker.publish(2, commit).expect("rising");
-    assert_eq!(rules.asked(), 1, "publishing asks nobody");
+    assert_eq!(rules.asked(), 1, "publishing does not call the authorizer");
     assert_eq!(assert_revoked(&mut reader).reason(), "policy gone");
 }
 
@@ -192,6 +192,6 @@ fn a_denial_is_no_success() {
     let denied = broker.subscribe(asks("Job", "*")).expect_err("denied");
     assert_eq!(denied, SubscribeError::Denied(Denial::new("no right to read Job:*")));
     assert_eq!(calls.load(Ordering::SeqCst), 1);
-    assert_eq!(broker.stats().subscriptions, 0, "and nothing of it is left behind");
+    assert_eq!(broker.stats().subscriptions, 0, "and it leaves nothing behind");
     assert_eq!(broker.stats().terms, 0);
 }

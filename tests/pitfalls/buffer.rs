@@ -168,7 +168,7 @@ fn a_loss_is_counted_and_no_silent_end() {
 
 /// A read that does not wait reports a loss too (semantics 22).
 #[test]
-fn reads_that_do_not_wait_tell_a_loss() {
+fn reads_that_do_not_wait_report_a_loss() {
     let broker = broker_of(1);
     let open = || broker.subscribe(Request::new().start(Start::Latest)).expect("open");
     let (mut tried, mut drained) = (open(), open());
@@ -190,7 +190,7 @@ fn lag_is_counted_in_what_was_asked_for() {
 
 /// A publish wakes the readers that it matches, and no others.
 #[test]
-fn an_append_wakes_only_whom_it_concerns() {
+fn a_publish_wakes_only_the_readers_that_it_concerns() {
     let broker = broker_of(100);
     let mut readers: Vec<_> = (0..1_000)
         .map(|n| (broker.subscribe(asks("Job", &format!("job-{n}"))).expect("open"), WakeCount::new()))
@@ -276,7 +276,7 @@ fn a_loss_is_reported_outside_the_locks() {
         // Batches published meanwhile may have evicted the oldest again; then that is reported as well.
         let rest = match reader.try_recv() {
             Err(TryRecvError::Recv(RecvError::Lagged(lagged))) => lagged.missed,
-            other => panic!("2 was lost while 1 was told of, got {other:?}"),
+            other => panic!("2 was lost while the loss of 1 was reported, got {other:?}"),
         };
         assert_eq!((rest, indexes_now(&mut reader)), (1, vec![3, 100]));
         assert_empty(&mut reader);

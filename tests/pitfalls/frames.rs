@@ -1,4 +1,4 @@
-//! Frames: encoded once, written whole, told apart, and behind the same fence.
+//! Frames: encoded once, written whole, distinguished from each other, and subject to the same fence.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -108,8 +108,8 @@ fn a_heartbeat_interval_of_zero_is_an_error() {
     assert_eq!(FrameOptions::new().heartbeat_interval(), Duration::from_secs(30));
 }
 
-/// No timer outlives the frames: when they are gone the subscription is, and a stalled consumer gathers no heartbeats
-/// (semantics 24).
+/// No timer outlives the frames: when they are gone the subscription is, and no heartbeats accumulate for a stalled
+/// consumer (semantics 24).
 #[test]
 fn nothing_ticks_after_the_frames_are_gone() {
     let broker = Broker::<u64>::new();

@@ -44,7 +44,7 @@ fn an_index_that_is_too_old_reports_what_is_lost() {
     publish_all(&broker, 1..=5);
     let mut reader = from(&broker, Start::Index(2));
     assert_eq!(reader.verdict(), Verdict::Lost { oldest: Some(4) });
-    assert_eq!(indexes_now(&mut reader), [4, 5], "and it is not told again as lag");
+    assert_eq!(indexes_now(&mut reader), [4, 5], "and it is not reported again as lag");
 }
 
 /// A gap between indexes is no loss (semantics 9).

@@ -158,7 +158,7 @@ fn a_waiting_reader_is_not_polled() {
 /// Readers that wait in one list may leave it in any order: a reader that has left is neither kept nor woken (semantics
 /// 7, G10).
 #[test]
-fn who_has_left_is_kept_and_woken_by_nobody() {
+fn a_reader_that_has_left_is_neither_kept_nor_woken() {
     const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     for (order, left) in ORDERS.into_iter().flat_map(|order| [(order, 1), (order, 2), (order, 3)]) {
         let broker = Broker::<u64>::new();

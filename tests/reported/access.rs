@@ -1,4 +1,4 @@
-//! Questions to the authorizer that never settle, and grants that expire.
+//! Calls of the authorizer that never settle, and grants that expire.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -16,7 +16,7 @@ use crate::common::{
     ruled_and_timed_by, ruled_by, who,
 };
 
-/// An authorizer during whose questions access changes: by itself, or on another thread, each time.
+/// An authorizer during whose calls access changes: by itself, or on another thread, each time.
 struct Restless {
     broker: OnceLock<WeakBroker<u64>>,
     change: Mutex<Option<AccessChange>>,
@@ -166,8 +166,8 @@ fn a_reader_of_access_that_never_settles_can_be_ended() {
     }
 }
 
-/// A read that gives up on access that never settles leaves the bell ringing, so the host reads again. The policy of
-/// the new answer changes, which the grant does not rest on, so nothing else rings. [17, 27]
+/// A read that returns because access never settles leaves the bell ringing, so the host reads again. Only the policy
+/// of the new answer changes, on which the grant does not rest, so nothing else rings. [17, 27]
 #[test]
 fn a_read_that_access_has_not_settled_for_leaves_the_bell_ringing() {
     let (restless, broker) = Restless::broker(true);
@@ -214,9 +214,9 @@ fn readers_of_a_token_that_the_authorizer_notes_do_not_wake_each_other_for_ever(
     poll(2);
 }
 
-/// A large batch is delivered although access changes in each turn of checking it. [17, 20]
+/// A large batch is delivered although access changes while each part of it is filtered. [17, 20]
 #[test]
-fn a_large_batch_is_judged_although_access_changes_in_each_turn() {
+fn a_large_batch_is_delivered_although_access_changes_in_each_part() {
     let (restless, broker) = Restless::broker(false);
     let request = || Request::new().principal(who("ann")).filter(|_| true);
     let mut readers: Vec<_> = (0..2).map(|_| broker.subscribe(request()).expect("allowed")).collect();
@@ -236,7 +236,7 @@ fn a_large_batch_is_judged_although_access_changes_in_each_turn() {
 /// If access changes in the middle of a large batch, the new grant holds for all of it, and the predicate, which may
 /// keep state, is still called once for each event. [13, 15, 17, 20]
 #[test]
-fn a_large_batch_is_judged_once_by_its_predicate_and_wholly_by_the_new_grant() {
+fn a_large_batch_is_filtered_once_by_its_predicate_and_wholly_by_the_new_grant() {
     const EVENTS: u64 = 3_000;
     for narrowed in [false, true] {
         let grant = Arc::new(Mutex::new(Grant::all()));
@@ -332,8 +332,8 @@ fn a_batch_of_many_changes_wakes_each_reader_once() {
     assert_eq!((woken.get(), broker.stats().wakeups - before), (1, 1));
 }
 
-/// A deletion during the question is a denial, also of a token that the answer rests on beside the principal's own, and
-/// although the authorizer made it itself. [17]
+/// A deletion during a call of the authorizer is a denial, also of a token that the answer rests on beside the
+/// principal's own, and although the authorizer made it itself. [17]
 #[test]
 fn a_deletion_while_asked_is_a_denial() {
     for id in ["ann", "t0"] {
@@ -393,7 +393,7 @@ fn a_renewed_grant_outlives_a_tick() {
     broker.tick();
     publish_all(&broker, [1]);
     assert_eq!(indexes_now(&mut reader), [1]);
-    assert_eq!(error_now(&mut other), RecvError::Expired, "nobody renewed its grant");
+    assert_eq!(error_now(&mut other), RecvError::Expired, "its grant was not renewed");
     clock.advance(Duration::from_secs(10));
     assert_eq!(error_now(&mut reader), RecvError::Expired);
 }

@@ -47,7 +47,7 @@ fn all_payloads_of_a_batch_are_dropped_although_each_panics() {
         broker.publish(1, batch(&dropped, events)).expect("rising");
         let evicting = panics(|| broker.publish(2, batch(&dropped, events)).expect("rising"));
         let closing = panics(|| drop(broker));
-        assert!(evicting && closing, "the panics reach whoever drops");
+        assert!(evicting && closing, "the panics reach the thread that drops");
         assert_eq!(dropped.load(Ordering::SeqCst), 2 * events);
 
         // Kept in deliveries, several of which are dropped together.
@@ -153,7 +153,7 @@ fn a_dropped_future_leaves_no_waker_behind() {
     assert!(pin!(reader.recv_async()).poll(context).is_pending());
     assert!(!reader.handle().is_waiting());
     publish_all(&broker, [1]);
-    assert_eq!((woken.get(), Arc::strong_count(&woken)), (0, 2), "nobody holds the waker any more");
+    assert_eq!((woken.get(), Arc::strong_count(&woken)), (0, 2), "the waker is not held any more");
 }
 
 /// An item that a window yielded counts as read, also if the window is leaked. [20]

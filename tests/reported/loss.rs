@@ -34,7 +34,7 @@ fn epoch_7() -> event_broker::Builder<u64> {
 
 /// The first read is long after subscribing: what was published in between is delivered, or reported as lost. [8]
 #[test]
-fn what_comes_after_subscribing_is_told_also_to_a_late_first_read() {
+fn what_is_published_after_subscribing_is_reported_to_a_late_first_read() {
     let broker = broker_of(100);
     let mut late = goes_on(&broker, Start::Oldest);
     publish_all(&broker, 1..=150);
@@ -133,7 +133,7 @@ fn what_goes_before_the_first_read_of_any_other_start_is_lag() {
 /// A reader that had read everything is whole at a broker that starts after the other one's position, by the token of
 /// its own delivery as well as by the one that a batch without events moved it to. [9, 10]
 #[test]
-fn a_restart_tells_nobody_of_a_loss_who_had_read_everything() {
+fn a_restart_reports_no_loss_to_readers_that_had_read_everything() {
     for moved in [false, true] {
         let before = epoch_7().build().expect("a broker");
         let mut reader = goes_on(&before, Start::Oldest);
@@ -216,7 +216,7 @@ fn a_commit_that_is_applied_again_changes_no_token() {
 /// A follower installs a snapshot: a reader at its position continues without a report, and a reader before it receives
 /// a loss without a count. [9, 22]
 #[test]
-fn a_skip_is_told_to_those_before_it_and_to_nobody_else() {
+fn a_skip_is_reported_to_readers_before_it_only() {
     let (leader, follower) = (epoch_7().build().expect("a broker"), epoch_7().build().expect("a broker"));
     publish_all(&leader, 1..=50);
     publish_all(&follower, 1..=3);
@@ -432,9 +432,9 @@ fn a_skip_to_the_current_position_does_nothing() {
                 let events = if *index == 12 { Vec::new() } else { vec![job("web")] };
                 broker.publish(*index, events).expect("rising");
             }
-            broker.skip_to(broker.token()).expect("it stands there");
+            broker.skip_to(broker.token()).expect("it is the broker's own place");
             assert_eq!(indexes_now(&mut reader).len(), 1);
-            broker.skip_to(reader.token()).expect("it stands there");
+            broker.skip_to(reader.token()).expect("it is the broker's own place");
             assert_eq!(broker.stats().buffered_batches, 1);
         }
     }
@@ -468,7 +468,7 @@ fn a_skip_goes_forward_within_its_epoch() {
     assert_eq!(broker.skip_to(behind), Err(SkipError::Behind { token: behind, current }));
     let other = token("0000000000000008-9-1");
     assert_eq!(broker.skip_to(other), Err(SkipError::OtherEpoch { epoch: Epoch::from(8), current: Epoch::from(7) }));
-    broker.skip_to(current).expect("it stands there");
+    broker.skip_to(current).expect("it is the broker's own place");
     assert_eq!(indexes_now(&mut reader), [5, 5]);
     broker.close();
     assert_eq!(broker.skip_to(token("0000000000000007-9-1")), Err(SkipError::Closed));

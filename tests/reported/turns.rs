@@ -18,7 +18,7 @@ fn publishes_and_refuses(broker: &Broker<u64>, asked: &Arc<AtomicU64>) -> Reques
     let (broker, asked) = (broker.downgrade(), Arc::clone(asked));
     Request::new().filter(move |_| {
         let number = asked.fetch_add(1, Ordering::SeqCst);
-        assert!(number < 10_000, "a read goes on and on");
+        assert!(number < 10_000, "a read does not return");
         let broker = broker.upgrade().expect("it is open");
         broker.publish(broker.latest_index() + 1, [job("web")]).expect("rising");
         false
@@ -188,7 +188,7 @@ fn a_turn_ends_within_a_large_batch() {
                 Poll::Pending if asked.load(Ordering::SeqCst) == EVENTS as u64 => break 0,
                 Poll::Pending => assert_eq!(woken.get(), polls, "it wakes itself"),
             }
-            assert!(asked.load(Ordering::SeqCst) - before <= 2_048, "it did not give way");
+            assert!(asked.load(Ordering::SeqCst) - before <= 2_048, "it did not yield");
         };
         assert_eq!((found, asked.swap(0, Ordering::SeqCst)), (expected, EVENTS as u64));
         assert!(polls >= 10, "{polls} polls");

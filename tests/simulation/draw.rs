@@ -102,7 +102,7 @@ impl Random {
             },
             refuses: self.some(4, |random| random.number(3)),
             principal: self.pick(&PRINCIPALS),
-            goes_on: !self.one_in(3),
+            continues: !self.one_in(3),
             bell: false,
         }
     }

@@ -176,7 +176,7 @@ impl PatientClock {
 impl Clock for PatientClock {
     fn now(&self) -> Instant {
         let reads = self.reads.fetch_add(1, Ordering::Relaxed);
-        assert!(reads < READS, "no progress: a read goes on for ever");
+        assert!(reads < READS, "no progress: a read does not return");
         self.time.now()
     }
 }

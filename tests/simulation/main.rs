@@ -5,7 +5,7 @@
 //!   a random number of its own, so a run is reproducible.
 //! - A task is polled only after its waker was woken, so a lost wake-up shows as a reader that sleeps.
 //! - Faults are followed by steps that remove them and demand progress.
-//! - The naive broker judges each read, and the validators of histories judge the whole run.
+//! - The naive broker checks each read, and the validators of histories check the whole run.
 //!
 //! A failing run prints its seed and the shortest script that fails in the same way. Scripts worth keeping are in
 //! `scripts/`. `SIMULATION_SECONDS` and `SIMULATION_SEED` make the test `long` run seeds for that time.

@@ -118,7 +118,7 @@ fn request(words: &mut Words<'_>) -> Result<RequestSpec, String> {
         types: Vec::new(),
         refuses: None,
         principal: "anonymous",
-        goes_on: false,
+        continues: false,
         bell: false,
     };
     for (key, value) in words.rest() {
@@ -133,7 +133,7 @@ fn request(words: &mut Words<'_>) -> Result<RequestSpec, String> {
             "types" => request.types = names(value),
             "filler" => request.filler = number(value)?,
             "refuses" => request.refuses = Some(number(value)?),
-            "goes-on" => request.goes_on = true,
+            "goes-on" => request.continues = true,
             other => return unknown(other),
         }
     }

@@ -49,7 +49,7 @@ impl World<'_> {
         }
         let observed = self.host.watcher.published.load(Ordering::Relaxed);
         if self.naive.config.observed && observed != self.published {
-            fail!("observer", "was told of {observed} batches of {}", self.published);
+            fail!("observer", "observed {observed} batches of {}", self.published);
         }
     }
 
@@ -97,7 +97,7 @@ impl World<'_> {
         self.take(&Step::Heal);
         for slot in 0..SLOTS {
             if let Some(actor) = self.slots[slot].as_ref().filter(|actor| !actor.ended) {
-                fail!("no end", "{} was not told that the broker is closed", actor.trail.name);
+                fail!("no end", "{} did not receive the close of the broker", actor.trail.name);
             }
             self.drop_reader(slot);
         }

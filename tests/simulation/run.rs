@@ -77,7 +77,7 @@ fn listen() {
 }
 
 /// The longest run on a slow machine; a longer one hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// When the run of each thread began, and its name.
 static RUNNING: Mutex<Vec<(ThreadId, Instant, String)>> = Mutex::new(Vec::new());
@@ -93,7 +93,7 @@ impl Watched {
                 loop {
                     thread::sleep(Duration::from_secs(1));
                     let running = RUNNING.lock().unwrap();
-                    if let Some((.., name)) = running.iter().find(|(_, begun, _)| begun.elapsed() > PATIENCE) {
+                    if let Some((.., name)) = running.iter().find(|(_, begun, _)| begun.elapsed() > TIME_LIMIT) {
                         // Not by a macro, whose output the harness captures.
                         let _ = writeln!(stderr(), "{name} hangs");
                         std::process::abort();
@@ -134,14 +134,14 @@ pub fn run(script: &Script, sabotage: Sabotage) -> Result<String, Failure> {
 }
 
 /// Removes as many steps as it can while the script fails in the same way, within a time.
-pub fn shrink(script: &Script, failure: Failure, sabotage: Sabotage, patience: Duration) -> (Script, Failure) {
+pub fn shrink(script: &Script, failure: Failure, sabotage: Sabotage, limit: Duration) -> (Script, Failure) {
     let begun = Instant::now();
     let (mut best, mut failure) = (script.clone(), failure);
     let mut chunk = best.steps.len().div_ceil(2).max(1);
     loop {
         let mut from = 0;
         let before = best.steps.len();
-        while from < best.steps.len() && begun.elapsed() < patience {
+        while from < best.steps.len() && begun.elapsed() < limit {
             let mut shorter = best.clone();
             shorter.steps.drain(from..(from + chunk).min(best.steps.len()));
             match run(&shorter, sabotage) {
@@ -149,7 +149,7 @@ pub fn shrink(script: &Script, failure: Failure, sabotage: Sabotage, patience: D
                 _ => from += chunk,
             }
         }
-        if begun.elapsed() >= patience || chunk == 1 && best.steps.len() == before {
+        if begun.elapsed() >= limit || chunk == 1 && best.steps.len() == before {
             return (best, failure);
         }
         chunk = chunk.div_ceil(2);

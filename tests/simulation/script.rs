@@ -25,7 +25,7 @@ pub enum Way {
     Deadline,
     /// `poll_recv`.
     Poll,
-    /// `poll_recv` within the waker, on the thread and in the call of whoever wakes it.
+    /// `poll_recv` within the waker, on the thread that wakes it.
     Inline,
     /// A future of `recv_async` that is kept while it is pending.
     Async,
@@ -112,7 +112,7 @@ pub enum Step {
         slot: usize,
         turns: usize,
     },
-    /// Polls a reader although nobody has woken it.
+    /// Polls a reader that was not woken.
     Poke {
         slot: usize,
     },

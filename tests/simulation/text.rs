@@ -75,7 +75,7 @@ impl Display for Shown<'_, StartSpec> {
 
 impl Display for Shown<'_, RequestSpec> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RequestSpec { start, terms, filler, namespaces, types, refuses, principal, goes_on, bell: _ } = self.0;
+        let RequestSpec { start, terms, filler, namespaces, types, refuses, principal, continues, bell: _ } = self.0;
         let terms = list(terms.iter().map(|(topic, key)| format!("{topic}:{key}")));
         write!(f, "start={} terms={terms} ns={} as={principal}", Shown(start), list(namespaces))?;
         if !types.is_empty() {
@@ -87,7 +87,7 @@ impl Display for Shown<'_, RequestSpec> {
         if let Some(rest) = refuses {
             write!(f, " refuses={rest}")?;
         }
-        f.write_str(if *goes_on { " goes-on" } else { "" })
+        f.write_str(if *continues { " goes-on" } else { "" })
     }
 }
 

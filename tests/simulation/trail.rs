@@ -130,8 +130,8 @@ impl Past {
         let some = |has: &dyn Fn(&Rule) -> bool| self.some_rule(request.principal, from, to, has);
         let refused = || some(&|rule| !rule.allowed || !admits(rule, fact));
         // Whether events are checked is in the grant; what is checked is in the current rule.
-        let judged = || some(&|rule| rule.checks_events) && some(&|rule| forbids(rule, fact));
-        !self.guarded || !refused() && !judged()
+        let forbidden = || some(&|rule| rule.checks_events) && some(&|rule| forbids(rule, fact));
+        !self.guarded || !refused() && !forbidden()
     }
 
     /// Whether the grant that is in force at the position of an event may let it pass: it is no older than the last
@@ -144,9 +144,9 @@ impl Past {
         let asked = fences.map(|(at, _)| *at).max().unwrap_or(opened);
         let some = |from, has: &dyn Fn(&Rule) -> bool| self.some_rule(request.principal, from, usize::MAX, has);
         let granted = || some(asked, &|rule| rule.allowed && admits(rule, fact));
-        let unjudged = || some(asked, &|rule| !rule.checks_events);
+        let unchecked = || some(asked, &|rule| !rule.checks_events);
         let permitted = || some(published.max(opened), &|rule| !forbids(rule, fact));
-        !self.guarded || granted() && (unjudged() || permitted())
+        !self.guarded || granted() && (unchecked() || permitted())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::host::Faults;
 use crate::script::{SLOTS, Way};
 use crate::support::history::Step as Seen;
 use crate::support::hooks::Observed;
-use crate::support::matching::Judgement;
+use crate::support::matching::Decision;
 use crate::support::naive::{self, NaiveBroker};
 use crate::support::op::Rule;
 use crate::support::reader::{Cursor, End, Outcome, Reader, Readiness};
@@ -39,7 +39,7 @@ impl World<'_> {
         let Some(mut actor) = self.slots[slot].take() else { return false };
         self.begin_turn();
         let runs = !actor.ended && (spurious || !actor.is_asleep());
-        let goes_on = runs && {
+        let continues = runs && {
             // A wake-up takes the waker that a poll has registered; a spurious poll finds it there.
             actor.leaves_waker &= !(actor.flag.take() && actor.parked);
             actor.parked = false;
@@ -64,14 +64,14 @@ impl World<'_> {
         };
         if runs {
             let polls = matches!(actor.way, Way::Poll | Way::Async | Way::Stream | Way::Window(_));
-            actor.leaves_waker |= actor.parked || !goes_on;
+            actor.leaves_waker |= actor.parked || !continues;
             actor.busy = polls && !actor.leaves_waker && !actor.ended && !actor.flag.is_set();
         }
         self.slots[slot] = Some(actor);
         if runs {
             self.note_token(slot);
         }
-        goes_on
+        continues
     }
 
     /// Records what readers have read within their wakers, woken by what the naive broker has just done as well.
@@ -100,16 +100,16 @@ impl World<'_> {
         Before::of(&self.naive, actor.naive)
     }
 
-    /// Undoes a naive read, but not its question about access.
-    pub fn restore(&mut self, actor: &Actor, Before(reader, told): Before) {
+    /// Undoes a naive read, but not its call of the authorizer.
+    pub fn restore(&mut self, actor: &Actor, Before(reader, observed): Before) {
         let after = &mut self.naive.readers[actor.naive];
         // It may not have reached the end of what it must pass before it returns that the broker is closed.
         if !matches!(after.ended, None | Some(End::Closed)) {
-            fail!("delivery", "{} was to be told {:?}, and was not", actor.trail.name, after.ended);
+            fail!("delivery", "{} should have received {:?}, and did not", actor.trail.name, after.ended);
         }
         let (grant, must_ask, ticked) = (after.grant.take(), after.must_ask, after.ticked);
         *after = Reader { grant, must_ask, ticked, ..reader };
-        self.naive.observed = told;
+        self.naive.observed = observed;
     }
 
     /// Runs an operation of the naive broker that may ask the authorizer. If the authorizer is about to panic, that is
@@ -141,7 +141,7 @@ impl World<'_> {
             Cursor::At(cursor) => {
                 let ahead = &self.naive.log[cursor.max(self.naive.oldest)..];
                 let passed = ahead.iter().take_while(|batch| batch.place < at).count();
-                let given = |fact| self.naive.judge(reader, fact) == Judgement::Delivered;
+                let given = |fact| self.naive.decide(reader, fact) == Decision::Delivered;
                 if let Some(lost) = ahead[..passed].iter().find(|batch| batch.facts.iter().any(given)) {
                     fail!("delivery", "{} has passed {lost:?} and not given it", actor.trail.name);
                 }

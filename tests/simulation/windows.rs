@@ -37,7 +37,7 @@ impl World<'_> {
                     given.push((got, wanted));
                     if over {
                         if items.next().is_some() || window.iter().next().is_some() {
-                            fail!("window", "it goes on when it is over");
+                            fail!("window", "it continues when it is over");
                         }
                         break;
                     }

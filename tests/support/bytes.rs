@@ -139,7 +139,7 @@ impl Choices<'_> {
             6 => vec!["n2", "default", "n1", "n2"],
             _ => vec![self.pick(&["n1", "default", "unheard-of", "n1", "n1", ""]), self.pick(&["n2", "*"])],
         };
-        let goes_on = self.below(2) == 1;
+        let continues = self.below(2) == 1;
         let principal = self.pick(&PRINCIPALS);
         let types = match self.below(8) {
             6 => vec!["x"],
@@ -153,7 +153,7 @@ impl Choices<'_> {
             terms.push(self.pick(&[("", "k0"), ("A", "")]));
         }
         let bell = self.one_in(4);
-        RequestSpec { start, terms, filler, namespaces, types, refuses, principal, goes_on, bell }
+        RequestSpec { start, terms, filler, namespaces, types, refuses, principal, continues, bell }
     }
 
     fn rule(&mut self) -> Rule {

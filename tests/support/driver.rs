@@ -17,7 +17,7 @@ use event_broker::{
 
 use super::bytes::SLOTS;
 use super::hooks::{CountingObserver, Load, ManualClock, Rules};
-use super::matching::Judgement;
+use super::matching::Decision;
 use super::naive::{self, NaiveBroker, Place};
 use super::op::{Change, Config, EventSpec, Kind, Op, Origin, RequestSpec, StartSpec};
 use super::reader::{End, Outcome, Readiness};
@@ -65,7 +65,7 @@ struct Slot {
     woken: usize,
     bell: Option<Receiver<()>>,
     /// The events that its predicate was called for.
-    judged: Arc<Mutex<Vec<u64>>>,
+    examined: Arc<Mutex<Vec<u64>>>,
 }
 
 struct Driver {
@@ -239,9 +239,9 @@ impl Driver {
     fn subscribe(&mut self, slot: usize, spec: &RequestSpec) {
         self.unsubscribe(slot);
         let (start, naive_start) = translate::start(spec.start, &self.naive, &self.tokens);
-        let judged = Arc::new(Mutex::new(Vec::new()));
+        let examined = Arc::new(Mutex::new(Vec::new()));
         let expected = self.naive.subscribe(spec.clone(), naive_start);
-        let actual = request(spec, start, &judged).and_then(|request| self.real.subscribe(request));
+        let actual = request(spec, start, &examined).and_then(|request| self.real.subscribe(request));
         let (real, (naive, verdict)) = match (actual, expected) {
             (Ok(real), Ok(naive)) => (real, naive),
             (Err(error), Err(refusal)) => return assert_eq!(translate::refusal(&error), refusal, "{error}"),
@@ -254,7 +254,7 @@ impl Driver {
         }
         let real = Real(Some(real));
         self.slots[slot] =
-            Some(Slot { real, naive, waker: Arc::default(), parked: false, woken: 0, bell: None, judged });
+            Some(Slot { real, naive, waker: Arc::default(), parked: false, woken: 0, bell: None, examined });
         self.note_token(slot);
         if spec.bell {
             self.doorbell(slot);
@@ -269,26 +269,26 @@ impl Driver {
             drop(slot.real);
             // A handle outlives its subscription, and then does nothing.
             handle.cancel();
-            let mut judged = slot.judged.lock().unwrap().clone();
-            let all = judged.len();
-            judged.sort_unstable();
-            judged.dedup();
-            assert_eq!(judged.len(), all, "a predicate runs once for each event");
+            let mut examined = slot.examined.lock().unwrap().clone();
+            let all = examined.len();
+            examined.sort_unstable();
+            examined.dedup();
+            assert_eq!(examined.len(), all, "a predicate runs once for each event");
         }
     }
 
     fn explain(&mut self, slot: usize, event: &EventSpec) {
         let Some(slot) = &mut self.slots[slot] else { return };
         let fact = naive::Fact { id: 0, spec: event.clone() };
-        let expected = self.naive.judge(&self.naive.readers[slot.naive], &fact);
+        let expected = self.naive.decide(&self.naive.readers[slot.naive], &fact);
         let actual = match slot.real.explain(&event.event(0, None)) {
-            Explanation::Delivered => Judgement::Delivered,
-            Explanation::NoTerm => Judgement::NoTerm,
-            Explanation::OutOfScope => Judgement::OutOfScope,
-            Explanation::OtherType => Judgement::OtherType,
-            Explanation::NotGranted => Judgement::NotGranted,
-            Explanation::NotPermitted => Judgement::NotPermitted,
-            Explanation::Refused => Judgement::Refused,
+            Explanation::Delivered => Decision::Delivered,
+            Explanation::NoTerm => Decision::NoTerm,
+            Explanation::OutOfScope => Decision::OutOfScope,
+            Explanation::OtherType => Decision::OtherType,
+            Explanation::NotGranted => Decision::NotGranted,
+            Explanation::NotPermitted => Decision::NotPermitted,
+            Explanation::Refused => Decision::Refused,
             other => panic!("unknown explanation {other:?}"),
         };
         assert_eq!(actual, expected);
@@ -365,7 +365,7 @@ impl Driver {
                 types: Vec::new(),
                 refuses: None,
                 principal: "resumer",
-                goes_on: true,
+                continues: true,
                 bell: false,
             };
             self.subscribe(0, &request);
@@ -378,18 +378,18 @@ impl Driver {
             self.unsubscribe(slot);
         }
         assert_eq!(self.real.stats().subscriptions, 0);
-        assert_eq!(self.real.stats().terms, 0, "terms that nobody asks for are gone");
+        assert_eq!(self.real.stats().terms, 0, "terms without a subscription are gone");
     }
 }
 
 /// A request as the real broker takes it.
-fn request(spec: &RequestSpec, start: Start, judged: &Arc<Mutex<Vec<u64>>>) -> Result<Request<Load>, SubscribeError> {
+fn request(spec: &RequestSpec, start: Start, examined: &Arc<Mutex<Vec<u64>>>) -> Result<Request<Load>, SubscribeError> {
     let request = translate::request::<Load>(spec, start)?;
     if let Some(rest) = spec.refuses {
-        let judged = Arc::clone(judged);
+        let examined = Arc::clone(examined);
         return Ok(request.filter(move |event| {
             if event.payload().id > 0 {
-                judged.lock().unwrap().push(event.payload().id);
+                examined.lock().unwrap().push(event.payload().id);
             }
             event.payload().id % 3 != rest
         }));

@@ -1,6 +1,6 @@
 //! Validators of histories: what was published, and what each reader saw of it, in a run that no oracle can predict.
 //!
-//! A history is plain data without a broker, and each validator stands for one guarantee.
+//! A history is plain data without a broker, and each validator checks one guarantee.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -144,8 +144,8 @@ pub fn unique(published: &Published, trace: &Trace) -> Result<(), String> {
     Ok(())
 }
 
-/// G3: every required batch was delivered, lies in a reported range, or after the position of the reader at its end;
-/// and what is reported as lost was lost.
+/// G3: every required batch was delivered, is in a reported range, or comes after the position of the reader at its
+/// end; and what is reported as lost was lost.
 pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String> {
     let wanted = |at: usize| trace.must.get(at).is_some_and(|events| !events.is_empty());
     let wanted_in = |from: usize, to: usize| (from..to).find(|at| wanted(*at));
@@ -181,7 +181,7 @@ pub fn no_silent_loss(published: &Published, trace: &Trace) -> Result<(), String
                     .ok_or_else(|| format!("no batch of {resumes_at} follows one of {through}"))?;
                 let first = usize::try_from(*missed).ok().and_then(|missed| oldest.checked_sub(missed));
                 let first = first.filter(|first| *first >= passed).ok_or_else(|| {
-                    format!("{missed} batches before {oldest} are said to be lost, the reader stood at {passed}")
+                    format!("{missed} batches before {oldest} are reported as lost, the reader was at {passed}")
                 })?;
                 if *missed == 0 || published.batches[first].0 < *from {
                     return Err(format!(

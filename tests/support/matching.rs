@@ -65,7 +65,7 @@ impl Grant {
 
 /// Why an event is delivered or not, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judgement {
+pub enum Decision {
     Delivered,
     NoTerm,
     OutOfScope,
@@ -76,25 +76,25 @@ pub enum Judgement {
 }
 
 impl NaiveBroker {
-    pub fn judge(&self, reader: &Reader, fact: &Fact) -> Judgement {
+    pub fn decide(&self, reader: &Reader, fact: &Fact) -> Decision {
         let request = &reader.request;
         let rule = self.rules.of(request.principal);
         if !request.matches_term(&fact.spec) {
-            Judgement::NoTerm
+            Decision::NoTerm
         } else if !request.matches_scope(&fact.spec) {
-            Judgement::OutOfScope
+            Decision::OutOfScope
         } else if !request.matches_type(&fact.spec) {
-            Judgement::OtherType
+            Decision::OtherType
         } else if reader.grant.as_ref().is_some_and(|grant| !grant.admits(&fact.spec)) {
-            Judgement::NotGranted
+            Decision::NotGranted
         } else if reader.grant.as_ref().is_some_and(|grant| grant.rule.checks_events)
             && rule.forbidden_key == Some(fact.spec.key)
         {
-            Judgement::NotPermitted
+            Decision::NotPermitted
         } else if request.refuses.is_some_and(|rest| fact.id % 3 == rest) {
-            Judgement::Refused
+            Decision::Refused
         } else {
-            Judgement::Delivered
+            Decision::Delivered
         }
     }
 }

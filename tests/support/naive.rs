@@ -404,7 +404,7 @@ impl NaiveBroker {
         assert!(!untold || place < self.gone, "{place:?} hides a skip");
         let ahead = &self.log[cursor.max(self.epoch_began)..];
         let passed = ahead.iter().find(|batch| batch.place < place && reader.request.asks_for(batch));
-        // Evicted batches are reported as lost if the place lies before their end.
+        // Evicted batches are reported as lost if the place is before their end.
         let hidden = passed.filter(|batch| self.gone <= place || batch.place >= self.gone);
         assert!(hidden.is_none(), "{place:?} misses {hidden:?} of {:?}", reader.request);
     }

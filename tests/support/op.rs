@@ -61,7 +61,7 @@ pub struct RequestSpec {
     /// Refuses every event whose number gives this remainder by three.
     pub refuses: Option<u64>,
     pub principal: &'static str,
-    pub goes_on: bool,
+    pub continues: bool,
     /// Whether it is given a doorbell at once.
     pub bell: bool,
 }

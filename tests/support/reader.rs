@@ -3,7 +3,7 @@
 //! A naive reader does not wait; it only computes what a read must return.
 
 use super::hooks::ManualClock;
-use super::matching::{Grant, Judgement};
+use super::matching::{Decision, Grant};
 use super::naive::{NaiveBroker, Place, Token};
 use super::op::RequestSpec;
 
@@ -24,7 +24,7 @@ pub enum End {
     Revoked,
     Expired,
     Cancelled,
-    Lagged { missed: u64, skipped: bool, first: u64, through: u64, resumes_at: u64, whole: bool, goes_on: bool },
+    Lagged { missed: u64, skipped: bool, first: u64, through: u64, resumes_at: u64, whole: bool, continues: bool },
     Closed,
 }
 
@@ -51,7 +51,7 @@ impl Outcome {
 pub enum Readiness {
     Ready,
     Pending,
-    /// Only backlog from before the subscription lies ahead, none of which matches: it may be passed or not.
+    /// Only backlog from before the subscription is unread, none of which matches: it may be passed or not.
     Either,
 }
 
@@ -188,13 +188,13 @@ impl NaiveBroker {
     fn lost(&self, number: usize, cursor: usize) -> Option<End> {
         let Reader { request, skipped, token, bound, .. } = &self.readers[number];
         let oldest = self.log.get(self.oldest).map_or(self.next_place, |batch| batch.place);
-        let (resumes_at, whole, goes_on) = (oldest.index, oldest.count == 0, request.goes_on);
+        let (resumes_at, whole, continues) = (oldest.index, oldest.count == 0, request.continues);
         if *skipped {
             let missed = self.oldest.saturating_sub(cursor) as u64;
             let next = self.log.get(cursor).filter(|_| cursor < self.oldest).map(|batch| batch.place);
             let first = next.map_or(token.place.index.max(*bound), |place| place.index);
             let through = self.gone.last_index();
-            return Some(End::Lagged { missed, skipped: true, first, through, resumes_at, whole, goes_on });
+            return Some(End::Lagged { missed, skipped: true, first, through, resumes_at, whole, continues });
         }
         let evicted = self.log.get(cursor..self.oldest)?;
         let (first, last) = (evicted.first()?, evicted.last()?);
@@ -205,18 +205,18 @@ impl NaiveBroker {
             through: last.place.index,
             resumes_at,
             whole,
-            goes_on,
+            continues,
         })
     }
 
     /// Reports the loss: the reader ends, or continues at the oldest.
-    fn tell_lost(&mut self, number: usize, end: End) -> End {
+    fn report_loss(&mut self, number: usize, end: End) -> End {
         let reader = &mut self.readers[number];
         if let End::Lagged { missed, .. } = end {
             reader.missed += missed;
             self.observed.missed += missed;
         }
-        if !reader.request.goes_on {
+        if !reader.request.continues {
             return self.end(number, end);
         }
         reader.skipped = false;
@@ -225,7 +225,7 @@ impl NaiveBroker {
         end
     }
 
-    /// Whether anything that was asked for lies ahead of a cursor that has lost nothing.
+    /// Whether anything that was asked for is unread by a cursor that has lost nothing.
     fn ahead(&mut self, number: usize, cursor: usize) -> Readiness {
         let cursor = cursor.max(self.oldest);
         let reader = &mut self.readers[number];
@@ -250,12 +250,12 @@ impl NaiveBroker {
         }
         let Some(cursor) = self.cursor(number) else { return self.nothing(number) };
         if let Some(end) = self.lost(number, cursor) {
-            return Outcome::End(self.tell_lost(number, end));
+            return Outcome::End(self.report_loss(number, end));
         }
         for position in cursor.max(self.oldest)..self.log.len() {
             let batch = &self.log[position];
             let reader = &self.readers[number];
-            let delivered = batch.facts.iter().filter(|fact| self.judge(reader, fact) == Judgement::Delivered);
+            let delivered = batch.facts.iter().filter(|fact| self.decide(reader, fact) == Decision::Delivered);
             let ids: Vec<u64> = delivered.map(|fact| fact.id).collect();
             if !ids.is_empty() {
                 let (place, batch_len) = (batch.place, batch.facts.len());
@@ -288,9 +288,9 @@ impl NaiveBroker {
 
     /// The result of a read, without making it.
     pub fn peek(&mut self, number: usize) -> Outcome {
-        let (reader, told) = (self.readers[number].clone(), self.observed);
+        let (reader, observed) = (self.readers[number].clone(), self.observed);
         let outcome = self.read(number);
-        (self.readers[number], self.observed) = (reader, told);
+        (self.readers[number], self.observed) = (reader, observed);
         outcome
     }
 
@@ -303,7 +303,7 @@ impl NaiveBroker {
             return if self.closed { Window::End(self.end(number, End::Closed)) } else { Window::Open };
         };
         if let Some(end) = self.lost(number, cursor) {
-            return Window::End(self.tell_lost(number, end));
+            return Window::End(self.report_loss(number, end));
         }
         match self.ahead(number, cursor) {
             Readiness::Ready => Window::Open,

@@ -27,7 +27,7 @@ pub fn request<P>(spec: &RequestSpec, start: Start) -> Result<Request<P>, Subscr
         .start(start)
         .namespaces(spec.namespaces.iter().copied())
         .principal(Principal::new(spec.principal))
-        .lag_policy(if spec.goes_on { LagPolicy::Continue } else { LagPolicy::Close });
+        .lag_policy(if spec.continues { LagPolicy::Continue } else { LagPolicy::Close });
     for (topic, key) in &spec.terms {
         request = request.term(Term::new(*topic, *key)?);
     }
@@ -121,8 +121,8 @@ pub fn end(error: &RecvError) -> End {
         RecvError::Lagged(lagged) => {
             let Lagged { missed, skipped, from: first, through, resumes_at, resumes_whole: whole, policy, .. } =
                 *lagged;
-            let goes_on = policy == LagPolicy::Continue;
-            End::Lagged { missed, skipped, first, through, resumes_at, whole, goes_on }
+            let continues = policy == LagPolicy::Continue;
+            End::Lagged { missed, skipped, first, through, resumes_at, whole, continues }
         }
         other => panic!("unknown end {other:?}"),
     }

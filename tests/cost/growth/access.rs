@@ -91,7 +91,7 @@ fn a_batch_of_many_changes_wakes_a_reader_once() {
 }
 
 #[test]
-fn changes_by_call_cost_whom_they_concern() {
+fn changes_by_call_cost_the_readers_that_they_concern() {
     for change in [AccessChange::Policy("p".into()), AccessChange::Token("p/1".into())] {
         let concerned = if change == AccessChange::Policy("p".into()) { 10 } else { 1 };
         assert_growth(&format!("{change:?}"), Growth::Flat, 250, |readers| {

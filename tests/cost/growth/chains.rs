@@ -29,7 +29,7 @@ impl Rates {
     }
 }
 
-/// A reader of this many terms, which is behind by this many matches that lie apart.
+/// A reader of this many terms, which is behind by this many matches with gaps between them.
 fn behind(terms: usize, matches: usize, rates: Rates) -> (Broker<()>, Subscription<()>) {
     let broker = broker(2 * matches);
     let reader = broker.subscribe(keys(0..terms)).unwrap();
@@ -116,7 +116,7 @@ fn longest_read(terms: usize, matches: usize, rates: Rates) -> u64 {
 }
 
 #[test]
-fn a_predicate_over_everything_judges_each_event_once() {
+fn a_predicate_over_everything_examines_each_event_once() {
     for of_all in [false, true] {
         assert_growth(&format!("a predicate, of all: {of_all}"), Growth::Linear, 500, |matches| {
             let broker = broker(2 * matches);

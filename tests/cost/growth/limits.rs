@@ -43,9 +43,9 @@ fn a_grant_is_noted_in_as_many_looks_as_it_names() {
     });
 }
 
-/// A task yields in the middle of a batch and continues there: each event is judged once.
+/// A task yields in the middle of a batch and continues there: each event is filtered once.
 #[test]
-fn a_long_batch_is_judged_by_a_task_in_as_many_steps_as_it_has_events() {
+fn a_long_batch_is_filtered_by_a_task_in_as_many_steps_as_it_has_events() {
     for older in [false, true] {
         assert_growth(&format!("a batch, older: {older}"), Growth::Linear, 4_000, |events| {
             let broker = broker(10);
@@ -69,7 +69,7 @@ fn a_long_batch_is_judged_by_a_task_in_as_many_steps_as_it_has_events() {
     }
 }
 
-/// Scopes whose numbers lie far apart, because those between have left: one word each, not one of 64. Never more than
+/// Scopes whose numbers are far apart, because those between have left: one word each, not one of 64. Never more than
 /// there are in the smaller of the two sets.
 #[test]
 fn wide_scopes_that_others_have_left_between_cost_one_step_each_at_most() {

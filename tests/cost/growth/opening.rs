@@ -19,7 +19,7 @@ fn assert_short(what: &str, steps: &Steps) {
     assert!(steps.longest_hold <= LONGEST_HOLD, "{what} held the lock for {} steps", steps.longest_hold);
 }
 
-/// Sizes beside which one step that grew would stand out.
+/// Sizes that are large enough to show one step that grows.
 #[test]
 fn a_subscription_of_many_terms_holds_the_lock_for_short_steps() {
     for namespaces in [vec!["default"], vec!["*"], vec!["a", "b", "c"]] {
@@ -100,7 +100,7 @@ fn after_a_burst(readers: usize) -> (Broker<()>, Subscription<()>) {
 
 /// Subscriptions that have left cost nothing.
 #[test]
-fn after_a_burst_each_operation_costs_who_is_left() {
+fn after_a_burst_each_operation_costs_what_is_left() {
     type Operation = (&'static str, fn(&Broker<()>));
     let operations: [Operation; 7] = [
         ("close", Broker::close),

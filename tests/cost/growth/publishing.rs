@@ -17,7 +17,7 @@ enum Namespaces {
 }
 
 impl Namespaces {
-    /// The place-th namespace of a reader's scope. The last is nobody else's.
+    /// The namespace at this place of a reader's scope. The last one is that reader's alone.
     fn name(self, reader: usize, place: usize) -> String {
         match self {
             Self::Same if place + 1 < WIDE => format!("n{place}"),
@@ -66,7 +66,7 @@ fn what_readers_of_wide_scopes_did_not_ask_for_costs_nothing() {
     }
 }
 
-/// Neither the scopes of its namespace nor those of its topic are few, but none is both.
+/// Many scopes contain its namespace, and many ask for its topic, but none does both.
 #[test]
 fn an_event_between_many_wide_scopes_costs_a_sixty_fourth_of_them() {
     for readers in [16, 64, 256] {
@@ -149,7 +149,7 @@ fn an_event_without_a_namespace_hits_a_node_or_two() {
 /// Idle readers, whatever they ask for, cost a publish nothing.
 #[test]
 fn what_nobody_asked_for_costs_nothing_beside_narrow_readers() {
-    assert_growth("an event of nobody's", Growth::Flat, 250, |readers| {
+    assert_growth("an event that no reader asked for", Growth::Flat, 250, |readers| {
         let broker = broker(100);
         let open: Vec<_> = (0..readers)
             .map(|reader| {

@@ -171,7 +171,7 @@ impl Pair<'_> {
             self.tokens.push((delivered, token));
         }
         agree(&actual.outcome, expected);
-        goes_on(expected)
+        continues(expected)
     }
 
     /// One read of a kind that would wait for ever if nothing was there.
@@ -326,7 +326,7 @@ impl Pair<'_> {
             (Err(error), Window::End(end)) => {
                 let end = Outcome::End(end);
                 agree(&outcome(Err(error)).outcome, &end);
-                return goes_on(&end);
+                return continues(&end);
             }
             (Err(RecvError::Closed), Window::Either) if self.naive.closed => {
                 assert_eq!(self.naive.read(number), Outcome::End(End::Closed));
@@ -336,11 +336,11 @@ impl Pair<'_> {
             (actual, expected) => panic!("a window gave {actual:?}, expected {expected:?}"),
         };
         // Three of four readers continue with another iterator from time to time.
-        let patience = if number.is_multiple_of(4) { usize::MAX } else { number % 4 };
+        let most = if number.is_multiple_of(4) { usize::MAX } else { number % 4 };
         let mut left = count;
         while left > 0 {
             let mut items = window.iter();
-            for _ in 0..patience.min(left) {
+            for _ in 0..most.min(left) {
                 left -= 1;
                 let expected = self.naive.next_in_window(number);
                 let item = items.next();
@@ -464,8 +464,8 @@ fn seen_ref(delivery: &DeliveryRef<'_, Load>) -> Outcome {
 }
 
 /// Whether there may be more to read after this.
-fn goes_on(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Delivery { .. } | Outcome::End(End::Lagged { goes_on: true, .. }))
+fn continues(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Delivery { .. } | Outcome::End(End::Lagged { continues: true, .. }))
 }
 
 /// Equal, but for the lower bound of a lost range, which need not be tight.
@@ -474,7 +474,7 @@ pub(super) fn agree(actual: &Outcome, expected: &Outcome) {
     if let (Outcome::End(End::Lagged { first: bound, .. }), Outcome::End(End::Lagged { first, .. })) =
         (&mut actual, expected)
     {
-        assert!(*bound <= *first, "lost from {first} on, and was told from {bound} on");
+        assert!(*bound <= *first, "lost from {first} on, reported from {bound} on");
         *bound = *first;
     }
     assert_eq!(actual, *expected);

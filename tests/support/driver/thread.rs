@@ -14,7 +14,7 @@ use super::read::{Seen, agree, outcome};
 use super::*;
 
 /// How long to wait for a thread that must return, and for one that must wait.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// A reader whose thread waits.
 pub(super) struct Away {
@@ -45,7 +45,7 @@ impl Driver {
         thread::spawn(move || {
             let seen = match way {
                 Way::Recv => outcome(real.recv()),
-                Way::Timeout => match real.recv_timeout(2 * PATIENCE) {
+                Way::Timeout => match real.recv_timeout(2 * TIME_LIMIT) {
                     Err(RecvTimeoutError::Timeout) => Seen::EMPTY,
                     Err(RecvTimeoutError::Recv(error)) => outcome(Err(error)),
                     Ok(delivery) => outcome(Ok(delivery)),
@@ -58,7 +58,7 @@ impl Driver {
         });
         let asleep = Instant::now();
         while !handle.is_waiting() {
-            assert!(asleep.elapsed() < PATIENCE, "it does not wait");
+            assert!(asleep.elapsed() < TIME_LIMIT, "it does not wait");
             thread::yield_now();
         }
         // It has removed the registration of the task.
@@ -80,7 +80,7 @@ impl Driver {
                 Way::Recv | Way::Timeout => self.naive.read(slot.naive),
             };
             let request = &self.naive.readers[slot.naive].request;
-            let (real, seen) = back.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let (real, seen) = back.recv_timeout(TIME_LIMIT).unwrap_or_else(|_| {
                 panic!("a thread by {way:?} sleeps through {expected:?} of {request:?}");
             });
             let expected = self.naive.forgive(slot.naive, expected, &seen.outcome);

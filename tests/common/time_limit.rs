@@ -5,15 +5,15 @@ use std::thread;
 use std::time::Duration;
 
 /// How long a test waits for what must come. Only a deadlock or a lost wake-up takes so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs the work on a thread of its own and returns its result. Panics if it takes longer than [`PATIENCE`].
+/// Runs the work on a thread of its own and returns its result. Panics if it takes longer than [`TIME_LIMIT`].
 pub(crate) fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
     let worker = thread::spawn(move || drop(done.send(work())));
-    match result.recv_timeout(PATIENCE) {
+    match result.recv_timeout(TIME_LIMIT) {
         Ok(value) => value,
-        Err(RecvTimeoutError::Timeout) => panic!("still at it after {PATIENCE:?}: a deadlock, or a lost wake-up"),
+        Err(RecvTimeoutError::Timeout) => panic!("still at it after {TIME_LIMIT:?}: a deadlock, or a lost wake-up"),
         Err(RecvTimeoutError::Disconnected) => {
             std::panic::resume_unwind(worker.join().expect_err("it ended without a value"))
         }
