@@ -90,8 +90,11 @@ fn what_contributing_links_exists() {
         }
         match target.split_once('#') {
             Some(("", anchor)) => assert!(has_heading(&contributing, anchor), "no heading is #{anchor}"),
-            Some(("README.md", anchor)) => assert!(has_heading(&readme(), anchor), "no heading is #{anchor}"),
-            _ => assert!(root().join(target).exists(), "{target} is linked and does not exist"),
+            Some((page, anchor)) => {
+                let page = fs::read_to_string(root().join(page)).unwrap();
+                assert!(has_heading(&page, anchor), "no heading is #{anchor}");
+            }
+            None => assert!(root().join(target).exists(), "{target} is linked and does not exist"),
         }
     }
 }

@@ -132,7 +132,7 @@ impl<P> Builder<P> {
         self
     }
 
-    /// Sets the place at which the history before this broker ends, and the epoch, to that of the token. The broker
+    /// Sets the epoch, and the place at which the history before this broker ends, to those of the token. The broker
     /// continues at the [position](crate::Broker::token) of another broker, before a restart or on another replica.
     ///
     /// A reader at exactly this place has lost nothing, also if a batch without events moved it there. A reader before

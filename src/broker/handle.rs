@@ -160,8 +160,8 @@ impl<P> Broker<P> {
         self.core().access_changed(change);
     }
 
-    /// Ends and wakes every subscription whose grant has expired. A subscription whose access has changed since is
-    /// woken, but not ended: its next read asks for a newer grant.
+    /// Ends and wakes every subscription whose grant has expired. If its access has changed since the grant was given,
+    /// it is woken but not ended, and its next read asks for a newer grant.
     ///
     /// Reads check the expiry themselves, but the passing of time does not wake readers that wait as tasks or at a
     /// doorbell. A host that wants them to end in time calls this from a timer of its own.

@@ -11,7 +11,7 @@
 //!
 //! | to find | look in `src/` |
 //! |---|---|
-//! | the order of one publish | `core/mod.rs`, which names the function of each step |
+//! | the order of one publish | `core/mod.rs`, which lists its steps |
 //! | the order of the locks | `core/state.rs` |
 //! | opening a subscription | `core/open.rs` |
 //! | the one writer of the log, and eviction | `log/`, whose `mod.rs` has the map; the arithmetic of the bounds is `log/retention.rs` |
