@@ -1,8 +1,11 @@
 //! Counts what operations do, so that tests can compare it with what an operation may cost.
 //! Nothing is decided by the counts: without the private cfg `broker_steps` none of this is in the crate.
 //!
-//! A step is whatever is done as often as something can grow: one look into a table or tree, one hit, one link, one
-//! batch walked over, one event looked at, one waiter or gate touched. Counts are kept for each thread.
+//! A step is whatever is done as often as something can grow: one look-up in a table or tree, one hit, one link, one
+//! batch walked over, one event examined, one waiter or gate touched. (A step of the broker's lock, in `core::lock`, is a
+//! critical section and holds many of these.) Counts are kept for each thread.
+//!
+//! Invariant: a count belongs to one thread, and is changed by that thread alone.
 //!
 //! Callers: every layer counts; `tests/cost` takes the counts.
 
@@ -11,7 +14,7 @@
 #[cfg_attr(not(broker_steps), expect(unreachable_pub, reason = "it is public under the cfg"))]
 #[non_exhaustive]
 pub enum Step {
-    /// A look into a table, tree or set.
+    /// A look-up in a table, tree or set.
     Find,
     /// Entries moved because a table, list or directory grows or shrinks.
     Move,
@@ -19,9 +22,9 @@ pub enum Step {
     Join,
     /// A node hit by an event.
     Hit,
-    /// A gate that an access change passes through.
+    /// A gate on which an access change or an end is set.
     Fence,
-    /// A waiter registered, taken, notified or woken.
+    /// A waiter registered, taken, put into a hit queue or woken.
     Wake,
     /// A run or checkpoint of a chain that is walked over.
     Walk,

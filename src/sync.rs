@@ -1,5 +1,14 @@
-//! The only door to locks, atomics, write-once slots and parked threads: real ones, or those of loom in the models.
-//! No algorithm lives here, and no other file names the crate of a primitive.
+//! The only module that names the crates of locks, atomics and parked threads: real ones, or those of loom in models.
+//! No algorithm lives here, and what an ordering is for is decided where it is used.
+//!
+//! A value that is written once and read by other threads is a [`Slot`] where the models explore it. Three files use
+//! `OnceLock` itself: the doorbell in `wait::waiter`, the frames cached in `frame::cache`, and the ordinals of a window
+//! in `subscription::drain`. The models do not explore the orderings of those.
+//!
+//! Invariants:
+//! - A slot is set once, and its value is read only after that.
+//! - The stand-in for [`store_and_fence`] orders more than the real exchange. The private cfg `broker_loom_exchange`
+//!   selects one that orders less.
 //!
 //! Callers: every layer. The models build with the private cfg `broker_loom`.
 
@@ -49,10 +58,10 @@ mod real {
         current().id()
     }
 
-    /// How often an idle dispatcher looks at its queue by itself before it sleeps until it is woken.
+    /// How often an idle dispatcher polls its queue before it sleeps until it is woken.
     pub(crate) const DISPATCH_SPIN_LIMIT: u32 = 200;
 
-    /// How often a reader looks again before its thread sleeps: half of the times after spinning, twice as long each
+    /// How often a reader reads again before its thread sleeps: half of the times after spinning, twice as long each
     /// time, and half after yielding to other threads.
     pub(crate) const RECV_SPIN_LIMIT: u32 = 12;
 
@@ -173,7 +182,7 @@ mod real {
 
     impl Thread {
         pub(crate) fn unpark(&self) {
-            *self.0.token.lock().expect("nobody panics with it") = true;
+            *self.0.token.lock().expect("no thread panics while it holds the token") = true;
             self.0.unparked.notify_one();
         }
     }
@@ -190,9 +199,9 @@ mod real {
 
     pub(crate) fn park() {
         let Thread(parker) = current();
-        let mut token = parker.token.lock().expect("nobody panics with it");
+        let mut token = parker.token.lock().expect("no thread panics while it holds the token");
         while !std::mem::take(&mut *token) {
-            token = parker.unparked.wait(token).expect("nobody panics with it");
+            token = parker.unparked.wait(token).expect("no thread panics while it holds the token");
         }
     }
 

@@ -1,6 +1,8 @@
 //! The authorizer hook: requests, grants and access changes.
 //! When the hook is called, and how a grant is revoked, is decided in `core`.
 //!
+//! Invariant: a basis has the public id or name of what a grant rests on, never a secret.
+//!
 //! Callers: `core` and `subscription` call the hook without the broker's lock.
 
 use std::sync::Arc;
@@ -82,7 +84,7 @@ impl<'a> AccessRequest<'a> {
     }
 }
 
-/// What an authorizer allows, until when, and what its answer rests on.
+/// What an authorizer allows, until when, and what its decision rests on.
 ///
 /// ```
 /// use event_broker::Grant;
@@ -305,7 +307,7 @@ pub trait Authorizer<P>: Send + Sync {
         true
     }
 
-    /// Adds the access changes that a published event stands for. They take effect before the event becomes visible.
+    /// Adds the access changes that a published event represents. They take effect before the event becomes visible.
     fn changes(&self, event: &Event<P>, changes: &mut Vec<AccessChange>) {
         let _ = (event, changes);
     }

@@ -1,5 +1,5 @@
 //! The gate of one subscription: an atomic word that reports access changes, ends from outside and skips.
-//! What a reader does about them is decided in `subscription::recheck`; whom a change concerns, in `core`.
+//! What a reader does about them is decided in `subscription::gate_check`; whom a change concerns, in `core`.
 //!
 //! Invariants:
 //! - Fence: a publisher records a change in every gate that it concerns before the end in `log::frontier` reveals the
@@ -44,13 +44,13 @@ impl Gate {
     }
 
     /// Loads the state. Acquire, paired with the Release in [`change`](Self::change), [`end`](Self::end),
-    /// [`skip`](Self::skip) and [`leave`](Self::leave): a reader that sees a change sees everything that preceded it.
+    /// [`set_skipped`](Self::set_skipped) and [`set_left`](Self::set_left): a reader that sees a change sees everything that preceded it.
     #[inline]
     pub(crate) fn state(&self) -> GateState {
         GateState(self.0.load(Ordering::Acquire))
     }
 
-    /// Counts an access change, so that the reader asks for its grant again.
+    /// Counts an access change, so that the reader asks the authorizer again.
     pub(crate) fn change(&self) {
         self.0.fetch_add(CHANGE, Ordering::Release);
     }
@@ -59,18 +59,17 @@ impl Gate {
         self.0.fetch_or(ending as u64, Ordering::Release);
     }
 
-    /// Reports that the history goes on after a part that was never published here, and that the reader stands before
-    /// it.
-    pub(crate) fn skip(&self) {
+    /// Reports that a part of the history was skipped, which was never published here, and that the reader is before it.
+    pub(crate) fn set_skipped(&self) {
         self.0.fetch_or(SKIPPED, Ordering::Release);
     }
 
     /// Reports that the reader has left, so that its losses are no longer accounted for.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn set_left(&self) {
         self.0.fetch_or(LEFT, Ordering::Release);
     }
 
-    /// Clears the flag of a skip. Acquire, paired with the Release in [`skip`](Self::skip): what the reader loads next
+    /// Clears the flag of a skip. Acquire, paired with the Release in [`set_skipped`](Self::set_skipped): what the reader loads next
     /// is at least as new as the skip. A later skip sets the flag again.
     pub(crate) fn clear_skipped(&self) {
         self.0.fetch_and(!SKIPPED, Ordering::AcqRel);
@@ -87,7 +86,7 @@ impl GateState {
     }
 
     /// Returns whether the subscription was reset, cancelled or lost its token. These ends do not wait for the
-    /// authorizer's answer.
+    /// authorizer's decision.
     pub(crate) fn is_ended_at_once(self) -> bool {
         self.0 & (Ending::Reset as u64 | Ending::TokenDeleted as u64 | Ending::Cancelled as u64) != 0
     }

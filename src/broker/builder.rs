@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::handle::{Broker, Owner};
 use crate::access::Authorizer;
-use crate::core::{BrokerCounters, Core, Hooks, Locked, Origin, PendingDecisions, State, Weigher};
-use crate::core::{Pending, Registry};
+use crate::core::{BrokerCounters, Core, HistoryStart, Hooks, PacedMutex, PendingDecisions, State, Weigher};
+use crate::core::{PendingStarts, Registry};
 #[cfg(feature = "json")]
 use crate::frame::encoded_len;
 use crate::interest::Interest;
@@ -52,7 +52,7 @@ pub struct Builder<P> {
     max_batches: u64,
     max_events: Option<u64>,
     max_bytes: Option<u64>,
-    origin: Origin,
+    origin: HistoryStart,
     rising: bool,
     epoch: Option<Epoch>,
     authorizer: Option<Box<dyn Authorizer<P>>>,
@@ -67,7 +67,7 @@ impl<P> Builder<P> {
             max_batches: DEFAULT_BATCHES,
             max_events: None,
             max_bytes: None,
-            origin: Origin::Whole,
+            origin: HistoryStart::Complete,
             rising: false,
             epoch: None,
             authorizer: None,
@@ -128,7 +128,7 @@ impl<P> Builder<P> {
     /// counts.
     #[must_use]
     pub fn initial_index(mut self, index: u64) -> Self {
-        self.origin = Origin::Above(index);
+        self.origin = HistoryStart::Above(index);
         self
     }
 
@@ -160,7 +160,7 @@ impl<P> Builder<P> {
     /// ```
     #[must_use]
     pub fn starts_after(mut self, token: Token) -> Self {
-        self.origin = Origin::After(token.place());
+        self.origin = HistoryStart::After(token.place());
         self.epoch = Some(token.epoch());
         self
     }
@@ -300,8 +300,8 @@ impl<P> Builder<P> {
         };
         let interest = Interest::new();
         let keys = interest.key_hasher().clone();
-        let (floor, place) = self.origin.begin();
-        let (latest, finished) = (floor.latest_index(), floor.finished_below(self.rising));
+        let (index_bound, place) = self.origin.begin();
+        let (latest, finished) = (index_bound.latest_index(), index_bound.finished_below(self.rising));
         // Batches refer to the buffer that they are charged to only if what is cached beside them is charged.
         #[cfg_attr(
             not(any(feature = "json", all(broker_loom, test))),
@@ -309,21 +309,21 @@ impl<P> Builder<P> {
         )]
         let core = |itself: &Weak<Core<P>>| Core {
             log: Log::new(latest, finished, self.rising, max_bytes),
-            everyone: WaitList::default(),
+            unfiltered: WaitList::default(),
             dispatch: Dispatch::new(),
-            state: Locked::new(State {
+            state: PacedMutex::new(State {
                 appender: Appender::new(Retention::new(self.max_batches, self.max_events, max_bytes)),
                 interest,
                 registry: Registry::default(),
-                pending: Pending::default(),
-                floor,
+                pending_starts: PendingStarts::default(),
+                index_bound,
                 epoch: self.epoch.unwrap_or_else(Epoch::random),
                 rising: self.rising,
-                restored: place,
+                restored_place: place,
                 skipped_at: None,
                 next_place: place,
-                readers_of_all: 0,
-                notified_readers: 0,
+                unfiltered_readers: 0,
+                hit_queue_readers: 0,
                 decisions: PendingDecisions::default(),
                 next_id: 0,
                 counters: BrokerCounters::default(),
@@ -333,7 +333,7 @@ impl<P> Builder<P> {
             keys,
             hooks: Hooks { authorizer: self.authorizer, observer: self.observer, weigher, clock: self.clock },
             #[cfg(any(feature = "json", all(broker_loom, test)))]
-            itself: if max_bytes.is_some() { Weak::clone(itself) } else { Weak::new() },
+            weak_self: if max_bytes.is_some() { Weak::clone(itself) } else { Weak::new() },
         };
         Ok(Broker { owner: Arc::new(Owner { core: Arc::new_cyclic(core) }) })
     }

@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::core::Record;
 use crate::core::Shared;
 use crate::sync::{AtomicBool, Ordering};
-use crate::wait::Run;
+use crate::wait::RunningDispatcher;
 
 /// Wakes waiting readers on a thread of the host's own, so that [`publish`](crate::Broker::publish) takes the same time
 /// however many there are.
@@ -110,7 +110,7 @@ impl<P> Dispatcher<P> {
     /// ```
     #[must_use = "dropping the guard ends dispatching"]
     pub fn start(&self) -> DispatchGuard<'_, P> {
-        DispatchGuard { run: self.core.dispatch.start() }
+        DispatchGuard { run: self.core.dispatch.register_dispatcher() }
     }
 
     /// Ends [`run`](Self::run), also if it has yet to be called. Everything queued is woken. It does not end a
@@ -145,7 +145,7 @@ impl<P> fmt::Debug for Dispatcher<P> {
 /// Dropping it panics if the drop of an evicted payload panics, unless the thread is unwinding already. Every queued
 /// reader is woken then.
 pub struct DispatchGuard<'d, P> {
-    run: Run<'d, Shared, Record<P>>,
+    run: RunningDispatcher<'d, Shared, Record<P>>,
 }
 
 impl<P> DispatchGuard<'_, P> {

@@ -264,7 +264,7 @@ impl<P> Broker<P> {
 
     /// Returns handles of all subscriptions that have not been dropped, in the order in which they were opened.
     pub fn subscriptions(&self) -> Vec<SubscriptionHandle<P>> {
-        let waiters = self.core().waiters();
+        let waiters = self.core().subscriptions();
         waiters.into_iter().map(|waiter| SubscriptionHandle::new(Arc::clone(self.core()), waiter)).collect()
     }
 

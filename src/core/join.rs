@@ -24,7 +24,7 @@ use crate::types::small_list::SmallList;
 use crate::wait::Registration;
 
 /// The most terms that are joined, nodes that are left, or namespaces that are entered in one step: some microseconds.
-const CHUNK: usize = 16;
+const NODES_PER_STEP: usize = 16;
 
 /// The most terms that are joined in the step that enters the subscription.
 const MAX_AT_ENTRY: usize = 8;
@@ -32,11 +32,11 @@ const MAX_AT_ENTRY: usize = 8;
 impl<P> Core<P> {
     /// Leaves the nodes of a subscription, some in each step.
     pub(crate) fn leave_nodes(&self, nodes: &[Arc<Node>]) {
-        for chunk in nodes.chunks(CHUNK) {
-            let hashes: SmallVec<[u64; CHUNK]> = chunk.iter().map(|node| node.key_hash(&self.keys)).collect();
+        for chunk in nodes.chunks(NODES_PER_STEP) {
+            let hashes: SmallVec<[u64; NODES_PER_STEP]> = chunk.iter().map(|node| node.key_hash(&self.keys)).collect();
             let mut unused = SmallVec::<[u32; 1]>::new();
             {
-                let mut state = self.state.lock_in_turn();
+                let mut state = self.state.lock_step();
                 let nodes = chunk.iter().zip(hashes);
                 unused.extend(nodes.filter_map(|(node, key_hash)| state.interest.leave(node, key_hash)));
             }
@@ -46,10 +46,10 @@ impl<P> Core<P> {
         }
     }
 
-    /// Removes a wide scope that nobody uses any more, some of its namespaces in each step.
+    /// Removes a wide scope that is no longer used, some of its namespaces in each step.
     fn exit_scope(&self, scope: u32) {
         let gone = loop {
-            let step = self.state.lock_in_turn().interest.exit_scope(scope, CHUNK);
+            let step = self.state.lock_step().interest.exit_scope(scope, NODES_PER_STEP);
             if let ControlFlow::Break(gone) = step {
                 break gone;
             }
@@ -59,7 +59,7 @@ impl<P> Core<P> {
     }
 }
 
-/// The nodes of a subscription, sorted by id, and what can be made of them before the subscription is entered.
+/// The nodes of a subscription, sorted by id, and what is derived from them before the subscription is entered.
 pub(crate) struct Nodes {
     pub(crate) sorted: SmallList<Arc<Node>>,
     pub(crate) registrations: SmallList<Registration>,
@@ -107,34 +107,34 @@ impl<'a, P> Joined<'a, P> {
         joined
     }
 
-    /// Uses the scope of a filter, and enters its namespaces if nobody has yet.
+    /// Uses the scope of a filter, and enters its namespaces if no other user has.
     fn enter_scope(&mut self, filter: &Filter) {
         let hash = self.core.hasher.hash_one(filter.scope().named());
-        let alike = self.core.state.lock_in_turn().interest.scopes_like(hash);
-        // Compared and copied outside the lock. Only the scope is kept, because its first user may have asked for much
-        // else.
+        let alike = self.core.state.lock_step().interest.scopes_like(hash);
+        // Compared and copied outside the lock. Only the scope is kept, because the request of its first user may
+        // hold much else.
         let known = alike.into_iter().find(|(_, scope)| **scope == *filter.scope());
         let (known, scope) = match known {
             Some((number, scope)) => (Some(number), scope),
             None => (None, Arc::new(filter.scope().clone())),
         };
-        let scope = self.core.state.lock_in_turn().interest.use_scope(known, &scope, hash);
+        let scope = self.core.state.lock_step().interest.use_scope(known, &scope, hash);
         self.scope = Some(scope);
-        while !self.core.state.lock_in_turn().interest.enter_scope(scope, CHUNK) {}
+        while !self.core.state.lock_step().interest.enter_scope(scope, NODES_PER_STEP) {}
     }
 
     fn join_many(&mut self, rest: impl Iterator<Item = NodeTerm<Lists>>) {
         let mut terms = std::mem::take(&mut self.terms).into_iter().chain(rest);
         let mut nodes = LeaveOnDrop { core: self.core, nodes: Vec::new() };
         loop {
-            let mut chunk: SmallVec<[NodeTerm<Lists>; CHUNK]> = terms.by_ref().take(CHUNK).collect();
+            let mut chunk: SmallVec<[NodeTerm<Lists>; NODES_PER_STEP]> = terms.by_ref().take(NODES_PER_STEP).collect();
             if chunk.is_empty() {
                 break;
             }
-            nodes.nodes.reserve(2 * CHUNK);
-            let mut state = self.core.state.lock_in_turn();
+            nodes.nodes.reserve(2 * NODES_PER_STEP);
+            let mut state = self.core.state.lock_step();
             join(&mut state, self.filter, &mut chunk, self.scope, &mut nodes.nodes);
-            // What was prepared in vain is dropped after the lock.
+            // Unused nodes are dropped after the lock.
             drop(state);
         }
         self.nodes = Some(Nodes::new(std::mem::take(&mut nodes.nodes)));
@@ -167,7 +167,7 @@ impl<P> Drop for Joined<'_, P> {
             self.core.leave_nodes(&nodes.sorted);
         }
         if let Some(scope) = self.scope {
-            let unused = self.core.state.lock_in_turn().interest.release_scope(scope);
+            let unused = self.core.state.lock_step().interest.release_scope(scope);
             if let Some(scope) = unused {
                 self.core.exit_scope(scope);
             }

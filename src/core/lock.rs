@@ -2,12 +2,12 @@
 //! What is locked, and what a step does, is decided by the callers.
 //!
 //! A step is one critical section of a thread that does not publish: of a subscriber, or of a reader that asks for
-//! access or for its place. Such threads take turns at a lock of their own, and only the one that has the turn competes
-//! with a publisher.
+//! access or for its place. (The steps that `crate::steps` counts are smaller.) Such threads take turns at a lock of
+//! their own, and only the one that has the turn competes with a publisher.
 //!
 //! Invariants, which keep the wait of a publisher short:
 //! - A step is short. What takes as long as a request is long is done outside the lock, or in several steps.
-//! - While a publisher sleeps for the lock, the next step waits until the publisher has had its turn.
+//! - While a publisher sleeps for the lock, the next step waits until the publisher has had the lock.
 //! - After a publisher had to wait, steps are paced for a while: together they hold the lock for at most one part in
 //!   [`SHARE`] of the time. Otherwise a storm of subscribers holds it nearly always, and on a busy machine a subscriber
 //!   is preempted for milliseconds while it holds the lock.
@@ -36,12 +36,12 @@ const MAX_SAVED: Duration = Duration::from_millis(5);
 /// The shortest sleep. A shorter one takes longer than requested.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(100);
 
-/// How long a step sleeps so that a waiting publisher wakes up, and how often before the step goes on anyway.
-/// Publishers that contend with each other all the time cannot keep it out for good.
+/// How long a step sleeps so that a waiting publisher wakes up, and how often before the step continues anyway.
+/// Publishers that contend with each other all the time cannot starve it.
 const PUBLISHER_WAIT: (Duration, u32) = (Duration::from_micros(20), 8);
 
-/// A value that is changed under the lock.
-pub(crate) struct Locked<S> {
+/// A value behind a lock that publishers get first, while the steps of other threads are paced.
+pub(crate) struct PacedMutex<S> {
     state: SleepMutex<S>,
     /// The turn of the threads that do not publish. It is taken before the state, never after it.
     turn: Mutex<Pace>,
@@ -58,8 +58,8 @@ struct Waiting(AtomicU32);
 
 /// How far paced steps are ahead of their share of the time.
 struct Pace {
-    /// The instant at which waiting has paid for all paced steps so far.
-    paid_at: Option<Instant>,
+    /// The instant before which the next paced step must not start.
+    next_step_at: Option<Instant>,
 }
 
 /// The lock, held for one step of a thread that does not publish.
@@ -71,20 +71,20 @@ pub(crate) struct StepGuard<'a, S> {
     _hold: Hold,
 }
 
-impl<S> Locked<S> {
+impl<S> PacedMutex<S> {
     pub(crate) fn new(state: S) -> Self {
         Self {
             state: SleepMutex::new(state),
-            turn: Mutex::new(Pace { paid_at: None }),
+            turn: Mutex::new(Pace { next_step_at: None }),
             paced: PacedSteps(AtomicU32::new(0)),
             waiting: Waiting(AtomicU32::new(0)),
         }
     }
 
-    /// Locks for publishing, for what the host does to all readers at once, and for what the host reads on its way to a
-    /// publish.
+    /// Locks with priority: for publishing, for what the host does to all readers at once, and for what the host reads
+    /// on its way to a publish.
     #[inline]
-    pub(crate) fn lock_first(&self) -> SleepGuard<'_, S> {
+    pub(crate) fn lock_priority(&self) -> SleepGuard<'_, S> {
         match self.state.try_lock() {
             Some(state) => state,
             None => self.wait_to_publish(),
@@ -100,8 +100,8 @@ impl<S> Locked<S> {
         state
     }
 
-    /// Locks for one short step of anything else.
-    pub(crate) fn lock_in_turn(&self) -> StepGuard<'_, S> {
+    /// Locks for one short step of a thread that does not publish.
+    pub(crate) fn lock_step(&self) -> StepGuard<'_, S> {
         let turn = self.turn.lock();
         let paced = if PACED { self.paced.0.load(Ordering::Relaxed) } else { 0 };
         if paced > 0 {
@@ -124,8 +124,8 @@ impl<S> Locked<S> {
 impl Pace {
     /// Sleeps until steps are within their share of the time, if they are far ahead of it.
     fn wait(&self) {
-        let Some(paid_at) = self.paid_at else { return };
-        let ahead = paid_at.saturating_duration_since(Instant::now());
+        let Some(next_step_at) = self.next_step_at else { return };
+        let ahead = next_step_at.saturating_duration_since(Instant::now());
         if ahead >= SHORTEST_SLEEP {
             sleep(ahead);
         }
@@ -134,12 +134,12 @@ impl Pace {
     /// Records a step that took this long and ended now.
     fn record(&mut self, took: Duration, now: Instant) {
         let earliest = now.checked_sub(MAX_SAVED);
-        let paid_at = self
-            .paid_at
-            .filter(|paid_at| earliest.is_none_or(|earliest| *paid_at > earliest))
+        let next_step_at = self
+            .next_step_at
+            .filter(|next_step_at| earliest.is_none_or(|earliest| *next_step_at > earliest))
             .or(earliest)
             .unwrap_or(now);
-        self.paid_at = Some(paid_at + took.min(LONGEST_STEP) * SHARE);
+        self.next_step_at = Some(next_step_at + took.min(LONGEST_STEP) * SHARE);
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn paced_steps_take_their_share_of_the_time_and_save_a_little() {
-        let mut pace = Pace { paid_at: None };
+        let mut pace = Pace { next_step_at: None };
         let mut now = Instant::now() + Duration::from_secs(1);
         let begun = now;
         // Without a pause, steps get ahead by what each of them takes, but for what was saved.
@@ -182,14 +182,14 @@ mod tests {
             now += step;
             pace.record(step, now);
         }
-        let paid_at = pace.paid_at.expect("steps were noted");
-        assert_eq!(paid_at + MAX_SAVED, begun + step + 1_000 * SHARE * step);
+        let next_step_at = pace.next_step_at.expect("steps were recorded");
+        assert_eq!(next_step_at + MAX_SAVED, begun + step + 1_000 * SHARE * step);
         // A step that was preempted counts for the longest step.
         pace.record(Duration::from_secs(1), now);
-        assert_eq!(pace.paid_at, Some(paid_at + LONGEST_STEP * SHARE));
+        assert_eq!(pace.next_step_at, Some(next_step_at + LONGEST_STEP * SHARE));
         // After a long pause no more than the maximum is saved.
         now += Duration::from_secs(10);
         pace.record(step, now);
-        assert_eq!(pace.paid_at.map(|paid_at| paid_at + MAX_SAVED), Some(now + step * SHARE));
+        assert_eq!(pace.next_step_at.map(|next_step_at| next_step_at + MAX_SAVED), Some(now + step * SHARE));
     }
 }

@@ -1,5 +1,5 @@
 //! Opening a subscription, and leaving it again.
-//! Access is decided in `recheck`, the start is found in `start`, and reading is in `subscription`.
+//! Access is decided in `recheck`, the start is resolved in `start`, and reading is in `subscription`.
 //!
 //! Invariant: the step that enters a subscription checks that the decision is fresh, finds the start, and joins the
 //! last nodes. So nothing is published between them.
@@ -29,16 +29,16 @@ pub(crate) struct Opened {
     pub(crate) waiter: Waiter,
     pub(crate) grant: Option<Grant>,
     pub(crate) start_position: StartPosition,
-    pub(crate) found: StartVerdict,
-    /// The place below which everything has been passed.
+    pub(crate) start_verdict: StartVerdict,
+    /// The place below which everything is passed.
     pub(crate) passed: Place,
     /// The position from which the chains of all nodes are complete.
     pub(crate) live_from: Position,
 }
 
 impl<P> Core<P> {
-    /// Returns the filter, shared with the subscription before if that asked for the same: similar readers come in
-    /// crowds.
+    /// Returns the filter, shared with the previous subscription if that one's is equal: many readers make the same
+    /// request.
     fn share(&self, filter: Filter) -> Arc<Filter> {
         let last = self.last_filter.lock().upgrade();
         if let Some(last) = last.filter(|last| **last == filter) {
@@ -59,7 +59,7 @@ impl<P> Core<P> {
             check.request_decision(attempt, filter, &request.principal).map_err(SubscribeError::Denied)?;
         let mut joined = Joined::prepare(self, filter);
         loop {
-            let mut state = self.state.lock_in_turn();
+            let mut state = self.state.lock_step();
             if state.appender.is_closed() {
                 return Err(SubscribeError::Closed);
             }
@@ -94,7 +94,7 @@ impl<P> Core<P> {
         request: &Request<P>,
         grant: Option<Grant>,
         Nodes { sorted: nodes, registrations, live_from }: Nodes,
-        ResolvedStart { start_position, found, from }: ResolvedStart,
+        ResolvedStart { start_position, start_verdict, from }: ResolvedStart,
     ) -> Opened {
         let queues_hits = nodes.len() > MAX_POLLED_NODES;
         state.next_id += 1;
@@ -120,10 +120,10 @@ impl<P> Core<P> {
         };
         let waiter = Arc::new(wait::Waiter::new(registrations, queues_hits, shared));
         if let StartPosition::Pending = start_position {
-            state.pending.insert(from, Arc::clone(&waiter));
+            state.pending_starts.insert(from, Arc::clone(&waiter));
         }
-        state.readers_of_all += usize::from(filter.is_everything());
-        state.notified_readers += usize::from(queues_hits);
+        state.unfiltered_readers += usize::from(filter.is_everything());
+        state.hit_queue_readers += usize::from(queues_hits);
         state.registry.insert(Arc::clone(&waiter));
         match &grant {
             Some(grant) => state.registry.index_by_basis(&waiter, &request.principal, grant),
@@ -133,32 +133,32 @@ impl<P> Core<P> {
             }
             None => {}
         }
-        Opened { waiter, grant, start_position, found, passed: from, live_from }
+        Opened { waiter, grant, start_position, start_verdict, passed: from, live_from }
     }
 
     /// Takes a subscription out of wait lists, registry and nodes.
     pub(crate) fn leave(&self, waiter: &Waiter, principal: &Principal, grant: Option<&Grant>) {
-        let nodes = &waiter.owner.nodes;
+        let nodes = &waiter.shared.nodes;
         if nodes.is_empty() {
-            self.everyone.leave(waiter, 0);
+            self.unfiltered.leave(waiter, 0);
         }
         for (list, node) in nodes.iter().enumerate() {
-            node.lists.parked.leave(waiter, list);
-            if let Some(notified) = node.lists.notified_if_any() {
-                notified.leave(waiter, list);
+            node.lists.waiting.leave(waiter, list);
+            if let Some(hit_queues) = node.lists.hit_queues_if_any() {
+                hit_queues.leave(waiter, list);
             }
         }
-        let mut state = self.state.lock_in_turn();
-        waiter.owner.gate.leave();
-        state.registry.remove(waiter.owner.id);
+        let mut state = self.state.lock_step();
+        waiter.shared.gate.set_left();
+        state.registry.remove(waiter.shared.id);
         match grant {
             Some(grant) => state.registry.unindex_by_basis(waiter, principal, grant),
             None if !principal.is_anonymous() => state.registry.unindex_by_basis(waiter, principal, &Grant::all()),
             None => {}
         }
-        state.readers_of_all -= usize::from(nodes.is_empty());
-        state.notified_readers -= usize::from(waiter.has_hit_queue());
-        let waiting = state.pending.remove(waiter);
+        state.unfiltered_readers -= usize::from(nodes.is_empty());
+        state.hit_queue_readers -= usize::from(waiter.has_hit_queue());
+        let waiting = state.pending_starts.remove(waiter);
         drop(state);
         drop(waiting);
         self.leave_nodes(nodes);

@@ -42,7 +42,7 @@ impl<P> Core<P> {
     ///
     /// A panic of the authorizer counts as a denial. When it returns [`Rechecked::Allowed`], `last_gate` has the
     /// changes of the gate that the decision is newer than.
-    #[expect(clippy::significant_drop_tightening, reason = "the answer must stand until its basis is noted")]
+    #[expect(clippy::significant_drop_tightening, reason = "the decision must stay fresh until its basis is indexed")]
     pub(crate) fn recheck(
         &self,
         waiter: &Waiter,
@@ -59,11 +59,11 @@ impl<P> Core<P> {
                 Ok(decision) => decision,
                 Err(denial) => return Rechecked::Denied(denial),
             };
-            let mut state = self.state.lock_in_turn();
+            let mut state = self.state.lock_step();
             match decision.freshness(&state, principal) {
                 Freshness::Fresh => {
-                    // No change passes the gate while the lock is held.
-                    *last_gate = last_gate.with_changes_of(waiter.owner.gate.state());
+                    // No change is set on the gate while the lock is held.
+                    *last_gate = last_gate.with_changes_of(waiter.shared.gate.state());
                     let grant = decision.map(|decision| decision.grant);
                     if let (Some(held), Some(grant)) = (held, &grant) {
                         state.registry.unindex_by_basis(waiter, principal, held);
@@ -74,7 +74,7 @@ impl<P> Core<P> {
                 Freshness::Deleted => return Rechecked::Denied(token_deleted()),
                 Freshness::Stale => drop(state),
             }
-            if waiter.owner.gate.state().is_ended_at_once() {
+            if waiter.shared.gate.state().is_ended_at_once() {
                 break;
             }
             if let OnStale::GiveUp = on_stale() {
@@ -118,7 +118,7 @@ impl CheckFreshness for Option<Decision> {
 impl<'a, P> AccessCheck<'a, P> {
     pub(super) fn begin(core: &'a Core<P>, principal: &Principal, recheck: bool) -> Self {
         if core.hooks.authorizer.is_some() {
-            core.state.lock_in_turn().decisions.begin(principal);
+            core.state.lock_step().decisions.begin(principal);
         }
         Self { core, recheck }
     }
@@ -132,7 +132,7 @@ impl<'a, P> AccessCheck<'a, P> {
         principal: &Principal,
     ) -> Result<Option<Decision>, Denial> {
         let Hooks { authorizer: Some(authorizer), clock, .. } = &self.core.hooks else { return Ok(None) };
-        let attempt = self.core.state.lock_in_turn().decisions.start_attempt(attempt);
+        let attempt = self.core.state.lock_step().decisions.start_attempt(attempt);
         let scope = filter.scope();
         let request = AccessRequest { principal, terms: filter.terms(), scope, recheck: self.recheck };
         let grant = authorizer.authorize(&request)?;
@@ -150,7 +150,7 @@ impl<'a, P> AccessCheck<'a, P> {
 impl<P> Drop for AccessCheck<'_, P> {
     fn drop(&mut self) {
         if self.core.hooks.authorizer.is_some() {
-            self.core.state.lock_in_turn().decisions.end();
+            self.core.state.lock_step().decisions.end();
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Invariant: after the publisher has made a record, only `frames` and `cached` change.
 //!
-//! Callers: `publish` makes records under the broker's lock; everybody reads them.
+//! Callers: `publish` makes records under the broker's lock; readers and the log read them.
 
 // Models build no frames, but charge bytes as frames do. Hence `all(broker_loom, test)` beside the feature.
 use std::mem::needs_drop;
@@ -11,9 +11,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::thread::panicking;
 
-use super::account::ChargedBuffer;
+use super::cache_charge::ChargedBuffer;
 #[cfg(any(feature = "json", all(broker_loom, test)))]
-use super::account::{Buffer, CacheAccount};
+use super::cache_charge::{Buffer, CacheAccount};
 #[cfg(feature = "json")]
 use crate::frame::FrameCache;
 use crate::interest::{Linked, Links};
@@ -27,7 +27,7 @@ use crate::types::token::{Epoch, Place};
 /// A published batch, shared by the log and by every delivery of it. `B` is the buffer that is charged for what is
 /// cached beside it.
 ///
-/// The order of the fields puts what every reader looks at next to each other, mostly in one cache line.
+/// The order of the fields puts what every reader loads next to each other, mostly in one cache line.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct PublishedBatch<P, B> {
@@ -39,9 +39,9 @@ pub(crate) struct PublishedBatch<P, B> {
     pub(crate) links: Links,
     #[cfg(feature = "json")]
     pub(crate) frames: FrameCache,
-    /// The place after the batch before, which may be evicted. Everything below it is past once this batch is the
+    /// The place after the previous batch, which may be evicted. Everything below it is past once this batch is the
     /// oldest.
-    pub(crate) after: Place,
+    pub(crate) previous_end: Place,
     /// What the weigher returned for the events; 0 if bytes are not bounded.
     pub(crate) weight: u64,
     pub(crate) epoch: Epoch,
@@ -76,10 +76,10 @@ impl<P> Events<P> {
         Self(events)
     }
 
-    /// Gives spare capacity back, which nobody will use. If `exactly`, as where bytes are bounded, it gives back all of
+    /// Frees spare capacity, which stays unused. If `exactly`, as where bytes are bounded, it frees all of
     /// it. Otherwise it leaves up to as much as the events take, which is the most that a list has after growing.
     #[inline]
-    pub(crate) fn tighten(&mut self, exactly: bool) {
+    pub(crate) fn shrink(&mut self, exactly: bool) {
         let spare = self.0.capacity() - self.0.len();
         if spare > if exactly { 0 } else { self.0.len().max(4) } {
             self.0.shrink_to_fit();
@@ -169,7 +169,7 @@ mod tests {
     /// Spare capacity is memory that no bound counts. Where bytes are not bounded, the capacity of a list that grew is
     /// left alone.
     #[test]
-    fn room_for_more_events_is_given_back() {
+    fn room_for_more_events_is_freed() {
         for (len, capacity, exactly, gives_back) in [
             (1, 4, false, false),
             (1, 4_096, false, true),
@@ -181,7 +181,7 @@ mod tests {
             list.extend((0..len).map(|n| Event::new("Job", "t", "web", n)));
             let before = list.capacity();
             let mut events = Events::new(list);
-            events.tighten(exactly);
+            events.shrink(exactly);
             let after = events.into_inner().capacity();
             assert_eq!(after < before, gives_back, "{len} of {capacity}, {exactly}: {after}");
         }

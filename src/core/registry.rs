@@ -24,58 +24,58 @@ use crate::types::token::Place;
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     /// By id, and so in the order in which they were opened.
-    waiters: BTreeMap<u64, Waiter>,
+    subscriptions: BTreeMap<u64, Waiter>,
     by_basis: BTreeMap<Basis, BTreeMap<u64, Waiter>>,
-    /// By expiry. With each goes the gate's count of changes when the grant was indexed.
+    /// By expiry. Each entry has the gate's count of changes when the grant was indexed.
     expiries: BTreeMap<(Instant, u64), (Waiter, u64)>,
 }
 
 impl Registry {
     pub(crate) fn insert(&mut self, waiter: Waiter) {
         count(Step::Find, 1);
-        self.waiters.insert(waiter.owner.id, waiter);
+        self.subscriptions.insert(waiter.shared.id, waiter);
     }
 
     pub(crate) fn remove(&mut self, id: u64) {
         count(Step::Find, 1);
-        self.waiters.remove(&id);
+        self.subscriptions.remove(&id);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.waiters.len()
+        self.subscriptions.len()
     }
 
     /// Returns all subscriptions in the order in which they were opened.
-    pub(crate) fn waiters(&self) -> impl Iterator<Item = &Waiter> {
-        count(Step::Find, self.waiters.len());
-        self.waiters.values()
+    pub(crate) fn subscriptions(&self) -> impl Iterator<Item = &Waiter> {
+        count(Step::Find, self.subscriptions.len());
+        self.subscriptions.values()
     }
 
     /// Adds to `into` up to `max` subscriptions with an id above `after`. Returns the last id that was added, if any.
-    pub(crate) fn waiters_after(&self, after: u64, max: usize, into: &mut Vec<Waiter>) -> Option<u64> {
+    pub(crate) fn subscriptions_after(&self, after: u64, max: usize, into: &mut Vec<Waiter>) -> Option<u64> {
         let before = into.len();
-        let later = self.waiters.range((Bound::Excluded(after), Bound::Unbounded));
+        let later = self.subscriptions.range((Bound::Excluded(after), Bound::Unbounded));
         into.extend(later.take(max).map(|(_, waiter)| waiter.clone()));
         count(Step::Find, into.len() - before);
-        into.get(before..)?.last().map(|waiter| waiter.owner.id)
+        into.get(before..)?.last().map(|waiter| waiter.shared.id)
     }
 
     /// Indexes a subscription by what its grant rests on, and by its expiry.
     pub(crate) fn index_by_basis(&mut self, waiter: &Waiter, principal: &Principal, grant: &Grant) {
-        let id = waiter.owner.id;
+        let id = waiter.shared.id;
         for basis in grant.basis(principal) {
             count(Step::Find, 1);
             self.by_basis.entry(basis).or_default().insert(id, waiter.clone());
         }
         if let Some(expiry) = grant.expiry() {
             count(Step::Find, 1);
-            self.expiries.insert((expiry, id), (waiter.clone(), waiter.owner.gate.state().changes()));
+            self.expiries.insert((expiry, id), (waiter.clone(), waiter.shared.gate.state().changes()));
         }
     }
 
     /// Removes what [`index_by_basis`](Self::index_by_basis) inserted.
     pub(crate) fn unindex_by_basis(&mut self, waiter: &Waiter, principal: &Principal, grant: &Grant) {
-        let id = waiter.owner.id;
+        let id = waiter.shared.id;
         for basis in grant.basis(principal) {
             count(Step::Find, 1);
             if let Some(indexed) = self.by_basis.get_mut(&basis) {
@@ -91,24 +91,24 @@ impl Registry {
         }
     }
 
-    /// Passes a change through the gate of every subscription that it concerns. Calls `wake` with those that are to be
+    /// Sets a change on the gate of every subscription that it concerns. Calls `wake` with those that are to be
     /// woken for it: all of them, or, if the change is `quiet`, only those that it ends.
     pub(crate) fn fence(&self, change: &AccessChange, quiet: bool, mut wake: impl FnMut(&Waiter)) {
         let ends = matches!(change, AccessChange::TokenDeleted(_));
-        let mut pass = |waiter: &Waiter| {
+        let mut set = |waiter: &Waiter| {
             count(Step::Fence, 1);
             if ends {
-                waiter.owner.gate.end(Ending::TokenDeleted);
+                waiter.shared.gate.end(Ending::TokenDeleted);
             } else {
-                waiter.owner.gate.change();
+                waiter.shared.gate.change();
             }
             if ends || !quiet {
                 wake(waiter);
             }
         };
         match change.basis() {
-            Some(basis) => self.by_basis.get(&basis).into_iter().flat_map(BTreeMap::values).for_each(pass),
-            None => self.waiters().for_each(&mut pass),
+            Some(basis) => self.by_basis.get(&basis).into_iter().flat_map(BTreeMap::values).for_each(set),
+            None => self.subscriptions().for_each(&mut set),
         }
     }
 
@@ -116,7 +116,7 @@ impl Registry {
     /// Each is returned once.
     ///
     /// A subscription whose access has changed since its grant was indexed is about to be rechecked, and the new grant
-    /// may expire later. It is not ended here, but woken to look at the clock itself.
+    /// may expire later. It is not ended here, but woken to check the clock itself.
     pub(crate) fn expire(&mut self, now: Instant, max: usize) -> Vec<Waiter> {
         let mut expired = Vec::new();
         while expired.len() < max
@@ -124,8 +124,8 @@ impl Registry {
         {
             count(Step::Fence, 1);
             let (waiter, changes) = first.remove();
-            if waiter.owner.gate.state().changes() == changes {
-                waiter.owner.gate.end(Ending::Expired);
+            if waiter.shared.gate.state().changes() == changes {
+                waiter.shared.gate.end(Ending::Expired);
             }
             expired.push(waiter);
         }
@@ -135,9 +135,9 @@ impl Registry {
 
 /// Subscriptions to places that no batch has reached yet.
 #[derive(Debug, Default)]
-pub(crate) struct Pending(BTreeMap<(Place, u64), Waiter>);
+pub(crate) struct PendingStarts(BTreeMap<(Place, u64), Waiter>);
 
-impl Pending {
+impl PendingStarts {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -145,14 +145,14 @@ impl Pending {
 
     pub(crate) fn insert(&mut self, place: Place, waiter: Waiter) {
         count(Step::Find, 1);
-        self.0.insert((place, waiter.owner.id), waiter);
+        self.0.insert((place, waiter.shared.id), waiter);
     }
 
     /// Removes a subscription, if it still waits for its place.
     pub(crate) fn remove(&mut self, waiter: &Waiter) -> Option<Waiter> {
-        let start = waiter.owner.pending_start.as_ref()?;
+        let start = waiter.shared.pending_start.as_ref()?;
         count(Step::Find, 1);
-        self.0.remove(&(start.place, waiter.owner.id))
+        self.0.remove(&(start.place, waiter.shared.id))
     }
 
     /// Removes and returns one subscription that waits for a place before `next`, if there is one.

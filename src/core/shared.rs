@@ -1,8 +1,13 @@
 //! What a subscription shares with its handles, its nodes and the broker.
 //! What only its reader touches lives in `subscription`.
 //!
-//! Callers: the reader in `subscription` writes the counters without a lock, `core` sets pending starts under the
-//! broker's lock, and handles read all of it.
+//! Invariants:
+//! - The counters have one writer, the reader. So an addition is a load and a store.
+//! - A pending start is set before the end that shows its batch.
+//! - The nodes are sorted by id, and do not change.
+//!
+//! Callers: the reader in `subscription` writes the counters without a lock, `core` sets pending starts under the broker's
+//! lock, and handles read all of it.
 
 use std::sync::Arc;
 
@@ -29,30 +34,30 @@ pub(crate) const MAX_POLLED_NODES: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Lists {
     /// Readers of few nodes, while they wait.
-    pub(crate) parked: WaitList<Shared>,
+    pub(crate) waiting: WaitList<Shared>,
     /// Readers of many nodes, since they last looked at the node.
-    notified: Slot<Box<WaitList<Shared>>>,
+    hit_queues: Slot<Box<WaitList<Shared>>>,
 }
 
 impl Default for Lists {
     fn default() -> Self {
-        Self { parked: WaitList::default(), notified: Slot::new() }
+        Self { waiting: WaitList::default(), hit_queues: Slot::new() }
     }
 }
 
 impl Lists {
     /// Returns the list of the readers whose hit queue gets this node when it is hit.
-    pub(crate) fn notified(&self) -> &WaitList<Shared> {
-        if self.notified.get().is_none() {
+    pub(crate) fn hit_queues(&self) -> &WaitList<Shared> {
+        if self.hit_queues.get().is_none() {
             // If another reader was faster, its list is there now.
-            let _ = self.notified.set(Box::default());
+            let _ = self.hit_queues.set(Box::default());
         }
-        self.notified.get().expect("it was set")
+        self.hit_queues.get().expect("it was set")
     }
 
     /// Returns the same list, if a reader ever used it.
-    pub(crate) fn notified_if_any(&self) -> Option<&WaitList<Shared>> {
-        self.notified.get().map(|list| &**list)
+    pub(crate) fn hit_queues_if_any(&self) -> Option<&WaitList<Shared>> {
+        self.hit_queues.get().map(|list| &**list)
     }
 }
 

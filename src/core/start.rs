@@ -1,4 +1,4 @@
-//! Where a start or a cursor lies in the history: its position in the log, and its place.
+//! The position in the log and the place in the history that a start or a cursor has.
 //! What a reader reports about it is decided in `subscription`.
 //!
 //! Invariants:
@@ -18,7 +18,7 @@ use crate::types::start::Start;
 use crate::types::start::Verdict;
 use crate::types::token::{Place, Token};
 
-/// How often [`Core::place_at`] looks for a loss without the lock, while batches are evicted.
+/// How often [`Core::place_at`] checks for a loss without the lock, while batches are evicted.
 const MAX_UNLOCKED_TRIES: u32 = 8;
 
 /// Where a subscription begins, as far as is known when it opens.
@@ -41,8 +41,8 @@ pub(crate) enum StartPosition {
 pub(crate) struct ReaderPlace {
     /// The place of the next batch, or one that no later batch is before.
     pub(crate) place: Place,
-    /// The place after the batch before. A reader that has passed that batch has this place, too.
-    pub(crate) after: Place,
+    /// The place after the previous batch. A reader that was delivered that batch last has this resume place already.
+    pub(crate) previous_end: Place,
 }
 
 /// The verdict of a start.
@@ -53,50 +53,50 @@ pub(crate) struct StartVerdict {
     pub(crate) oldest_is_whole: bool,
 }
 
-/// Where a subscription begins, its verdict, and the place below which everything has been passed.
+/// Where a subscription begins, its verdict, and the place below which everything is passed.
 pub(super) struct ResolvedStart {
     pub(super) start_position: StartPosition,
-    pub(super) found: StartVerdict,
+    pub(super) start_verdict: StartVerdict,
     pub(super) from: Place,
 }
 
 impl<P> Core<P> {
-    /// Returns the resume token of a subscription, as far as others than its reader know.
+    /// Returns the resume token of a subscription, as of the last read of its reader.
     pub(crate) fn token_of(&self, waiter: &Waiter) -> Token {
-        let shared = &waiter.owner;
+        let shared = &waiter.shared;
         let here = || self.place_at(waiter, shared.resume_position(self.log.end().position)).map(|here| here.place);
         let place = shared.pending_place().or_else(here);
-        // Nothing is left that shows where the reader stood. Such a token reports a loss.
+        // The place of the reader is not known any more. Such a token reports a loss.
         Token::new(shared.epoch, place.unwrap_or(Place::before(0)))
     }
 
     /// Returns the place of a reader that has this cursor. Returns `None` if it has lost something, or reads another
     /// history.
     ///
-    /// Whether it has lost something is looked up before the lock is taken, since each of its nodes is looked at. It is
-    /// looked up under the lock only if batches are evicted faster than that, time after time.
+    /// Whether it has lost something is looked up before the lock is taken, since that loads from each of its nodes. It is
+    /// looked up under the lock only if batches are evicted faster than that, several times in a row.
     pub(crate) fn place_at(&self, waiter: &Waiter, cursor: Position) -> Option<ReaderPlace> {
         for _ in 0..MAX_UNLOCKED_TRIES {
             let oldest = self.log.oldest();
-            let lost = cursor < oldest && waiter.owner.has_lost(cursor, oldest);
-            let state = self.state.lock_in_turn();
+            let lost = cursor < oldest && waiter.shared.has_lost(cursor, oldest);
+            let state = self.state.lock_step();
             if state.appender.oldest() == oldest || cursor >= state.appender.oldest() {
                 return state.place_at(waiter, cursor, lost);
             }
         }
-        let state = self.state.lock_in_turn();
+        let state = self.state.lock_step();
         let oldest = state.appender.oldest();
-        let lost = cursor < oldest && waiter.owner.has_lost(cursor, oldest);
+        let lost = cursor < oldest && waiter.shared.has_lost(cursor, oldest);
         state.place_at(waiter, cursor, lost)
     }
 
     /// Returns the oldest position, the place of the batch there or of the next one, and the place after the last batch
     /// before it.
     pub(crate) fn after_skip(&self) -> (Position, Place, Place) {
-        let state = self.state.lock_in_turn();
+        let state = self.state.lock_step();
         let oldest = state.appender.oldest();
         match state.appender.get(oldest) {
-            Some(record) => (oldest, record.place, record.after),
+            Some(record) => (oldest, record.place, record.previous_end),
             None => (oldest, state.next_place, state.next_place),
         }
     }
@@ -106,7 +106,7 @@ impl<P> State<P> {
     /// Returns the place of a reader that has this cursor. `lost` is whether something that was asked for, or may have
     /// been, was evicted from the cursor on.
     fn place_at(&self, waiter: &Waiter, mut cursor: Position, lost: bool) -> Option<ReaderPlace> {
-        let gate = waiter.owner.gate.state();
+        let gate = waiter.shared.gate.state();
         if gate.is(Ending::Reset) || gate.is_skipped() {
             return None;
         }
@@ -119,13 +119,15 @@ impl<P> State<P> {
         }
         cursor = cursor.max(oldest);
         match self.appender.get(cursor) {
-            Some(record) => Some(ReaderPlace { place: record.place, after: record.after }),
-            None if cursor >= end => Some(ReaderPlace { place: self.earliest_next_place(), after: self.next_place }),
+            Some(record) => Some(ReaderPlace { place: record.place, previous_end: record.previous_end }),
+            None if cursor >= end => {
+                Some(ReaderPlace { place: self.earliest_next_place(), previous_end: self.next_place })
+            }
             None => None,
         }
     }
 
-    /// Finds where a start lies, and its verdict. Only [`Start::Exactly`] refuses.
+    /// Finds the position of a start, and its verdict. Only [`Start::Exactly`] refuses.
     pub(super) fn resolve_start(&self, start: Start) -> Result<ResolvedStart, SubscribeError> {
         match start {
             Start::Oldest => Ok(self.start_at_oldest(Verdict::Whole)),
@@ -141,7 +143,11 @@ impl<P> State<P> {
     }
 
     fn resolved_start(&self, start_position: StartPosition, verdict: Verdict, from: Place) -> ResolvedStart {
-        ResolvedStart { start_position, found: StartVerdict { verdict, oldest_is_whole: self.oldest_is_whole() }, from }
+        ResolvedStart {
+            start_position,
+            start_verdict: StartVerdict { verdict, oldest_is_whole: self.oldest_is_whole() },
+            from,
+        }
     }
 
     fn start_at_oldest(&self, verdict: Verdict) -> ResolvedStart {
@@ -159,7 +165,7 @@ impl<P> State<P> {
         let verdict = if from.index > latest.saturating_add(1) { Verdict::Future { latest } } else { Verdict::Whole };
         let position = self.appender.seek(from);
         match self.appender.get(position) {
-            // Nothing lies between `from` and this batch.
+            // There is no batch between `from` and this one.
             Some(record) => self.resolved_start(StartPosition::At(position), verdict, record.place),
             None if from <= self.earliest_next_place() => {
                 self.resolved_start(StartPosition::At(position), verdict, self.earliest_next_place())

@@ -1,15 +1,23 @@
 //! What a broker consists of, the hooks of its host, and the lock order.
 //! Operations that change it are in the files beside this one.
 //!
+//! Invariants:
+//! - An index is admitted by [`NextIndexBound`], which every publish, reset and skip sets.
+//! - `restored_place` is the place below which the host declared everything past. It is read while the log is empty.
+//! - `skipped_at` is the end of the log at the last skip. It decides about readers that have left, whose gates report no
+//!   skip.
+//!
 //! # Locks
 //!
 //! They are taken in this order, and no foreign code runs under any of them:
 //! 1. [`Core::state`]. Only one publisher, subscriber or closer holds it at a time. A thread that does not publish
-//!    takes the turn of [`Locked`] before it.
-//! 2. The [`WaitList`] of a node, or of everything.
+//!    takes the turn of [`PacedMutex`] before it.
+//! 2. The [`WaitList`] of a node, or that of unfiltered readers.
 //! 3. The signal or the hit queue of a waiter, the directory of the log, and the queue of the dispatchers.
 //!
-//! Readers take the second and third kind alone, and only to wait or to cross the log. A window takes the lock of the
+//! A reader is *unfiltered* if it asks for all events and so has no nodes.
+//!
+//! Readers take the second and third kind alone, and only to wait or to move to another segment. A window takes the lock of the
 //! directory once. Access checks, tokens, losses by a skip and the drop of a subscription take the first, and so does a
 //! reader that encodes more than a bound in bytes allows. `Core::last_filter` is taken alone.
 //!
@@ -22,9 +30,10 @@ use std::sync::{Arc, Weak};
 use ahash::RandomState;
 
 use super::decisions::PendingDecisions;
-use super::lock::Locked;
+use super::lock::PacedMutex;
+use super::next_index::NextIndexBound;
 use super::record::PublishedBatch;
-use super::registry::{Pending, Registry};
+use super::registry::{PendingStarts, Registry};
 use super::shared::{Lists, Shared, Waiter};
 use crate::access::{AccessChange, Authorizer};
 use crate::interest::Filter;
@@ -42,7 +51,7 @@ use crate::types::token::{Epoch, Place, Token};
 use crate::wait::Dispatch;
 use crate::wait::WaitList;
 
-/// The most subscriptions that one step ends or lists before others get a turn at the lock.
+/// The most subscriptions that one step ends or lists before it releases the lock to others.
 pub(crate) const MAX_PER_STEP: usize = 256;
 
 /// A batch in the log of a broker.
@@ -51,26 +60,26 @@ pub(crate) type Published<P> = PublishedBatch<P, Core<P>>;
 /// One slot. All of a batch is behind one pointer, so that a window of slots takes few cache lines.
 pub(crate) type Record<P> = Arc<Published<P>>;
 
-/// The wait list of the readers of everything.
+/// The host's function that returns how many bytes an event counts for.
 pub(crate) type Weigher<P> = Box<dyn Fn(&Event<P>) -> u64 + Send + Sync>;
 
 /// What all handles of one broker share.
 pub(crate) struct Core<P> {
     pub(crate) log: Log<Record<P>>,
-    /// The readers of everything that wait.
-    pub(crate) everyone: WaitList<Shared>,
+    /// The unfiltered readers that wait.
+    pub(crate) unfiltered: WaitList<Shared>,
     pub(crate) dispatch: Dispatch<Shared, Record<P>>,
-    pub(crate) state: Locked<State<P>>,
-    /// The filter of the last subscription, to be shared with the next if that asks for the same.
+    pub(crate) state: PacedMutex<State<P>>,
+    /// The filter of the last subscription, which the next one shares if its request is equal.
     pub(crate) last_filter: Mutex<Weak<Filter>>,
-    /// Hashes wide scopes. Seeded, because strangers choose what is hashed.
+    /// Hashes wide scopes. Seeded, because clients choose what is hashed.
     pub(crate) hasher: RandomState,
     /// Hashes the keys of nodes.
     pub(crate) keys: KeyHasher,
     pub(crate) hooks: Hooks<P>,
     /// Reference to this core for batches whose cached bytes are charged. Dangling if bytes are not bounded.
     #[cfg(any(feature = "json", all(broker_loom, test)))]
-    pub(crate) itself: Weak<Self>,
+    pub(crate) weak_self: Weak<Self>,
 }
 
 /// The host's own code.
@@ -91,85 +100,27 @@ impl<P> Hooks<P> {
     }
 }
 
-/// The lower bound of the next index.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Floor {
-    /// Nothing was published, and no history is missing.
-    Free,
-    /// The state was restored at this index. The next index must be above it.
-    Above(u64),
-    /// This index was published last. The next index must not be lower, and not equal where indexes rise.
-    Published(u64),
-    /// Everything below this index is past. The next index must not be lower.
-    From(u64),
-}
-
-/// Where the history of a broker begins.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Origin {
-    /// No history is missing.
-    #[default]
-    Whole,
-    /// Everything up to and including this index is past.
-    Above(u64),
-    /// Everything up to this place is past.
-    After(Place),
-}
-
-impl Origin {
-    /// Returns an index that no later batch is below.
-    pub(crate) fn begin(self) -> (Floor, Place) {
-        match self {
-            Self::Whole => (Floor::Free, Place::before(0)),
-            Self::Above(index) => (Floor::Above(index), Place::after_all_of(index)),
-            Self::After(place) if place.count == 0 => (Floor::From(place.index), place),
-            Self::After(place) => (Floor::Published(place.index), place),
-        }
-    }
-}
-
-impl Floor {
-    /// Returns the latest index, as far as it is known: 0 if nothing was published.
-    pub(crate) fn latest_index(self) -> u64 {
-        match self {
-            Self::Free => 0,
-            Self::Above(index) | Self::Published(index) => index,
-            Self::From(index) => index.saturating_sub(1),
-        }
-    }
-
-    /// Returns the lowest index that a later batch can still have.
-    pub(crate) fn finished_below(self, rising: bool) -> u64 {
-        match self {
-            Self::Free => 0,
-            Self::From(index) => index,
-            Self::Above(index) => index.saturating_add(1),
-            Self::Published(index) => index.saturating_add(u64::from(rising)),
-        }
-    }
-}
-
 /// Everything that is changed under the lock.
 pub(crate) struct State<P> {
     pub(crate) appender: Appender<Record<P>>,
     pub(crate) interest: Interest<Lists>,
     pub(crate) registry: Registry,
     /// Subscriptions to places that no batch has reached yet.
-    pub(crate) pending: Pending,
-    pub(crate) floor: Floor,
+    pub(crate) pending_starts: PendingStarts,
+    pub(crate) index_bound: NextIndexBound,
     pub(crate) epoch: Epoch,
     /// Whether an index has at most one batch.
     pub(crate) rising: bool,
-    /// The place below which the host declared everything past. Valid if nothing was published since.
-    pub(crate) restored: Place,
+    /// The place below which the host declared everything past. Read while the log is empty.
+    pub(crate) restored_place: Place,
     /// The end of the log when a part of the history was last skipped.
     pub(crate) skipped_at: Option<Position>,
     /// The place after the last batch.
     pub(crate) next_place: Place,
-    /// The number of open readers of everything.
-    pub(crate) readers_of_all: usize,
+    /// The number of open readers that are unfiltered.
+    pub(crate) unfiltered_readers: usize,
     /// The number of open readers that have a hit queue, because they have many nodes.
-    pub(crate) notified_readers: usize,
+    pub(crate) hit_queue_readers: usize,
     /// Decisions of the authorizer that are pending, and what changed since they began.
     pub(crate) decisions: PendingDecisions,
     pub(crate) next_id: u64,
@@ -185,7 +136,7 @@ pub(crate) struct BrokerCounters {
 }
 
 impl<P> State<P> {
-    /// Passes access changes through the gates of the subscriptions that they concern. Calls `wake` with each
+    /// Sets access changes on the gates of the subscriptions that they concern. Calls `wake` with each
     /// subscription that is to be woken, once for each change.
     ///
     /// This is the fence: before it returns, the caller must not make anything visible that came with a change. See
@@ -193,7 +144,7 @@ impl<P> State<P> {
     pub(crate) fn fence(&mut self, changes: &[AccessChange], mut wake: impl FnMut(&Waiter)) {
         for change in changes {
             self.decisions.record(change);
-            // A change that the authorizer makes to the token it decides about wakes nobody; access is still rechecked
+            // A change that the authorizer makes to the token it decides about wakes no reader; access is still rechecked
             // at the next read. Otherwise two readers of one token would wake each other for ever if the authorizer
             // records each use of the token.
             let quiet = self.decisions.is_own_change(change);
@@ -201,8 +152,8 @@ impl<P> State<P> {
         }
     }
 
-    /// Checks whether a batch of this index may be published now. `epoch` is the history that the publisher holds this
-    /// to be, if it names one.
+    /// Checks whether a batch of this index may be published now. `epoch` is the history that the publisher
+    /// expects, if it names one.
     pub(crate) fn admit(&self, index: u64, epoch: Option<Epoch>) -> Result<(), PublishErrorKind> {
         if self.appender.is_closed() {
             return Err(PublishErrorKind::Closed);
@@ -210,12 +161,12 @@ impl<P> State<P> {
         if let Some(epoch) = epoch.filter(|epoch| *epoch != self.epoch) {
             return Err(PublishErrorKind::OtherEpoch { epoch, current: self.epoch });
         }
-        match self.floor {
-            Floor::Published(latest) | Floor::Above(latest) if index == latest && self.rising => {
+        match self.index_bound {
+            NextIndexBound::Published(latest) | NextIndexBound::Above(latest) if index == latest && self.rising => {
                 Err(PublishErrorKind::Repeated { index })
             }
-            Floor::Above(initial) if index <= initial => Err(PublishErrorKind::Past { index, initial }),
-            Floor::From(latest) | Floor::Published(latest) if index < latest => {
+            NextIndexBound::Above(initial) if index <= initial => Err(PublishErrorKind::Past { index, initial }),
+            NextIndexBound::AtLeast(latest) | NextIndexBound::Published(latest) if index < latest => {
                 Err(PublishErrorKind::Falling { index, latest })
             }
             _ => Ok(()),
@@ -234,13 +185,13 @@ impl<P> State<P> {
     }
 
     pub(crate) fn latest_index(&self) -> u64 {
-        self.floor.latest_index()
+        self.index_bound.latest_index()
     }
 
     /// Returns the earliest place that the next batch can have: the place after the last batch, or where a batch
     /// without events has moved it.
     pub(crate) fn earliest_next_place(&self) -> Place {
-        self.next_place.max(Place::before(self.floor.finished_below(self.rising)))
+        self.next_place.max(Place::before(self.index_bound.finished_below(self.rising)))
     }
 
     /// Returns whether the oldest batch is the first of its index, or there is none.
@@ -250,7 +201,7 @@ impl<P> State<P> {
 
     /// Returns the place below which everything is lost: evicted, or declared past by the host.
     pub(crate) fn lost_below(&self) -> Place {
-        self.appender.get(self.appender.oldest()).map_or(self.restored, |record| record.after)
+        self.appender.get(self.appender.oldest()).map_or(self.restored_place, |record| record.previous_end)
     }
 
     /// Returns the index of the oldest batch in reach.
@@ -260,35 +211,37 @@ impl<P> State<P> {
 }
 
 impl<P> Core<P> {
-    /// Returns all subscriptions in the order in which they were opened. Gives the lock up after every
+    /// Returns all subscriptions in the order in which they were opened. Releases the lock after every
     /// [`MAX_PER_STEP`].
-    pub(crate) fn waiters(&self) -> Vec<Waiter> {
-        let mut waiters = Vec::new();
+    pub(crate) fn subscriptions(&self) -> Vec<Waiter> {
+        let mut subscriptions = Vec::new();
         let mut after = 0;
-        while let Some(last) = self.state.lock_in_turn().registry.waiters_after(after, MAX_PER_STEP, &mut waiters) {
+        while let Some(last) =
+            self.state.lock_step().registry.subscriptions_after(after, MAX_PER_STEP, &mut subscriptions)
+        {
             after = last;
         }
-        waiters
+        subscriptions
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
-        self.state.lock_first().epoch
+        self.state.lock_priority().epoch
     }
 
     /// Returns the token of the place after the last batch.
     pub(crate) fn token(&self) -> Token {
-        let state = self.state.lock_first();
+        let state = self.state.lock_priority();
         Token::new(state.epoch, state.next_place)
     }
 
     /// Returns whether an open subscription asks for such an event. This is a hint: it may change at once.
     pub(crate) fn has_interest(&self, event: &Event<()>) -> bool {
-        let state = self.state.lock_first();
-        state.readers_of_all > 0 || state.interest.is_hit_by(event)
+        let state = self.state.lock_priority();
+        state.unfiltered_readers > 0 || state.interest.is_hit_by(event)
     }
 
     pub(crate) fn stats(&self) -> BrokerStats {
-        let state = self.state.lock_first();
+        let state = self.state.lock_priority();
         let (buffered_batches, buffered_events) = state.appender.held();
         BrokerStats {
             published_batches: state.counters.batches,

@@ -294,7 +294,7 @@ impl<P: Serialize> Iterator for Frames<P> {
             Err(error) => Err(error.into()),
         };
         match frame {
-            Err(FrameError::Recv(error)) => self.subscription.last_error(error).map(|error| Err(error.into())),
+            Err(FrameError::Recv(error)) => self.subscription.yield_error(error).map(|error| Err(error.into())),
             frame => Some(frame),
         }
     }

@@ -161,7 +161,7 @@ impl<P: Serialize, T: Timer> FrameStream<P, T> {
                 let framed = self.options.frame(&delivery);
                 Some(framed.map(|frame| self.emit(frame)).map_err(FrameError::from))
             }
-            Err(error) => self.subscription.last_error(error).map(|error| Err(error.into())),
+            Err(error) => self.subscription.yield_error(error).map(|error| Err(error.into())),
         })
     }
 

@@ -1,4 +1,4 @@
-//! Dispatchers: what is queued for them, against their end and against being queued again. G10, G6.
+//! Dispatchers: what is queued for them, against their end and against being queued again: G6, G10.
 //! Which readers are woken is modelled in `waiting`.
 //!
 //! Broken by a dispatcher that sleeps unlisted, checks for its end without the lock, ends with something queued, drops
@@ -80,7 +80,7 @@ fn dispatcher_with_deferred_drops() {
         let stopped = Arc::new(AtomicBool::new(false));
         let (waiter, list) = (Arc::new(Waiter::new(Registration::for_lists(1), false, ())), WaitList::default());
         let woken = Arc::new(Count::default());
-        waiter.wait_task(&Waker::from(Arc::clone(&woken)));
+        waiter.set_waker(&Waker::from(Arc::clone(&woken)));
         list.register(&waiter, 0);
         let (mut wake_batch, dropped) = (WakeBatch::default(), Arc::new(Mutex::new(Vec::new())));
         wake_batch.take(&list);
@@ -96,11 +96,15 @@ fn dispatcher_with_deferred_drops() {
             }
         });
         let (weak, woken) = (Arc::downgrade(&dispatch), Arc::clone(&woken));
-        let back = dispatch.wake(wake_batch, Some(Evicted { dispatch: weak, woken, dropped: Arc::clone(&dropped) }), 1);
+        let not_deferred = dispatch.wake_or_queue(
+            wake_batch,
+            Some(Evicted { dispatch: weak, woken, dropped: Arc::clone(&dropped) }),
+            1,
+        );
         stopper.join().unwrap();
         running.join().unwrap();
-        let deferred = back.is_none();
-        drop(back);
+        let deferred = not_deferred.is_none();
+        drop(not_deferred);
         assert_eq!((dropped.lock().unwrap().as_slice(), dispatch.deferred_drops()), ([(deferred, true)].as_slice(), 0));
     });
 }
@@ -126,7 +130,7 @@ fn waiter_that_is_queued_already() {
             }
         });
         while made.load(Ordering::Acquire) < 2 {
-            waiter.wait(Signal::Thread(crate::sync::current()));
+            waiter.set_signal(Signal::Thread(crate::sync::current()));
             if made.load(Ordering::Acquire) < 2 {
                 crate::sync::park();
             }

@@ -1,4 +1,4 @@
-//! What readers cache beside batches against evicting them: no byte is counted twice or forgotten. Semantics 5, G6.
+//! What readers cache beside batches against evicting them: no byte is counted twice or forgotten: G6.
 //! Frames are not built here: the models charge bytes as frames would.
 //!
 //! Broken by a charge that is not taken back once its batch is evicted, a refund that is subtracted twice, a charge

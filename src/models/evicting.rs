@@ -1,8 +1,8 @@
-//! Evicting against readers that have looked before: runs, windows and backlogs that are half read. G3, G6.
-//! Readers that have nothing in hand when a batch is evicted are in `fanout`.
+//! Evicting against readers with a partly read run, window or backlog: G3, G6.
+//! Readers that have discovered nothing when a batch is evicted are in `fanout`.
 //!
 //! Broken by loading `oldest` before the directory, moving it without the lock or storing it without Release, retiring
-//! a segment too early, losing the note of an eviction, and a window or run that goes on after its batch was evicted.
+//! a segment too early, losing the record of an eviction, and a window or run that continues after its batch was evicted.
 
 use std::sync::Arc;
 
@@ -37,13 +37,13 @@ impl Seen {
         }
     }
 
-    /// Asserts that each of these was read once and in order, or lies in a reported loss.
+    /// Asserts that each of these was read once and in order, or is in a reported loss.
     fn is_all_of(&self, sent: &[u64]) {
         assert!(self.read.is_sorted_by(|a, b| a < b), "{:?}", self.read);
         assert!(self.read.iter().all(|index| sent.contains(index)), "{:?} of {sent:?}", self.read);
         for index in sent.iter().filter(|index| !self.read.contains(index)) {
-            let told = |lag: &Lagged| (lag.from..lag.resumes_at).contains(index);
-            assert!(self.lost.iter().any(told), "{index} is lost: read {:?}, told {:?}", self.read, self.lost);
+            let reported = |lag: &Lagged| (lag.from..lag.resumes_at).contains(index);
+            assert!(self.lost.iter().any(reported), "{index} is lost: read {:?}, reported {:?}", self.read, self.lost);
         }
     }
 }
@@ -98,7 +98,7 @@ fn a_run_of_a_chain_against_evict() {
     a_known_run_against_evict(|| keys(&["a"]), |_| "b");
 }
 
-/// A backlog that is older than its reader's nodes is in no chain. Its loss is noted when it is evicted.
+/// A backlog that is older than its reader's nodes is in no chain. Its loss is recorded when it is evicted.
 #[test]
 fn a_backlog_against_evict() {
     check(|| {
@@ -117,8 +117,8 @@ fn a_backlog_against_evict() {
     });
 }
 
-/// A window goes from a backlog, which is scanned, to batches that are chained, and looks a second time for those. What
-/// has been evicted by then is not passed in silence.
+/// A window goes from a backlog, which is scanned, to batches that are chained, and discovers those in a second step. What
+/// has been evicted by then is reported.
 fn a_window_across_a_backlog_against_evict(terms: &'static [&'static str]) {
     const KEYS: [&str; 6] = ["a", "a", "z", "a", "z", "a"];
     check(move || {
@@ -174,7 +174,7 @@ fn a_second_window_against_evict() {
     });
 }
 
-/// One batch of a reader's older backlog was evicted before, and another just now. The note of the second eviction does
+/// One batch of a reader's older backlog was evicted before, and another just now. The record of the second eviction does
 /// not hide the first.
 #[test]
 fn a_scan_against_two_evictions() {
@@ -223,7 +223,7 @@ fn a_scan_against_two_evicted_at_once() {
     });
 }
 
-/// The state is restored while a reader stands in the history before. That is not a lag, however much follows.
+/// The state is restored while a reader is in the previous history. That is not a lag, however much follows.
 #[test]
 fn a_reset_against_a_read() {
     check(|| {

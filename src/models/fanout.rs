@@ -1,7 +1,7 @@
 //! Appending against reading, evicting and subscribing: G1, G2, G3, G4.
-//! Nobody waits here: waiting is in `waiting` and `tasks`.
+//! No reader waits here: waiting is in `waiting` and `tasks`.
 //!
-//! Broken by another order of slot, node positions, notifying, end and `oldest`, by a store of them without Release or
+//! Broken by another order of slot, node positions, hit queues, end and `oldest`, by a store of them without Release or
 //! a load without Acquire, and by a reader that forgets a hit, a loss or the rest of a scan.
 
 use super::{broker, check, event, everything, keys, read_all, read_or_lose, spawn};
@@ -134,10 +134,10 @@ fn two_chains_are_merged() {
 /// So many keys that their reader has a hit queue.
 const KEYS: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 
-/// A hit that comes while its reader registers is found when the reader looks, or is in its hit queue before the end
-/// shows it.
+/// A hit that comes while its reader registers is found when the reader visits its nodes, or is in its hit queue before
+/// the end shows it.
 #[test]
-fn notify_against_register() {
+fn queueing_hits_against_register() {
     check(|| {
         let broker = broker(4);
         let mut reader = broker.subscribe(keys(&KEYS)).unwrap();
@@ -155,7 +155,7 @@ fn notify_against_register() {
 }
 
 #[test]
-fn notified_hits_are_all_read() {
+fn queued_hits_are_all_read() {
     check(|| {
         let broker = broker(4);
         let mut reader = broker.subscribe(keys(&KEYS)).unwrap();

@@ -5,7 +5,7 @@
 //! that the models catch are in `tests/planted/`: the first line of a bug names the file of models that catches it.
 //!
 //! - `fanout`: appending against reading, evicting and subscribing.
-//! - `evicting`: evicting against readers that have looked before.
+//! - `evicting`: evicting against readers with a partly read run, window or backlog.
 //! - `encoding`: bytes that readers cache against evicting.
 //! - `waiting`: waiting threads against publishing, closing and leaving.
 //! - `tasks`: waiting tasks and doorbells against publishing.
@@ -77,7 +77,7 @@ pub(crate) fn read_all(reader: &mut Subscription<Payload>) -> Vec<Payload> {
     }
 }
 
-/// Reads everything that can be read now, and adds up the batches that are reported as lost. The reader goes on after a
+/// Reads everything that can be read now, and adds up the batches that are reported as lost. The reader continues after a
 /// loss.
 pub(crate) fn read_or_lose(reader: &mut Subscription<Payload>, read: &mut Vec<Payload>, lost: &mut u64) {
     loop {

@@ -3,7 +3,7 @@
 //!
 //! A lost wake-up is a waker that was not called when all is done.
 //!
-//! Broken by a signal or a doorbell that is set after registering, an empty read that does not look again, a waker that
+//! Broken by a signal or a doorbell that is set after registering, an empty read that is not repeated, a waker that
 //! is kept although another polls, and a finished or dropped poll that leaves its waker behind.
 
 use std::sync::Arc;
@@ -47,7 +47,7 @@ fn pending_task_is_woken(request: fn() -> Request<Payload>, bell: bool, polled: 
             assert!(bell.is_none_or(|bell| bell.try_recv().is_ok()));
             assert!(!poll(&mut reader, &last));
         } else {
-            assert_eq!((Arc::strong_count(&first), Arc::strong_count(&last)), (1, 1), "no word is left behind");
+            assert_eq!((Arc::strong_count(&first), Arc::strong_count(&last)), (1, 1), "no waker is left behind");
         }
     });
 }
@@ -220,7 +220,7 @@ fn polling_readable_again_against_publish() {
     polling_again(readable);
 }
 
-/// A pending receive that is dropped takes nothing with it. The next receive is woken, or finds the batch.
+/// A pending receive that is dropped consumes nothing. The next receive is woken, or finds the batch.
 #[test]
 fn drop_of_a_pending_receive() {
     check(|| {

@@ -36,7 +36,7 @@ fn window(reader: &mut Subscription<Payload>) -> Vec<Payload> {
     reader.drain().unwrap().iter().map(|delivery| delivery.index()).collect()
 }
 
-/// The latest index is loaded before the end, so a batch below it that is not visible is not taken for passed.
+/// The latest index is loaded before the end, so a batch below it that is not visible does not count as passed.
 #[test]
 fn token_of_an_empty_read_against_publish() {
     resumed_reads_the_rest(everything, read_all, &[1, 2]);
@@ -74,7 +74,7 @@ fn token_of_an_empty_read_of_rising_indexes_against_publish() {
     });
 }
 
-/// A token that is taken while a part of the history is skipped reports the loss, unless the reader was told before.
+/// A token that is taken while a part of the history is skipped reports the loss, unless it was already reported.
 #[test]
 fn token_of_a_handle_against_a_skip() {
     check(|| {

@@ -3,7 +3,7 @@
 //!
 //! A lost wake-up is a model that does not end.
 //!
-//! Broken by a missing fence or second look between registering and sleeping, a signal that is stored after
+//! Broken by a missing fence or second read between registering and sleeping, a signal that is stored after
 //! registering, waiters that are taken before the end moves, a flag that is cleared outside the lock of its list, a
 //! registration that is cleared after the wake, and a close that wakes first or not at all.
 
@@ -133,7 +133,7 @@ fn park_for_a_place_against_a_skip() {
     }
 }
 
-/// A read while a skip empties the log knows why it is empty: the loss has no count that is not true.
+/// A read while a skip empties the log knows why it is empty: the reported count is exact.
 #[test]
 fn read_against_a_skip() {
     check(|| {
@@ -149,7 +149,7 @@ fn read_against_a_skip() {
     });
 }
 
-/// A registration outlives its wait. The second wait relies on what the first left behind, or on a list whose waiters
+/// A registration outlives its wait. The second wait relies on the registration that the first left, or on a list whose waiters
 /// are being woken.
 #[test]
 fn parking_again_against_publishing_again() {
@@ -231,7 +231,7 @@ fn register_while_a_list_is_taken() {
 
 /// The same for a list of a hit queue.
 #[test]
-fn register_while_a_hit_is_notified() {
+fn register_while_a_hit_is_queued() {
     check(|| {
         let (early, late) = (
             Arc::new(Waiter::new(Registration::for_lists(1), true, ())),
@@ -243,7 +243,7 @@ fn register_while_a_hit_is_notified() {
             let (list, late) = (Arc::clone(&list), Arc::clone(&late));
             move || list.register(&late, 0)
         });
-        WakeBatch::default().notify(&list);
+        WakeBatch::default().queue_hits(&list);
         registering.join().unwrap();
         let mut hits = Vec::new();
         late.take_hits(&mut hits);
@@ -264,18 +264,18 @@ fn parking_again_at_many_nodes() {
     });
 }
 
-/// A reader that is notified of a hit registers again, and can do so.
+/// A reader whose hit was queued registers again, and can do so.
 #[test]
-fn register_again_against_notify() {
+fn register_again_against_queueing() {
     check(|| {
         let (waiter, list) =
             (Arc::new(Waiter::new(Registration::for_lists(1), true, ())), Arc::new(WaitList::default()));
         list.register(&waiter, 0);
-        let notifying = spawn({
+        let queueing = spawn({
             let list = Arc::clone(&list);
             move || {
                 let mut wake_batch = WakeBatch::default();
-                wake_batch.notify(&list);
+                wake_batch.queue_hits(&list);
                 wake_batch.wake();
             }
         });
@@ -284,10 +284,10 @@ fn register_again_against_notify() {
         if !before.is_empty() {
             list.register(&waiter, 0);
         }
-        notifying.join().unwrap();
+        queueing.join().unwrap();
         waiter.take_hits(&mut after);
         assert_eq!(list.is_occupied(), before == [0], "registered anew");
-        assert_eq!([before, after].concat(), [0], "told once");
+        assert_eq!([before, after].concat(), [0], "reported once");
     });
 }
 

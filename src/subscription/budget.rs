@@ -3,14 +3,14 @@
 //!
 //! A read examines what was published before it began. That may be much, and post-filters may refuse all of it. So each
 //! kind of read has its own limit:
-//! - A read that does not wait, and a blocking read without a deadline, go on to the end of the log.
+//! - A read that does not wait, and a blocking read without a deadline, continue to the end of the log.
 //! - A blocking read with a deadline stops at the deadline.
 //! - A poll of a task stops after [`EVENT_BUDGET`] events. A task also yields after [`DELIVERY_BUDGET`] deliveries.
 //!
 //! Invariant: within one budget, access is asked for at most [`MAX_ATTEMPTS`] times. A blocking read that finds
-//! access unsettled pauses, and goes on with a new budget.
+//! access unsettled pauses, and continues with a new budget.
 //!
-//! Each read and each poll makes its own budget. `poll` counts deliveries across polls, in the subscription.
+//! Callers: each read and each poll makes its own budget. `poll` counts deliveries across polls, in the subscription.
 
 use std::time::Instant;
 
@@ -80,8 +80,8 @@ impl Budget {
         }
     }
 
-    /// Returns whether the read may ask for access again, after an answer that had become stale.
-    pub(super) fn may_ask_again(&mut self) -> OnStale {
+    /// Returns whether the read asks for access again, after a decision that had become stale.
+    pub(super) fn on_stale_decision(&mut self) -> OnStale {
         self.attempts += 1;
         let deadline_passed = matches!(self.limit, Limit::Deadline(deadline) if Instant::now() >= deadline);
         let give_up = deadline_passed || self.attempts >= MAX_ATTEMPTS;

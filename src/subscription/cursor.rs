@@ -1,40 +1,40 @@
-//! The cursor: where a reader stands in the log, and which batch it reads next.
+//! The cursor: the position of a reader in the log, and which batch it reads next.
 //! It knows positions and nodes, not events: `selector` decides which events of a batch are delivered.
 //!
-//! A reader of everything reads the log itself. Any other reader loads the last positions of its nodes and walks their
-//! chains back to where it stands. A reader of few nodes polls all of them. A reader of many nodes (more than
-//! [`MAX_POLLED_NODES`]) visits only the nodes that its hit queue names, and those in `unvisited`.
+//! An unfiltered reader, which asks for all events, reads the log itself. Any other reader loads the last positions of its
+//! nodes and walks their chains back to its position. A reader of few nodes polls all of them. A reader of many nodes (more
+//! than [`MAX_POLLED_NODES`](crate::core::MAX_POLLED_NODES)) visits only the nodes that its hit queue names, and those in
+//! `unvisited`. `discover` does this.
 //!
 //! Invariants:
 //! - `position <= discovered`.
-//! - Everything below `position` is passed: it was delivered, it was reported lost, it was evicted below
-//!   `elastic_until`, or it is not for this reader.
-//! - All matches in `position..discovered` lie in `run` and `later_runs`, which are disjoint and in order. Below
-//!   `live_from` a run is a part of the log that is older than the reader's nodes. Its batches may match or not, and
-//!   are scanned.
+//! - Everything below `position` is passed: it was delivered, it was reported lost, it was evicted below `elastic_until`,
+//!   or it is not for this reader.
+//! - All matches in `position..discovered` are in `run` and `later_runs`, which are disjoint and in order. Below
+//!   `live_from` a run is a part of the log that is older than the reader's nodes. Its batches may match or not, and are
+//!   scanned.
 //! - At and above `discovered` nothing has been examined.
-//! - The caller loads `end` before it calls. Inside, a directory is taken before the oldest position is loaded:
-//!   whatever lies between that oldest position and `end` is in the directory.
+//! - The caller loads `end` before it calls. Inside, a directory is taken before the oldest position is loaded: whatever
+//!   is between that oldest position and `end` is in the directory.
 //!
-//! The reader alone calls it, by `owned`, `poll`, `drain` and `state`.
+//! Callers: the reader alone, through `owned`, `poll`, `drain`, `loss`, `register` and `begin_read`.
+
+mod discover;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::core::Record;
-use crate::core::{MAX_POLLED_NODES, Node, Waiter};
-use crate::interest::{Collected, LastRun, MatchedRun, Matching, collect, last_run};
+use crate::core::Waiter;
+use crate::interest::{MatchedRun, Matching};
 use crate::log::{Directory, Log};
 use crate::steps::{Step, count};
 use crate::types::position::{Position, Run};
-use crate::wait::seq_cst_fence;
 
 /// The result of [`Cursor::locate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Located {
-    /// The next batch lies at this position. It may have been evicted since.
+    /// The next batch is at this position. It may have been evicted since.
     At(Position),
     /// Everything below the end is passed.
     CaughtUp,
@@ -53,9 +53,9 @@ enum Loss {
 }
 
 /// The directory that a search used, if it took one.
-pub(super) type Searched<P> = Option<Arc<Directory<Record<P>>>>;
+pub(super) type SearchDirectory<P> = Option<Arc<Directory<Record<P>>>>;
 
-/// Where one reader stands in the log, and what it has discovered ahead.
+/// The position of one reader in the log, and what it has discovered ahead.
 #[derive(Debug)]
 pub(super) struct Cursor {
     /// The next position to pass.
@@ -83,7 +83,7 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn new(waiter: &Waiter, live_from: Position) -> Self {
-        let lists = u32::try_from(waiter.owner.nodes.len()).unwrap_or(u32::MAX);
+        let lists = u32::try_from(waiter.shared.nodes.len()).unwrap_or(u32::MAX);
         Self {
             position: Position::ZERO,
             discovered: Position::ZERO,
@@ -102,7 +102,7 @@ impl Cursor {
         self.position
     }
 
-    /// Moves the cursor to a position: where the subscription starts, or where it goes on after a loss.
+    /// Moves the cursor to a position: the start of the subscription, or the one where it continues after a loss.
     #[inline]
     pub(super) fn move_to(&mut self, cursor: Position) {
         self.position = cursor;
@@ -114,7 +114,7 @@ impl Cursor {
         if self.loss == Loss::Skipped {
             self.discovered = oldest;
         } else {
-            self.discard_below(waiter, oldest);
+            self.discard_evicted_runs(waiter, oldest);
         }
         self.move_to(oldest);
         self.loss = Loss::None;
@@ -155,7 +155,7 @@ impl Cursor {
 
     /// Discards everything discovered, because a part of the history was skipped. The skipped part begins at the end of
     /// what was published before, and all of that is evicted. Nothing is examined until [`resume_at`](Self::resume_at).
-    pub(super) fn skip(&mut self) {
+    pub(super) fn mark_skipped(&mut self) {
         (self.run, self.later_runs, self.loss) = (Run::EMPTY, None, Loss::Skipped);
         self.discovered = Position(u64::MAX);
     }
@@ -173,7 +173,7 @@ impl Cursor {
         log: &Log<Record<P>>,
         waiter: &Waiter,
         end: Position,
-        searched: &mut Searched<P>,
+        searched: &mut SearchDirectory<P>,
     ) -> Located {
         if self.run.is_empty() && self.later_runs.is_none() && self.discovered < end {
             self.discover(log, waiter, end, searched);
@@ -192,7 +192,7 @@ impl Cursor {
         log: &Log<Record<P>>,
         waiter: &Waiter,
         end: Position,
-        searched: &mut Searched<P>,
+        searched: &mut SearchDirectory<P>,
     ) -> Located {
         if self.loss == Loss::Skipped {
             return Located::Lost;
@@ -208,10 +208,10 @@ impl Cursor {
                     continue;
                 }
                 if self.position < self.elastic_until {
-                    self.discard_below(waiter, oldest.min(self.elastic_until));
+                    self.discard_evicted_runs(waiter, oldest.min(self.elastic_until));
                     (self.position, self.loss) = (self.effective_position(oldest), Loss::None);
                 }
-                self.discard_below(waiter, oldest);
+                self.discard_evicted_runs(waiter, oldest);
                 if self.loss != Loss::None {
                     return Located::Lost;
                 }
@@ -277,7 +277,7 @@ impl Cursor {
         self.later_runs.is_none() && self.discovered >= end
     }
 
-    /// Passes what is known not to match, if no run is left below `end`. The cursor then stands at `end` or beyond it.
+    /// Passes what is known not to match, if no run is left below `end`. The cursor is then at `end` or beyond it.
     #[inline]
     pub(super) fn pass_unmatched_to(&mut self, end: Position) {
         if self.run.is_empty() && self.is_last_run(end) {
@@ -293,7 +293,7 @@ impl Cursor {
         known.then_some(self.run.start)
     }
 
-    /// Returns whether no discovered run goes on behind `position` without a gap.
+    /// Returns whether no discovered run continues after `position` without a gap.
     pub(super) fn is_last_discovered(&self, position: Position) -> bool {
         position.next() >= self.run.end
     }
@@ -326,159 +326,6 @@ impl Cursor {
         self.run.start = position.next();
     }
 
-    /// Examines what became visible below `end`, or the first part of it. Returns the oldest position as loaded after
-    /// the directory that the search used.
-    #[inline]
-    fn discover<P>(
-        &mut self,
-        log: &Log<Record<P>>,
-        waiter: &Waiter,
-        end: Position,
-        searched: &mut Searched<P>,
-    ) -> Position {
-        if waiter.owner.nodes.is_empty() {
-            self.append(MatchedRun { run: Run { start: self.discovered, end }, matching: Matching::Whole });
-            self.discovered = end;
-            return log.oldest();
-        }
-        self.discover_in_nodes(log, waiter, end, searched)
-    }
-
-    /// Implements [`discover`](Self::discover) for a reader that does not ask for everything.
-    #[inline(never)]
-    fn discover_in_nodes<P>(
-        &mut self,
-        log: &Log<Record<P>>,
-        waiter: &Waiter,
-        end: Position,
-        searched: &mut Searched<P>,
-    ) -> Position {
-        let nodes = &waiter.owner.nodes;
-        let from = self.discovered;
-        if from < self.live_from {
-            let end = end.min(self.live_from);
-            self.append(MatchedRun { run: Run { start: from, end }, matching: Matching::Unknown });
-            self.discovered = end;
-            return log.oldest();
-        }
-        if waiter.has_hit_queue() {
-            return self.discover_in_hit_nodes(log, waiter, end, searched);
-        }
-        count(Step::Poll, nodes.len());
-        let mut hit = nodes.iter().map(|node| (node, node.chain.last())).filter(|(_, last)| *last > from);
-        let Some((node, last)) = hit.next() else {
-            self.discovered = end;
-            return log.oldest();
-        };
-        let Some(second) = hit.next() else {
-            return self.discover_in_one_node(log, node, last, end, searched);
-        };
-        let lasts: SmallVec<[_; MAX_POLLED_NODES]> = [(node, last), second].into_iter().chain(hit).collect();
-        self.walk(log, lasts.into_iter(), end, searched)
-    }
-
-    /// Implements [`discover`](Self::discover) when only one node was hit. The first link mostly describes all its
-    /// matches as one run, and then no chain is walked.
-    fn discover_in_one_node<P>(
-        &mut self,
-        log: &Log<Record<P>>,
-        node: &Arc<Node>,
-        last: Position,
-        end: Position,
-        searched: &mut Searched<P>,
-    ) -> Position {
-        let directory = searched.insert(log.directory());
-        let oldest = log.oldest();
-        let from = self.discovered;
-        match last_run(directory, node, last, oldest) {
-            Some(LastRun { start, whole, before, .. }) if start <= from || before <= from => {
-                let stop = last.min(end);
-                let whole = whole.clamp(from, stop.max(from));
-                for (start, end, matching) in
-                    [(start.max(from), whole, Matching::Linked), (whole.max(start), stop, Matching::Whole)]
-                {
-                    if start < end {
-                        self.append(MatchedRun { run: Run { start, end }, matching });
-                    }
-                }
-                self.discovered = end;
-            }
-            _ => self.append_collected(collect(std::iter::once((node, last)), directory, oldest, from, end)),
-        }
-        oldest
-    }
-
-    /// Implements [`discover`](Self::discover) for a reader of many nodes: it visits only those that were hit.
-    fn discover_in_hit_nodes<P>(
-        &mut self,
-        log: &Log<Record<P>>,
-        waiter: &Waiter,
-        end: Position,
-        searched: &mut Searched<P>,
-    ) -> Position {
-        let nodes = &waiter.owner.nodes;
-        let mut unvisited = self.unvisited.take().unwrap_or_default();
-        waiter.take_hits(&mut unvisited);
-        unvisited.sort_unstable();
-        unvisited.dedup();
-        if unvisited.is_empty() {
-            self.discovered = end;
-            self.unvisited = Some(unvisited);
-            return log.oldest();
-        }
-        count(Step::Poll, unvisited.len());
-        let unvisited_node = |list: u32| Some((list, nodes.get(usize::try_from(list).ok()?)?));
-        for (list, node) in unvisited.iter().copied().filter_map(unvisited_node) {
-            node.lists.notified().register(waiter, usize::try_from(list).unwrap_or(usize::MAX));
-        }
-        // Registering comes before loading the last positions. A hit in between is seen here and also queued, which
-        // costs one visit more than needed. The fence's partner is `sync::store_and_fence` in the publisher.
-        seq_cst_fence();
-        let lasts: Vec<Position> =
-            unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node.chain.last()).collect();
-        let hit = unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node).zip(lasts.iter().copied());
-        let oldest = self.walk(log, hit, end, searched);
-        // Keeps the nodes whose last match lies beyond what was walked. The hit that set it may have been taken from
-        // the queue above, and is not queued again.
-        let mut lasts = lasts.into_iter();
-        unvisited.retain(|_| lasts.next().is_some_and(|last| last > self.discovered));
-        self.unvisited = Some(unvisited);
-        oldest
-    }
-
-    /// Registers a reader of many nodes in those that it has not visited since they were hit, or not visited at all.
-    pub(super) fn register_unvisited(&self, waiter: &Waiter) {
-        for list in
-            self.unvisited.iter().flat_map(|unvisited| unvisited.iter()).filter_map(|list| usize::try_from(*list).ok())
-        {
-            if let Some(node) = waiter.owner.nodes.get(list) {
-                node.lists.notified().register(waiter, list);
-            }
-        }
-    }
-
-    /// Walks the chains of these nodes, whose last positions were loaded before. Appends the matches below `end`, or a
-    /// first part of them. Returns the oldest position as loaded after the directory.
-    fn walk<'a, P>(
-        &mut self,
-        log: &Log<Record<P>>,
-        lasts: impl Iterator<Item = (&'a Arc<Node>, Position)>,
-        end: Position,
-        searched: &mut Searched<P>,
-    ) -> Position {
-        let directory = searched.insert(log.directory());
-        let oldest = log.oldest();
-        self.append_collected(collect(lasts, directory, oldest, self.discovered, end));
-        oldest
-    }
-
-    fn append_collected(&mut self, collected: Collected) {
-        self.discovered = collected.through;
-        for run in collected.runs {
-            self.append(run);
-        }
-    }
-
     #[inline]
     fn append(&mut self, next: MatchedRun) {
         if self.later_runs.is_none() {
@@ -507,7 +354,7 @@ impl Cursor {
 
     /// Discards the runs below `oldest`, and records a loss if the reader asked for any of it.
     #[inline]
-    fn discard_below(&mut self, waiter: &Waiter, oldest: Position) {
+    fn discard_evicted_runs(&mut self, waiter: &Waiter, oldest: Position) {
         while self.next_run() && self.run.start < oldest {
             let gone = Run { start: self.run.start, end: self.run.end.min(oldest) };
             if self.matching != Matching::Unknown || has_evicted(waiter, gone.start, oldest) {
@@ -520,6 +367,6 @@ impl Cursor {
 
 /// Returns whether any evicted position from `start` on, which the reader had not scanned, matched one of its nodes.
 fn has_evicted(waiter: &Waiter, start: Position, oldest: Position) -> bool {
-    count(Step::Poll, waiter.owner.nodes.len());
-    waiter.owner.nodes.iter().any(|node| node.has_evicted(start, oldest))
+    count(Step::Poll, waiter.shared.nodes.len());
+    waiter.shared.nodes.iter().any(|node| node.has_evicted(start, oldest))
 }

@@ -3,7 +3,7 @@
 //!
 //! Invariant: a selection holds at least one event, and its ordinals rise.
 //!
-//! The files beside this one make deliveries. `frames` reads their selections.
+//! Callers: the files beside this one make deliveries, and `frames` reads their selections.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,12 +25,12 @@ pub(crate) enum Selection<O> {
     Ordinals(O),
 }
 
-/// A selection from a batch that is borrowed. Its ordinals lie in the batch, or were made for this reader.
-pub(crate) type Selected<'r> = Selection<Cow<'r, [u32]>>;
+/// A selection from a batch that is borrowed. Its ordinals are stored in the batch, or were made for this reader.
+pub(crate) type BorrowedSelection<'r> = Selection<Cow<'r, [u32]>>;
 
-impl Selected<'_> {
+impl BorrowedSelection<'_> {
     /// Returns the selection of these ordinals out of `len` events, or `None` if there are none.
-    pub(crate) fn of(len: usize, ordinals: impl Iterator<Item = u32>) -> Option<Selected<'static>> {
+    pub(crate) fn of(len: usize, ordinals: impl Iterator<Item = u32>) -> Option<BorrowedSelection<'static>> {
         if len <= u64::BITS as usize {
             return Selection::of_bits(len, ordinals.fold(0, |bits, ordinal| bits | 1 << ordinal));
         }
@@ -240,8 +240,8 @@ macro_rules! delivery {
                 self.batch.events.len()
             }
 
-            /// Returns where a reader stands that has read this delivery. A subscription that starts
-            /// [`Start::After`](crate::Start::After) the token goes on behind it.
+            /// Returns the token after this delivery. A subscription that starts
+            /// [`Start::After`](crate::Start::After) it continues with the next batch.
             pub fn token(&self) -> Token {
                 Token::new(self.batch.epoch, self.batch.place.next())
             }
@@ -310,7 +310,7 @@ mod tests {
 
     fn selected(len: usize, ordinals: &[u32]) -> Vec<usize> {
         let events: Vec<_> = (0..len).map(|n| Event::new("t", "e", "k", n)).collect();
-        let selection = Selected::of(len, ordinals.iter().copied());
+        let selection = BorrowedSelection::of(len, ordinals.iter().copied());
         selection.map_or_else(Vec::new, |selection| {
             assert_eq!(selection.len(len), selection.events(&events).len());
             selection.events(&events).map(|event| *event.payload()).collect()
@@ -324,7 +324,7 @@ mod tests {
             assert_eq!(selected(len, &[0, 2]), [0, 2]);
             let all: Vec<u32> = (0..u32::try_from(len).expect("small")).collect();
             assert_eq!(selected(len, &all), (0..len).collect::<Vec<_>>());
-            assert!(matches!(Selected::of(len, all.into_iter()), Some(Selection::All)));
+            assert!(matches!(BorrowedSelection::of(len, all.into_iter()), Some(Selection::All)));
         }
         assert_eq!(selected(64, &[63]), [63]);
         assert_eq!(selected(200, &[64, 199]), [64, 199]);

@@ -1,7 +1,9 @@
 //! The handle of a subscription: observing it and ending it from elsewhere.
 //! It reads no deliveries, and reports the reader's cursor as of the last completed read or window.
 //!
-//! `Subscription::handle` and `Broker::subscriptions` make handles. Any thread may call them.
+//! Invariant: a handle sets the gate of its reader and wakes it, and changes nothing else of it.
+//!
+//! Callers: `Subscription::handle` and `Broker::subscriptions` make handles. Any thread may call them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +46,7 @@ impl<P> SubscriptionHandle<P> {
 
     /// Returns the id of the subscription, unique within its broker.
     pub fn id(&self) -> SubscriptionId {
-        SubscriptionId(self.waiter.owner.id)
+        SubscriptionId(self.waiter.shared.id)
     }
 
     /// Returns the public id of the principal that subscribed, or [`Principal::ANONYMOUS`](crate::Principal::ANONYMOUS)
@@ -62,29 +64,29 @@ impl<P> SubscriptionHandle<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn principal_id(&self) -> &str {
-        self.waiter.owner.principal.as_deref().map_or(Principal::ANONYMOUS, |id| id)
+        self.waiter.shared.principal.as_deref().map_or(Principal::ANONYMOUS, |id| id)
     }
 
     /// Returns the terms that were asked for, each once.
     pub fn terms(&self) -> &[Term] {
-        self.waiter.owner.filter.terms()
+        self.waiter.shared.filter.terms()
     }
 
     /// Returns the namespaces that were asked for.
     pub fn scope(&self) -> &Scope {
-        self.waiter.owner.filter.scope()
+        self.waiter.shared.filter.scope()
     }
 
     /// Ends the subscription: every read returns [`RecvError::Cancelled`](crate::RecvError::Cancelled) from now on. A
     /// read that waits is woken.
     pub fn cancel(&self) {
-        self.waiter.owner.gate.end(Ending::Cancelled);
+        self.waiter.shared.gate.end(Ending::Cancelled);
         self.waiter.wake();
     }
 
     /// Returns the counters of the subscription.
     pub fn stats(&self) -> SubscriptionStats {
-        let counters = &self.waiter.owner.counters;
+        let counters = &self.waiter.shared.counters;
         let counts = counters.counts();
         SubscriptionStats {
             batches: counts.batches,
@@ -118,7 +120,7 @@ impl<P> SubscriptionHandle<P> {
         self.waiter.is_waiting()
     }
 
-    /// Returns where the reader stands, as of its last completed read or window; see
+    /// Returns the resume token of the reader, as of its last completed read or window; see
     /// [`Subscription::token`](crate::Subscription::token).
     ///
     /// If the reader was overtaken, a subscription that starts after this token reports a loss.
@@ -129,7 +131,7 @@ impl<P> SubscriptionHandle<P> {
     /// let broker = Broker::<()>::new();
     /// let reader = broker.subscribe(Request::new())?;
     /// broker.publish(7, [Event::new("Job", "JobRegistered", "web", ())])?;
-    /// let token = reader.handle().token(); // it was cut off before its first event
+    /// let token = reader.handle().token(); // it disconnects before its first event
     /// drop(reader);
     /// let mut resumed = broker.subscribe(Request::new().start(Start::After(token)))?;
     /// assert_eq!(resumed.try_recv()?.index(), 7);
@@ -143,11 +145,11 @@ impl<P> SubscriptionHandle<P> {
     fn lag(&self) -> u64 {
         let log = &self.core.log;
         let end = log.end().position;
-        let cursor = self.waiter.owner.cursor(log.oldest(), end);
-        let nodes = &self.waiter.owner.nodes;
+        let cursor = self.waiter.shared.cursor(log.oldest(), end);
+        let nodes = &self.waiter.shared.nodes;
         count(Step::Poll, nodes.len());
         let any_match = nodes.is_empty()
-            || self.waiter.owner.gate.state().is_skipped()
+            || self.waiter.shared.gate.state().is_skipped()
             || nodes.iter().any(|node| node.chain.last() > cursor || node.evicted() > cursor)
             || self.may_match_backlog(cursor, end);
         if any_match { end.since(cursor) } else { 0 }
@@ -156,7 +158,7 @@ impl<P> SubscriptionHandle<P> {
     /// Returns whether anything between the cursor and the nodes' first position was asked for, or may have been: that
     /// part of the log is examined only if it is short.
     fn may_match_backlog(&self, cursor: Position, end: Position) -> bool {
-        let nodes = &self.waiter.owner.nodes;
+        let nodes = &self.waiter.shared.nodes;
         let live_from = nodes.iter().map(|node| node.since()).max().unwrap_or_default().min(end);
         if cursor >= live_from {
             return false;
@@ -169,7 +171,7 @@ impl<P> SubscriptionHandle<P> {
             count(Step::Scan, events.len().max(1));
             let Some(left) = events_left.checked_sub(events.len().max(1)) else { return true };
             events_left = left;
-            if events.iter().any(|event| self.waiter.owner.filter.matches(event)) {
+            if events.iter().any(|event| self.waiter.shared.filter.matches(event)) {
                 return true;
             }
             position = position.next();

@@ -9,15 +9,17 @@
 //! - A segment or directory is dropped before the batch is passed. It may be the last to hold evicted batches, and the
 //!   drop of a payload is foreign code.
 //! - A batch is passed after its post-filters have run. If one of them panics, nothing is passed.
+//!
+//! Callers: `recv` and `poll` for deliveries; `drain` to post-filter.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::{mem, ptr};
 
 use super::budget::Budget;
-use super::cursor::{Located, Searched};
-use super::delivery::{Delivery, Selected};
-use super::refinement::{Chosen, Refinement};
+use super::cursor::{Located, SearchDirectory};
+use super::delivery::{BorrowedSelection, Delivery};
+use super::post_filter_progress::{OwnedSelection, PostFilterProgress};
 use super::state::{StartState, Subscription};
 use crate::core::ReadCounts;
 use crate::core::{Published, Record};
@@ -27,16 +29,16 @@ use crate::types::error::RecvError;
 use crate::types::position::Position;
 
 /// Number of events of a batch that the post-filters examine between two checks of the budget.
-const REFINE_CHUNK: usize = 256;
+const POST_FILTER_CHUNK: usize = 256;
 
 /// Number of times that a large batch is started in parts. If access changes as often before the batch is finished, the
 /// post-filters examine it in one part.
-const MAX_ATTEMPTS: u32 = 3;
+const MAX_ATTEMPTS_IN_PARTS: u32 = 3;
 
-/// How far the post-filters came with a batch.
-enum Refined {
+/// How far the post-filters have examined a batch.
+enum PostFiltered {
     /// To its end. It holds the events that are delivered, if any.
-    Done(Option<Chosen>),
+    Done(Option<OwnedSelection>),
     /// The budget was spent before its end.
     BudgetSpent,
 }
@@ -77,7 +79,7 @@ impl<P> Subscription<P> {
     fn fast_path_position(&self) -> Option<Position> {
         let allowed = self.ended.is_none()
             && self.selector.is_unconditional()
-            && self.waiter.owner.gate.state() == self.last_gate;
+            && self.waiter.shared.gate.state() == self.last_gate;
         if allowed && self.start_state == StartState::Reading { self.cursor.next_discovered() } else { None }
     }
 
@@ -137,7 +139,7 @@ impl<P> Subscription<P> {
         }
         let segment = self.segment.upgrade()?;
         let record = segment.get(position)?;
-        let selection = self.selector.select(record, &self.waiter.owner.nodes, self.cursor.matching())?.into_owned();
+        let selection = self.selector.select(record, &self.waiter.shared.nodes, self.cursor.matching())?.into_owned();
         let batch = Arc::clone(record);
         drop(segment);
         if position < self.core.log.oldest() {
@@ -152,7 +154,7 @@ impl<P> Subscription<P> {
     fn pass_delivery(&mut self, position: Position, batch: &Published<P>, events: usize) {
         self.cursor.pass(position);
         self.resume_place = batch.place.next();
-        let counters = &self.waiter.owner.counters;
+        let counters = &self.waiter.shared.counters;
         counters.set_cursor(position.next());
         counters.add(ReadCounts { batches: 1, events: events as u64 });
     }
@@ -163,11 +165,11 @@ impl<P> Subscription<P> {
     pub(super) fn next_slow(&mut self, budget: &mut Budget) -> Result<Next<P>, RecvError> {
         let mut horizon = None;
         loop {
-            let Some(now) = self.begin_read(budget)? else { return Ok(Next::BudgetSpent) };
+            let Some(snapshot) = self.begin_read(budget)? else { return Ok(Next::BudgetSpent) };
             // What is published during this read is left to the next one. Otherwise a fast publisher could keep a read
             // that refuses everything from returning.
-            let (finished, end) = *horizon.get_or_insert(now);
-            if !self.try_start(finished) {
+            let (finished, end) = *horizon.get_or_insert(snapshot);
+            if !self.ensure_placed(finished) {
                 return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(Next::Empty) };
             }
             let mut searched = None;
@@ -192,9 +194,9 @@ impl<P> Subscription<P> {
                     let has_post_filters = selection.is_some() && self.selector.has_post_filters();
                     let selection = match selection {
                         Some(selection) if has_post_filters => {
-                            match self.refine_batch(position, &batch, selection, budget) {
-                                Refined::Done(selection) => selection,
-                                Refined::BudgetSpent => return Ok(Next::BudgetSpent),
+                            match self.post_filter_batch(position, &batch, selection, budget) {
+                                PostFiltered::Done(selection) => selection,
+                                PostFiltered::BudgetSpent => return Ok(Next::BudgetSpent),
                             }
                         }
                         selection => selection,
@@ -204,7 +206,7 @@ impl<P> Subscription<P> {
                         self.end_elastic();
                         self.resume_place = batch.place.next();
                         if budget.spend(batch.events.len(), has_post_filters) {
-                            self.waiter.owner.counters.set_cursor(position.next());
+                            self.waiter.shared.counters.set_cursor(position.next());
                             return Ok(Next::BudgetSpent);
                         }
                         continue;
@@ -219,22 +221,29 @@ impl<P> Subscription<P> {
 
     /// Returns the batch at `position` and its events that match terms and scope, if the batch is still reachable.
     #[inline]
-    fn fetch(&mut self, position: Position, searched: Searched<P>) -> Option<(Record<P>, Option<Chosen>)> {
-        let nodes = &self.waiter.owner.nodes;
+    fn fetch(
+        &mut self,
+        position: Position,
+        searched: SearchDirectory<P>,
+    ) -> Option<(Record<P>, Option<OwnedSelection>)> {
+        let nodes = &self.waiter.shared.nodes;
         // Dropped before the batch is passed: the directory may be the last to hold what was evicted.
         let directory = searched.unwrap_or_else(|| self.core.log.directory());
         let segment = directory.segment(position).filter(|_| self.core.log.oldest() <= position);
         let found = segment.and_then(|segment| segment.get(position)).map(|record| {
             // Selecting takes time in the length of the batch. A large batch is examined over several reads, and they
             // share one selection.
-            let saved = self.refinement.as_mut().filter(|refinement| refinement.position == position);
+            let saved = self
+                .post_filter_progress
+                .as_mut()
+                .filter(|post_filter_progress| post_filter_progress.position == position);
             let selection = match saved.and_then(|saved| saved.selection.take()) {
                 Some(selection) => Some(selection),
-                None => self.selector.select(record, nodes, self.cursor.matching()).map(Selected::into_owned),
+                None => self.selector.select(record, nodes, self.cursor.matching()).map(BorrowedSelection::into_owned),
             };
             (Arc::clone(record), selection)
         });
-        // A reader of everything returns to this segment, and so does one that has discovered more behind this batch.
+        // An unfiltered reader returns to this segment, and so does one that has discovered more after this batch.
         let will_return = nodes.is_empty() || !self.cursor.is_last_discovered(position);
         if let Some(segment) = segment.filter(|_| will_return)
             && !ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment))
@@ -246,65 +255,74 @@ impl<P> Subscription<P> {
 
     /// Applies the post-filters to a selection.
     ///
-    /// A large batch is examined over as many reads as it takes. If access changes in between, it starts again, some
-    /// times at most: what the old grant allowed says nothing about the new one. What the predicate returned holds.
-    fn refine_batch(
+    /// A large batch is examined over as many reads as it takes. If access changes in between, it starts again in parts,
+    /// up to [`MAX_ATTEMPTS_IN_PARTS`] times: what the old grant allowed may be refused by the new one. The results of
+    /// the predicate remain valid.
+    fn post_filter_batch(
         &mut self,
         position: Position,
         batch: &Published<P>,
-        selection: Chosen,
+        selection: OwnedSelection,
         budget: &mut Budget,
-    ) -> Refined {
-        let Self { selector, core, last_gate, refinement, .. } = self;
+    ) -> PostFiltered {
+        let Self { selector, core, last_gate, post_filter_progress, .. } = self;
         let authorizer = core.hooks.authorizer.as_deref();
-        if batch.events.len() <= REFINE_CHUNK {
+        if batch.events.len() <= POST_FILTER_CHUNK {
             let selection = selection.map(|ordinals| Cow::Owned(ordinals.into_vec()));
-            return Refined::Done(selector.refine(authorizer, &batch.events, selection).map(Selected::into_owned));
+            return PostFiltered::Done(
+                selector.post_filter(authorizer, &batch.events, selection).map(BorrowedSelection::into_owned),
+            );
         }
         let changes = last_gate.changes();
-        let mut current = refinement.take().filter(|refinement| refinement.position == position).unwrap_or_default();
+        let mut current = post_filter_progress
+            .take()
+            .filter(|post_filter_progress| post_filter_progress.position == position)
+            .unwrap_or_default();
         if current.changes != changes || current.examined == 0 {
             let attempts = current.attempts + 1;
             let predicate_results = mem::take(&mut current.predicate_results);
-            *current = Refinement { position, changes, attempts, predicate_results, ..Refinement::default() };
+            *current =
+                PostFilterProgress { position, changes, attempts, predicate_results, ..PostFilterProgress::default() };
         }
-        let in_parts = current.attempts <= MAX_ATTEMPTS;
+        let in_parts = current.attempts <= MAX_ATTEMPTS_IN_PARTS;
         let mut events = selection.events(&batch.events);
         events.skip_first(current.examined);
-        while let Some((ordinal, place)) = events.next_with_ordinal() {
+        while let Some((ordinal, index)) = events.next_with_ordinal() {
             if current.predicate_results.len() == current.examined {
                 current.predicate_results.push(None);
             }
             let predicate_result = current.predicate_results.get_mut(current.examined);
             current.examined += 1;
-            if let (Some(event), Some(predicate_result)) = (batch.events.get(place), predicate_result)
-                && selector.delivers_with(authorizer, event, predicate_result)
+            if let (Some(event), Some(predicate_result)) = (batch.events.get(index), predicate_result)
+                && selector.accepts_with(authorizer, event, predicate_result)
             {
                 current.accepted.push(ordinal);
             }
-            if current.examined.is_multiple_of(REFINE_CHUNK) && budget.spend(REFINE_CHUNK, true) && in_parts {
+            if current.examined.is_multiple_of(POST_FILTER_CHUNK) && budget.spend(POST_FILTER_CHUNK, true) && in_parts {
                 current.selection = Some(selection);
-                *refinement = Some(current);
-                return Refined::BudgetSpent;
+                *post_filter_progress = Some(current);
+                return PostFiltered::BudgetSpent;
             }
         }
-        Refined::Done(Selected::of(batch.events.len(), current.accepted.into_iter()).map(Selected::into_owned))
+        PostFiltered::Done(
+            BorrowedSelection::of(batch.events.len(), current.accepted.into_iter()).map(BorrowedSelection::into_owned),
+        )
     }
 
     /// Applies the post-filters to the rest of a selection within this call, after reads that may have begun it.
-    pub(super) fn refine_to_end<'r>(
+    pub(super) fn post_filter_to_end<'r>(
         &mut self,
         position: Position,
         batch: &'r Published<P>,
-        selection: Selected<'r>,
-    ) -> Option<Selected<'r>> {
-        if self.refinement.is_none() {
+        selection: BorrowedSelection<'r>,
+    ) -> Option<BorrowedSelection<'r>> {
+        if self.post_filter_progress.is_none() {
             let authorizer = self.core.hooks.authorizer.as_deref();
-            return self.selector.refine(authorizer, &batch.events, selection);
+            return self.selector.post_filter(authorizer, &batch.events, selection);
         }
-        match self.refine_batch(position, batch, selection.into_owned(), &mut Budget::unlimited()) {
-            Refined::Done(selection) => Some(selection?.map(|ordinals| Cow::Owned(ordinals.into_vec()))),
-            Refined::BudgetSpent => None,
+        match self.post_filter_batch(position, batch, selection.into_owned(), &mut Budget::unlimited()) {
+            PostFiltered::Done(selection) => Some(selection?.map(|ordinals| Cow::Owned(ordinals.into_vec()))),
+            PostFiltered::BudgetSpent => None,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Reading as a task: polls, the futures made of them, and yielding to other tasks.
-//! It knows no runtime and no timer. How a waiter registers is in `recv`.
+//! It knows no runtime and no timer. How a waiter registers is in `register`.
 //!
 //! Invariants:
 //! - A poll that is pending has stored the caller's waker and registered after that, or it has woken the waker itself.
 //! - A poll passes a batch only if it returns its delivery, or if nothing of it is for this reader. So dropping a
 //!   future loses nothing.
+//!
+//! Callers: users; `stream` and `frames`.
 
 use std::fmt;
 use std::future::Future;
@@ -80,7 +82,7 @@ impl<P> Subscription<P> {
     #[inline(never)]
     fn poll_recv_slow(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery<P>, RecvError>> {
         if self.deliveries_left == 0 && self.ended.is_none() {
-            return self.give_way(context);
+            return self.yield_now(context);
         }
         let _rings = self.rings_on_panic();
         let mut budget = Budget::for_poll();
@@ -89,10 +91,10 @@ impl<P> Subscription<P> {
             found => Some(found),
         };
         if found.is_none() {
-            self.waiter.wait_task(context.waker());
+            self.waiter.set_waker(context.waker());
             found = self.register_and_retry(|reader| reader.next_if_any(&mut budget));
             if found.is_some() {
-                self.waiter.stop_waiting();
+                self.waiter.clear_signal();
             }
         }
         match found {
@@ -100,13 +102,13 @@ impl<P> Subscription<P> {
                 self.deliveries_left = self.deliveries_left.saturating_sub(1);
                 Poll::Ready(Ok(delivery))
             }
-            Some(Ok(Next::BudgetSpent)) => self.give_way(context),
+            Some(Ok(Next::BudgetSpent)) => self.yield_now(context),
             Some(Ok(Next::Empty)) | None => {
                 self.deliveries_left = DELIVERY_BUDGET;
                 Poll::Pending
             }
             Some(Err(error)) => {
-                // A loss after which the reader goes on counts like a delivery.
+                // A loss after which the reader continues counts like a delivery.
                 self.deliveries_left = self.deliveries_left.saturating_sub(1);
                 Poll::Ready(Err(error))
             }
@@ -115,7 +117,7 @@ impl<P> Subscription<P> {
 
     /// Yields to other tasks: wakes the waker at once, and is pending.
     #[cold]
-    fn give_way<T>(&mut self, context: &Context<'_>) -> Poll<T> {
+    fn yield_now<T>(&mut self, context: &Context<'_>) -> Poll<T> {
         self.deliveries_left = DELIVERY_BUDGET;
         ignore_panic(|| context.waker().wake_by_ref());
         Poll::Pending
@@ -124,7 +126,7 @@ impl<P> Subscription<P> {
     /// Waits as a task until there is something to read, an end, or a loss. The next [`drain`](Self::drain) or
     /// [`try_recv`](Self::try_recv) returns which.
     ///
-    /// The request's predicate or types may yet refuse what is there, so the window may be empty.
+    /// The request's predicate or types may refuse what was found, so the window may be empty.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -153,18 +155,18 @@ impl<P> Subscription<P> {
     /// it is pending once and wakes the waker itself.
     pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.deliveries_left == 0 && self.ended.is_none() {
-            return self.give_way(context);
+            return self.yield_now(context);
         }
         let mut readiness = self.readiness();
         if let Readiness::Nothing = readiness {
-            self.waiter.wait_task(context.waker());
+            self.waiter.set_waker(context.waker());
             let found = self.register_and_retry(|reader| match reader.readiness() {
                 Readiness::Nothing => None,
                 found => Some(found),
             });
             readiness = found.unwrap_or(Readiness::Nothing);
             if !matches!(readiness, Readiness::Nothing) {
-                self.waiter.stop_waiting();
+                self.waiter.clear_signal();
             }
         }
         match readiness {
@@ -176,19 +178,19 @@ impl<P> Subscription<P> {
                 self.deliveries_left = DELIVERY_BUDGET;
                 Poll::Pending
             }
-            Readiness::Unsettled => self.give_way(context),
+            Readiness::Unsettled => self.yield_now(context),
         }
     }
 
     /// Returns whether a read would find a batch, an end or a loss. It passes nothing that might be delivered.
     fn readiness(&mut self) -> Readiness {
         let (finished, end) = match self.begin_read(&mut Budget::for_poll()) {
-            Ok(Some(now)) => now,
+            Ok(Some(snapshot)) => snapshot,
             Ok(None) => return Readiness::Unsettled,
             Err(_) => return Readiness::Ready,
         };
         let nothing = if end.closed { Readiness::Ready } else { Readiness::Nothing };
-        if !self.try_start(finished) {
+        if !self.ensure_placed(finished) {
             return nothing;
         }
         match self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut None) {
@@ -198,7 +200,7 @@ impl<P> Subscription<P> {
             }
             Located::At(_) => {
                 // The cursor may have moved beyond batches that were evicted and not asked for.
-                self.share_cursor();
+                self.store_cursor();
                 Readiness::Ready
             }
             Located::Lost => Readiness::Ready,
@@ -235,7 +237,7 @@ impl<P> Drop for Recv<'_, P> {
     #[inline]
     fn drop(&mut self) {
         if self.waker_stored {
-            self.subscription.waiter.stop_waiting();
+            self.subscription.waiter.clear_signal();
         }
     }
 }
@@ -274,7 +276,7 @@ impl<P> Drop for Readable<'_, P> {
     #[inline]
     fn drop(&mut self) {
         if self.waker_stored {
-            self.subscription.waiter.stop_waiting();
+            self.subscription.waiter.clear_signal();
         }
     }
 }

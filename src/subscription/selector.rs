@@ -1,8 +1,8 @@
 //! The selector: which events of a batch a subscription receives.
-//! Where the reader stands is not known here; `cursor` decides it.
+//! The position of the reader is not known here; `cursor` decides it.
 //!
 //! It works in two steps. [`Selector::select`] returns the events that match terms and scope, mostly by the links of
-//! the batch. [`Selector::refine`] applies the post-filters to those: types, the grant's namespaces, the authorizer's
+//! the batch. [`Selector::post_filter`] applies the post-filters to those: types, the grant's namespaces, the authorizer's
 //! hook, the request's predicate, in this order.
 //!
 //! Invariants:
@@ -10,13 +10,13 @@
 //! - The predicate runs once for each event, however often access changes meanwhile.
 //! - `select` runs no foreign code. The post-filters do, so their caller must hold no lock.
 //!
-//! `owned` and `drain` call it on the reader's thread; `state` asks it to explain.
+//! Callers: `owned` and `drain` on the reader's thread; `state`, to explain.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::delivery::{Selected, Selection};
+use super::delivery::{BorrowedSelection, Selection};
 use crate::access::{Authorizer, Grant};
 use crate::core::Node;
 use crate::core::Published;
@@ -112,14 +112,14 @@ impl<P> Selector<P> {
         record: &'r Published<P>,
         nodes: &[Arc<Node>],
         matching: Matching,
-    ) -> Option<Selected<'r>> {
+    ) -> Option<BorrowedSelection<'r>> {
         let events = &record.events;
         match nodes {
             _ if matching == Matching::Whole => Some(Selection::All),
             _ if matching == Matching::Unknown => {
                 count(Step::Scan, events.len());
                 let matching = events.iter().zip(0_u32..).filter(|(event, _)| self.filter.matches(event));
-                Selected::of(events.len(), matching.map(|(_, ordinal)| ordinal))
+                BorrowedSelection::of(events.len(), matching.map(|(_, ordinal)| ordinal))
             }
             [node] => record.links.matched(node).and_then(|hits| selection(events.len(), hits)),
             nodes => match record.links.matched_only(nodes) {
@@ -129,7 +129,7 @@ impl<P> Selector<P> {
         }
     }
 
-    /// Returns whether [`refine`](Self::refine) can refuse anything.
+    /// Returns whether [`post_filter`](Self::post_filter) can refuse anything.
     #[inline]
     pub(super) fn has_post_filters(&self) -> bool {
         self.has_post_filters
@@ -142,35 +142,35 @@ impl<P> Selector<P> {
     }
 
     /// Returns what the post-filters leave of a selection. It runs foreign code, so no lock may be held.
-    pub(super) fn refine<'r>(
+    pub(super) fn post_filter<'r>(
         &mut self,
         authorizer: Option<&dyn Authorizer<P>>,
         events: &[Event<P>],
-        selection: Selected<'r>,
-    ) -> Option<Selected<'r>> {
+        selection: BorrowedSelection<'r>,
+    ) -> Option<BorrowedSelection<'r>> {
         if !self.has_post_filters {
             return Some(selection);
         }
         let mut iter = selection.events(events);
         let ordinals = std::iter::from_fn(|| {
             loop {
-                let (ordinal, place) = iter.next_with_ordinal()?;
-                if self.delivers(authorizer, events.get(place)?) {
+                let (ordinal, index) = iter.next_with_ordinal()?;
+                if self.accepts(authorizer, events.get(index)?) {
                     return Some(ordinal);
                 }
             }
         });
-        Selected::of(events.len(), ordinals)
+        BorrowedSelection::of(events.len(), ordinals)
     }
 
     /// Returns whether the post-filters accept an event that matches terms and scope.
-    pub(super) fn delivers(&mut self, authorizer: Option<&dyn Authorizer<P>>, event: &Event<P>) -> bool {
-        self.delivers_with(authorizer, event, &mut None)
+    pub(super) fn accepts(&mut self, authorizer: Option<&dyn Authorizer<P>>, event: &Event<P>) -> bool {
+        self.accepts_with(authorizer, event, &mut None)
     }
 
-    /// Implements [`delivers`](Self::delivers) for an event that the predicate may have examined before. The predicate
+    /// Implements [`accepts`](Self::accepts) for an event that the predicate may have examined before. The predicate
     /// is called once for each event: `predicate_result` is what it returned, and is set if it is called now.
-    pub(super) fn delivers_with(
+    pub(super) fn accepts_with(
         &mut self,
         authorizer: Option<&dyn Authorizer<P>>,
         event: &Event<P>,
@@ -221,7 +221,7 @@ impl<P> Selector<P> {
 }
 
 #[inline]
-fn selection(len: usize, hits: Hits<'_>) -> Option<Selected<'_>> {
+fn selection(len: usize, hits: Hits<'_>) -> Option<BorrowedSelection<'_>> {
     match hits {
         Hits::All => Some(Selection::All),
         Hits::Bits(bits) => Selection::of_bits(len, bits),
@@ -231,7 +231,7 @@ fn selection(len: usize, hits: Hits<'_>) -> Option<Selected<'_>> {
 }
 
 /// Returns the union of what several nodes matched.
-fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option<Selected<'r>> {
+fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option<BorrowedSelection<'r>> {
     let mut hits = links.matched_any(nodes);
     let first = hits.next()?;
     let Some(second) = hits.next() else { return selection(len, first) };
@@ -248,7 +248,7 @@ fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option
     }
     union.sort_unstable();
     union.dedup();
-    Selected::of(len, union.into_iter())
+    BorrowedSelection::of(len, union.into_iter())
 }
 
 #[cfg(all(test, not(broker_loom)))]

@@ -1,23 +1,26 @@
-//! The state of a subscription: what it holds, how it opens, how each read begins, how a loss is reported, how it ends.
+//! The state of a subscription: what it holds, how it opens, what it reports about itself, how it ends.
 //! The ways of reading are in the files beside this one, and what other threads see of a subscription is in `core`.
+//!
+//! An *elastic* start is one at the oldest batch that has passed nothing yet. What was buffered when the subscription
+//! opened may be evicted before the first read without a loss: the start moves on to the batch that is the oldest then.
 //!
 //! Invariants:
 //! - Every read begins with [`Subscription::begin_read`], or compares the gate itself as the fast path in `owned` does.
 //! - Once `ended` is set, every read returns its error, and no event is delivered.
-//! - Everything before `resume_place` is passed.
+//! - Everything below `resume_place` is passed.
 //! - A loss is reported once: by the verdict of the start, or by [`Subscription::report_loss`].
 //!
-//! `broker` opens subscriptions. `frames` calls what is `pub(crate)`.
+//! Callers: `broker` opens subscriptions, the files beside this one read, and `frames` calls what is `pub(crate)`.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 #[cfg(feature = "json")]
 use std::time::Instant;
 
-use super::budget::{Budget, DELIVERY_BUDGET};
+use super::budget::DELIVERY_BUDGET;
 use super::cursor::Cursor;
 use super::handle::SubscriptionHandle;
-use super::refinement::Refinement;
+use super::post_filter_progress::PostFilterProgress;
 use super::selector::{Explanation, Selector};
 use super::window_run::WindowRun;
 use crate::access::GateState;
@@ -25,8 +28,8 @@ use crate::access::Grant;
 use crate::core::Record;
 use crate::core::Waiter;
 use crate::core::{Core, Opened, StartPosition, StartVerdict};
-use crate::log::{End, Segment};
-use crate::types::error::{Lagged, RecvError};
+use crate::log::Segment;
+use crate::types::error::RecvError;
 use crate::types::event::Event;
 use crate::types::request::{LagPolicy, Request};
 use crate::types::start::Verdict;
@@ -76,24 +79,24 @@ pub struct Subscription<P> {
     pub(super) segment: Weak<Segment<Record<P>>>,
     /// The state of the gate when it was last checked.
     pub(super) last_gate: GateState,
-    /// The place that a resume token names: everything before it is passed.
+    /// The place that a resume token names: everything below it is passed.
     pub(super) resume_place: Place,
     /// The lowest index that a lost batch can have, for an elastic start that has passed nothing.
-    pub(super) lost_from: u64,
+    pub(super) elastic_lower_index: u64,
     /// What an open window iterates, or a window that was forgotten.
     pub(super) window_run: WindowRun,
     /// What the start found; `None` for [`Verdict::Whole`]. This field and the boxes below are boxed because hardly any
     /// reader has them.
-    pub(super) found: Option<Box<StartVerdict>>,
+    pub(super) start_verdict: Option<Box<StartVerdict>>,
     pub(super) policy: LagPolicy,
     /// Number of deliveries that a task may still receive before it yields.
     pub(super) deliveries_left: u8,
     pub(super) ended: Option<Box<Ended>>,
     /// How far the post-filters have examined a large batch that one budget did not suffice for.
-    pub(super) refinement: Option<Box<Refinement>>,
+    pub(super) post_filter_progress: Option<Box<PostFilterProgress>>,
 }
 
-/// Whether the cursor is placed, and what may still move it.
+/// Whether the cursor is placed, and what may still move it. The top of this module defines *elastic*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StartState {
     /// The cursor is placed at what was the oldest batch, and nothing is passed. What was buffered when the
@@ -118,13 +121,13 @@ pub(super) struct Ended {
 
 impl<P> Subscription<P> {
     pub(crate) fn open(core: Arc<Core<P>>, request: Request<P>, opened: Opened) -> Self {
-        let Opened { waiter, grant, start_position, found, passed, live_from } = opened;
-        let filter = Arc::clone(&waiter.owner.filter);
+        let Opened { waiter, grant, start_position, start_verdict, passed, live_from } = opened;
+        let filter = Arc::clone(&waiter.shared.filter);
         let mut cursor = Cursor::new(&waiter, live_from);
-        let mut lost_from = 0;
+        let mut elastic_lower_index = 0;
         let start_state = match start_position {
             StartPosition::Elastic { from, end, bound: index } => {
-                lost_from = index;
+                elastic_lower_index = index;
                 cursor.move_to(from);
                 cursor.set_elastic_until(end);
                 StartState::Elastic
@@ -144,24 +147,24 @@ impl<P> Subscription<P> {
             segment: Weak::new(),
             last_gate: GateState::OPEN,
             resume_place: passed,
-            lost_from,
+            elastic_lower_index,
             window_run: WindowRun::default(),
-            found: (found.verdict != Verdict::Whole).then(|| Box::new(found)),
+            start_verdict: (start_verdict.verdict != Verdict::Whole).then(|| Box::new(start_verdict)),
             policy: request.lag_policy,
             deliveries_left: DELIVERY_BUDGET,
             ended: None,
-            refinement: None,
+            post_filter_progress: None,
         }
     }
 
     /// Returns the id of the subscription, unique within its broker.
     pub fn id(&self) -> SubscriptionId {
-        SubscriptionId(self.waiter.owner.id)
+        SubscriptionId(self.waiter.shared.id)
     }
 
     /// Returns what the start found.
     pub fn verdict(&self) -> Verdict {
-        self.found.as_ref().map_or(Verdict::Whole, |found| found.verdict)
+        self.start_verdict.as_ref().map_or(Verdict::Whole, |start| start.verdict)
     }
 
     /// Returns whether the oldest index that the [verdict](Self::verdict) names had all its batches when the
@@ -183,7 +186,7 @@ impl<P> Subscription<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn oldest_is_whole(&self) -> bool {
-        self.found.as_ref().is_none_or(|found| found.oldest_is_whole)
+        self.start_verdict.as_ref().is_none_or(|start| start.oldest_is_whole)
     }
 
     /// Returns the terms that were asked for, each once.
@@ -201,11 +204,11 @@ impl<P> Subscription<P> {
         self.selector.grant()
     }
 
-    /// Returns where the reader stands. A subscription that starts [`Start::After`](crate::Start::After) this token
-    /// neither repeats nor misses a batch.
+    /// Returns the resume token: a subscription that starts [`Start::After`](crate::Start::After) it neither repeats nor
+    /// misses a batch.
     ///
     /// Once a read has found nothing more, the token is ahead of that of the last delivery. A subscription has a token
-    /// before anything was read, so that a client that was cut off early can resume as well.
+    /// before anything was read, so a client that disconnects early can resume as well.
     pub fn token(&self) -> Token {
         let place = match self.start_state {
             // A window was forgotten after it had yielded something.
@@ -214,37 +217,27 @@ impl<P> Subscription<P> {
             // A skip has not been reported yet.
             _ if self.cursor.has_skipped() => None,
             start_state @ (StartState::Reading | StartState::Elastic) => {
-                // An elastic start stays where it opened. What is evicted before its first read is no loss to it. It
-                // would be a loss, and one without a report, to a reader that resumes behind it.
+                // An elastic start stays where it opened. What is evicted before its first read is no loss to it, but
+                // a reader that resumes at a later place would lose it without a report.
                 let elastic = start_state == StartState::Elastic;
-                let cursor = if elastic { self.waiter.owner.opened } else { self.cursor.position() };
+                let cursor = if elastic { self.waiter.shared.opened } else { self.cursor.position() };
                 let here = self.core.place_at(&self.waiter, cursor);
-                // If it is the place that the last delivery had, `resume_place` names it already.
-                here.filter(|here| here.after != self.resume_place).map(|here| here.place)
+                // If nothing was passed since the last delivery, `resume_place` is the place after that one already.
+                here.filter(|here| here.previous_end != self.resume_place).map(|here| here.place)
             }
         };
-        Token::new(self.waiter.owner.epoch, place.unwrap_or(self.resume_place))
+        Token::new(self.waiter.shared.epoch, place.unwrap_or(self.resume_place))
     }
 
     /// Returns the highest index that is certainly finished for this reader: every batch of it and of lower indexes was
     /// delivered, was reported lost, or was not asked for.
     ///
-    /// It is one below the index where the reader stands, because a further batch of that index may come. Returns
+    /// It is one below the index of the reader's place, because a further batch of that index may come. Returns
     /// `None` while the reader waits for an index that the broker has not reached.
     #[cfg(feature = "json")]
     pub(crate) fn finished(&self) -> Option<u64> {
         let Place { index, .. } = self.resume_place;
         if index > self.core.log.finished_below() { None } else { index.checked_sub(1) }
-    }
-
-    /// Checks the gate without reading.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error that a read returns before it locates a batch.
-    #[cfg(feature = "json")]
-    pub(crate) fn check_gate(&mut self) -> Result<(), RecvError> {
-        self.begin_read(&mut Budget::unlimited()).map(drop)
     }
 
     /// Returns the time by the broker's clock.
@@ -297,148 +290,6 @@ impl<P> Subscription<P> {
         self.selector.explain(self.core.hooks.authorizer.as_deref(), event)
     }
 
-    /// Begins a read: checks the gate, and returns the finished index and the end of the log, both as loaded before the
-    /// gate. Returns `None` if the budget was spent before access was settled.
-    ///
-    /// The order of the loads:
-    /// - The finished index comes before the end. So a reader that passes the end has passed every batch below that
-    ///   index.
-    /// - The gate comes last. A publisher changes the gates before it makes the position visible, so a reader that sees
-    ///   the position sees the change. `core::publish` is the partner.
-    #[inline]
-    pub(super) fn begin_read(&mut self, budget: &mut Budget) -> Result<Option<(u64, End)>, RecvError> {
-        if let Some(ended) = &self.ended {
-            return Err(ended.error.clone());
-        }
-        if self.start_state == StartState::Window {
-            self.pass_forgotten_window();
-        }
-        loop {
-            let finished = self.core.log.finished_below();
-            let end = self.core.log.end();
-            if self.waiter.owner.gate.state() != self.last_gate {
-                if !self.recheck_access(budget)? {
-                    return Ok(None);
-                }
-                continue;
-            }
-            if self.has_expired() {
-                return Err(self.end(RecvError::Expired));
-            }
-            return Ok(Some((finished, end)));
-        }
-    }
-
-    /// Returns whether the grant has expired. Without an expiry it does not read the clock.
-    #[inline]
-    pub(super) fn has_expired(&self) -> bool {
-        self.selector.expiry().is_some_and(|expiry| self.core.hooks.clock.now() >= expiry)
-    }
-
-    /// Returns whether the cursor is placed, after placing it if the reader's start has come.
-    #[inline]
-    pub(super) fn try_start(&mut self, finished: u64) -> bool {
-        self.start_state == StartState::Reading || self.start_pending(finished)
-    }
-
-    #[cold]
-    fn start_pending(&mut self, finished: u64) -> bool {
-        match self.start_state {
-            StartState::Reading | StartState::Elastic | StartState::Window => return true,
-            StartState::Pending => {
-                let Some(position) = self.waiter.owner.pending_start.as_ref().and_then(|start| start.get()) else {
-                    // Batches without events may have moved the latest index past the place. `finished` was loaded
-                    // before `pending_start`, which any batch below `finished` would have set.
-                    self.resume_place = self.resume_place.max(Place::before(finished));
-                    return false;
-                };
-                self.cursor.move_to(position);
-            }
-        }
-        self.start_state = StartState::Reading;
-        true
-    }
-
-    /// Ends an elastic start, because a batch is passed or none is left to pass: every eviction before a read is a loss
-    /// from now on.
-    #[inline]
-    pub(super) fn end_elastic(&mut self) {
-        if self.start_state == StartState::Elastic {
-            self.start_state = StartState::Reading;
-            self.cursor.end_elastic();
-        }
-    }
-
-    /// Stores the cursor where handles see it. An elastic start is stored as such, because eviction may still move it.
-    pub(super) fn share_cursor(&mut self) {
-        if self.cursor.is_past_elastic() {
-            self.end_elastic();
-        }
-        let counters = &self.waiter.owner.counters;
-        match self.start_state {
-            StartState::Reading => counters.set_cursor(self.cursor.position()),
-            _ => counters.set_elastic(self.cursor.elastic_until()),
-        }
-    }
-
-    /// Records that the reader has caught up: everything below the index `finished` is passed.
-    pub(super) fn record_caught_up(&mut self, finished: u64) {
-        self.end_elastic();
-        self.resume_place = self.resume_place.max(Place::before(finished));
-        self.waiter.owner.counters.set_cursor(self.cursor.position());
-    }
-
-    /// Reports a loss: counts it, informs the observer, and returns the error. By the reader's policy it ends the
-    /// subscription or moves the cursor to the oldest position.
-    ///
-    /// Returns `None` if the gate has changed meanwhile or no batch is left. The read must begin again then.
-    pub(super) fn report_loss(&mut self) -> Option<RecvError> {
-        let skipped = self.cursor.has_skipped();
-        let (oldest, place, before) = if skipped {
-            if self.policy == LagPolicy::Continue {
-                // Cleared before the oldest position is loaded. That position lies behind this skip at least, and a
-                // later skip sets the flag again.
-                self.waiter.owner.gate.clear_skipped();
-                self.last_gate = self.last_gate.without_skipped();
-            }
-            self.core.after_skip()
-        } else {
-            self.core.log.read_oldest(|position, record| (position, record.place, record.after))?
-        };
-        if self.waiter.owner.gate.state() != self.last_gate {
-            // The gate has changed meanwhile. An end takes precedence over a loss: after a reset, what was read above
-            // belongs to another history.
-            if skipped {
-                // The skip was not reported after all.
-                self.waiter.owner.gate.skip();
-            }
-            return None;
-        }
-        let lagged = Lagged {
-            missed: oldest.since(self.cursor.effective_position(oldest)),
-            skipped,
-            from: self.resume_place.index.max(if self.start_state == StartState::Elastic { self.lost_from } else { 0 }),
-            through: before.last_index(),
-            resumes_at: place.index,
-            resumes_whole: place.count == 0,
-            policy: self.policy,
-        };
-        self.end_elastic();
-        self.waiter.owner.counters.add_missed(lagged.missed);
-        self.core.hooks.observe(|observer| observer.on_lag(self.id(), &lagged));
-        match self.policy {
-            LagPolicy::Close => Some(self.end(RecvError::Lagged(lagged))),
-            LagPolicy::Continue => {
-                self.cursor.resume_at(&self.waiter, oldest);
-                self.resume_place = place;
-                self.waiter.owner.counters.set_cursor(oldest);
-                // There may be more to read, and no publish need come to ring for it.
-                self.ring();
-                Some(RecvError::Lagged(lagged))
-            }
-        }
-    }
-
     /// Ends the subscription with this error, which every further read returns.
     pub(super) fn end(&mut self, end: RecvError) -> RecvError {
         self.ended = Some(Box::new(Ended { error: end.clone(), yielded: false }));
@@ -450,7 +301,7 @@ impl<P> Subscription<P> {
 impl<P> Drop for Subscription<P> {
     fn drop(&mut self) {
         self.core.leave(&self.waiter, self.selector.principal(), self.selector.grant());
-        self.waiter.stop_waiting();
+        self.waiter.clear_signal();
         if self.ended.is_none() {
             self.core.hooks.observe(|observer| observer.on_end(self.id(), None));
         }

@@ -4,7 +4,7 @@
 //! Invariant: the batches below [`WindowRun::yielded_end`] were yielded, and those from there to [`WindowRun::end`]
 //! were not.
 //!
-//! `drain` writes it, and `state` reads it for a token.
+//! Callers: `drain` writes it, and reads it for the token of `state`.
 
 use crate::types::position::Position;
 

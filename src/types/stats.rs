@@ -59,9 +59,17 @@ pub struct BrokerStats {
     pub latest_index: u64,
     /// The number of open subscriptions.
     pub subscriptions: u64,
-    /// The number of distinct terms that open subscriptions have registered.
+    /// The number of entries in the index of terms, which subscriptions with equal terms and namespaces share.
+    ///
+    /// A term that is requested in two namespaces counts twice. One that is requested in all namespaces, or in very
+    /// many, counts once. A subscription that asks for all events has no entry.
     pub terms: u64,
-    /// The number of waiters that publishing took from wait lists to wake.
+    /// The number of waiters that publishing has collected to wake: readers registered for what was hit, readers whose
+    /// access a batch changed, and readers whose start it reached. Some of them may not have waited any more.
+    ///
+    /// A reader that is registered for several terms that one batch hit counts once for each. Readers that other calls
+    /// wake, such as [`access_changed`](crate::Broker::access_changed) and [`close`](crate::Broker::close), do not
+    /// count.
     pub wakeups: u64,
 }
 

@@ -1,9 +1,8 @@
 //! Waking on a thread of the host's own, so that publishing costs the same however many readers wait.
-//! Which readers are woken is decided by the publisher: nothing here looks at a batch.
+//! Which readers are woken is decided by the publisher: nothing here reads a batch.
 //!
 //! Invariants:
-//! - Everything queued is woken by somebody: a dispatcher, a dispatcher that ends, or a publisher that finds them
-//!   overdue.
+//! - Everything queued is woken: by a dispatcher, by a dispatcher that ends, or by a publisher that finds it overdue.
 //! - The number of queued waiters is bounded by [`MAX_QUEUED`] and the number of readers.
 //! - A dispatcher wakes before it drops, and drops without a lock.
 //!
@@ -19,7 +18,7 @@ use super::wake::WakeBatch;
 use crate::panics::Panics;
 use crate::sync::{AtomicU64, DISPATCH_SPIN_LIMIT, Mutex, Ordering, Thread, current, park, park_timeout};
 
-/// How long a dispatcher with nothing to do sleeps before it looks at the queue again by itself. As long as it does so,
+/// How long a dispatcher with nothing to do sleeps before it polls the queue again. As long as it does so,
 /// which is [`DISPATCH_SPIN_LIMIT`] times in a row, a publisher need not wake it. Waking it would cost more than all
 /// the rest of a publish (some 2 µs for a system call). At worst, readers are woken later by this interval.
 const SPIN_INTERVAL: Duration = Duration::from_micros(50);
@@ -49,14 +48,14 @@ impl<X, G> Queue<X, G> {
     }
 
     /// Returns whether the dispatchers are stuck, or too slow by far for this number of readers. A reader can be queued
-    /// twice, with a list and by itself. Readers that have left are queued as well.
+    /// twice, with a list and on its own. Readers that have left are queued as well.
     fn is_overdue(&self, readers: u64) -> bool {
         self.wake_batch.len() >= MAX_QUEUED
             || self.waiters > readers.saturating_mul(2).saturating_add(MAX_QUEUED as u64)
     }
 }
 
-/// The number of publishes that wake somebody, or of readers that have left, that are queued before a publisher wakes
+/// The number of publishes with readers to wake, or of readers that have left, that are queued before a publisher wakes
 /// what is queued itself. It bounds the queue.
 const MAX_QUEUED: usize = 256;
 
@@ -94,7 +93,7 @@ impl<X, G> Dispatch<X, G> {
     ///
     /// What is dropped was written long ago, and with many readers it is in no cache. Dropping it would cost the
     /// publisher more than queueing ten thousand waiters.
-    pub(crate) fn wake(&self, wake_batch: WakeBatch<X>, deferred: Option<G>, readers: u64) -> Option<G> {
+    pub(crate) fn wake_or_queue(&self, wake_batch: WakeBatch<X>, deferred: Option<G>, readers: u64) -> Option<G> {
         // Relaxed: waking here is always right, and the queue's lock decides the rest.
         if wake_batch.is_empty() || self.running.0.load(Ordering::Relaxed) == 0 {
             wake_batch.wake();
@@ -127,16 +126,16 @@ impl<X, G> Dispatch<X, G> {
         None
     }
 
-    /// Counts one more dispatcher. From now on waiters are queued.
-    pub(crate) fn start(&self) -> Run<'_, X, G> {
+    /// Counts one more dispatcher until the guard is dropped. From now on waiters are queued.
+    pub(crate) fn register_dispatcher(&self) -> RunningDispatcher<'_, X, G> {
         let mut queue = self.queue.lock();
         queue.running += 1;
         self.running.0.store(queue.running, Ordering::Relaxed);
         drop(queue);
-        Run { dispatch: self }
+        RunningDispatcher { dispatch: self }
     }
 
-    /// Wakes, and then drops. Dropping runs foreign code: its first panic goes on when everything is dropped.
+    /// Wakes, and then drops. Dropping runs foreign code: its first panic resumes when everything is dropped.
     fn wake_and_drop(&self, wake_batch: SmallVec<[WakeBatch<X>; 1]>, deferred: SmallVec<[G; 1]>) {
         wake_batch.into_iter().for_each(WakeBatch::wake);
         let mut panics = Panics::default();
@@ -147,10 +146,10 @@ impl<X, G> Dispatch<X, G> {
         panics.resume();
     }
 
-    /// Wakes what is queued, until `ended` returns true. It is called under the lock of the queue. Whoever changes its
-    /// result must call [`wake_dispatchers`](Self::wake_dispatchers) afterwards.
+    /// Wakes what is queued, until `ended` returns true. It is called under the lock of the queue. A caller
+    /// that changes its result must call [`wake_dispatchers`](Self::wake_dispatchers) afterwards.
     pub(crate) fn run(&self, ended: impl Fn() -> bool) {
-        let _run = self.start();
+        let _run = self.register_dispatcher();
         let mut spins = 0;
         loop {
             let mut queue = self.queue.lock();
@@ -183,11 +182,11 @@ impl<X, G> Dispatch<X, G> {
 }
 
 /// One dispatcher that is counted as running. However it ends, what is queued is woken.
-pub(crate) struct Run<'a, X, G> {
+pub(crate) struct RunningDispatcher<'a, X, G> {
     dispatch: &'a Dispatch<X, G>,
 }
 
-impl<X, G> Run<'_, X, G> {
+impl<X, G> RunningDispatcher<'_, X, G> {
     /// Wakes what is queued, drops what came with it, and returns the number of waiters.
     pub(crate) fn wake_queued(&self) -> u64 {
         let mut queue = self.dispatch.queue.lock();
@@ -200,12 +199,12 @@ impl<X, G> Run<'_, X, G> {
     }
 }
 
-impl<X, G> Drop for Run<'_, X, G> {
+impl<X, G> Drop for RunningDispatcher<'_, X, G> {
     fn drop(&mut self) {
         let mut queue = self.dispatch.queue.lock();
         queue.running -= 1;
         self.dispatch.running.0.store(queue.running, Ordering::Relaxed);
-        // Other dispatchers that still run look at the queue as well. Waking it here costs nothing.
+        // Other dispatchers that still run would find the queue, too. Waking it here costs nothing.
         let (wake_batch, deferred) = queue.take();
         // A spurious wake-up may have left this thread in the list. It would be woken in place of another.
         let asleep = mem::take(&mut queue.asleep);
@@ -242,8 +241,8 @@ mod tests {
 
     impl Wake for Blocks {
         fn wake(self: Arc<Self>) {
-            self.called.lock().expect("no panic").send(()).expect("somebody listens");
-            self.let_go.lock().expect("no panic").recv().expect("somebody lets it go");
+            self.called.lock().expect("no panic").send(()).expect("the receiver exists");
+            self.let_go.lock().expect("no panic").recv().expect("the sender exists");
         }
     }
 
@@ -267,14 +266,14 @@ mod tests {
         Arc::new(Waiter::new(Registration::for_lists(1), false, ()))
     }
 
-    /// A deferred drop that panics ends the dispatcher, but not before the others are dropped and counted. [19]
+    /// A deferred drop that panics ends the dispatcher, but not before the others are dropped and counted.
     #[test]
     fn a_deferred_drop_that_panics_does_not_stop_the_others() {
         let dispatch = Dispatch::<(), Dropped>::new();
         let (called, is_called) = channel();
         let (let_go, is_let_go) = channel();
         let blocked = waiter();
-        blocked.wait_task(&Waker::from(Arc::new(Blocks { called: called.into(), let_go: is_let_go.into() })));
+        blocked.set_waker(&Waker::from(Arc::new(Blocks { called: called.into(), let_go: is_let_go.into() })));
         let dropped = Arc::new(AtomicUsize::new(0));
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -283,27 +282,27 @@ mod tests {
             while dispatch.running.0.load(Ordering::Relaxed) == 0 {
                 std::thread::yield_now();
             }
-            assert!(dispatch.wake(wake_batch(&blocked), None, 4).is_none());
+            assert!(dispatch.wake_or_queue(wake_batch(&blocked), None, 4).is_none());
             is_called.recv().expect("it is woken");
             // While it is stuck, three more are queued together.
             for panics in [false, true, false] {
                 let deferred = Some(Dropped(Arc::clone(&dropped), panics));
-                assert!(dispatch.wake(wake_batch(&waiter()), deferred, 4).is_none(), "it runs");
+                assert!(dispatch.wake_or_queue(wake_batch(&waiter()), deferred, 4).is_none(), "it runs");
             }
             let_go.send(()).expect("it waits");
-            assert!(running.join().expect("it was caught").is_err(), "the panic goes on");
+            assert!(running.join().expect("it was caught").is_err(), "the panic resumes");
         });
         assert_eq!((dropped.load(Ordering::SeqCst), dispatch.deferred_drops()), (3, 0));
     }
 
-    /// Behind a dispatcher that is stuck the queue is bounded, whoever comes and goes: the publisher wakes then.
+    /// The queue of a stuck dispatcher is bounded, however many readers come and go: the publisher wakes then.
     #[test]
     fn a_stuck_dispatcher_is_helped_out() {
         let dispatch = Dispatch::<(), ()>::new();
-        let run = dispatch.start();
+        let run = dispatch.register_dispatcher();
         for _ in 0..10 * MAX_QUEUED + 3 {
             let waiter = waiter();
-            assert!(dispatch.wake(wake_batch(&waiter), None, 1).is_none());
+            assert!(dispatch.wake_or_queue(wake_batch(&waiter), None, 1).is_none());
             let queued = {
                 let queue = dispatch.queue.lock();
                 (queue.wake_batch.len(), queue.waiters)

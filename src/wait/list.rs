@@ -1,8 +1,8 @@
-//! Wait lists: the waiters of one thing, and the fence between registering and looking again.
+//! Wait lists: the waiters of one thing, and the fence between registering and reading again.
 //! How a waiter is woken is decided in `waiter`, and when in `wake`.
 //!
 //! Invariants:
-//! - Under the lock of the list, each entry lies at the place that its registration has.
+//! - Under the lock of the list, each entry is in the slot that its registration names.
 //! - While there is an entry, the flag is set. A publisher locks no list whose flag is clear.
 //! - No operation moves more than one chunk of entries.
 //!
@@ -37,7 +37,7 @@ pub(crate) struct WaitList<X> {
     entries: Mutex<Entries<X>>,
 }
 
-/// The entries of a list, each at a place. It grows and shrinks in small steps.
+/// The entries of a list, each in a slot. It grows and shrinks in small steps.
 pub(super) struct Entries<X> {
     /// The full chunks before the last one.
     #[expect(clippy::box_collection, reason = "most lists have none, and a node has a list")]
@@ -49,7 +49,7 @@ pub(super) struct Entries<X> {
 type Chunk<X> = SmallVec<[Entry<X>; 1]>;
 
 /// The number of entries in a chunk. Adding an entry copies at most as many.
-const CHUNK: usize = 256;
+const ENTRIES_PER_CHUNK: usize = 256;
 
 impl<X> Entries<X> {
     fn new() -> Self {
@@ -61,41 +61,44 @@ impl<X> Entries<X> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.chunks().len() * CHUNK + self.last.len()
+        self.chunks().len() * ENTRIES_PER_CHUNK + self.last.len()
     }
 
-    fn get(&self, place: usize) -> Option<&Entry<X>> {
-        self.chunks().get(place / CHUNK).unwrap_or(&self.last).get(place % CHUNK)
+    fn get(&self, slot: usize) -> Option<&Entry<X>> {
+        self.chunks().get(slot / ENTRIES_PER_CHUNK).unwrap_or(&self.last).get(slot % ENTRIES_PER_CHUNK)
     }
 
     fn push(&mut self, entry: Entry<X>) {
-        if self.last.len() == CHUNK {
+        if self.last.len() == ENTRIES_PER_CHUNK {
             self.chunks.get_or_insert_default().push(mem::take(&mut self.last));
         }
         self.last.push(entry);
     }
 
-    /// Removes the entry at a place, and moves the last entry there.
-    fn swap_remove(&mut self, place: usize) -> Option<Entry<X>> {
+    /// Removes the entry at a slot, and moves the last entry there.
+    fn swap_remove(&mut self, slot: usize) -> Option<Entry<X>> {
         let last = self.last.pop()?;
-        let removed = if place == self.len() {
+        let removed = if slot == self.len() {
             last
         } else {
-            let chunk = self.chunks.as_mut().and_then(|chunks| chunks.get_mut(place / CHUNK)).unwrap_or(&mut self.last);
-            mem::replace(chunk.get_mut(place % CHUNK)?, last)
+            let chunk = self
+                .chunks
+                .as_mut()
+                .and_then(|chunks| chunks.get_mut(slot / ENTRIES_PER_CHUNK))
+                .unwrap_or(&mut self.last);
+            mem::replace(chunk.get_mut(slot % ENTRIES_PER_CHUNK)?, last)
         };
-        if let Some(moved) = self.get(place)
+        if let Some(moved) = self.get(slot)
             && let Some(registration) = moved.registration()
         {
-            registration.set(place);
+            registration.set(slot);
         }
-        self.tighten();
+        self.shrink();
         Some(removed)
     }
 
-    /// Gives back memory that will hardly be needed again. The last chunk holds something afterwards, if any chunk
-    /// does.
-    fn tighten(&mut self) {
+    /// Frees memory that will hardly be needed again. Afterwards the last chunk is not empty unless all are.
+    fn shrink(&mut self) {
         if self.last.is_empty() {
             let chunks = self.chunks.as_mut();
             self.last = chunks.and_then(|chunks| chunks.pop()).unwrap_or_default();
@@ -135,7 +138,7 @@ impl<X> fmt::Debug for WaitList<X> {
 impl<X> WaitList<X> {
     /// Registers a waiter that has the number `list` for this list, unless it is registered. [`seq_cst_fence`] must
     /// follow.
-    #[expect(clippy::significant_drop_tightening, reason = "registration, place and flag change together")]
+    #[expect(clippy::significant_drop_tightening, reason = "registration, slot and flag change together")]
     pub(crate) fn register(&self, waiter: &Arc<Waiter<X>>, list: usize) {
         count(Step::Wake, 1);
         let Some(registration) = waiter.registrations.get(list) else { return };
@@ -168,19 +171,19 @@ impl<X> WaitList<X> {
         count(Step::Wake, 1);
         let Some(registration) = waiter.registrations.get(list) else { return };
         let mut entries = self.entries.lock();
-        let Some(place) = registration.get() else { return };
-        // The registration outlives a taking. Then another waiter is at that place, or none.
-        if !entries.get(place).is_some_and(|here| Arc::ptr_eq(&here.waiter, waiter)) {
+        let Some(slot) = registration.get() else { return };
+        // The registration can be stale after the list was taken. Then another waiter is in that slot, or none.
+        if !entries.get(slot).is_some_and(|here| Arc::ptr_eq(&here.waiter, waiter)) {
             return;
         }
-        let left = entries.swap_remove(place);
+        let left = entries.swap_remove(slot);
         registration.clear();
         drop(entries);
         drop(left);
     }
 }
 
-/// The reader's fence in the first step at the top of [`wait`](super), after registering and before looking again.
+/// The reader's fence in the first step at the top of [`wait`](super), after registering and before reading again.
 #[inline]
 pub(crate) fn seq_cst_fence() {
     fence(Ordering::SeqCst);
@@ -208,10 +211,10 @@ mod tests {
             let list = WaitList::default();
             let mut waiters = waiters(1_000);
             register(&list, &waiters);
-            let mut place = 0;
+            let mut slot = 0;
             while !waiters.is_empty() {
-                place = (place + step) % waiters.len();
-                let gone = waiters.swap_remove(place);
+                slot = (slot + step) % waiters.len();
+                let gone = waiters.swap_remove(slot);
                 list.leave(&gone, 0);
                 assert_eq!(Arc::strong_count(&gone), 1, "it was in the list");
                 assert_eq!(list.entries.lock().len(), waiters.len());

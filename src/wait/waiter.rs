@@ -3,9 +3,10 @@
 //!
 //! Invariants:
 //! - A waker is cloned, called and dropped without a lock: all three are foreign code.
-//! - A registration is set under the lock of its list, and cleared by whoever takes or removes it.
+//! - A registration is set under the lock of its list. The thread that takes or removes the entry clears it.
+//! - A waiter need not be waiting: every open subscription has one. It waits while a signal is stored.
 //!
-//! Callers: the reader stores its signal without a lock; wakers take it without the broker's lock.
+//! Callers: the reader stores its signal without a lock; `wake` and `core` take it without the broker's lock.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,7 +28,7 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
-    fn send(self) {
+    fn wake(self) {
         match self {
             Self::Thread(thread) => thread.unpark(),
             // Foreign code. Its panic is caught, because other waiters are still to be woken.
@@ -36,7 +37,7 @@ impl Signal {
     }
 }
 
-/// A reader that can wait. `X` is what else its owner shares with the holders of the waiter.
+/// A reader that can wait. `X` is what its owner shares with everybody who holds the waiter.
 pub(crate) struct Waiter<X> {
     signal: Mutex<Option<Signal>>,
     /// The doorbell, if the reader has asked for one.
@@ -47,11 +48,11 @@ pub(crate) struct Waiter<X> {
     pub(super) hit_queue: Option<Box<Mutex<VecDeque<u32>>>>,
     pub(super) queued: Queued,
     wakeups: Wakeups,
-    pub(crate) owner: X,
+    pub(crate) shared: X,
 }
 
-/// Whether the waiter is by itself, apart from its lists, in a [`WakeBatch`](super::WakeBatch) that was not woken yet.
-/// Then it need not be added to another one. Otherwise a dispatcher that is stuck would collect it again with each hit.
+/// Whether the waiter is queued on its own, and not as a part of a list, in a [`WakeBatch`](super::WakeBatch) that was
+/// not woken yet. Then it is not added to another one. Otherwise a stuck dispatcher would collect it again with each hit.
 #[derive(Debug)]
 pub(super) struct Queued(AtomicBool);
 
@@ -69,7 +70,7 @@ impl Queued {
     }
 }
 
-/// Whether a waiter is registered in one of its lists, and at which place. It is set under the lock of the list.
+/// Whether a waiter is registered in one of its lists, and in which slot. It is set under the lock of the list.
 #[derive(Debug)]
 pub(crate) struct Registration(AtomicU32);
 
@@ -81,17 +82,17 @@ impl Registration {
         (0..lists).map(|_| Self(AtomicU32::new(Self::NONE))).collect::<Vec<_>>().into()
     }
 
-    /// Returns the place in the list. Acquire, with the Release of [`clear`](Self::clear): a reader that sees the
+    /// Returns the slot in the list. Acquire, with the Release of [`clear`](Self::clear): a reader that sees the
     /// registration cleared registers again, and that is ordered after the taking.
     pub(super) fn get(&self) -> Option<usize> {
         match self.0.load(Ordering::Acquire) {
             Self::NONE => None,
-            place => usize::try_from(place).ok(),
+            slot => usize::try_from(slot).ok(),
         }
     }
 
-    pub(super) fn set(&self, place: usize) {
-        self.0.store(u32::try_from(place).unwrap_or(Self::NONE), Ordering::Release);
+    pub(super) fn set(&self, slot: usize) {
+        self.0.store(u32::try_from(slot).unwrap_or(Self::NONE), Ordering::Release);
     }
 
     pub(super) fn clear(&self) {
@@ -106,7 +107,7 @@ struct Wakeups(AtomicU64);
 impl<X> Waiter<X> {
     /// Returns a waiter of a reader that has one list for each registration. If it `queues_hits`, it has a queue for
     /// the numbers of the lists that were hit.
-    pub(crate) fn new(registrations: SmallList<Registration>, queues_hits: bool, owner: X) -> Self {
+    pub(crate) fn new(registrations: SmallList<Registration>, queues_hits: bool, shared: X) -> Self {
         Self {
             signal: Mutex::new(None),
             bell: OnceLock::new(),
@@ -114,27 +115,27 @@ impl<X> Waiter<X> {
             hit_queue: queues_hits.then(|| Box::new(Mutex::new(VecDeque::new()))),
             queued: Queued(AtomicBool::new(false)),
             wakeups: Wakeups(AtomicU64::new(0)),
-            owner,
+            shared,
         }
     }
 
-    /// Stores how to wake the reader. The signal before is dropped outside the lock.
-    pub(crate) fn wait(&self, signal: Signal) {
+    /// Stores how to wake the reader. It does not wait. The signal before is dropped outside the lock.
+    pub(crate) fn set_signal(&self, signal: Signal) {
         let before = self.signal.lock().replace(signal);
         ignore_panic(|| drop(before));
     }
 
     /// Stores a task's waker, unless it is stored already.
-    pub(crate) fn wait_task(&self, waker: &Waker) {
+    pub(crate) fn set_waker(&self, waker: &Waker) {
         let known = matches!(&*self.signal.lock(), Some(Signal::Task(known)) if known.will_wake(waker));
         if !known {
             // Cloned and dropped outside the lock: both are foreign code.
-            self.wait(Signal::Task(waker.clone()));
+            self.set_signal(Signal::Task(waker.clone()));
         }
     }
 
     /// Removes the signal, if there is one.
-    pub(crate) fn stop_waiting(&self) {
+    pub(crate) fn clear_signal(&self) {
         let before = self.signal.lock().take();
         ignore_panic(|| drop(before));
     }
@@ -149,7 +150,7 @@ impl<X> Waiter<X> {
             self.wakeups.0.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(signal) = signal {
-            signal.send();
+            signal.wake();
         }
         if let Some((bell, _)) = bell.map(|bell| &**bell) {
             // If the channel is full, the doorbell rings already.
@@ -194,7 +195,7 @@ impl<X: fmt::Debug> fmt::Debug for Waiter<X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiter")
             .field("lists", &self.registrations.len())
-            .field("owner", &self.owner)
+            .field("shared", &self.shared)
             .finish_non_exhaustive()
     }
 }

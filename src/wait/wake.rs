@@ -1,6 +1,10 @@
 //! The waiters that a publish has to wake, collected under the broker's lock and woken after it.
 //! Whether they are woken on this thread or by a dispatcher is decided in `dispatch`.
 //!
+//! Invariants:
+//! - A registration, or the flag of a queued waiter, is cleared before the waiter is locked to take its signal.
+//! - Waking runs foreign code, so no lock is held.
+//!
 //! Callers: `core` collects under the broker's lock; `dispatch` wakes without it.
 
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use super::list::{Entries, Entry, WaitList};
 use super::waiter::Waiter;
 use crate::steps::{Step, count};
 
-/// The waiters that are to be woken: whole lists that were hit, and waiters by themselves.
+/// The waiters that are to be woken: whole lists that were hit, and single waiters.
 pub(crate) struct WakeBatch<X> {
     lists: SmallVec<[Entries<X>; 1]>,
     waiters: Vec<Arc<Waiter<X>>>,
@@ -43,9 +47,9 @@ impl<X> WakeBatch<X> {
         }
     }
 
-    /// Takes all waiters of a list, and puts its number into the hit queue of each, so that the next read looks there.
+    /// Takes all waiters of a list, and puts its number into the hit queue of each, so that the next read visits that node.
     /// In O(waiters).
-    pub(crate) fn notify(&mut self, list: &WaitList<X>) {
+    pub(crate) fn queue_hits(&mut self, list: &WaitList<X>) {
         for entry in list.take_all() {
             count(Step::Wake, 1);
             if let Some(registration) = entry.registration() {
@@ -59,7 +63,7 @@ impl<X> WakeBatch<X> {
         }
     }
 
-    /// Adds a waiter by itself, unless it is queued already. What it is woken for must be visible already.
+    /// Adds a single waiter, unless it is queued already. What it is woken for must be visible already.
     pub(crate) fn push(&mut self, waiter: &Arc<Waiter<X>>) {
         if waiter.queued.set() {
             self.waiters.push(Arc::clone(waiter));
@@ -99,6 +103,6 @@ mod tests {
         let mut wake_batch = WakeBatch::default();
         wake_batch.take(&list);
         assert_eq!((wake_batch.len(), list.is_occupied()), (waiters.len() as u64, false));
-        assert!(wake_batch.lists.into_iter().flatten().map(|entry| entry.waiter.owner).eq(0..waiters.len()));
+        assert!(wake_batch.lists.into_iter().flatten().map(|entry| entry.waiter.shared).eq(0..waiters.len()));
     }
 }

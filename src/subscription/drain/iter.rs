@@ -8,6 +8,8 @@
 //! - Whole batches are passed together, when the iterator moves on to another run or is left. Until then the
 //!   subscription's window run holds them.
 //! - A partial batch is passed before it is yielded.
+//!
+//! Callers: `drain/mod.rs` makes iterators and passes what they yielded; users iterate.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,7 +20,7 @@ use crate::core::ReadCounts;
 use crate::core::Record;
 use crate::interest::Matching;
 use crate::log::Directory;
-use crate::subscription::delivery::{DeliveryRef, Selected};
+use crate::subscription::delivery::{BorrowedSelection, DeliveryRef};
 use crate::subscription::state::{StartState, Subscription};
 use crate::subscription::window_run::WindowRun;
 use crate::sync::Slot;
@@ -107,7 +109,7 @@ pub(super) fn pass_yielded<P>(
     }
 }
 
-/// Returns the next slots of whole batches: those of the next segment if the run goes on there, or those of another
+/// Returns the next slots of whole batches: those of the next segment if the run continues there, or those of another
 /// run. No slots mean that the window is exhausted, or that the next batch is partial.
 ///
 /// Cold, so that what the caller's loop needs for each item stays in registers around this call. Moving on to another
@@ -160,7 +162,7 @@ fn next_run_slots<'w, P>(
     if *start_state == StartState::Elastic {
         // Stored for handles. What is yielded from now on is passed, and must not be taken for evicted within the
         // elastic start.
-        waiter.owner.counters.set_cursor(cursor.position());
+        waiter.shared.counters.set_cursor(cursor.position());
     }
     *start_state = StartState::Window;
     enter_window_run(window_run, run.start, slots)
@@ -207,19 +209,19 @@ fn next_partial_item<'w, P>(
 }
 
 /// Selects the events of the next batch, and passes it. If a post-filter panics, the batch is not passed.
-fn pass_and_select<'w, P>(subscription: &mut Subscription<P>, record: &'w Record<P>) -> Option<Selected<'w>> {
+fn pass_and_select<'w, P>(subscription: &mut Subscription<P>, record: &'w Record<P>) -> Option<BorrowedSelection<'w>> {
     let position = subscription.cursor.next_in_run();
     let Subscription { cursor, selector, waiter, .. } = subscription;
-    let mut selection = selector.select(record, &waiter.owner.nodes, cursor.matching());
+    let mut selection = selector.select(record, &waiter.shared.nodes, cursor.matching());
     if selector.has_post_filters() {
-        selection = selection.and_then(|all| subscription.refine_to_end(position, record, all));
+        selection = selection.and_then(|all| subscription.post_filter_to_end(position, record, all));
     }
     subscription.cursor.pass(position);
     subscription.end_elastic();
     subscription.resume_place = record.place.next();
     let selection = selection?;
     // Counted here and not when the window is dropped, because it may be forgotten.
-    let counters = &subscription.waiter.owner.counters;
+    let counters = &subscription.waiter.shared.counters;
     counters.set_cursor(position.next());
     counters.add(ReadCounts { batches: 1, events: selection.len(record.events.len()) as u64 });
     Some(selection)

@@ -4,9 +4,11 @@
 //! Files: `iter` yields the items and counts what was read; `ordinals` holds what items borrow and no batch holds.
 //!
 //! Invariants:
-//! - What a window yields lies in the directory that it took when it opened, so eviction does not concern it.
-//! - What was yielded is passed, also if the window is forgotten: the run that it iterates lies in the subscription.
+//! - What a window yields is in the directory that it took when it opened, so eviction does not concern it.
+//! - What was yielded is passed, also if the window is forgotten: the run that it iterates is in the subscription.
 //! - A window that is dropped leaves the doorbell armed or ringing.
+//!
+//! Callers: users; `begin_read` after a window that was forgotten.
 
 mod iter;
 mod ordinals;
@@ -37,7 +39,7 @@ impl<P> Subscription<P> {
     /// ([`std::mem::forget`]), but its memory stays, and a doorbell is not armed again.
     ///
     /// Keep a window short. While it is open, it keeps in memory what was buffered when it opened, evicted since or
-    /// not. For batches of more than 64 events that a predicate, a grant or several terms thinned out, it also keeps
+    /// not. For batches of more than 64 events that a predicate, a grant or several terms filtered, it also keeps
     /// which events were delivered.
     ///
     /// ```
@@ -115,26 +117,26 @@ impl<P> Subscription<P> {
             self.resume_place = passed;
         }
         let events = first.zip(last).map_or(0, |(before, (_, through))| through - before);
-        self.waiter.owner.counters.add(ReadCounts { batches, events });
-        self.waiter.owner.counters.set_cursor(yielded_end);
+        self.waiter.shared.counters.add(ReadCounts { batches, events });
+        self.waiter.shared.counters.set_cursor(yielded_end);
     }
 
-    /// Returns the place behind the last batch that a forgotten window yielded, or `None` if it yielded nothing. It is
+    /// Returns the place after the last batch that a forgotten window yielded, or `None` if it yielded nothing. It is
     /// read from that batch or from the one after it, so it is `None` as well if both are evicted.
     pub(super) fn place_in_window(&self) -> Option<Place> {
         let (yielded_end, log) = (self.window_run.yielded_end(), &self.core.log);
         if yielded_end == self.cursor.next_in_run() {
             return None;
         }
-        let behind = log.read(Position(yielded_end.0 - 1), |record| record.place.next());
-        behind.or_else(|| log.read(yielded_end, |record| record.after))
+        let place_after = log.read(Position(yielded_end.0 - 1), |record| record.place.next());
+        place_after.or_else(|| log.read(yielded_end, |record| record.previous_end))
     }
 
     /// Finds what there is to read below `end`. The caller has loaded `finished` before `end`.
     #[inline(never)]
     fn open_window(&mut self, finished: u64, end: End) -> Opening<P> {
         let mut searched = None;
-        let located = if self.try_start(finished) {
+        let located = if self.ensure_placed(finished) {
             self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut searched)
         } else {
             Located::CaughtUp
@@ -142,7 +144,7 @@ impl<P> Subscription<P> {
         match located {
             Located::At(position) => {
                 let directory = searched.unwrap_or_else(|| self.core.log.directory());
-                // Loaded after the directory was taken, so what is still reachable lies in the directory.
+                // Loaded after the directory was taken, so what is still reachable is in the directory.
                 let reachable = self.core.log.oldest() <= position;
                 if reachable { Opening::At(directory) } else { Opening::Retry }
             }
@@ -205,7 +207,7 @@ impl<P> Drop for Drain<'_, P> {
     fn drop(&mut self) {
         self.pass_yielded();
         let Self { subscription, finished, progress: Progress { end, counts, exhausted, .. }, .. } = self;
-        let counters = &subscription.waiter.owner.counters;
+        let counters = &subscription.waiter.shared.counters;
         if counts.batches > 0 {
             counters.add(*counts);
         }
@@ -217,7 +219,7 @@ impl<P> Drop for Drain<'_, P> {
         match subscription.start_state {
             StartState::Pending => {}
             _ if all => subscription.record_caught_up(finished),
-            StartState::Elastic | StartState::Window | StartState::Reading => subscription.share_cursor(),
+            StartState::Elastic | StartState::Window | StartState::Reading => subscription.store_cursor(),
         }
         if subscription.waiter.has_doorbell() {
             self.rearm_doorbell();

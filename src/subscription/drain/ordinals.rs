@@ -2,6 +2,8 @@
 //! What they select is not known here.
 //!
 //! Invariant: ordinals that were pushed stay where they are until the list is cleared, which needs exclusive access.
+//!
+//! Callers: the window that holds the list, and its iterator.
 
 use std::sync::OnceLock;
 
@@ -16,7 +18,7 @@ struct OrdinalNode {
 }
 
 impl OrdinalList {
-    /// Appends `ordinals` at `end`, and moves `end` behind them.
+    /// Appends `ordinals` at `end`, and moves `end` after them.
     pub(super) fn push<'w>(end: &mut &'w Self, ordinals: Box<[u32]>) -> &'w [u32] {
         let node = end.0.get_or_init(|| Box::new(OrdinalNode { ordinals, next: Self::default() }));
         *end = &node.next;

@@ -1,10 +1,12 @@
-//! Rechecking access: what a reader does when its gate has changed.
-//! The publisher decides which subscriptions a change concerns, and `begin_read` in `state` checks the gate.
+//! What a reader does when its gate has changed: it ends, asks the authorizer again, or marks its cursor as skipped.
+//! The publisher decides which subscriptions a change concerns, and `begin_read` finds that the gate has changed.
 //!
 //! Invariants:
-//! - Ends have an order: reset, token deleted, denied, expired, cancelled. The first one that holds is returned. The
-//!   expiry is checked once access is settled.
+//! - Ends have an order: reset, token deleted, denied, expired, cancelled. The first one that holds is returned. The expiry
+//!   is checked once access is settled.
 //! - No authorizer is asked while a lock is held.
+//!
+//! Callers: `begin_read` alone.
 
 use super::budget::Budget;
 use super::state::Subscription;
@@ -23,7 +25,7 @@ impl<P> Subscription<P> {
     #[cold]
     pub(super) fn recheck_access(&mut self, budget: &mut Budget) -> Result<bool, RecvError> {
         loop {
-            let state = self.waiter.owner.gate.state();
+            let state = self.waiter.shared.gate.state();
             if state.is(Ending::Reset) {
                 return Err(self.end(RecvError::Reset));
             }
@@ -33,14 +35,14 @@ impl<P> Subscription<P> {
             if state.changes() != self.last_gate.changes() {
                 let held = self.selector.grant();
                 let (filter, principal) = (&self.selector.filter, self.selector.principal());
-                let again = || budget.may_ask_again();
-                match self.core.recheck(&self.waiter, filter, principal, held, &mut self.last_gate, again) {
+                let on_stale = || budget.on_stale_decision();
+                match self.core.recheck(&self.waiter, filter, principal, held, &mut self.last_gate, on_stale) {
                     Rechecked::Allowed(grant) => self.selector.set_grant(grant),
-                    // A reset that came meanwhile takes precedence over the answer.
-                    Rechecked::Denied(_) if self.waiter.owner.gate.state().is(Ending::Reset) => {}
+                    // A reset that came meanwhile takes precedence over the denial.
+                    Rechecked::Denied(_) if self.waiter.shared.gate.state().is(Ending::Reset) => {}
                     Rechecked::Denied(denial) => return Err(self.end(RecvError::Revoked(denial))),
                     Rechecked::Unsettled => {
-                        let state = self.waiter.owner.gate.state();
+                        let state = self.waiter.shared.gate.state();
                         if state.is(Ending::Reset) || state.is(Ending::TokenDeleted) {
                             continue;
                         }
@@ -48,7 +50,7 @@ impl<P> Subscription<P> {
                             return Err(self.end(RecvError::Cancelled));
                         }
                         if self.core.log.end().closed {
-                            // Nothing can be delivered any more, and nobody may be left who settles access.
+                            // Nothing more is published, and no further change may come that settles access.
                             return Err(self.end(RecvError::Revoked(unsettled_denial())));
                         }
                         return Ok(false);
@@ -65,7 +67,7 @@ impl<P> Subscription<P> {
                 return Err(self.end(RecvError::Cancelled));
             }
             if state.is_skipped() {
-                self.cursor.skip();
+                self.cursor.mark_skipped();
             }
             self.last_gate = state;
             return Ok(true);

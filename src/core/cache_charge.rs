@@ -1,4 +1,4 @@
-//! The account of a batch: what is cached beside it counts in the bytes of its buffer.
+//! What is cached beside a batch, charged to the bytes of its buffer.
 //! What is cached is decided by the codec in `frame`, and how charges and evictions meet by the log.
 //!
 //! Invariant: whatever was charged, the buffer is within its bounds again when the account is dropped.
