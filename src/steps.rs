@@ -2,8 +2,8 @@
 //! Nothing is decided by the counts: without the private cfg `broker_steps` none of this is in the crate.
 //!
 //! A step is whatever is done as often as something can grow: one look-up in a table or tree, one hit, one link, one
-//! batch walked over, one event examined, one waiter or gate touched. (A step of the broker's lock, in `core::lock`, is a
-//! critical section and holds many of these.) Counts are kept for each thread.
+//! batch walked over, one event examined, one waiter or gate touched. (A step of the broker's lock, in `core::lock`, is
+//! a critical section and holds many of these.) Counts are kept for each thread.
 //!
 //! Invariant: a count belongs to one thread, and is changed by that thread alone.
 //!

@@ -59,7 +59,8 @@ impl Gate {
         self.0.fetch_or(ending as u64, Ordering::Release);
     }
 
-    /// Reports that a part of the history was skipped, which was never published here, and that the reader is before it.
+    /// Reports that a part of the history was skipped, which was never published here, and that the reader is before
+    /// it.
     pub(crate) fn set_skipped(&self) {
         self.0.fetch_or(SKIPPED, Ordering::Release);
     }
@@ -69,8 +70,8 @@ impl Gate {
         self.0.fetch_or(LEFT, Ordering::Release);
     }
 
-    /// Clears the flag of a skip. Acquire, paired with the Release in [`set_skipped`](Self::set_skipped): what the reader loads next
-    /// is at least as new as the skip. A later skip sets the flag again.
+    /// Clears the flag of a skip. Acquire, paired with the Release in [`set_skipped`](Self::set_skipped): what the
+    /// reader loads next is at least as new as the skip. A later skip sets the flag again.
     pub(crate) fn clear_skipped(&self) {
         self.0.fetch_and(!SKIPPED, Ordering::AcqRel);
     }

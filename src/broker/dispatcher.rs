@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::core::Core;
 use crate::core::Record;
-use crate::core::Shared;
+use crate::core::SubscriptionShared;
 use crate::sync::{AtomicBool, Ordering};
 use crate::wait::RunningDispatcher;
 
@@ -145,7 +145,7 @@ impl<P> fmt::Debug for Dispatcher<P> {
 /// Dropping it panics if the drop of an evicted payload panics, unless the thread is unwinding already. Every queued
 /// reader is woken then.
 pub struct DispatchGuard<'d, P> {
-    run: RunningDispatcher<'d, Shared, Record<P>>,
+    run: RunningDispatcher<'d, SubscriptionShared, Record<P>>,
 }
 
 impl<P> DispatchGuard<'_, P> {

@@ -85,8 +85,8 @@ impl<P> State<P> {
         let place = if self.rising { token.place().in_rising_history() } else { token.place() };
         let here = self.earliest_next_place();
         if place <= here {
-            // The token names the place after the last batch, or where batches without events have moved it since.
-            // No batch lies between.
+            // The token names the place after the last batch, or where batches without events have moved it since. No
+            // batch lies between.
             let is_whole = token.place().count == 0 && place >= self.next_place;
             let is_current = token.place() == self.next_place || place == here || is_whole;
             let current = Token::new(current, here);

@@ -111,8 +111,8 @@ impl<'a, P> Joined<'a, P> {
     fn enter_scope(&mut self, filter: &Filter) {
         let hash = self.core.hasher.hash_one(filter.scope().named());
         let alike = self.core.state.lock_step().interest.scopes_like(hash);
-        // Compared and copied outside the lock. Only the scope is kept, because the request of its first user may
-        // hold much else.
+        // Compared and copied outside the lock. Only the scope is kept, because the request of its first user may hold
+        // much else.
         let known = alike.into_iter().find(|(_, scope)| **scope == *filter.scope());
         let (known, scope) = match known {
             Some((number, scope)) => (Some(number), scope),

@@ -13,7 +13,7 @@
 //! - `open` opens a subscription and leaves it again, with the help of the next three files.
 //! - `recheck` calls the authorizer, both for a subscription that is being opened and for one that is open.
 //! - `join` joins and leaves the nodes of a subscription.
-//! - `start` finds where a start or a cursor lies in the history.
+//! - `start` resolves starts, and finds the place that a cursor has in the history.
 //! - `registry` finds the subscriptions that an access change, an expiry or a new place concerns.
 //! - `decisions` records access changes while the authorizer decides.
 //! - `lock` is the broker's lock. It lets publishers go first.
@@ -47,8 +47,8 @@
 //!   check the gate, and `recheck_access` acts on a change.
 //! - Account of losses: nodes record what was evicted of theirs, each record has the place after the batch before it,
 //!   and a skip is set on the gates and in `State::skipped_at`. For readers, `Cursor::discard_evicted_runs` decides
-//!   whether something was lost, and `report_loss` reports it. For tokens, `Shared::has_lost` and `State::lost_below`
-//!   decide.
+//!   whether something was lost, and `report_loss` reports it. For tokens, `SubscriptionShared::has_lost` and
+//!   `State::lost_below` decide.
 //! - Wake-up: the invariants are those of [`wait`](crate::wait). `Core::append` collects the waiters, and
 //!   `Core::publish` wakes them after the lock.
 //! - Eviction: `Core::append` makes room for a batch, and `evict` for bytes that readers cache. The bounds and the
@@ -80,6 +80,6 @@ pub(crate) use next_index::HistoryStart;
 pub(crate) use open::Opened;
 pub(crate) use recheck::{MAX_ATTEMPTS, OnStale, Rechecked, token_deleted};
 pub(crate) use registry::{PendingStarts, Registry};
-pub(crate) use shared::{MAX_POLLED_NODES, Node, ReadCounts, Shared, Waiter};
+pub(crate) use shared::{MAX_POLLED_NODES, Node, ReadCounts, SubscriptionShared, Waiter};
 pub(crate) use start::{StartPosition, StartVerdict};
 pub(crate) use state::{BrokerCounters, Core, Hooks, Published, Record, State, Weigher};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::decisions::Freshness;
 use super::join::{Joined, Nodes};
 use super::recheck::{AccessCheck, CheckFreshness, MAX_ATTEMPTS, token_deleted};
-use super::shared::{MAX_POLLED_NODES, PendingStart, ReaderCounters, Shared, Waiter};
+use super::shared::{MAX_POLLED_NODES, PendingStart, ReaderCounters, SubscriptionShared, Waiter};
 use super::start::{ResolvedStart, StartPosition, StartVerdict};
 use super::state::{Core, State};
 use crate::access::Gate;
@@ -104,7 +104,7 @@ impl<P> Core<P> {
             StartPosition::Elastic { end, .. } => counters.set_elastic(end),
             StartPosition::Pending => counters.set_cursor(ReaderCounters::PENDING),
         }
-        let shared = Shared {
+        let shared = SubscriptionShared {
             id: state.next_id,
             epoch: state.epoch,
             principal: request.principal.public_id().map(Box::new),

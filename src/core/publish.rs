@@ -2,8 +2,8 @@
 //! Other changes of what readers see are in `history` and `announce`, and what readers do about them in `subscription`.
 //!
 //! Invariants:
-//! - No foreign code runs under the lock. The authorizer and the weigher run before it; wake-ups, the observer and drops
-//!   run after it.
+//! - No foreign code runs under the lock. The authorizer and the weigher run before it; wake-ups, the observer and
+//!   drops run after it.
 //! - Access changes are set on the gates before the position that carries them becomes visible.
 //! - `Core::append` makes a batch visible in one order, which its documentation gives.
 //!
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::cache_charge::ChargedBuffer;
 use super::next_index::NextIndexBound;
 use super::record::{Events, PublishedBatch};
-use super::shared::{Node, Shared};
+use super::shared::{Node, SubscriptionShared};
 use super::state::{Core, Record, State, Weigher};
 #[cfg(feature = "json")]
 use crate::frame::FrameCache;
@@ -29,7 +29,7 @@ use crate::wait::{WaitList, WakeBatch, seq_cst_fence};
 
 /// What is left to do after the lock is released, in this order: wake, call the observer, drop.
 pub(super) struct AfterUnlock<P> {
-    wake_batch: Option<WakeBatch<Shared>>,
+    wake_batch: Option<WakeBatch<SubscriptionShared>>,
     /// The number of open subscriptions.
     readers: u64,
     pub(super) evicted_batches: u64,
@@ -43,7 +43,7 @@ pub(super) struct AfterUnlock<P> {
 impl<P> AfterUnlock<P> {
     /// Returns the waiters to wake. Mostly there are none, and then nothing is allocated for them.
     #[cold]
-    fn wake_batch(&mut self) -> &mut WakeBatch<Shared> {
+    fn wake_batch(&mut self) -> &mut WakeBatch<SubscriptionShared> {
         self.wake_batch.get_or_insert_default()
     }
 }
@@ -205,7 +205,7 @@ impl<P> Core<P> {
             // A reader that registered meanwhile has visited the nodes, but may not have seen the end.
             queue_hits(hit.nodes(), after_unlock.wake_batch());
         }
-        let mut take = |list: &WaitList<Shared>| {
+        let mut take = |list: &WaitList<SubscriptionShared>| {
             if list.is_occupied() {
                 after_unlock.wake_batch().take(list);
             }
@@ -234,7 +234,7 @@ impl<P> Core<P> {
 
 /// Puts the hit nodes into the hit queues of the readers that are registered there, and adds those readers to
 /// `wake_batch`.
-fn queue_hits(nodes: &[&Node], wake_batch: &mut WakeBatch<Shared>) {
+fn queue_hits(nodes: &[&Node], wake_batch: &mut WakeBatch<SubscriptionShared>) {
     for list in nodes.iter().filter_map(|node| node.lists.hit_queues_if_any()) {
         if list.is_occupied() {
             wake_batch.queue_hits(list);

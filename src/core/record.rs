@@ -76,8 +76,8 @@ impl<P> Events<P> {
         Self(events)
     }
 
-    /// Frees spare capacity, which stays unused. If `exactly`, as where bytes are bounded, it frees all of
-    /// it. Otherwise it leaves up to as much as the events take, which is the most that a list has after growing.
+    /// Frees spare capacity, which stays unused. If `exactly`, as where bytes are bounded, it frees all of it.
+    /// Otherwise it leaves up to as much as the events take, which is the most that a list has after growing.
     #[inline]
     pub(crate) fn shrink(&mut self, exactly: bool) {
         let spare = self.0.capacity() - self.0.len();

@@ -91,8 +91,8 @@ impl Registry {
         }
     }
 
-    /// Sets a change on the gate of every subscription that it concerns. Calls `wake` with those that are to be
-    /// woken for it: all of them, or, if the change is `quiet`, only those that it ends.
+    /// Sets a change on the gate of every subscription that it concerns. Calls `wake` with those that are to be woken
+    /// for it: all of them, or, if the change is `quiet`, only those that it ends.
     pub(crate) fn fence(&self, change: &AccessChange, quiet: bool, mut wake: impl FnMut(&Waiter)) {
         let ends = matches!(change, AccessChange::TokenDeleted(_));
         let mut set = |waiter: &Waiter| {

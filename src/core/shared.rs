@@ -6,8 +6,8 @@
 //! - A pending start is set before the end that shows its batch.
 //! - The nodes are sorted by id, and do not change.
 //!
-//! Callers: the reader in `subscription` writes the counters without a lock, `core` sets pending starts under the broker's
-//! lock, and handles read all of it.
+//! Callers: the reader in `subscription` writes the counters without a lock, `core` sets pending starts under the
+//! broker's lock, and handles read all of it.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::types::token::{Epoch, Place};
 use crate::wait::{self, WaitList};
 
 /// The waiter of a subscription.
-pub(crate) type Waiter = Arc<wait::Waiter<Shared>>;
+pub(crate) type Waiter = Arc<wait::Waiter<SubscriptionShared>>;
 
 /// A node with the wait lists of its readers.
 pub(crate) type Node = interest::Node<Lists>;
@@ -33,10 +33,10 @@ pub(crate) const MAX_POLLED_NODES: usize = 8;
 /// The readers that wait for a node.
 #[derive(Debug)]
 pub(crate) struct Lists {
-    /// Readers of few nodes, while they wait.
-    pub(crate) waiting: WaitList<Shared>,
-    /// Readers of many nodes, since they last looked at the node.
-    hit_queues: Slot<Box<WaitList<Shared>>>,
+    /// Readers of few nodes that wait: threads, tasks and doorbells.
+    pub(crate) waiting: WaitList<SubscriptionShared>,
+    /// Readers of many nodes whose hit queue gets this node when it is hit.
+    hit_queues: Slot<Box<WaitList<SubscriptionShared>>>,
 }
 
 impl Default for Lists {
@@ -47,7 +47,7 @@ impl Default for Lists {
 
 impl Lists {
     /// Returns the list of the readers whose hit queue gets this node when it is hit.
-    pub(crate) fn hit_queues(&self) -> &WaitList<Shared> {
+    pub(crate) fn hit_queues(&self) -> &WaitList<SubscriptionShared> {
         if self.hit_queues.get().is_none() {
             // If another reader was faster, its list is there now.
             let _ = self.hit_queues.set(Box::default());
@@ -56,14 +56,14 @@ impl Lists {
     }
 
     /// Returns the same list, if a reader ever used it.
-    pub(crate) fn hit_queues_if_any(&self) -> Option<&WaitList<Shared>> {
+    pub(crate) fn hit_queues_if_any(&self) -> Option<&WaitList<SubscriptionShared>> {
         self.hit_queues.get().map(|list| &**list)
     }
 }
 
 /// The part of a subscription that is shared.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct SubscriptionShared {
     pub(crate) id: u64,
     /// The history that the reader reads.
     pub(crate) epoch: Epoch,
@@ -80,7 +80,7 @@ pub(crate) struct Shared {
     pub(crate) nodes: SmallList<Arc<Node>>,
 }
 
-impl Shared {
+impl SubscriptionShared {
     /// Returns whether something that the reader asked for was evicted from `cursor..oldest`, or may have been: a node
     /// that was hit since `cursor` does not record how often.
     pub(crate) fn has_lost(&self, cursor: Position, oldest: Position) -> bool {

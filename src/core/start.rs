@@ -73,8 +73,8 @@ impl<P> Core<P> {
     /// Returns the place of a reader that has this cursor. Returns `None` if it has lost something, or reads another
     /// history.
     ///
-    /// Whether it has lost something is looked up before the lock is taken, since that loads from each of its nodes. It is
-    /// looked up under the lock only if batches are evicted faster than that, several times in a row.
+    /// Whether it has lost something is looked up before the lock is taken, since that loads from each of its nodes. It
+    /// is looked up under the lock only if batches are evicted faster than that, several times in a row.
     pub(crate) fn place_at(&self, waiter: &Waiter, cursor: Position) -> Option<ReaderPlace> {
         for _ in 0..MAX_UNLOCKED_TRIES {
             let oldest = self.log.oldest();

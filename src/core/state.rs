@@ -4,8 +4,8 @@
 //! Invariants:
 //! - An index is admitted by [`NextIndexBound`], which every publish, reset and skip sets.
 //! - `restored_place` is the place below which the host declared everything past. It is read while the log is empty.
-//! - `skipped_at` is the end of the log at the last skip. It decides about readers that have left, whose gates report no
-//!   skip.
+//! - `skipped_at` is the end of the log at the last skip. It decides about readers that have left, whose gates report
+//!   no skip.
 //!
 //! # Locks
 //!
@@ -17,9 +17,9 @@
 //!
 //! A reader is *unfiltered* if it asks for all events and so has no nodes.
 //!
-//! Readers take the second and third kind alone, and only to wait or to move to another segment. A window takes the lock of the
-//! directory once. Access checks, tokens, losses by a skip and the drop of a subscription take the first, and so does a
-//! reader that encodes more than a bound in bytes allows. `Core::last_filter` is taken alone.
+//! Readers take the second and third kind alone, and only to wait or to move to another segment. A window takes the
+//! lock of the directory once. Access checks, tokens, losses by a skip and the drop of a subscription take the first,
+//! and so does a reader that encodes more than a bound in bytes allows. `Core::last_filter` is taken alone.
 //!
 //! Callers: `core` changes the state under the lock; `broker` builds it and reads it through [`Core`]; `subscription`
 //! uses the log and the hooks without the lock.
@@ -34,7 +34,7 @@ use super::lock::PacedMutex;
 use super::next_index::NextIndexBound;
 use super::record::PublishedBatch;
 use super::registry::{PendingStarts, Registry};
-use super::shared::{Lists, Shared, Waiter};
+use super::shared::{Lists, SubscriptionShared, Waiter};
 use crate::access::{AccessChange, Authorizer};
 use crate::interest::Filter;
 use crate::interest::{Interest, KeyHasher};
@@ -67,8 +67,8 @@ pub(crate) type Weigher<P> = Box<dyn Fn(&Event<P>) -> u64 + Send + Sync>;
 pub(crate) struct Core<P> {
     pub(crate) log: Log<Record<P>>,
     /// The unfiltered readers that wait.
-    pub(crate) unfiltered: WaitList<Shared>,
-    pub(crate) dispatch: Dispatch<Shared, Record<P>>,
+    pub(crate) unfiltered: WaitList<SubscriptionShared>,
+    pub(crate) dispatch: Dispatch<SubscriptionShared, Record<P>>,
     pub(crate) state: PacedMutex<State<P>>,
     /// The filter of the last subscription, which the next one shares if its request is equal.
     pub(crate) last_filter: Mutex<Weak<Filter>>,
@@ -136,24 +136,24 @@ pub(crate) struct BrokerCounters {
 }
 
 impl<P> State<P> {
-    /// Sets access changes on the gates of the subscriptions that they concern. Calls `wake` with each
-    /// subscription that is to be woken, once for each change.
+    /// Sets access changes on the gates of the subscriptions that they concern. Calls `wake` with each subscription
+    /// that is to be woken, once for each change.
     ///
     /// This is the fence: before it returns, the caller must not make anything visible that came with a change. See
     /// [`Gate`](crate::access::Gate).
     pub(crate) fn fence(&mut self, changes: &[AccessChange], mut wake: impl FnMut(&Waiter)) {
         for change in changes {
             self.decisions.record(change);
-            // A change that the authorizer makes to the token it decides about wakes no reader; access is still rechecked
-            // at the next read. Otherwise two readers of one token would wake each other for ever if the authorizer
-            // records each use of the token.
+            // A change that the authorizer makes to the token it decides about wakes no reader; access is still
+            // rechecked at the next read. Otherwise two readers of one token would wake each other for ever if the
+            // authorizer records each use of the token.
             let quiet = self.decisions.is_own_change(change);
             self.registry.fence(change, quiet, &mut wake);
         }
     }
 
-    /// Checks whether a batch of this index may be published now. `epoch` is the history that the publisher
-    /// expects, if it names one.
+    /// Checks whether a batch of this index may be published now. `epoch` is the history that the publisher expects, if
+    /// it names one.
     pub(crate) fn admit(&self, index: u64, epoch: Option<Epoch>) -> Result<(), PublishErrorKind> {
         if self.appender.is_closed() {
             return Err(PublishErrorKind::Closed);

@@ -2,7 +2,8 @@
 //! Readers that have discovered nothing when a batch is evicted are in `fanout`.
 //!
 //! Broken by loading `oldest` before the directory, moving it without the lock or storing it without Release, retiring
-//! a segment too early, losing the record of an eviction, and a window or run that continues after its batch was evicted.
+//! a segment too early, losing the record of an eviction, and a window or run that continues after its batch was
+//! evicted.
 
 use std::sync::Arc;
 
@@ -117,8 +118,8 @@ fn a_backlog_against_evict() {
     });
 }
 
-/// A window goes from a backlog, which is scanned, to batches that are chained, and discovers those in a second step. What
-/// has been evicted by then is reported.
+/// A window goes from a backlog, which is scanned, to batches that are chained, and discovers those in a second step.
+/// What has been evicted by then is reported.
 fn a_window_across_a_backlog_against_evict(terms: &'static [&'static str]) {
     const KEYS: [&str; 6] = ["a", "a", "z", "a", "z", "a"];
     check(move || {
@@ -174,8 +175,8 @@ fn a_second_window_against_evict() {
     });
 }
 
-/// One batch of a reader's older backlog was evicted before, and another just now. The record of the second eviction does
-/// not hide the first.
+/// One batch of a reader's older backlog was evicted before, and another just now. The record of the second eviction
+/// does not hide the first.
 #[test]
 fn a_scan_against_two_evictions() {
     check(|| {

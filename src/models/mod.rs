@@ -77,8 +77,8 @@ pub(crate) fn read_all(reader: &mut Subscription<Payload>) -> Vec<Payload> {
     }
 }
 
-/// Reads everything that can be read now, and adds up the batches that are reported as lost. The reader continues after a
-/// loss.
+/// Reads everything that can be read now, and adds up the batches that are reported as lost. The reader continues after
+/// a loss.
 pub(crate) fn read_or_lose(reader: &mut Subscription<Payload>, read: &mut Vec<Payload>, lost: &mut u64) {
     loop {
         match reader.try_recv() {

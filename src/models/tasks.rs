@@ -3,8 +3,8 @@
 //!
 //! A lost wake-up is a waker that was not called when all is done.
 //!
-//! Broken by a signal or a doorbell that is set after registering, an empty read that is not repeated, a waker that
-//! is kept although another polls, and a finished or dropped poll that leaves its waker behind.
+//! Broken by a signal or a doorbell that is set after registering, an empty read that is not repeated, a waker that is
+//! kept although another polls, and a finished or dropped poll that leaves its waker behind.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

@@ -149,8 +149,8 @@ fn read_against_a_skip() {
     });
 }
 
-/// A registration outlives its wait. The second wait relies on the registration that the first left, or on a list whose waiters
-/// are being woken.
+/// A registration outlives its wait. The second wait relies on the registration that the first left, or on a list whose
+/// waiters are being woken.
 #[test]
 fn parking_again_against_publishing_again() {
     check(|| {

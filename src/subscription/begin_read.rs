@@ -20,8 +20,9 @@ impl<P> Subscription<P> {
     /// The order of the loads:
     /// - The finished index comes before the end. So a reader that passes the end has passed every batch below that
     ///   index.
-    /// - The gate comes last. A publisher sets the gates before it makes the position visible, so a reader that sees the
-    ///   position sees the change. The partner is `State::fence`, which `Core::publish` calls before `Core::append`.
+    /// - The gate comes last. A publisher sets the gates before it makes the position visible, so a reader that sees
+    ///   the position sees the change. The partner is `State::fence`, which `Core::publish` calls before
+    ///   `Core::append`.
     #[inline]
     pub(super) fn begin_read(&mut self, budget: &mut Budget) -> Result<Option<(u64, End)>, RecvError> {
         if let Some(ended) = &self.ended {
@@ -86,8 +87,8 @@ impl<P> Subscription<P> {
         true
     }
 
-    /// Ends an elastic start, because a batch is passed or none is left to pass. From now on the eviction of a match that
-    /// is not passed is a loss.
+    /// Ends an elastic start, because a batch is passed or none is left to pass. From now on the eviction of a match
+    /// that is not passed is a loss.
     #[inline]
     pub(super) fn end_elastic(&mut self) {
         if self.start_state == StartState::Elastic {

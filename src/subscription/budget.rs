@@ -7,8 +7,8 @@
 //! - A blocking read with a deadline stops at the deadline.
 //! - A poll of a task stops after [`EVENT_BUDGET`] events. A task also yields after [`DELIVERY_BUDGET`] deliveries.
 //!
-//! Invariant: within one budget, access is asked for at most [`MAX_ATTEMPTS`] times. A blocking read that finds
-//! access unsettled pauses, and continues with a new budget.
+//! Invariant: within one budget, access is asked for at most [`MAX_ATTEMPTS`] times. A blocking read that finds access
+//! unsettled pauses, and continues with a new budget.
 //!
 //! Callers: each read and each poll makes its own budget. `poll` counts deliveries across polls, in the subscription.
 

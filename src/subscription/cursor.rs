@@ -1,21 +1,21 @@
 //! The cursor: the position of a reader in the log, and which batch it reads next.
 //! It knows positions and nodes, not events: `selector` decides which events of a batch are delivered.
 //!
-//! An unfiltered reader, which asks for all events, reads the log itself. Any other reader loads the last positions of its
-//! nodes and walks their chains back to its position. A reader of few nodes polls all of them. A reader of many nodes (more
-//! than [`MAX_POLLED_NODES`](crate::core::MAX_POLLED_NODES)) visits only the nodes that its hit queue names, and those in
-//! `unvisited`. `discover` does this.
+//! An unfiltered reader, which asks for all events, reads the log itself. Any other reader loads the last positions of
+//! its nodes and walks their chains back to its position. A reader of few nodes polls all of them. A reader of many
+//! nodes (more than [`MAX_POLLED_NODES`](crate::core::MAX_POLLED_NODES)) visits only the nodes that its hit queue
+//! names, and those in `unvisited`. `discover` does this.
 //!
 //! Invariants:
 //! - `position <= discovered`.
-//! - Everything below `position` is passed: it was delivered, it was reported lost, it was evicted below `elastic_until`,
-//!   or it is not for this reader.
+//! - Everything below `position` is passed: it was delivered, it was reported lost, it was evicted below
+//!   `elastic_until`, or it is not for this reader.
 //! - All matches in `position..discovered` are in `run` and `later_runs`, which are disjoint and in order. Below
-//!   `live_from` a run is a part of the log that is older than the reader's nodes. Its batches may match or not, and are
-//!   scanned.
+//!   `live_from` a run is a part of the log that is older than the reader's nodes. Its batches may match or not, and
+//!   are scanned.
 //! - At and above `discovered` nothing has been examined.
-//! - The caller loads `end` before it calls. Inside, a directory is taken before the oldest position is loaded: whatever
-//!   is between that oldest position and `end` is in the directory.
+//! - The caller loads `end` before it calls. Inside, a directory is taken before the oldest position is loaded:
+//!   whatever is between that oldest position and `end` is in the directory.
 //!
 //! Callers: the reader alone, through `owned`, `poll`, `drain`, `loss`, `register` and `begin_read`.
 

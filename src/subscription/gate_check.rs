@@ -2,8 +2,8 @@
 //! The publisher decides which subscriptions a change concerns, and `begin_read` finds that the gate has changed.
 //!
 //! Invariants:
-//! - Ends have an order: reset, token deleted, denied, expired, cancelled. The first one that holds is returned. The expiry
-//!   is checked once access is settled.
+//! - Ends have an order: reset, token deleted, denied, expired, cancelled. The first one that holds is returned. The
+//!   expiry is checked once access is settled.
 //! - No authorizer is asked while a lock is held.
 //!
 //! Callers: `begin_read` alone.

@@ -47,15 +47,15 @@
 //!
 //! # Invariants
 //!
-//! - A batch is *passed* once the cursor is after it: it was delivered, it was reported lost, it was evicted
-//!   before the first read of an elastic start, or it is not for this reader. Batches are passed in the order of the
-//!   log, each once.
+//! - A batch is *passed* once the cursor is after it: it was delivered, it was reported lost, it was evicted before the
+//!   first read of an elastic start, or it is not for this reader. Batches are passed in the order of the log, each
+//!   once.
 //! - The end of the log is loaded before the gate. A reader that sees a position sees the access changes that were
 //!   published before it.
 //! - Foreign code (authorizer, predicate, waker, observer) runs while no lock is held.
 //!
-//! Callers: `broker` opens subscriptions and makes handles. `frames` reads through the public methods and those that are
-//! `pub(crate)`.
+//! Callers: `broker` opens subscriptions and makes handles. `frames` reads through the public methods and those that
+//! are `pub(crate)`.
 
 mod begin_read;
 mod budget;

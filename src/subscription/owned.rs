@@ -255,9 +255,9 @@ impl<P> Subscription<P> {
 
     /// Applies the post-filters to a selection.
     ///
-    /// A large batch is examined over as many reads as it takes. If access changes in between, it starts again in parts,
-    /// up to [`MAX_ATTEMPTS_IN_PARTS`] times: what the old grant allowed may be refused by the new one. The results of
-    /// the predicate remain valid.
+    /// A large batch is examined over as many reads as it takes. If access changes in between, it starts again in
+    /// parts, up to [`MAX_ATTEMPTS_IN_PARTS`] times: what the old grant allowed may be refused by the new one. The
+    /// results of the predicate remain valid.
     fn post_filter_batch(
         &mut self,
         position: Position,

@@ -87,8 +87,8 @@ impl<P> Subscription<P> {
     /// [`TryRecvError::Empty`] means that everything published before the call is passed. What is published during the
     /// call is left to the next read, so that the call returns.
     ///
-    /// There is one exception: if access keeps changing while the authorizer is asked, the call returns `Empty` after 16
-    /// attempts. It has then passed nothing, and leaves a [doorbell](Self::doorbell) ringing.
+    /// There is one exception: if access keeps changing while the authorizer is asked, the call returns `Empty` after
+    /// 16 attempts. It has then passed nothing, and leaves a [doorbell](Self::doorbell) ringing.
     ///
     /// # Errors
     ///

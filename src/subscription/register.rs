@@ -4,15 +4,15 @@
 //! Every reader waits in the same order: it stores its signal, registers its waiter, reads once more, and sleeps.
 //!
 //! Invariants:
-//! - A reader reads after it has registered, and before it sleeps. So either it sees a batch, or the publisher of the batch
-//!   sees its registration; `wait` gives the argument.
+//! - A reader reads after it has registered, and before it sleeps. So either it sees a batch, or the publisher of the
+//!   batch sees its registration; `wait` gives the argument.
 //! - What a waiter is registered for follows from the state of its start. A read may place a cursor whose start was
 //!   pending. The waiter is not registered in its nodes' lists then, so
 //!   [`register_and_retry`](Subscription::register_and_retry) registers and reads again.
 //! - Unless a read returns a delivery or an end, it leaves the doorbell armed or ringing.
 //!
-//! Callers: `recv` and `poll` call `register_and_retry`. Windows and [`doorbell`](Subscription::doorbell) call `register`:
-//! they ring the bell for what came before, instead of reading again.
+//! Callers: `recv` and `poll` call `register_and_retry`. Windows and [`doorbell`](Subscription::doorbell) call
+//! `register`: they ring the bell for what came before, instead of reading again.
 
 use std::sync::Arc;
 use std::thread::panicking;
@@ -32,8 +32,8 @@ impl<P> Subscription<P> {
     /// enough, and the other channels are served however fast batches come. A loop that reads until nothing is left may
     /// not return to them.
     ///
-    /// A ring may find nothing to read, but a ring is never missed. After an error that is not terminal, such as
-    /// a loss after which the reader continues, and after a panic the bell rings again. The first ring comes at once.
+    /// A ring may find nothing to read, but a ring is never missed. After an error that is not terminal, such as a loss
+    /// after which the reader continues, and after a panic the bell rings again. The first ring comes at once.
     ///
     /// One [`try_recv`](Self::try_recv) for each ring is not enough: the bell stays silent until it finds nothing. The
     /// passing of time does not ring the bell, see [`Broker::tick`](crate::Broker::tick). A subscription has one bell,

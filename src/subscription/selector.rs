@@ -2,8 +2,8 @@
 //! The position of the reader is not known here; `cursor` decides it.
 //!
 //! It works in two steps. [`Selector::select`] returns the events that match terms and scope, mostly by the links of
-//! the batch. [`Selector::post_filter`] applies the post-filters to those: types, the grant's namespaces, the authorizer's
-//! hook, the request's predicate, in this order.
+//! the batch. [`Selector::post_filter`] applies the post-filters to those: types, the grant's namespaces, the
+//! authorizer's hook, the request's predicate, in this order.
 //!
 //! Invariants:
 //! - A post-filter runs only on events that all filters before it accept.
@@ -168,8 +168,8 @@ impl<P> Selector<P> {
         self.accepts_with(authorizer, event, &mut None)
     }
 
-    /// Implements [`accepts`](Self::accepts) for an event that the predicate may have examined before. The predicate
-    /// is called once for each event: `predicate_result` is what it returned, and is set if it is called now.
+    /// Implements [`accepts`](Self::accepts) for an event that the predicate may have examined before. The predicate is
+    /// called once for each event: `predicate_result` is what it returned, and is set if it is called now.
     pub(super) fn accepts_with(
         &mut self,
         authorizer: Option<&dyn Authorizer<P>>,

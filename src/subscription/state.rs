@@ -204,8 +204,8 @@ impl<P> Subscription<P> {
         self.selector.grant()
     }
 
-    /// Returns the resume token: a subscription that starts [`Start::After`](crate::Start::After) it neither repeats nor
-    /// misses a batch.
+    /// Returns the resume token: a subscription that starts [`Start::After`](crate::Start::After) it neither repeats
+    /// nor misses a batch.
     ///
     /// Once a read has found nothing more, the token is ahead of that of the last delivery. A subscription has a token
     /// before anything was read, so a client that disconnects early can resume as well.
@@ -217,8 +217,8 @@ impl<P> Subscription<P> {
             // A skip has not been reported yet.
             _ if self.cursor.has_skipped() => None,
             start_state @ (StartState::Reading | StartState::Elastic) => {
-                // An elastic start stays where it opened. What is evicted before its first read is no loss to it, but
-                // a reader that resumes at a later place would lose it without a report.
+                // An elastic start stays where it opened. What is evicted before its first read is no loss to it, but a
+                // reader that resumes at a later place would lose it without a report.
                 let elastic = start_state == StartState::Elastic;
                 let cursor = if elastic { self.waiter.shared.opened } else { self.cursor.position() };
                 let here = self.core.place_at(&self.waiter, cursor);
@@ -232,8 +232,8 @@ impl<P> Subscription<P> {
     /// Returns the highest index that is certainly finished for this reader: every batch of it and of lower indexes was
     /// delivered, was reported lost, or was not asked for.
     ///
-    /// It is one below the index of the reader's place, because a further batch of that index may come. Returns
-    /// `None` while the reader waits for an index that the broker has not reached.
+    /// It is one below the index of the reader's place, because a further batch of that index may come. Returns `None`
+    /// while the reader waits for an index that the broker has not reached.
     #[cfg(feature = "json")]
     pub(crate) fn finished(&self) -> Option<u64> {
         let Place { index, .. } = self.resume_place;

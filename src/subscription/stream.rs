@@ -14,8 +14,8 @@ use super::delivery::Delivery;
 use super::state::Subscription;
 use crate::types::error::RecvError;
 
-/// Yields deliveries, and a loss after which the reader continues as an error among them. The end is the last item, as an
-/// error, and `None` follows. [`RecvError::Closed`] is not yielded: the stream ends with `None`.
+/// Yields deliveries, and a loss after which the reader continues as an error among them. The end is the last item, as
+/// an error, and `None` follows. [`RecvError::Closed`] is not yielded: the stream ends with `None`.
 impl<P> Stream for Subscription<P> {
     type Item = Result<Delivery<P>, RecvError>;
 

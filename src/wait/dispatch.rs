@@ -18,9 +18,9 @@ use super::wake::WakeBatch;
 use crate::panics::Panics;
 use crate::sync::{AtomicU64, DISPATCH_SPIN_LIMIT, Mutex, Ordering, Thread, current, park, park_timeout};
 
-/// How long a dispatcher with nothing to do sleeps before it polls the queue again. As long as it does so,
-/// which is [`DISPATCH_SPIN_LIMIT`] times in a row, a publisher need not wake it. Waking it would cost more than all
-/// the rest of a publish (some 2 µs for a system call). At worst, readers are woken later by this interval.
+/// How long a dispatcher with nothing to do sleeps before it polls the queue again. As long as it does so, which is
+/// [`DISPATCH_SPIN_LIMIT`] times in a row, a publisher need not wake it. Waking it would cost more than all the rest of
+/// a publish (some 2 µs for a system call). At worst, readers are woken later by this interval.
 const SPIN_INTERVAL: Duration = Duration::from_micros(50);
 
 /// The waiters to be woken, and the threads that wake them. `G` is what these threads drop afterwards.
@@ -146,8 +146,8 @@ impl<X, G> Dispatch<X, G> {
         panics.resume();
     }
 
-    /// Wakes what is queued, until `ended` returns true. It is called under the lock of the queue. A caller
-    /// that changes its result must call [`wake_dispatchers`](Self::wake_dispatchers) afterwards.
+    /// Wakes what is queued, until `ended` returns true. It is called under the lock of the queue. A caller that
+    /// changes its result must call [`wake_dispatchers`](Self::wake_dispatchers) afterwards.
     pub(crate) fn run(&self, ended: impl Fn() -> bool) {
         let _run = self.register_dispatcher();
         let mut spins = 0;

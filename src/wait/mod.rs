@@ -6,9 +6,10 @@
 //! that were hit into a [`WakeBatch`], and wakes their waiters after its lock is released.
 //!
 //! Invariants. No wake-up is lost, in two steps:
-//! 1. The reader registers, fences, and reads again. The publisher makes the batch visible, fences, and loads the
-//!    flag of the list. One of the two sees the other. All four operations are sequentially consistent, the publisher's store and fence in one
-//!    exchange ([`store_and_fence`](crate::sync::store_and_fence)), the reader's as a fence ([`seq_cst_fence`]).
+//! 1. The reader registers, fences, and reads again. The publisher makes the batch visible, fences, and loads the flag
+//!    of the list. One of the two sees the other. All four operations are sequentially consistent, the publisher's
+//!    store and fence in one exchange ([`store_and_fence`](crate::sync::store_and_fence)), the reader's as a fence
+//!    ([`seq_cst_fence`]).
 //! 2. A registration outlives the wait it was made for, until a hit takes it. So a reader may find itself registered in
 //!    a list that was taken but whose waiters have not been woken yet. That is as good as a registration: the taker
 //!    clears the registration before it locks the waiter, and the reader locked the waiter before it loaded the

@@ -3,7 +3,8 @@
 //!
 //! Invariants:
 //! - A waker is cloned, called and dropped without a lock: all three are foreign code.
-//! - A registration is set under the lock of its list. The thread that takes or removes the entry clears it.
+//! - A registration is set under the lock of its list. It is cleared when its entry is removed, or when the list was
+//!   taken and the waiter is woken.
 //! - A waiter need not be waiting: every open subscription has one. It waits while a signal is stored.
 //!
 //! Callers: the reader stores its signal without a lock; `wake` and `core` take it without the broker's lock.
@@ -52,7 +53,8 @@ pub(crate) struct Waiter<X> {
 }
 
 /// Whether the waiter is queued on its own, and not as a part of a list, in a [`WakeBatch`](super::WakeBatch) that was
-/// not woken yet. Then it is not added to another one. Otherwise a stuck dispatcher would collect it again with each hit.
+/// not woken yet. Then it is not added to another one. Otherwise a stuck dispatcher would collect it again with each
+/// hit.
 #[derive(Debug)]
 pub(super) struct Queued(AtomicBool);
 

@@ -47,8 +47,8 @@ impl<X> WakeBatch<X> {
         }
     }
 
-    /// Takes all waiters of a list, and puts its number into the hit queue of each, so that the next read visits that node.
-    /// In O(waiters).
+    /// Takes all waiters of a list, and puts its number into the hit queue of each, so that the next read visits that
+    /// node. In O(waiters).
     pub(crate) fn queue_hits(&mut self, list: &WaitList<X>) {
         for entry in list.take_all() {
             count(Step::Wake, 1);

@@ -134,8 +134,8 @@ impl Cursor {
             unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node.chain.last()).collect();
         let hit = unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node).zip(lasts.iter().copied());
         let oldest = self.walk(log, hit, end, searched);
-        // Keeps the nodes whose last match is beyond what was walked. The hit that set it may have been taken from
-        // the queue above, and is not queued again.
+        // Keeps the nodes whose last match is beyond what was walked. The hit that set it may have been taken from the
+        // queue above, and is not queued again.
         let mut lasts = lasts.into_iter();
         unvisited.retain(|_| lasts.next().is_some_and(|last| last > self.discovered));
         self.unvisited = Some(unvisited);

@@ -39,8 +39,8 @@ impl<P> Subscription<P> {
     /// ([`std::mem::forget`]), but its memory stays, and a doorbell is not armed again.
     ///
     /// Keep a window short. While it is open, it keeps in memory what was buffered when it opened, evicted since or
-    /// not. For batches of more than 64 events that a predicate, a grant or several terms filtered, it also keeps
-    /// which events were delivered.
+    /// not. For batches of more than 64 events that a predicate, a grant or several terms filtered, it also keeps which
+    /// events were delivered.
     ///
     /// ```
     /// use event_broker::{Broker, Event, Request};
