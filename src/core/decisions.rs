@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn more_bases_than_are_noted_are_all_of_them() {
+    fn more_bases_than_are_recorded_are_all_of_them() {
         let many = |count: usize| (0..count).map(|number| token(&number.to_string())).collect::<Vec<_>>();
         assert_eq!(freshness(&many(MAX_BASES - 1)), Freshness::Fresh);
         assert_eq!(freshness(&many(MAX_BASES + 1)), Freshness::Stale);

@@ -103,8 +103,8 @@ impl<P> Core<P> {
 }
 
 impl<P> State<P> {
-    /// Returns the place of a reader that has this cursor. `lost` is whether something that was asked for, or may have
-    /// been, was evicted from the cursor on.
+    /// Returns the place of a reader that has this cursor. `lost` is whether a match was evicted from the cursor on, or
+    /// may have been.
     fn place_at(&self, waiter: &Waiter, mut cursor: Position, lost: bool) -> Option<ReaderPlace> {
         let gate = waiter.shared.gate.state();
         if gate.is(Ending::Reset) || gate.is_skipped() {

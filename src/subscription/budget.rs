@@ -1,4 +1,4 @@
-//! The budget of one read: how many events it may examine without a delivery, and how often it may ask for access.
+//! The budget of one read: how many events it may examine without a delivery, and how often it may ask the authorizer.
 //! What is read and how a reader waits are decided elsewhere.
 //!
 //! A read examines what was published before it began. That may be much, and post-filters may refuse all of it. So each
@@ -7,8 +7,8 @@
 //! - A blocking read with a deadline stops at the deadline.
 //! - A poll of a task stops after [`EVENT_BUDGET`] events. A task also yields after [`DELIVERY_BUDGET`] deliveries.
 //!
-//! Invariant: within one budget, access is asked for at most [`MAX_ATTEMPTS`] times. A blocking read that finds access
-//! unsettled pauses, and continues with a new budget.
+//! Invariant: within one budget, the authorizer is asked at most [`MAX_ATTEMPTS`] times. A blocking read that finds
+//! access unsettled pauses, and continues with a new budget.
 //!
 //! Callers: each read and each poll makes its own budget. `poll` counts deliveries across polls, in the subscription.
 
@@ -80,7 +80,7 @@ impl Budget {
         }
     }
 
-    /// Returns whether the read asks for access again, after a decision that had become stale.
+    /// Returns whether the read asks the authorizer again, after a decision that had become stale.
     pub(super) fn on_stale_decision(&mut self) -> OnStale {
         self.attempts += 1;
         let deadline_passed = matches!(self.limit, Limit::Deadline(deadline) if Instant::now() >= deadline);

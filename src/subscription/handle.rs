@@ -67,12 +67,12 @@ impl<P> SubscriptionHandle<P> {
         self.waiter.shared.principal.as_deref().map_or(Principal::ANONYMOUS, |id| id)
     }
 
-    /// Returns the terms that were asked for, each once.
+    /// Returns the requested terms, each once.
     pub fn terms(&self) -> &[Term] {
         self.waiter.shared.filter.terms()
     }
 
-    /// Returns the namespaces that were asked for.
+    /// Returns the requested namespaces.
     pub fn scope(&self) -> &Scope {
         self.waiter.shared.filter.scope()
     }
@@ -141,7 +141,7 @@ impl<P> SubscriptionHandle<P> {
         self.core.token_of(&self.waiter)
     }
 
-    /// Returns the distance from the cursor to the end of the log, or zero if nothing in between was asked for.
+    /// Returns the distance from the cursor to the end of the log, or zero if nothing in between matches.
     fn lag(&self) -> u64 {
         let log = &self.core.log;
         let end = log.end().position;
@@ -155,8 +155,8 @@ impl<P> SubscriptionHandle<P> {
         if any_match { end.since(cursor) } else { 0 }
     }
 
-    /// Returns whether anything between the cursor and the nodes' first position was asked for, or may have been: that
-    /// part of the log is examined only if it is short.
+    /// Returns whether anything between the cursor and the nodes' first position matches, or may match: that part of
+    /// the log is examined only if it is short.
     fn may_match_backlog(&self, cursor: Position, end: Position) -> bool {
         let nodes = &self.waiter.shared.nodes;
         let live_from = nodes.iter().map(|node| node.since()).max().unwrap_or_default().min(end);

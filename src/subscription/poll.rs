@@ -199,7 +199,7 @@ impl<P> Subscription<P> {
                 nothing
             }
             Located::At(_) => {
-                // The cursor may have moved beyond batches that were evicted and not asked for.
+                // The cursor may have moved beyond batches that were evicted and do not match.
                 self.store_cursor();
                 Readiness::Ready
             }

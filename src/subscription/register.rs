@@ -97,8 +97,8 @@ impl<P> Subscription<P> {
         }
     }
 
-    /// Registers the waiter so that the next hit of anything asked for wakes the reader. The caller must read once more
-    /// afterwards, and check that the reader still waits for what it was registered for.
+    /// Registers the waiter so that the next match wakes the reader. The caller must read once more afterwards, and
+    /// check that the reader still waits for what it was registered for.
     ///
     /// The fence at the end orders the registration before that read. Its partner is `sync::store_and_fence` in the
     /// publisher.

@@ -35,9 +35,9 @@ pub enum Explanation {
     Delivered,
     /// Its topic, or all of its keys, match no term.
     NoTerm,
-    /// Its namespace was not asked for.
+    /// Its namespace was not requested.
     OutOfScope,
-    /// Its type was not asked for.
+    /// Its type was not requested.
     OtherType,
     /// Its namespace is outside the grant.
     NotGranted,

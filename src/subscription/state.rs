@@ -189,12 +189,12 @@ impl<P> Subscription<P> {
         self.start_verdict.as_ref().is_none_or(|start| start.oldest_is_whole)
     }
 
-    /// Returns the terms that were asked for, each once.
+    /// Returns the requested terms, each once.
     pub fn terms(&self) -> &[Term] {
         self.selector.filter.terms()
     }
 
-    /// Returns the namespaces that were asked for.
+    /// Returns the requested namespaces.
     pub fn scope(&self) -> &Scope {
         self.selector.filter.scope()
     }
@@ -230,7 +230,7 @@ impl<P> Subscription<P> {
     }
 
     /// Returns the highest index that is certainly finished for this reader: every batch of it and of lower indexes was
-    /// delivered, was reported lost, or was not asked for.
+    /// delivered, was reported lost, or does not match.
     ///
     /// It is one below the index of the reader's place, because a further batch of that index may come. Returns `None`
     /// while the reader waits for an index that the broker has not reached.
