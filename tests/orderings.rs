@@ -32,7 +32,7 @@ fn publisher_and_waiter_agree_on_one_order() {
     let wait = source("wait/list.rs");
     assert!(body(&wait, "fn is_occupied(").contains("self.occupied.load(Ordering::SeqCst)"));
     assert!(body(&wait, "fn seq_cst_fence(").contains("fence(Ordering::SeqCst)"));
-    assert!(body(&source("log/frontier.rs"), "fn set_end_and_fence(").contains("store_and_fence("));
+    assert!(body(&source("log/frontier.rs"), "fn store_end_seq_cst(").contains("store_and_fence("));
 }
 
 /// What others read before the end is released before it: `latest_index` and the closed end are stored Release, and loaded

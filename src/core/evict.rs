@@ -40,7 +40,7 @@ impl<P> State<P> {
         let oldest = appender.oldest();
         after_unlock.evicted_batches =
             appender.evict_excess(log, deferred, &mut after_unlock.evicted, |position, record| {
-                interest.note_evicted(position, oldest, &record.events);
+                interest.record_eviction(position, oldest, &record.events);
                 after_unlock.evicted_through = record.place.index;
             });
         counters.evicted += after_unlock.evicted_batches;

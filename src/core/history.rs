@@ -39,7 +39,7 @@ impl<P> Core<P> {
                 // Set before the log is emptied: a reader that finds it empty finds the reason.
                 waiter.shared.gate.end(Ending::Reset);
             }
-            state.counters.evicted += state.appender.held().0;
+            state.counters.evicted += state.appender.buffered().0;
             state.appender.clear(&self.log, &mut evicted);
             self.log.set_latest_index(index);
             self.log.finish(index);
@@ -108,7 +108,7 @@ impl<P> State<P> {
             waiter.shared.gate.set_skipped();
         }
         self.skipped_at = Some(end);
-        self.counters.evicted += self.appender.held().0;
+        self.counters.evicted += self.appender.buffered().0;
         self.appender.clear(log, evicted);
         (self.index_bound, self.next_place) = HistoryStart::After(token.place()).begin();
         self.restored_place = place;

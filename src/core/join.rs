@@ -73,7 +73,7 @@ impl Nodes {
         nodes.sort_unstable_by(|a, b| by_id(a, b));
         Self {
             registrations: Registration::for_lists(nodes.len().max(1)),
-            live_from: nodes.iter().map(|node| node.since()).max().unwrap_or_default(),
+            live_from: nodes.iter().map(|node| node.chained_from()).max().unwrap_or_default(),
             sorted: nodes.into(),
         }
     }

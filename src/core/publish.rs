@@ -18,7 +18,7 @@ use super::shared::{Node, SubscriptionShared};
 use super::state::{Core, Record, State, Weigher};
 #[cfg(feature = "json")]
 use crate::frame::FrameCache;
-use crate::interest::Hit;
+use crate::interest::HitNodes;
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 use crate::log::CachedBytes;
 use crate::log::{Cost, Evicted, MAX_BYTES};
@@ -144,7 +144,7 @@ impl<P> Core<P> {
         let buffer = ChargedBuffer::new(self.weak_self.clone());
         #[cfg(not(any(feature = "json", all(broker_loom, test))))]
         let buffer = ChargedBuffer::none();
-        let mut hit = Hit::new();
+        let mut hit = HitNodes::new();
         let record = interest.link(position, events, &mut hit, |events, links| {
             Arc::new(PublishedBatch {
                 events,
@@ -164,9 +164,9 @@ impl<P> Core<P> {
         let bytes = if self.hooks.weigher.is_some() { record.bytes() } else { 0 };
         let cost = Cost { batches: 1, events: count, bytes };
         let oldest = appender.oldest();
-        let watched = self.hooks.observer.is_some() || interest.notes_evicted(oldest);
-        after_unlock.evicted_batches = appender.make_room(&self.log, cost, watched, |position, record| {
-            interest.note_evicted(position, oldest, &record.events);
+        let visit_evicted = self.hooks.observer.is_some() || interest.records_evictions(oldest);
+        after_unlock.evicted_batches = appender.evict_to_fit(&self.log, cost, visit_evicted, |position, record| {
+            interest.record_eviction(position, oldest, &record.events);
             after_unlock.evicted_through = record.place.index;
         });
         counters.evicted += after_unlock.evicted_batches;
@@ -180,7 +180,7 @@ impl<P> Core<P> {
             deferred + u64::from(after_unlock.may_defer),
             &mut after_unlock.evicted,
         );
-        hit.extend(position);
+        hit.extend_chains(position);
 
         *next_place = place.next();
         *index_bound = NextIndexBound::Published(place.index);

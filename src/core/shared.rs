@@ -85,7 +85,7 @@ impl SubscriptionShared {
     /// that was hit since `cursor` does not record how often.
     pub(crate) fn has_lost(&self, cursor: Position, oldest: Position) -> bool {
         count(Step::Poll, self.nodes.len());
-        let lost = |node: &Arc<Node>| node.chain.last() > cursor || node.has_evicted(cursor, oldest);
+        let lost = |node: &Arc<Node>| node.chain.end() > cursor || node.has_evicted(cursor, oldest);
         self.nodes.is_empty() || self.nodes.iter().any(lost)
     }
 

@@ -242,7 +242,7 @@ impl<P> Core<P> {
 
     pub(crate) fn stats(&self) -> BrokerStats {
         let state = self.state.lock_priority();
-        let (buffered_batches, buffered_events) = state.appender.held();
+        let (buffered_batches, buffered_events) = state.appender.buffered();
         BrokerStats {
             published_batches: state.counters.batches,
             published_events: state.appender.events(),

@@ -1,5 +1,5 @@
 //! Implements a sparse set of small numbers, stored and intersected in words of 64 bits.
-//! What the numbers stand for is decided in `wide`.
+//! What the numbers mean is decided in `wide`.
 //!
 //! Invariants: the words are sorted, and none is zero.
 //!
@@ -29,25 +29,25 @@ impl BitSet {
     pub(super) fn insert(&mut self, number: u32) {
         let (at, bit) = (number / 64, 1 << (number % 64));
         match self.find(at) {
-            Ok(place) => {
-                if let Some(word) = self.0.get_mut(place) {
+            Ok(index) => {
+                if let Some(word) = self.0.get_mut(index) {
                     word.bits |= bit;
                 }
             }
-            Err(place) => {
-                count(Step::Move, self.0.len() - place);
-                self.0.insert(place, Word { at, bits: bit });
+            Err(index) => {
+                count(Step::Move, self.0.len() - index);
+                self.0.insert(index, Word { at, bits: bit });
             }
         }
     }
 
     pub(super) fn remove(&mut self, number: u32) {
-        let Ok(place) = self.find(number / 64) else { return };
-        if let Some(word) = self.0.get_mut(place) {
+        let Ok(index) = self.find(number / 64) else { return };
+        if let Some(word) = self.0.get_mut(index) {
             word.bits &= !(1 << (number % 64));
             if word.bits == 0 {
-                count(Step::Move, self.0.len() - place);
-                self.0.remove(place);
+                count(Step::Move, self.0.len() - index);
+                self.0.remove(index);
                 if self.0.len() * 4 < self.0.capacity() {
                     self.0.shrink_to_fit();
                 }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_are_what_sets_of_numbers_are() {
+    fn operations_agree_with_a_plain_set() {
         let (mut bits, mut plain) = (BitSet::default(), BTreeSet::new());
         let mut next = 1_u32;
         for step in 0..4_000 {
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!((all, common(&bits, &BitSet::default())), (BitSet::default(), vec![]));
     }
 
-    /// A large set that shrinks gives memory back. It does so seldom, because each time all that is left is copied.
+    /// A large set that shrinks releases memory. It does so rarely, because each time all remaining words are copied.
     #[test]
     fn memory_goes_back_in_few_steps() {
         let numbers = || (0..1_000).map(|word| word * 64);

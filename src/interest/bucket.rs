@@ -1,14 +1,17 @@
 //! Stores the nodes that the table finds under one hash.
 //! How a hash is made is decided in `table`.
 //!
+//! Invariants: a bucket holds at least one node, and each node once.
+//!
 //! Callers: `table` and `keyed` under the broker's lock.
 
 use std::sync::Arc;
 
-use super::node::{Node, Subject};
+use super::node::Node;
+use super::subject::Subject;
 
-/// The nodes of one hash. There is nearly always one. There are more if hashes collide, and in [`keyed`](super::keyed),
-/// which keeps a few kinds of node in one bucket.
+/// The nodes of one hash. There is nearly always one node. There are more if hashes collide, and in
+/// [`keyed`](super::keyed), which keeps a few kinds of node in one bucket.
 #[derive(Debug)]
 pub(super) enum Bucket<L> {
     One(Arc<Node<L>>),
@@ -52,7 +55,7 @@ mod tests {
 
     use super::*;
     use crate::interest::jumps::NodeId;
-    use crate::interest::node::Side;
+    use crate::interest::subject::NamespaceScope;
     use crate::types::position::Position;
 
     #[test]
@@ -61,17 +64,17 @@ mod tests {
         for step in 1..NODES {
             let mut nodes: Vec<_> = (1..=NODES as u64)
                 .map(|id| {
-                    let subject = Subject { topic: 2, side: Side::Any, key: None };
+                    let subject = Subject { topic: 2, namespaces: NamespaceScope::Any, key: None };
                     Arc::new(Node::<()>::new(NodeId(NonZeroU64::new(id).expect("above zero")), Position::ZERO, subject))
                 })
                 .collect();
             let mut rest = nodes.iter();
             let mut bucket = Bucket::One(Arc::clone(rest.next().expect("some")));
             rest.for_each(|node| bucket.add(Arc::clone(node)));
-            let mut place = 0;
+            let mut index = 0;
             while !nodes.is_empty() {
-                place = (place + step) % nodes.len();
-                let gone = nodes.remove(place);
+                index = (index + step) % nodes.len();
+                let gone = nodes.remove(index);
                 assert_eq!(bucket.remove(&gone), nodes.is_empty());
                 let mut left: Vec<_> = bucket.nodes().iter().map(|node| node.id).collect();
                 left.sort_unstable();

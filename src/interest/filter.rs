@@ -1,9 +1,11 @@
 //! Matches events against what a subscription requested: its terms, its namespaces and its types.
 //! The post-filters (grant, hooks and predicate) are applied on top, in `subscription::selector`.
 //!
-//! A filter never changes. Subscriptions with equal requests can share one.
+//! Invariants: a filter never changes, so subscriptions with equal requests can share one. Its terms and types are
+//! distinct.
 //!
-//! Callers: `core` and `subscription`, with or without the broker's lock.
+//! Callers: `core` and `subscription`, with or without the broker's lock. `subscription::selector` matches by it only
+//! the batches that are older than a reader's nodes; the links of the others say what matches.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,12 +21,12 @@ use crate::types::term::{InvalidRequest, Scope, Term};
 /// The terms, the scope and the types of one subscription.
 #[derive(Debug)]
 pub(crate) struct Filter {
-    /// Each term once. An empty list stands for the term that matches everything.
+    /// The terms, without duplicates. An empty list means the term that matches everything.
     terms: SmallList<Term>,
     /// The same terms in hash tables, if there are more than [`MAX_LINEAR_TERMS`].
     many: Option<Box<ManyTerms>>,
     scope: Scope,
-    /// Sorted. An empty list stands for every type.
+    /// Sorted and without duplicates. An empty list means every type.
     types: Box<[EventType]>,
 }
 
@@ -77,8 +79,8 @@ impl Filter {
         self.terms.is_empty() || self.terms.iter().any(|term| term.matches(event))
     }
 
-    /// Returns whether the event's type was requested. Types do not count when it is decided whether a reader has lost
-    /// something.
+    /// Returns whether the event's type was requested. Types are ignored when it is decided whether a reader has lost a
+    /// batch.
     pub(crate) fn matches_type<P>(&self, event: &Event<P>) -> bool {
         self.types.is_empty() || self.types.binary_search(event.event_type()).is_ok()
     }
@@ -143,9 +145,9 @@ impl ManyTerms {
         if self.of_any_topic.all || of_topic.is_some_and(|keys| keys.all) {
             return true;
         }
-        let asked =
+        let requested =
             |key: &Key| self.of_any_topic.some.contains(key) || of_topic.is_some_and(|keys| keys.some.contains(key));
-        asked(event.key()) || event.filter_keys().iter().any(asked)
+        requested(event.key()) || event.filter_keys().iter().any(requested)
     }
 }
 

@@ -1,15 +1,20 @@
-//! Links a batch to the nodes that it hits, and notes in them that a batch is evicted.
-//! Which nodes an event hits is decided in `table`; what a link holds is decided in `node`.
+//! Links a batch to the nodes that it hits, and records in them that a batch is evicted.
+//! Which nodes an event hits is decided in `table`. What a link holds is decided in `chain`.
 //!
-//! Order of a publish: [`Interest::link`] computes the links, the appender writes the slot that holds them,
-//! [`Hit::extend`] moves the nodes' last matches, and then the end moves.
+//! Invariants:
+//! - a publish keeps this order: [`Interest::link`] computes the links, the appender writes the slot that holds them,
+//!   [`HitNodes::extend_chains`] moves the ends of the chains, and then the end of the log moves;
+//! - a batch has one link for each node that it hits, however many of its events or keys hit the node;
+//! - an eviction is recorded before `oldest` moves.
 //!
 //! Callers: `core` under the broker's lock.
 
 use smallvec::SmallVec;
 
+use super::chain::Link;
 use super::jumps::NodeId;
-use super::node::{Link, Links, Node};
+use super::links::Links;
+use super::node::Node;
 use super::table::Interest;
 use crate::steps::{Step, count};
 use crate::types::event::Event;
@@ -17,11 +22,11 @@ use crate::types::position::Position;
 
 /// The nodes that a batch hits, each once.
 #[derive(Debug)]
-pub(crate) struct Hit<'i, L>(SmallVec<[&'i Node<L>; 8]>);
+pub(crate) struct HitNodes<'i, L>(SmallVec<[&'i Node<L>; 8]>);
 
 impl<L: Default> Interest<L> {
     /// Calls `store` with the links of a batch at `position`, and adds the nodes that it hits to `hit`, which must be
-    /// empty. [`Hit::extend`] must follow, once readers can find what was stored.
+    /// empty. [`HitNodes::extend_chains`] must follow, once readers can find what was stored.
     ///
     /// `store` is called in one of several places, so that the batch is built where it is needed. Copying the links of
     /// one hit into the batch took 5 % of a publish, and copying no links 8 %.
@@ -30,13 +35,13 @@ impl<L: Default> Interest<L> {
         &'i self,
         position: Position,
         events: E,
-        hit: &mut Hit<'i, L>,
+        hit: &mut HitNodes<'i, L>,
         store: impl FnOnce(E, Links) -> R,
     ) -> R {
         if self.shapes.is_empty() {
             return store(events, Links::None);
         }
-        let Hit(nodes) = hit;
+        let HitNodes(nodes) = hit;
         let [event] = events.as_ref() else {
             let links = self.link_many(position, events.as_ref(), nodes);
             return store(events, links);
@@ -129,31 +134,32 @@ impl<L: Default> Interest<L> {
         self.detailed(position, links, ordinals, &checkpoints)
     }
 
-    /// Returns whether evictions from this position on must be [noted](Self::note_evicted), because some node is
+    /// Returns whether evictions from this position on must be [recorded](Self::record_eviction), because some node is
     /// younger than the batch there.
     #[inline]
-    pub(crate) fn notes_evicted(&self, oldest: Position) -> bool {
-        oldest < self.latest_since
+    pub(crate) fn records_evictions(&self, oldest: Position) -> bool {
+        oldest < self.latest_chained_from
     }
 
-    /// Notes in the nodes that a batch hit that it is evicted. Does nothing unless some node is younger than the batch.
+    /// Records in the nodes that a batch hit that it is evicted. Does nothing unless some node is younger than the
+    /// batch.
     ///
-    /// Older nodes note it, too, because a reader of an old and a young node scans what is older than either. `oldest`
-    /// is the value that readers still load: it moves after this call.
-    pub(crate) fn note_evicted<P>(&self, position: Position, oldest: Position, events: &[Event<P>]) {
-        if position >= self.latest_since {
+    /// Older nodes record it as well, because a reader of an old and a young node scans all batches that are older than
+    /// either. `oldest` is the value that readers still load: it moves after this call.
+    pub(crate) fn record_eviction<P>(&self, position: Position, oldest: Position, events: &[Event<P>]) {
+        if position >= self.latest_chained_from {
             return;
         }
         for event in events {
             self.look_up(event, |node| {
                 count(Step::Hit, 1);
-                node.note_evicted(position, oldest);
+                node.record_eviction(position, oldest);
             });
         }
     }
 }
 
-impl<'i, L> Hit<'i, L> {
+impl<'i, L> HitNodes<'i, L> {
     /// Creates an empty set.
     #[inline]
     pub(crate) fn new() -> Self {
@@ -165,8 +171,8 @@ impl<'i, L> Hit<'i, L> {
         &self.0
     }
 
-    /// Moves the nodes' last matches to the batch at `position`, whose links have been stored.
-    pub(crate) fn extend(&self, position: Position) {
+    /// Moves the ends of the nodes' chains past the batch at `position`, whose links have been stored.
+    pub(crate) fn extend_chains(&self, position: Position) {
         for node in &self.0 {
             node.chain.extend(position);
         }

@@ -1,5 +1,5 @@
 //! Computes shortcuts through long chains: any earlier position is found in logarithmically many steps.
-//! What a chain consists of is decided in `node`, and who follows the jumps in `walk`.
+//! What a chain consists of is decided in `chain`. The jumps are followed in `walk`.
 //!
 //! A chain leads back run by run. Every [`SPACING`]th run is a *checkpoint*. Its first slot stores a [`Jump`] to the
 //! checkpoint before it, and to one further back. How far back follows the skew-binary numbers (Myers, *An applicative
@@ -9,6 +9,10 @@
 //! Jumps are stored with the batches and are evicted with them. The writer keeps one path for each node: the
 //! checkpoints that the newest far jumps lead to. Its length is logarithmic in the number of checkpoints that the node
 //! ever had.
+//!
+//! Invariants:
+//! - the numbers of a path rise, and the newest is the number of checkpoints that the chain has had;
+//! - a path ends with its node ([`Jumps::forget`]).
 //!
 //! Callers: `hits` and `table` under the broker's lock; `walk` reads jumps without it.
 
@@ -31,7 +35,7 @@ pub(crate) struct NodeId(pub(super) NonZeroU64);
 pub(crate) struct Jump {
     /// The number of checkpoints of the chain up to this one.
     pub(super) number: u64,
-    /// Where the checkpoint before this one begins, if there is one. It may have been evicted.
+    /// Where the previous checkpoint begins, if there is one. It may have been evicted.
     pub(super) previous: Option<Position>,
     /// Where a checkpoint further back begins, if there is one.
     pub(super) far: Option<Position>,
@@ -63,9 +67,9 @@ impl Jumps {
 impl Path {
     fn push(&mut self, position: Position) -> Jump {
         let newest = self.0.last().copied();
-        // What lies before the first checkpoint has the number zero, and jumps to itself.
+        // The position before the first checkpoint has the number zero, and jumps to itself.
         let number_at = |back: usize| {
-            self.0.len().checked_sub(back).and_then(|place| self.0.get(place)).map_or(0, |(number, _)| *number)
+            self.0.len().checked_sub(back).and_then(|index| self.0.get(index)).map_or(0, |(number, _)| *number)
         };
         let (newest_number, second, third) = (number_at(1), number_at(2), number_at(3));
         if newest.is_some() && second > 0 && newest_number - second == second - third {

@@ -4,7 +4,7 @@
 //! Invariants:
 //! - a node of one namespace is in `named` under that namespace's number. If a node of another key or topic, whose hash
 //!   collides, has taken that entry or `or_none`, the node is in `others`;
-//! - `or_none` is the number of the only node in `named` whose side is [`Side::OneOrNone`].
+//! - `or_none` is the number of the only node in `named` whose namespace scope is [`NamespaceScope::OneOrNone`].
 //!
 //! Callers: `table` under the broker's lock.
 
@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bucket::Bucket;
-use super::node::{Node, Side, Subject};
+use super::node::Node;
+use super::subject::{NamespaceScope, Subject};
 use crate::types::name::Key;
 
-/// The nodes of one key and topic, and those of others whose hashes collide. There is nearly always one.
+/// The nodes of one key and topic, and those of others whose hashes collide. There is nearly always one node.
 #[derive(Debug)]
 pub(super) enum KeyedBucket<L> {
     One(Arc<Node<L>>),
@@ -34,17 +35,17 @@ pub(super) struct ByNamespace<L> {
 }
 
 impl<L> KeyedBucket<L> {
-    /// Calls `hit` for each node that an event hits by this key. `side` is the number of the event's namespace, or
-    /// [`Side::NONE`], or `None` if no node has that namespace.
+    /// Calls `hit` for each node that an event hits by this key. `namespace` is the number of the event's namespace, or
+    /// [`NamespaceScope::NONE`], or `None` if the namespace has no number.
     #[inline]
-    pub(super) fn hit<'i>(&'i self, side: Option<u32>, topic: u32, key: &Key, hit: &mut impl FnMut(&'i Node<L>)) {
+    pub(super) fn hit<'i>(&'i self, namespace: Option<u32>, topic: u32, key: &Key, hit: &mut impl FnMut(&'i Node<L>)) {
         match self {
             Self::One(node) => {
-                if node.subject.accepts_by_key(side, topic, key) {
+                if node.subject.accepts_by_key(namespace, topic, key) {
                     hit(node);
                 }
             }
-            Self::Many(several) => several.hit(side, topic, key, hit),
+            Self::Many(several) => several.hit(namespace, topic, key, hit),
         }
     }
 
@@ -53,7 +54,7 @@ impl<L> KeyedBucket<L> {
         match self {
             Self::One(node) => Some(node).filter(|node| node.subject == *subject),
             Self::Many(several) => {
-                let named = subject.side.one().and_then(|number| several.named.get(&number));
+                let named = subject.namespaces.one().and_then(|number| several.named.get(&number));
                 let named = named.filter(|node| node.subject == *subject);
                 named.or_else(|| several.others.as_ref()?.find(subject))
             }
@@ -63,11 +64,13 @@ impl<L> KeyedBucket<L> {
     /// Returns whether a node here, other than one of any namespace, accepts events without a namespace.
     ///
     /// Such an event hits at most two of these nodes, in however many namespaces the key was requested. The first node
-    /// of one namespace accepts both kinds of event ([`Side::OneOrNone`]). A subscription that requests the key in
-    /// another namespace later joins a separate node for events without a namespace ([`Side::None`]), which all such
-    /// subscriptions share.
+    /// of one namespace accepts both kinds of event ([`NamespaceScope::OneOrNone`]). A subscription that requests the
+    /// key in another namespace later joins a separate node for events without a namespace ([`NamespaceScope::None`]),
+    /// which all such subscriptions share.
     pub(super) fn accepts_none(&self) -> bool {
-        let takes = |node: &Arc<Node<L>>| matches!(node.subject.side, Side::None | Side::OneOrNone(_));
+        let takes = |node: &Arc<Node<L>>| {
+            matches!(node.subject.namespaces, NamespaceScope::None | NamespaceScope::OneOrNone(_))
+        };
         match self {
             Self::One(node) => takes(node),
             Self::Many(several) => {
@@ -98,26 +101,26 @@ impl<L> KeyedBucket<L> {
 
 impl<L> ByNamespace<L> {
     #[inline(never)]
-    fn hit<'i>(&'i self, side: Option<u32>, topic: u32, key: &Key, hit: &mut impl FnMut(&'i Node<L>)) {
-        let number = if side == Some(Side::NONE) { self.or_none } else { side };
+    fn hit<'i>(&'i self, namespace: Option<u32>, topic: u32, key: &Key, hit: &mut impl FnMut(&'i Node<L>)) {
+        let number = if namespace == Some(NamespaceScope::NONE) { self.or_none } else { namespace };
         let named = number.and_then(|number| self.named.get(&number));
         let others = self.others.as_ref().map_or(&[][..], Bucket::nodes);
         for node in named.into_iter().chain(others) {
-            if node.subject.accepts_by_key(side, topic, key) {
+            if node.subject.accepts_by_key(namespace, topic, key) {
                 hit(node);
             }
         }
     }
 
     fn add(&mut self, node: Arc<Node<L>>) {
-        if let Some(number) = node.subject.side.one()
+        if let Some(number) = node.subject.namespaces.one()
             && !self.named.contains_key(&number)
         {
-            if let Side::OneOrNone(number) = node.subject.side
+            if let NamespaceScope::OneOrNone(number) = node.subject.namespaces
                 && self.or_none.is_none()
             {
                 self.or_none = Some(number);
-            } else if let Side::OneOrNone(_) = node.subject.side {
+            } else if let NamespaceScope::OneOrNone(_) = node.subject.namespaces {
                 // Only after a collision: the other such node belongs to another key or topic.
                 self.add_to_others(node);
                 return;
@@ -136,7 +139,7 @@ impl<L> ByNamespace<L> {
     }
 
     fn remove(&mut self, node: &Node<L>) {
-        if let Some(number) = node.subject.side.one()
+        if let Some(number) = node.subject.namespaces.one()
             && self.named.get(&number).is_some_and(|named| named.id == node.id)
         {
             self.named.remove(&number);
@@ -155,16 +158,16 @@ mod tests {
     use super::*;
     use crate::types::position::Position;
 
-    /// Nodes whose hashes collide are kept apart. Nodes of other keys, topics and namespaces that are in one bucket are
-    /// hit, found and removed one by one, in whatever order they came.
+    /// Nodes whose hashes collide are distinguished. Nodes of other keys, topics and namespaces that are in one bucket
+    /// are hit, found and removed one by one, in whatever order they came.
     #[test]
-    fn what_hashes_alike_is_told_apart() {
+    fn nodes_of_one_hash_are_distinguished() {
         let (web, db) = (Key::from("web"), Key::from("db"));
-        let side = |namespace: u32| match namespace {
-            0 => Side::Any,
-            1 => Side::None,
-            5 => Side::OneOrNone(5),
-            namespace => Side::One(namespace),
+        let namespaces = |namespace: u32| match namespace {
+            0 => NamespaceScope::Any,
+            1 => NamespaceScope::None,
+            5 => NamespaceScope::OneOrNone(5),
+            namespace => NamespaceScope::One(namespace),
         };
         let subjects: Vec<_> = [
             (2, &web, 5),
@@ -176,7 +179,7 @@ mod tests {
             (3, &web, 1),
             (2, &db, 7),
         ]
-        .map(|(topic, key, namespace)| Subject { topic, side: side(namespace), key: Some(key.clone()) })
+        .map(|(topic, key, namespace)| Subject { topic, namespaces: namespaces(namespace), key: Some(key.clone()) })
         .into();
         for (first, backwards) in (0..subjects.len()).flat_map(|first| [(first, false), (first, true)]) {
             let order: Vec<_> = (0..subjects.len()).map(|n| (first + n) % subjects.len()).collect();
@@ -192,14 +195,14 @@ mod tests {
                 nodes.reverse();
             }
             for (place, gone) in nodes.iter().enumerate() {
-                let hits = |side, topic, key: &Key| {
+                let hits = |namespace, topic, key: &Key| {
                     let mut hits = Vec::new();
-                    keyed.hit(side, topic, key, &mut |node| hits.push(node.id));
+                    keyed.hit(namespace, topic, key, &mut |node| hits.push(node.id));
                     hits.sort_unstable();
                     hits
                 };
                 let left = nodes.get(place..).unwrap_or_default();
-                for (side, topic, key) in [
+                for (namespace, topic, key) in [
                     (Some(5), 2, &web),
                     (Some(6), 3, &web),
                     (Some(6), 2, &db),
@@ -208,10 +211,12 @@ mod tests {
                     (None, 2, &db),
                 ] {
                     let takes = |subject: &Subject| {
-                        let admits = match subject.side {
-                            Side::OneOrNone(number) => side == Some(number) || side == Some(Side::NONE),
-                            Side::One(number) => side == Some(number),
-                            Side::None => side == Some(Side::NONE),
+                        let admits = match subject.namespaces {
+                            NamespaceScope::OneOrNone(number) => {
+                                namespace == Some(number) || namespace == Some(NamespaceScope::NONE)
+                            }
+                            NamespaceScope::One(number) => namespace == Some(number),
+                            NamespaceScope::None => namespace == Some(NamespaceScope::NONE),
                             _ => true,
                         };
                         admits && subject.topic == topic && subject.key.as_ref() == Some(key)
@@ -219,7 +224,7 @@ mod tests {
                     let mut expected: Vec<_> =
                         left.iter().filter(|node| takes(&node.subject)).map(|node| node.id).collect();
                     expected.sort_unstable();
-                    assert_eq!(hits(side, topic, key), expected, "{side:?} {topic} {key}");
+                    assert_eq!(hits(namespace, topic, key), expected, "{namespace:?} {topic} {key}");
                 }
                 assert!(left.iter().all(|node| keyed.find(&node.subject).is_some_and(|found| found.id == node.id)));
                 let last = place + 1 == nodes.len();

@@ -1,6 +1,8 @@
 //! Hashes keys with a seed.
 //! What is looked up by the hash is decided in `table`.
 //!
+//! Invariants: equal keys have equal hashes, with and without the table.
+//!
 //! Callers: `core` without the broker's lock; `table` under it.
 
 use std::hash::{BuildHasher, Hasher};

@@ -1,8 +1,11 @@
 //! Interns the topics and namespaces of all nodes: an event's name is looked up once, and not once a node.
-//! What a number stands for in a node is decided in `node`.
+//! What a number means in a node is decided in `subject`.
 //!
-//! A name keeps its number for as long as it is in use, and is counted: each [`Names::intern`] or [`Names::retain`] is
-//! taken back by one [`Names::release`]. A number that is free again may be given to another name.
+//! Invariants:
+//! - a name keeps its number while it is in use. Each [`Names::intern`] or [`Names::retain`] adds a use, and each
+//!   [`Names::release`] removes one;
+//! - a number belongs to one name at a time. A released number may be assigned to another name;
+//! - the cache of recent names is emptied whenever a name gains or loses its number.
 //!
 //! Callers: `table` and `wide` under the broker's lock.
 
@@ -23,7 +26,7 @@ pub(super) struct Names {
     named: BTreeMap<u32, Named>,
     /// The number of the next new name, unless it is in use.
     next: u32,
-    /// A cache of names that were looked up lately, with what was found. Most events of a server have few topics and
+    /// A cache of recently looked-up names, with what was found. Most events of a server have few topics and
     /// namespaces, and comparing a name costs less than hashing it.
     recent: RefCell<[Recent; RECENT]>,
 }
@@ -44,13 +47,13 @@ struct Named {
 /// A name that was looked up, and its number, if it had one.
 type Recent = Option<(SmolStr, Option<u32>)>;
 
-/// The number of entries in the cache. Each name has one entry that it can be in.
+/// The number of entries in the cache. A name can be in one entry only.
 const RECENT: usize = 8;
 
 impl Names {
-    /// Stands for any name. No name has this number.
+    /// The number of the wildcard, any name. No name has it.
     pub(super) const ANY: u32 = 0;
-    /// The smallest number of a name. Callers give meanings of their own to smaller ones: see `Side`.
+    /// The smallest number of a name. Smaller numbers have other meanings: see `NamespaceScope`.
     const FIRST: u32 = 2;
 
     pub(super) fn new() -> Self {
@@ -63,7 +66,7 @@ impl Names {
         }
     }
 
-    /// Returns the number of a name, and adds a use of it. Each call must be taken back by [`release`](Self::release).
+    /// Returns the number of a name, and adds a use of it. Each call needs one call of [`release`](Self::release).
     pub(super) fn intern(&mut self, name: &SmolStr) -> u32 {
         let hash = self.hasher.hash_one(name.as_str());
         let alike = self.by_hash.get(hash);
@@ -105,7 +108,7 @@ impl Names {
         }
     }
 
-    /// Takes back one use, as added by [`intern`](Self::intern). Does nothing if the number belongs to no name.
+    /// Removes one use, as added by [`intern`](Self::intern). Does nothing if the number belongs to no name.
     pub(super) fn release(&mut self, number: u32) {
         let Some(named) = self.named.get_mut(&number) else { return };
         named.uses -= 1;
@@ -193,7 +196,7 @@ mod tests {
 
     /// What was found is cached until the names change. There are more names than cache entries.
     #[test]
-    fn a_name_is_found_from_when_to_when_it_is_in_use() {
+    fn a_name_is_found_while_it_is_in_use() {
         let mut names = Names::new();
         let text = |n: usize| SmolStr::from(format!("name {n}"));
         let found = |names: &Names| (0..4 * RECENT).map(|n| names.find(&text(n))).collect::<Vec<_>>();

@@ -2,15 +2,18 @@
 //! The nodes themselves are stored in `table`.
 //!
 //! The *shape* of a subject is which of its parts are exact. With an exact key, the shape is whether the topic is
-//! exact. Without a key, it is the side (any, none, or one namespace) and whether the topic is exact.
+//! exact. Without a key, it is the namespace (any, none, or one) and whether the topic is exact.
+//!
+//! Invariants: every stored node is counted once in its shape. A bit of `present` is set if and only if its count is
+//! not zero.
 //!
 //! Callers: `table` and `hits` under the broker's lock.
 
 use super::names::Names;
-use super::node::{Side, Subject};
+use super::subject::{NamespaceScope, Subject};
 
 /// How many nodes there are of each shape, and which shapes have any: with an exact key, by topic (any, exact); without
-/// a key, by side (any, none, one) and topic.
+/// a key, by namespace (any, none, one) and topic.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
     nodes: [u32; 10],
@@ -18,7 +21,7 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    // The first shape of each pair: of exact keys, and of each side.
+    // The first shape of each pair: of exact keys, and of each kind of namespace.
     const KEYED: usize = 0;
     const ANY: usize = 2;
     const NONE: usize = 4;
@@ -28,7 +31,7 @@ impl Shapes {
     /// The nodes of wide scopes are counted here only.
     const WIDE: usize = 9;
 
-    /// The two shapes of one side, or of exact keys.
+    /// The two shapes of one kind of namespace, or of exact keys.
     const PAIR: u16 = 0b11;
     const KEYLESS: u16 = 0b1111_1100;
     const EXACT_TOPICS: u16 = 0b10_1010_1010;
@@ -38,23 +41,23 @@ impl Shapes {
     pub(super) const EXACT_TOPIC: u16 = 2;
 
     fn of(subject: &Subject) -> usize {
-        let pair = if subject.key.is_some() { Self::KEYED } else { Self::begin(subject.side.number()) };
+        let pair = if subject.key.is_some() { Self::KEYED } else { Self::begin(subject.namespaces.number()) };
         pair + usize::from(subject.topic != Names::ANY)
     }
 
     #[inline]
-    fn begin(side: u32) -> usize {
-        match side {
-            Side::ANY => Self::ANY,
-            Side::NONE => Self::NONE,
+    fn begin(namespace: u32) -> usize {
+        match namespace {
+            NamespaceScope::ANY => Self::ANY,
+            NamespaceScope::NONE => Self::NONE,
             _ => Self::ONE,
         }
     }
 
-    /// Returns which of the two shapes of a side have nodes without a key.
+    /// Returns which of the two shapes of a namespace have nodes without a key.
     #[inline]
-    pub(super) fn of_side(&self, side: u32) -> u16 {
-        self.present >> Self::begin(side) & Self::PAIR
+    pub(super) fn of_namespace(&self, namespace: u32) -> u16 {
+        self.present >> Self::begin(namespace) & Self::PAIR
     }
 
     /// Returns which of the two shapes with an exact key have nodes.
@@ -114,9 +117,9 @@ impl Shapes {
     }
 
     fn kinds(subject: &Subject) -> impl Iterator<Item = usize> {
-        let (kind, named) = match subject.side {
-            Side::Scope(_) => (Self::WIDE, false),
-            side => (Self::of(subject), side.one().is_some()),
+        let (kind, named) = match subject.namespaces {
+            NamespaceScope::Scope(_) => (Self::WIDE, false),
+            namespaces => (Self::of(subject), namespaces.one().is_some()),
         };
         std::iter::once(kind).chain(named.then_some(Self::NAMED))
     }

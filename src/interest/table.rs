@@ -1,12 +1,12 @@
 //! Stores all nodes, and looks up those that an event hits.
-//! What becomes of the nodes that were hit is decided in `hits` and in `core`.
+//! What is done with the nodes that were hit is decided in `hits` and in `core`.
 //!
 //! Invariants:
 //! - a node is stored for as long as at least one subscription uses it, and its names are interned for as long;
-//! - there is one node for each distinct subject. [`Side::One`] and [`Side::OneOrNone`] of one namespace are not
-//!   distinct.
+//! - there is one node for each distinct subject. [`NamespaceScope::One`] and [`NamespaceScope::OneOrNone`] of one
+//!   namespace are not distinct.
 //!
-//! Callers: `core` under the broker's lock. Everything here belongs to the one writer.
+//! Callers: `core` and `hits` under the broker's lock. Readers never access the table.
 
 use std::cell::RefCell;
 use std::num::NonZeroU64;
@@ -20,8 +20,9 @@ use super::jumps::{Jumps, NodeId};
 use super::keyed::KeyedBucket;
 use super::keys::KeyHasher;
 use super::names::Names;
-use super::node::{Node, Side, Subject};
+use super::node::Node;
 use super::shapes::Shapes;
+use super::subject::{NamespaceScope, Subject};
 use super::terms::{Namespaces, NodeTerm};
 use super::wide::WideScopes;
 use crate::steps::{Step, count};
@@ -34,13 +35,13 @@ use crate::types::term::Scope;
 #[derive(Debug)]
 pub(crate) struct Interest<L> {
     keys: KeyHasher,
-    /// The seed of the hash of a side and a topic.
+    /// The seed of the hash of a namespace and a topic.
     seed: u64,
     /// The number that takes the place of a key's hash in the hash of a node without a key.
     any_key: u64,
     /// Nodes with an exact key, by topic and key.
     keyed: HashTable<KeyedBucket<L>>,
-    /// Nodes without a key, by side and topic.
+    /// Nodes without a key, by namespace and topic.
     keyless: HashTable<Bucket<L>>,
     /// Nodes of wide scopes.
     wide: WideScopes<L>,
@@ -50,8 +51,8 @@ pub(crate) struct Interest<L> {
     nodes: usize,
     pub(super) shapes: Shapes,
     next_id: NonZeroU64,
-    /// The latest [`Node::since`]. What is published from there on is linked for every node.
-    pub(super) latest_since: Position,
+    /// The latest [`Node::chained_from`]. Batches from there on are linked for every node.
+    pub(super) latest_chained_from: Position,
 }
 
 /// Folds the product of two numbers into one hash. It is cheap, and mixed as well as either factor.
@@ -80,7 +81,7 @@ impl<L: Default> Interest<L> {
             nodes: 0,
             shapes: Shapes::default(),
             next_id: NonZeroU64::MIN,
-            latest_since: Position::ZERO,
+            latest_chained_from: Position::ZERO,
         }
     }
 
@@ -89,10 +90,10 @@ impl<L: Default> Interest<L> {
         self.nodes
     }
 
-    /// Returns the part of a hash that depends on a side and a topic.
+    /// Returns the part of a hash that depends on a namespace and a topic.
     #[inline]
-    fn pair_hash(&self, side: u32, topic: u32) -> u64 {
-        (u64::from(side) << 32 | u64::from(topic)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.seed
+    fn pair_hash(&self, namespace: u32, topic: u32) -> u64 {
+        (u64::from(namespace) << 32 | u64::from(topic)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.seed
     }
 
     /// Returns the hasher of the nodes' keys.
@@ -104,8 +105,8 @@ impl<L: Default> Interest<L> {
     /// namespaces.
     fn hash(&self, subject: &Subject, key_hash: u64) -> u64 {
         match &subject.key {
-            Some(_) => fold(self.pair_hash(Side::ANY, subject.topic), key_hash),
-            None => fold(self.pair_hash(subject.side.number(), subject.topic), self.any_key),
+            Some(_) => fold(self.pair_hash(NamespaceScope::ANY, subject.topic), key_hash),
+            None => fold(self.pair_hash(subject.namespaces.number(), subject.topic), self.any_key),
         }
     }
 
@@ -127,41 +128,41 @@ impl<L: Default> Interest<L> {
             let topic = topic.map_or(Names::ANY, |topic| self.topics.intern_after(&mut last_topic, topic.text()));
             let namespace = wanted.namespace(filter);
             let namespace = namespace.map(|name| self.namespaces.intern_after(&mut last_namespace, name.text()));
-            let side = match (wanted.namespaces, namespace, scope) {
-                (Namespaces::Any, ..) => Side::Any,
-                (Namespaces::One(_), Some(number), _) => Side::One(number),
-                (Namespaces::OneOrNone, Some(number), _) => Side::OneOrNone(number),
-                (Namespaces::Scope, _, Some(scope)) => Side::Scope(scope),
-                _ => Side::None,
+            let namespaces = match (wanted.namespaces, namespace, scope) {
+                (Namespaces::Any, ..) => NamespaceScope::Any,
+                (Namespaces::One(_), Some(number), _) => NamespaceScope::One(number),
+                (Namespaces::OneOrNone, Some(number), _) => NamespaceScope::OneOrNone(number),
+                (Namespaces::Scope, _, Some(scope)) => NamespaceScope::Scope(scope),
+                _ => NamespaceScope::None,
             };
             let Some(mut node) = wanted.prepared.take() else { continue };
             if let Some(node) = Arc::get_mut(&mut node) {
-                (node.subject.topic, node.subject.side) = (topic, side);
+                (node.subject.topic, node.subject.namespaces) = (topic, namespaces);
             }
             let key_hash = wanted.key_hash;
             let hash = self.hash(&node.subject, key_hash);
             let mut none_node = None;
-            if let Side::OneOrNone(number) = side
+            if let NamespaceScope::OneOrNone(number) = namespaces
                 && let Some(bucket) = self.keyed.get(hash)
             {
                 let accepts_none = match bucket.find(&node.subject) {
-                    Some(found) => matches!(found.subject.side, Side::OneOrNone(_)),
+                    Some(found) => matches!(found.subject.namespaces, NamespaceScope::OneOrNone(_)),
                     None => !bucket.accepts_none(),
                 };
                 if !accepts_none {
                     none_node = Some(Node::prepared(node.subject.key.clone()));
                     if let Some(node) = Arc::get_mut(&mut node) {
-                        node.subject.side = Side::One(number);
+                        node.subject.namespaces = NamespaceScope::One(number);
                     }
                 }
             }
             let (joined, spare) = self.join_prepared(node, hash, end);
             nodes.push(joined);
-            // If it was not used, the caller drops it after the lock.
+            // If it was not stored, the caller drops it after the lock.
             wanted.prepared = spare;
             if let Some(mut none_node) = none_node {
                 // A second node, for events without a namespace.
-                (none_node.subject.topic, none_node.subject.side) = (topic, Side::None);
+                (none_node.subject.topic, none_node.subject.namespaces) = (topic, NamespaceScope::None);
                 self.topics.retain(topic);
                 let (joined, _) = self.join_prepared(Arc::new(none_node), hash, end);
                 nodes.push(joined);
@@ -187,13 +188,13 @@ impl<L: Default> Interest<L> {
         let id = NodeId(self.next_id);
         self.next_id = self.next_id.checked_add(1).expect("fewer than 2^64 terms fit any lifetime");
         self.nodes += 1;
-        self.latest_since = end;
+        self.latest_chained_from = end;
         if let Some(node) = Arc::get_mut(&mut prepared) {
             node.begin(id, end);
         }
         let (node, added) = (Arc::clone(&prepared), prepared);
         self.shapes.add(&node.subject);
-        if let Side::Scope(scope) = node.subject.side {
+        if let NamespaceScope::Scope(scope) = node.subject.namespaces {
             self.wide.insert(hash, added);
             self.wide.retain(scope);
         } else if node.subject.key.is_some() {
@@ -223,7 +224,7 @@ impl<L: Default> Interest<L> {
         self.jumps.get_mut().forget(node.id);
         let hash = self.hash(&node.subject, key_hash);
         let mut unused = None;
-        if let Side::Scope(scope) = node.subject.side {
+        if let NamespaceScope::Scope(scope) = node.subject.namespaces {
             self.wide.remove(hash, &node.subject);
             unused = self.release_scope(scope);
         } else if node.subject.key.is_some() {
@@ -240,14 +241,14 @@ impl<L: Default> Interest<L> {
     /// Releases the names of a subject.
     fn release_names(&mut self, subject: &Subject) {
         self.topics.release(subject.topic);
-        if let Some(number) = subject.side.one() {
+        if let Some(number) = subject.namespaces.one() {
             self.namespaces.release(number);
         }
     }
 
     fn find(&self, hash: u64, subject: &Subject) -> Option<&Arc<Node<L>>> {
         match subject {
-            Subject { side: Side::Scope(_), .. } => self.wide.find(hash, subject),
+            Subject { namespaces: NamespaceScope::Scope(_), .. } => self.wide.find(hash, subject),
             Subject { key: Some(_), .. } => self.keyed.get(hash)?.find(subject),
             Subject { key: None, .. } => self.keyless.get(hash)?.find(subject),
         }
@@ -261,16 +262,16 @@ impl<L: Default> Interest<L> {
             return;
         }
         let topic = if shapes.has_exact_topics() { self.topics.find(event.topic().text()) } else { None };
-        let side = if event.namespace().is_empty() {
-            Some(Side::NONE)
+        let namespace = if event.namespace().is_empty() {
+            Some(NamespaceScope::NONE)
         } else if shapes.has_named() {
             self.namespaces.find(event.namespace().text())
         } else {
             None
         };
         if shapes.has_keyless() {
-            for side in [Some(Side::ANY), side].into_iter().flatten() {
-                self.look_up_keyless(side, topic, &mut hit);
+            for namespace in [Some(NamespaceScope::ANY), namespace].into_iter().flatten() {
+                self.look_up_keyless(namespace, topic, &mut hit);
             }
         }
         let present = shapes.keyed();
@@ -280,8 +281,8 @@ impl<L: Default> Interest<L> {
             let mut look_up_key = |key| {
                 let hash = self.keys.hash(key);
                 let mut look_up = |topic| {
-                    if let Some(nodes) = self.keyed.get(fold(self.pair_hash(Side::ANY, topic), hash)) {
-                        nodes.hit(side, topic, key, &mut hit);
+                    if let Some(nodes) = self.keyed.get(fold(self.pair_hash(NamespaceScope::ANY, topic), hash)) {
+                        nodes.hit(namespace, topic, key, &mut hit);
                     }
                 };
                 exact.map(&mut look_up);
@@ -291,20 +292,20 @@ impl<L: Default> Interest<L> {
             event.filter_keys().iter().for_each(look_up_key);
         }
         if shapes.has_wide() {
-            self.look_up_wide(event, side, topic, &mut hit);
+            self.look_up_wide(event, namespace, topic, &mut hit);
         }
     }
 
-    /// Does the same for the nodes without a key of one side.
+    /// Does the same for the nodes without a key of one namespace, of any, or of none.
     #[inline]
-    fn look_up_keyless<'i>(&'i self, side: u32, topic: Option<u32>, hit: &mut impl FnMut(&'i Node<L>)) {
-        let present = self.shapes.of_side(side);
+    fn look_up_keyless<'i>(&'i self, namespace: u32, topic: Option<u32>, hit: &mut impl FnMut(&'i Node<L>)) {
+        let present = self.shapes.of_namespace(namespace);
         let exact = topic.filter(|_| present & Shapes::EXACT_TOPIC != 0);
         let any = (present & Shapes::ANY_TOPIC != 0).then_some(Names::ANY);
         for topic in [exact, any].into_iter().flatten() {
-            if let Some(nodes) = self.keyless.get(fold(self.pair_hash(side, topic), self.any_key)) {
+            if let Some(nodes) = self.keyless.get(fold(self.pair_hash(namespace, topic), self.any_key)) {
                 let nodes = nodes.nodes().iter();
-                nodes.filter(|node| node.subject.accepts(side, topic)).for_each(|node| hit(node));
+                nodes.filter(|node| node.subject.accepts(namespace, topic)).for_each(|node| hit(node));
             }
         }
     }
@@ -315,13 +316,13 @@ impl<L: Default> Interest<L> {
     fn look_up_wide<'i, P>(
         &'i self,
         event: &Event<P>,
-        side: Option<u32>,
+        namespace: Option<u32>,
         topic: Option<u32>,
         hit: &mut impl FnMut(&'i Node<L>),
     ) {
-        let Some(scopes) = side.and_then(|side| self.wide.scopes_of(side)) else { return };
+        let Some(scopes) = namespace.and_then(|namespace| self.wide.scopes_of(namespace)) else { return };
         for topic in [topic, Some(Names::ANY)].into_iter().flatten() {
-            let pair_hash = self.pair_hash(Side::ANY, topic);
+            let pair_hash = self.pair_hash(NamespaceScope::ANY, topic);
             let mut look_up = |key: Option<&Key>| {
                 let hash = fold(pair_hash, key.map_or(self.any_key, |key| self.keys.hash(key)));
                 let accepts = |subject: &Subject| subject.topic == topic && subject.key.as_ref() == key;

@@ -1,6 +1,9 @@
 //! Computes the nodes that a subscription to a filter needs.
 //! Whether such a node exists already is decided in `table`.
 //!
+//! Invariants: for every event that matches the filter, at least one of the nodes accepts it, and no node accepts
+//! another event.
+//!
 //! Callers: `core` without the broker's lock.
 
 use std::sync::Arc;
@@ -25,7 +28,7 @@ pub(super) enum Namespaces {
     Any,
     /// Events without a namespace only.
     None,
-    /// The namespace at this place in the filter's scope.
+    /// The namespace at this index of the filter's scope.
     One(usize),
     /// The only namespace of the scope, and events without a namespace. This takes one node or two.
     OneOrNone,
@@ -33,13 +36,13 @@ pub(super) enum Namespaces {
     Scope,
 }
 
-/// One node that a subscription needs, with what can be prepared before the table is searched.
+/// One node that a subscription needs, with what is prepared before the broker's lock is taken.
 #[derive(Debug)]
 pub(crate) struct NodeTerm<L> {
     term: usize,
     pub(super) namespaces: Namespaces,
     pub(super) key_hash: u64,
-    /// The node to be stored if none exists. It has a key, and nothing else yet.
+    /// The node to be stored if none exists. Its topic, namespaces and id are set then.
     pub(super) prepared: Option<Arc<Node<L>>>,
 }
 
@@ -50,12 +53,12 @@ impl<L> NodeTerm<L> {
     }
 
     pub(super) fn namespace<'f>(&self, filter: &'f Filter) -> Option<&'f Namespace> {
-        let place = match self.namespaces {
-            Namespaces::One(place) => place,
+        let index = match self.namespaces {
+            Namespaces::One(index) => index,
             Namespaces::OneOrNone => 0,
             Namespaces::Any | Namespaces::None | Namespaces::Scope => return None,
         };
-        filter.scope().named()?.get(place)
+        filter.scope().named()?.get(index)
     }
 }
 
@@ -66,8 +69,8 @@ pub(crate) fn is_wide(filter: &Filter) -> bool {
     names > 1 && terms.saturating_mul(names) > MAX_PRODUCT
 }
 
-/// Returns the nodes that a subscription to this filter joins. There are none if it requests everything, which is read
-/// from the log itself.
+/// Returns the nodes that a subscription to this filter joins. There are none if it requests everything: such a
+/// subscription reads the log itself.
 ///
 /// An event without a namespace passes every scope, and must not look up every namespace there is. So a scoped term
 /// also joins a node for events without a namespace, which all scopes share. Under an exact key there is seldom more

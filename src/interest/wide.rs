@@ -10,7 +10,8 @@
 //! are no longer in use.
 //!
 //! Invariants:
-//! - nodes of a scope are joined only when all namespaces of the scope have been entered, so their chains miss nothing;
+//! - nodes of a scope are joined only when all namespaces of the scope have been entered, so their chains hold every
+//!   match;
 //! - a scope that is no longer in use cannot be found. It keeps its number until all its namespaces have been taken
 //!   out, which is done step by step.
 //!
@@ -24,7 +25,8 @@ use smallvec::SmallVec;
 
 use super::bits::BitSet;
 use super::names::Names;
-use super::node::{Node, Side, Subject};
+use super::node::Node;
+use super::subject::{NamespaceScope, Subject};
 use crate::steps::{Step, count};
 use crate::types::term::Scope;
 
@@ -129,7 +131,7 @@ impl<L> WideScopes<L> {
         left.len() <= most
     }
 
-    /// Takes back one use. Returns whether it was the last. The scope must then be taken [out](Self::exit).
+    /// Removes one use. Returns whether it was the last. The scope must then be taken [out](Self::exit).
     pub(super) fn release(&mut self, number: u32) -> bool {
         let Some(scope) = self.scopes.get_mut(&number) else { return false };
         scope.uses -= 1;
@@ -174,12 +176,12 @@ impl<L> WideScopes<L> {
 
     /// Returns the node of exactly this subject, whose term has this hash.
     pub(super) fn find(&self, hash: u64, subject: &Subject) -> Option<&Arc<Node<L>>> {
-        let Side::Scope(scope) = subject.side else { return None };
+        let NamespaceScope::Scope(scope) = subject.namespaces else { return None };
         self.terms.get(&hash)?.iter().find(|term| term.is_of(subject))?.nodes.get(&scope)
     }
 
     pub(super) fn insert(&mut self, hash: u64, node: Arc<Node<L>>) {
-        let Side::Scope(scope) = node.subject.side else { return };
+        let NamespaceScope::Scope(scope) = node.subject.namespaces else { return };
         let terms = self.terms.entry(hash).or_default();
         let at = terms.iter().position(|term| term.is_of(&node.subject)).unwrap_or_else(|| {
             terms.push(WideTerm { scopes: BitSet::default(), nodes: BTreeMap::new() });
@@ -192,7 +194,7 @@ impl<L> WideScopes<L> {
     }
 
     pub(super) fn remove(&mut self, hash: u64, subject: &Subject) {
-        let Side::Scope(scope) = subject.side else { return };
+        let NamespaceScope::Scope(scope) = subject.namespaces else { return };
         let Some(terms) = self.terms.get_mut(&hash) else { return };
         if let Some(at) = terms.iter().position(|term| term.is_of(subject))
             && let Some(term) = terms.get_mut(at)

@@ -1,18 +1,19 @@
 //! Counts bytes that readers add to: the total of the log, and an account of what is cached beside each batch.
-//! Which batches are evicted, and when, is decided in `appender`.
+//! Which batches are evicted, and when, is decided in `evict`.
 //!
 //! A reader that is about to cache something [charges](TotalBytes::charge) it to the total first, and then to the
-//! batch's account. The writer that evicts a batch [closes](CachedBytes::close) its account, and subtracts from the
-//! total what it found there.
+//! batch's account. The writer that evicts a batch [closes](CachedBytes::close) its account, and subtracts its final
+//! value from the total.
 //!
 //! Invariants:
-//! - whatever an account holds was added to the total before, so the total is never below the sum of the accounts;
+//! - every charge is added to the total before it is added to an account, so the total is never below the sum of the
+//!   accounts;
 //! - a closed account does not change any more. A reader that finds it closed subtracts its charge from the total again
 //!   and caches nothing. So what is evicted and not freed yet does not grow;
 //! - a thread that raises the total above the bound evicts until it fits: a reader after its charge, and the publisher
 //!   before it writes, having added the batch to the total first.
 //!
-//! Callers: `appender` under the broker's lock; `core`, through the [`Log`](super::Log), without it when readers cache
+//! Callers: `evict` under the broker's lock; `core`, through the [`Log`](super::Log), without it when readers cache
 //! encoded forms.
 
 use crate::sync::{AtomicU64, Ordering};
@@ -24,14 +25,14 @@ pub(crate) const MAX_BYTES: u64 = 1 << 62;
 /// The bytes of all batches in reach, including what is cached beside them, and their bound.
 #[derive(Debug)]
 pub(crate) struct TotalBytes {
-    held: AtomicU64,
+    buffered: AtomicU64,
     /// `u64::MAX` means that there is no bound. Then nothing is counted.
     bound: u64,
 }
 
 impl TotalBytes {
     pub(super) fn new(bound: Option<u64>) -> Self {
-        Self { held: AtomicU64::new(0), bound: bound.unwrap_or(u64::MAX) }
+        Self { buffered: AtomicU64::new(0), bound: bound.unwrap_or(u64::MAX) }
     }
 
     /// Returns whether there is a bound. Without one, no other method may be called.
@@ -41,20 +42,19 @@ impl TotalBytes {
     }
 
     // Relaxed: every change is a read-modify-write, so the total is exact for the thread that makes one, and no other
-    // memory is read because of it. The accounts make sure that a charge is added before it is subtracted: see
-    // `CachedBytes::charge`.
+    // memory is read because of it. The Release in `CachedBytes::charge` orders a charge before its subtraction.
 
     /// Adds bytes, and returns the new total.
     pub(super) fn add(&self, bytes: u64) -> u64 {
-        self.held.fetch_add(bytes, Ordering::Relaxed) + bytes
+        self.buffered.fetch_add(bytes, Ordering::Relaxed) + bytes
     }
 
     pub(super) fn sub(&self, bytes: u64) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.buffered.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
+        self.buffered.load(Ordering::Relaxed)
     }
 }
 
@@ -82,7 +82,7 @@ impl CachedBytes {
     }
 
     /// Adds bytes, unless the account is closed. Release, pairs with the Acquire in [`close`](Self::close): the bytes
-    /// that the writer finds there have been added to the total.
+    /// that the writer subtracts have been added to the total.
     fn charge(&self, bytes: u64) -> bool {
         self.change(Ordering::Release, |held| held + bytes)
     }
@@ -136,7 +136,7 @@ impl TotalBytes {
         }
     }
 
-    /// Takes back a charge for something that was not cached after all.
+    /// Takes back a charge for something that was not cached.
     pub(super) fn refund(&self, account: &CachedBytes, bytes: u64) {
         // The writer that closed the account has subtracted what it held.
         if account.refund(bytes) {
@@ -162,6 +162,6 @@ mod tests {
         assert_eq!(total.charge(&account, 1), Charge::Closed);
         total.refund(&account, 7);
         assert_eq!((account.get(), total.get()), (7, 0));
-        assert!(!account.charge(1), "also if it was closed after it was looked at");
+        assert!(!account.charge(1), "also if it was closed after `is_closed` was called");
     }
 }

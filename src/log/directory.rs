@@ -1,14 +1,14 @@
 //! Finds the segment and the slot of a position: the table of live segments that readers share.
-//! When segments come and go is decided in `appender`, which is the only one to replace the table.
+//! When segments are added is decided in `appender`, and when they are removed in `free`.
 //!
 //! A reader that reads many positions in turn keeps a *hint*: one more than the index of the segment it found last, or
 //! 0 if it has found none. With the hint, the next segment is found without a search.
 //!
 //! Invariants:
 //! - segments are sorted by base, and their bases differ;
-//! - a directory does not change while anybody but the log holds it: the appender replaces it then.
+//! - a directory does not change while a reader holds it: `free` replaces it then.
 //!
-//! Callers: `subscription` and `interest::walk` without a lock; `shared` and `appender` under the directory's lock.
+//! Callers: `subscription` and `interest::walk` without a lock; `shared` and `free` under the directory's lock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -102,8 +102,8 @@ impl<T> Directory<T> {
 
     /// Returns the slots at the beginning of a run, as far as they lie in one segment.
     ///
-    /// If the run begins where the segment at `hint` does, no search is made. `hint` then moves to the segment after
-    /// the one that was found.
+    /// If the run begins where the segment at index `hint` does, no search is made. `hint` then moves to the segment
+    /// after the one that was found.
     #[inline]
     pub(crate) fn slots(&self, hint: &mut usize, run: Run) -> &[Slot<T>] {
         let found = match self.segments.get(*hint) {

@@ -14,8 +14,7 @@ use crate::types::position::Position;
 
 /// One past the newest position, and whether the log is closed.
 ///
-/// Both are in one word. A reader that finds nothing more also learns, of the same instant, whether anything can
-/// follow.
+/// Both are in one word. A reader that finds no further batch also learns, atomically, whether any can follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) position: Position,
@@ -34,7 +33,7 @@ impl End {
     }
 }
 
-/// The numbers, on cache lines of their own: readers poll them, and only publishing and evicting change them.
+/// The numbers that readers poll, on cache lines of their own. Only publishing and evicting change them.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Frontier {
@@ -47,14 +46,14 @@ pub(crate) struct Frontier {
 }
 
 impl Frontier {
-    /// Creates the frontier of an empty log. No batch to come has an index below `finished`.
+    /// Creates the frontier of an empty log. `finished` is a lower bound of all future indexes.
     pub(crate) fn new(latest_index: u64, finished: u64, rising: bool) -> Self {
         let [end, oldest] = [const { 0 }; 2].map(AtomicU64::new);
         Self { end, oldest, latest_index: AtomicU64::new(latest_index), finished: AtomicU64::new(finished), rising }
     }
 
     /// Loads the end. Acquire, pairs with the Release in [`set_end`](Self::set_end) and
-    /// [`set_end_and_fence`](Self::set_end_and_fence): a reader that sees an end also sees the slots, links, node
+    /// [`store_end_seq_cst`](Self::store_end_seq_cst): a reader that sees an end also sees the slots, links, node
     /// positions and fences that were stored before it.
     #[inline]
     pub(crate) fn end(&self) -> End {
@@ -67,14 +66,14 @@ impl Frontier {
     }
 
     /// Stores the end, Release as in [`set_end`](Self::set_end), and keeps sequentially consistent loads that follow it
-    /// after the store. The caller looks for waiters next, in `wait::WaitList::is_occupied`. A reader registers first,
+    /// after the store. The caller checks for waiters next, in `wait::WaitList::is_occupied`. A reader registers first,
     /// and loads the end after `wait::seq_cst_fence`. So one of the two sees the other.
-    pub(crate) fn set_end_and_fence(&self, end: End) {
+    pub(crate) fn store_end_seq_cst(&self, end: End) {
         store_and_fence(&self.end, end.pack());
     }
 
     /// Loads the oldest position. Acquire, pairs with the Release in [`set_oldest`](Self::set_oldest): a reader that
-    /// sees it also sees the evicted matches that were noted in `interest::node`.
+    /// sees it also sees the evicted matches that were recorded in `interest::node`.
     #[inline]
     pub(crate) fn oldest(&self) -> Position {
         Position(self.oldest.load(Ordering::Acquire))
@@ -96,18 +95,18 @@ impl Frontier {
         self.latest_index.store(index, Ordering::Release);
     }
 
-    /// Returns the index that no batch to come is below. Every batch below it lies before an end that is loaded after
+    /// Returns a lower bound of all future indexes. Every batch of a lower index is before an end that is loaded after
     /// this call.
     ///
-    /// A batch of that index itself may still come, unless indexes rise. Acquire, as in
+    /// A future batch may have that index itself, unless indexes rise. Acquire, as in
     /// [`latest_index`](Self::latest_index).
     #[inline]
     pub(crate) fn finished_below(&self) -> u64 {
         if self.rising { self.finished.load(Ordering::Acquire) } else { self.latest_index() }
     }
 
-    /// Notes that everything up to `index` is visible. Called after the end was stored. Release, pairs with the Acquire
-    /// in [`finished_below`](Self::finished_below).
+    /// Records that everything up to `index` is visible. Called after the end was stored. Release, pairs with the
+    /// Acquire in [`finished_below`](Self::finished_below).
     #[inline]
     pub(crate) fn finish(&self, index: u64) {
         if self.rising {

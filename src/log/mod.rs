@@ -1,5 +1,5 @@
-//! Stores the published batches in a bounded, segmented log. With a directory at hand, readers read it without a lock.
-//! What a slot carries is decided in `core`, and which batches a reader wants in `interest` and `subscription`.
+//! Stores the published batches in a bounded, segmented log. A reader that holds a directory reads it without a lock.
+//! What a slot carries is decided in `core`, and which batches match a reader in `interest` and `subscription`.
 //!
 //! A *slot* holds one batch and is written once. A *segment* is a fixed array of slots for consecutive positions. The
 //! *directory* lists the live segments by the position at which each begins, their *base*. Readers share one directory
@@ -39,11 +39,14 @@
 //! - `shared`: [`Log`], the readers' side;
 //! - `retention`: how much may be kept, as arithmetic on counts;
 //! - `bytes`: the total of the bytes, which readers add to when they cache encoded forms;
-//! - `appender`: [`Appender`], the writer's side. Eviction is done here;
+//! - `appender`: [`Appender`], the writer's side. It appends batches and makes them visible;
+//! - `evict`: moves `oldest` on until the bounds hold;
+//! - `free`, `retired`: frees what was evicted, a few batches at a time;
+//! - `evicted`: [`Evicted`], which holds what was freed until the broker's lock is released;
 //! - `seek`: finds a position by the caller's index.
 //!
-//! The log does not record who lost what. A reader compares its cursor with `oldest` in `subscription::cursor`, and
-//! `interest::node` notes which evicted batches matched a node.
+//! The log does not record which reader lost what. A reader compares its cursor with `oldest` in
+//! `subscription::cursor`, and `interest::node` records which evicted batches matched a node.
 //!
 //! Callers: `core` owns the [`Appender`] and calls it under the broker's lock; `core`, `subscription` and `broker` read
 //! the [`Log`] without that lock; `interest` reads slots through a [`Directory`].
@@ -51,19 +54,24 @@
 mod appender;
 mod bytes;
 mod directory;
+mod evict;
+mod evicted;
+mod free;
 mod frontier;
 mod retention;
+mod retired;
 mod seek;
 mod segment;
 mod shared;
 #[cfg(all(test, not(broker_loom)))]
 mod tests;
 
-pub(crate) use appender::{Appender, Evicted, Weighed};
+pub(crate) use appender::{Appender, Weighed};
 pub(crate) use bytes::MAX_BYTES;
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 pub(crate) use bytes::{CachedBytes, Charge};
 pub(crate) use directory::Directory;
+pub(crate) use evicted::Evicted;
 pub(crate) use frontier::End;
 pub(crate) use retention::{Cost, Retention};
 pub(crate) use seek::Placed;

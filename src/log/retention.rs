@@ -1,10 +1,12 @@
 //! Computes how much the log keeps: arithmetic on counts of batches, events and bytes.
-//! Nothing here knows a log: what is evicted, and when it is freed, is done in `appender`.
+//! What is evicted is decided in `evict`, and when it is freed in `free`, by these numbers.
 //!
 //! The *slack* is what may be evicted and not freed yet: an eighth of each bound. The log *weighs* if anything but the
 //! number of batches is bounded.
 //!
-//! Callers: `appender` under the broker's lock; `broker` when it is built.
+//! Invariants: a segment of several batches and the deferred drops together have at most as many batches as the slack.
+//!
+//! Callers: `appender`, `evict` and `free` under the broker's lock; `broker` when it is built.
 
 /// The length of the longest segment, in batches. It is long enough that crossing into the next segment adds nothing to
 /// the cost of a batch, and short enough that allocating one (16 KiB) does not show in a publisher's tail latency.
@@ -17,7 +19,7 @@ const FIRST_SEGMENT: usize = 16;
 /// The slack is one over this of each bound.
 const SLACK_DIVISOR: u64 = 8;
 
-/// What one batch, or all batches that are held, count for.
+/// What one batch, or all buffered batches, count for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
     pub(crate) batches: u64,
@@ -91,10 +93,10 @@ impl Retention {
         if self.weighs() { cost } else { Cost { batches: 1, ..Cost::default() } }
     }
 
-    /// Returns whether so much may be held at once.
+    /// Returns whether so much may be buffered at once.
     #[inline]
-    pub(crate) fn holds(&self, held: Cost) -> bool {
-        held.within(self.bound)
+    pub(crate) fn holds(&self, buffered: Cost) -> bool {
+        buffered.within(self.bound)
     }
 
     /// Returns whether so much may be evicted and not freed yet. The slack is an eighth of each bound, which is zero

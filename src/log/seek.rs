@@ -1,7 +1,9 @@
 //! Finds a position by the caller's index, in O(log n).
 //! Whether the position found means a loss is decided in `core::open`.
 //!
-//! Callers: `appender` under the broker's lock.
+//! Invariants: indexes do not fall, because places rise with positions.
+//!
+//! Callers: `appender` and `evict` under the broker's lock.
 
 use std::collections::VecDeque;
 

@@ -1,8 +1,12 @@
 //! Stores consecutive batches: a fixed array of write-once slots.
-//! Which slots are in reach is decided in `appender`.
+//! Which slots are in reach is decided in `evict`.
 //!
-//! Callers: `appender` writes, under the broker's lock; readers read through a [`Directory`](super::Directory) or a
-//! `Weak` reference, without it. The orderings of a slot are those of [`Slot`].
+//! Invariants:
+//! - a slot is written once, unless its value was taken by the only owner of the segment;
+//! - `next` is set once, to the segment that begins where the written slots end.
+//!
+//! Callers: `appender` and `free` write, under the broker's lock; readers read through a
+//! [`Directory`](super::Directory) or a `Weak` reference, without it. The orderings of a slot are those of [`Slot`].
 
 use std::sync::{Arc, Weak};
 
@@ -15,8 +19,8 @@ use crate::types::position::{Position, Run};
 pub(crate) struct Segment<T> {
     base: Position,
     slots: Box<[Slot<T>]>,
-    /// The segment after this one, for readers that reach the end of this one. The reference is weak, so it keeps
-    /// nothing in memory.
+    /// The segment after this one, for readers that reach the end of this one. The reference is weak, so it keeps no
+    /// segment in memory.
     next: Slot<Weak<Self>>,
 }
 

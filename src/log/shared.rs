@@ -1,5 +1,8 @@
 //! Gives readers access to the log: its end, its oldest position and its directory.
-//! What is appended, and when something is evicted, is decided in `appender`.
+//! What is appended is decided in `core`, and what is evicted in `evict`.
+//!
+//! Invariants: a batch is read under the directory's lock, or through a directory that the reader holds. So it is not
+//! freed meanwhile.
 //!
 //! Callers: `core`, `subscription` and `broker` without the broker's lock, except for [`Log::set_latest_index`] and
 //! [`Log::finish`], which `core` calls under it.
@@ -23,7 +26,7 @@ pub(crate) struct Log<T> {
 }
 
 impl<T> Log<T> {
-    /// Creates the empty log of a history with this latest index. No batch to come has an index below `finished`.
+    /// Creates the empty log of a history with this latest index. `finished` is a lower bound of all future indexes.
     /// `max_bytes` is also the appender's bound in bytes.
     pub(crate) fn new(latest_index: u64, finished: u64, rising: bool, max_bytes: Option<u64>) -> Self {
         Self {
@@ -50,14 +53,14 @@ impl<T> Log<T> {
         self.frontier.latest_index()
     }
 
-    /// Returns a lower bound of the index of everything at or after the [`end`](Self::end), if it is loaded before that
-    /// end.
+    /// Returns a lower bound of the indexes of all batches at or after the [`end`](Self::end). It must be loaded before
+    /// that end.
     #[inline]
     pub(crate) fn finished_below(&self) -> u64 {
         self.frontier.finished_below()
     }
 
-    /// Notes that no batch of this index comes any more, in a history of rising indexes. Called after the batches of
+    /// Records that no further batch can have this index, in a history of rising indexes. Called after the batches of
     /// this index are visible.
     pub(crate) fn finish(&self, index: u64) {
         self.frontier.finish(index);
@@ -107,7 +110,7 @@ impl<T> Log<T> {
         self.bytes.charge(account, bytes)
     }
 
-    /// Takes back a charge for something that was not cached after all.
+    /// Takes back a charge for something that was not cached.
     #[cfg(any(feature = "json", test))]
     pub(crate) fn refund(&self, account: &CachedBytes, bytes: u64) {
         self.bytes.refund(account, bytes);

@@ -60,7 +60,7 @@ impl Rig {
         self.written.push(Arc::downgrade(&batch));
         let (cost, mut evicted) = (batch.cost(), Evicted::default());
         let Self { log, appender, .. } = self;
-        appender.make_room(log, cost, false, |_, _| {});
+        appender.evict_to_fit(log, cost, false, |_, _| {});
         appender.write(log, batch, cost, 0, &mut evicted);
         appender.make_visible(log);
         evicted.discard();
@@ -155,7 +155,7 @@ fn evicting_moves_the_oldest_and_nothing_else() {
         assert!(rig.evict(7).is_empty(), "nothing is left");
         (0..30).for_each(|_| rig.write(1));
         assert_eq!(rig.numbers(), (50..80).collect::<Vec<_>>());
-        assert_eq!(rig.appender.held(), (30, 30));
+        assert_eq!(rig.appender.buffered(), (30, 30));
     }
 }
 

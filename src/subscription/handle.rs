@@ -150,7 +150,7 @@ impl<P> SubscriptionHandle<P> {
         count(Step::Poll, nodes.len());
         let any_match = nodes.is_empty()
             || self.waiter.shared.gate.state().is_skipped()
-            || nodes.iter().any(|node| node.chain.last() > cursor || node.evicted() > cursor)
+            || nodes.iter().any(|node| node.chain.end() > cursor || node.evicted_end() > cursor)
             || self.may_match_backlog(cursor, end);
         if any_match { end.since(cursor) } else { 0 }
     }
@@ -159,7 +159,7 @@ impl<P> SubscriptionHandle<P> {
     /// the log is examined only if it is short.
     fn may_match_backlog(&self, cursor: Position, end: Position) -> bool {
         let nodes = &self.waiter.shared.nodes;
-        let live_from = nodes.iter().map(|node| node.since()).max().unwrap_or_default().min(end);
+        let live_from = nodes.iter().map(|node| node.chained_from()).max().unwrap_or_default().min(end);
         if cursor >= live_from {
             return false;
         }

@@ -91,7 +91,7 @@ impl<P> Subscription<P> {
     #[inline]
     pub(super) fn next_whole(&mut self) -> Option<Record<P>> {
         let position = self.fast_path_position()?;
-        if self.cursor.matching() != Matching::Whole {
+        if self.cursor.matching() != Matching::AllEvents {
             return None;
         }
         let segment = self.segment.upgrade()?;

@@ -21,7 +21,7 @@ use crate::access::{Authorizer, Grant};
 use crate::core::Node;
 use crate::core::Published;
 use crate::interest::Filter;
-use crate::interest::{Hits, Links, Matching};
+use crate::interest::{Links, MatchedEvents, Matching};
 use crate::steps::{Step, count};
 use crate::types::event::Event;
 use crate::types::principal::Principal;
@@ -115,7 +115,7 @@ impl<P> Selector<P> {
     ) -> Option<BorrowedSelection<'r>> {
         let events = &record.events;
         match nodes {
-            _ if matching == Matching::Whole => Some(Selection::All),
+            _ if matching == Matching::AllEvents => Some(Selection::All),
             _ if matching == Matching::Unknown => {
                 count(Step::Scan, events.len());
                 let matching = events.iter().zip(0_u32..).filter(|(event, _)| self.filter.matches(event));
@@ -221,12 +221,12 @@ impl<P> Selector<P> {
 }
 
 #[inline]
-fn selection(len: usize, hits: Hits<'_>) -> Option<BorrowedSelection<'_>> {
+fn selection(len: usize, hits: MatchedEvents<'_>) -> Option<BorrowedSelection<'_>> {
     match hits {
-        Hits::All => Some(Selection::All),
-        Hits::Bits(bits) => Selection::of_bits(len, bits),
-        Hits::Ordinals([]) => None,
-        Hits::Ordinals(ordinals) => Some(Selection::Ordinals(Cow::Borrowed(ordinals))),
+        MatchedEvents::All => Some(Selection::All),
+        MatchedEvents::Bits(bits) => Selection::of_bits(len, bits),
+        MatchedEvents::Ordinals([]) => None,
+        MatchedEvents::Ordinals(ordinals) => Some(Selection::Ordinals(Cow::Borrowed(ordinals))),
     }
 }
 
@@ -238,9 +238,9 @@ fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option
     let (mut bits, mut union) = (0, Vec::new());
     for hits in [first, second].into_iter().chain(hits) {
         match hits {
-            Hits::All => return Some(Selection::All),
-            Hits::Bits(more) => bits |= more,
-            Hits::Ordinals(ordinals) => union.extend_from_slice(ordinals),
+            MatchedEvents::All => return Some(Selection::All),
+            MatchedEvents::Bits(more) => bits |= more,
+            MatchedEvents::Ordinals(ordinals) => union.extend_from_slice(ordinals),
         }
     }
     if len <= Links::BITS {

@@ -1,5 +1,5 @@
 //! Tests which nodes the table finds while nodes come and go.
-//! What the chains of the nodes hold is tested in `walk`.
+//! What the chains of the nodes hold is tested in `walk::tests`.
 
 use super::*;
 use crate::interest::Filter;

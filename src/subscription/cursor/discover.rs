@@ -33,7 +33,7 @@ impl Cursor {
         searched: &mut SearchDirectory<P>,
     ) -> Position {
         if waiter.shared.nodes.is_empty() {
-            self.append(MatchedRun { run: Run { start: self.discovered, end }, matching: Matching::Whole });
+            self.append(MatchedRun { run: Run { start: self.discovered, end }, matching: Matching::AllEvents });
             self.discovered = end;
             return log.oldest();
         }
@@ -61,7 +61,7 @@ impl Cursor {
             return self.discover_in_hit_nodes(log, waiter, end, searched);
         }
         count(Step::Poll, nodes.len());
-        let mut hit = nodes.iter().map(|node| (node, node.chain.last())).filter(|(_, last)| *last > from);
+        let mut hit = nodes.iter().map(|node| (node, node.chain.end())).filter(|(_, last)| *last > from);
         let Some((node, last)) = hit.next() else {
             self.discovered = end;
             return log.oldest();
@@ -87,12 +87,13 @@ impl Cursor {
         let oldest = log.oldest();
         let from = self.discovered;
         match last_run(directory, node, last, oldest) {
-            Some(LastRun { start, whole, before, .. }) if start <= from || before <= from => {
+            Some(LastRun { start, all_events_from, previous_end, .. }) if start <= from || previous_end <= from => {
                 let stop = last.min(end);
-                let whole = whole.clamp(from, stop.max(from));
-                for (start, end, matching) in
-                    [(start.max(from), whole, Matching::Linked), (whole.max(start), stop, Matching::Whole)]
-                {
+                let all_events_from = all_events_from.clamp(from, stop.max(from));
+                for (start, end, matching) in [
+                    (start.max(from), all_events_from, Matching::Linked),
+                    (all_events_from.max(start), stop, Matching::AllEvents),
+                ] {
                     if start < end {
                         self.append(MatchedRun { run: Run { start, end }, matching });
                     }
@@ -131,7 +132,7 @@ impl Cursor {
         // costs one visit more than needed. The fence's partner is `sync::store_and_fence` in the publisher.
         seq_cst_fence();
         let lasts: Vec<Position> =
-            unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node.chain.last()).collect();
+            unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node.chain.end()).collect();
         let hit = unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node).zip(lasts.iter().copied());
         let oldest = self.walk(log, hit, end, searched);
         // Keeps the nodes whose last match is beyond what was walked. The hit that set it may have been taken from the

@@ -152,7 +152,7 @@ fn next_run_slots<'w, P>(
         progress.exhausted = true;
         return &[];
     };
-    if selector.has_post_filters() || cursor.matching() != Matching::Whole {
+    if selector.has_post_filters() || cursor.matching() != Matching::AllEvents {
         return &[];
     }
     let slots = directory.slots(&mut progress.segment, run);
@@ -194,7 +194,7 @@ fn next_partial_item<'w, P>(
             progress.exhausted = true;
             return;
         };
-        if !selector.has_post_filters() && cursor.matching() == Matching::Whole {
+        if !selector.has_post_filters() && cursor.matching() == Matching::AllEvents {
             return;
         }
         if let Some(selection) = pass_and_select(subscription, batch) {
