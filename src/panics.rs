@@ -1,7 +1,7 @@
 //! Catches panics of foreign code: to stop them, or to resume them when all other work is done.
-//! What the foreign code does is not known here.
+//! Which panics are stopped is decided by the callers.
 //!
-//! The payload of a panic is foreign code as well, because its drop may panic in turn.
+//! The payload of a panic is foreign code as well, because its drop may panic as well.
 //!
 //! Invariants:
 //! - No panic leaves [`ignore_panic`] and [`catch_panic`].
@@ -31,7 +31,7 @@ pub(crate) fn catch_panic<R>(run: impl FnOnce() -> R) -> Option<R> {
     }
 }
 
-/// Drops the payload of a panic. If that panics in turn, leaks the payload of the second panic.
+/// Drops the payload of a panic. If that panics as well, leaks the payload of the second panic.
 fn discard(panic: Box<dyn Any + Send>) {
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         mem::forget(another);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn all_run_and_the_first_panic_goes_on() {
+    fn all_run_and_the_first_panic_resumes() {
         let mut ran = 0;
         let caught = catch_unwind(AssertUnwindSafe(|| {
             let mut panics = Panics::default();

@@ -1,5 +1,9 @@
-//! A frame: one line of JSON with its newline, as shared text.
+//! Defines a frame: one line of JSON with its newline, as shared text.
 //! What the line holds is assembled in `encode` and `cache`.
+//!
+//! Invariants: the text of a frame has one newline, and it is the last byte.
+//!
+//! Callers: `encode` and `cache` create the frames of batches, and `frames` those of heartbeats; hosts read them.
 
 use std::fmt;
 use std::ops::Deref;
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn heartbeats_with_and_without_progress_are_told_apart_from_batches() {
+    fn heartbeats_with_and_without_progress_differ_from_batches() {
         let empty = Frame::encode(&Batch::<()>::new(3, [])).ok();
         assert_eq!(empty, Some(Frame::progress(3)));
         assert_eq!(empty.map(|frame| frame.is_heartbeat() && frame.is_progress()), Some(true));

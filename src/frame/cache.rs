@@ -1,4 +1,4 @@
-//! The encode-once cache beside a batch, and the frames assembled from it.
+//! Caches the encoded forms of a batch, so that each event is encoded once, and assembles frames from them.
 //! How an event becomes text is decided in `encode`. The memory is charged by the owner of the batch, in `core`.
 //!
 //! Invariants:
@@ -27,9 +27,9 @@ use crate::types::token::Token;
 /// one result is stored. If an encoding fails or panics, what was encoded before it is stored, and the next reader
 /// tries again.
 ///
-/// Once a whole frame exists, events are cut out of it. Stored beside it are the events that were needed alone before
-/// that, and a second whole frame if frames with and without the token are both requested. Memory is charged to an
-/// [`Account`] exactly as it is requested from the allocator.
+/// Once a full frame exists, which holds all events, parts are cut out of it. Stored beside it are the events that were
+/// needed alone before that, and a second full frame if frames with and without the token are both requested. Memory is
+/// charged to an [`Account`] exactly as it is requested from the allocator.
 #[derive(Default)]
 pub(crate) struct FrameCache(OnceLock<Box<Cells>>);
 
@@ -37,7 +37,7 @@ pub(crate) struct FrameCache(OnceLock<Box<Cells>>);
 pub(crate) trait Account {
     /// Charges bytes that are about to be stored. Returns whether they may be stored.
     fn charge(&self, bytes: u64) -> bool;
-    /// Takes back a charge for bytes that were not stored, because another reader was faster.
+    /// Removes a charge for bytes that were not stored, because another reader was faster.
     fn refund(&self, bytes: u64);
 }
 
@@ -62,11 +62,11 @@ fn store<'c, T>(cell: &'c OnceLock<T>, value: T, bytes: usize, account: &impl Ac
 
 #[derive(Default)]
 struct Cells {
-    /// The first whole frame that was built.
-    whole: OnceLock<Whole>,
-    /// The second whole frame: without the token if the first has it, and with it otherwise.
+    /// The first full frame that was built.
+    full: OnceLock<FullFrame>,
+    /// The second full frame: without the token if the first has it, and with it otherwise.
     other: OnceLock<(Option<Token>, Frame)>,
-    /// Events that were needed before there was a whole frame.
+    /// Events that were needed before there was a full frame.
     events: OnceLock<Box<[OnceLock<Box<str>>]>>,
 }
 
@@ -79,12 +79,12 @@ impl FrameCache {
     /// `None`.
     #[inline]
     pub(crate) fn ready(&self, token: Option<Token>) -> Option<Frame> {
-        let whole = self.0.get()?.whole.get()?;
-        if whole.token == token { Some(whole.frame.clone()) } else { None }
+        let full = self.0.get()?.full.get()?;
+        if full.token == token { Some(full.frame.clone()) } else { None }
     }
 
-    /// Returns the frame of all events. Everyone who passes the same token shares its bytes.
-    pub(crate) fn whole<P: Serialize>(
+    /// Returns the frame of all events. All callers that pass the same token share its bytes.
+    pub(crate) fn full_frame<P: Serialize>(
         &self,
         index: u64,
         events: &[Event<P>],
@@ -93,14 +93,14 @@ impl FrameCache {
     ) -> Result<Frame, EncodeError> {
         let mut unstored = None;
         let cells = self.cells(&mut unstored, account);
-        if let Some(whole) = cells.whole.get() {
-            return Ok(cells.variant(whole, index, token, account));
+        if let Some(full) = cells.full.get() {
+            return Ok(cells.variant(full, index, token, account));
         }
-        let built = Whole::build(index, &cells.encode_all(events, account)?, token);
+        let built = FullFrame::build(index, &cells.encode_all(events, account)?, token);
         let (frame, bytes) = (built.frame.clone(), built.heap_bytes());
-        match store(&cells.whole, built, bytes, account) {
+        match store(&cells.full, built, bytes, account) {
             Ok(stored) if stored.token == token => Ok(stored.frame.clone()),
-            // Another reader stored the first whole frame, with another token. This frame is stored as the second.
+            // Another reader stored the first full frame, with another token. This frame is stored as the second.
             Ok(_) => Ok(cells.store_variant(token, frame, account)),
             Err(_) => Ok(frame),
         }
@@ -119,12 +119,12 @@ impl FrameCache {
         debug_assert!(ordinals.is_sorted_by(|a, b| a < b), "ordinals rise");
         debug_assert!(ordinals.last().is_none_or(|last| *last < events.len()), "ordinals are of this batch");
         if ordinals.len() == events.len() {
-            return self.whole(index, events, token, account);
+            return self.full_frame(index, events, token, account);
         }
         let mut unstored = None;
         let cells = self.cells(&mut unstored, account);
-        let pieces = match cells.whole.get() {
-            Some(whole) => ordinals.iter().filter_map(|ordinal| whole.event(*ordinal).map(Cow::Borrowed)).collect(),
+        let pieces = match cells.full.get() {
+            Some(full) => ordinals.iter().filter_map(|ordinal| full.event(*ordinal).map(Cow::Borrowed)).collect(),
             None => cells.encode_some(events, &ordinals, account)?,
         };
         Ok(Frame::batch(assemble(index, &pieces, token)))
@@ -142,22 +142,22 @@ impl FrameCache {
 
 impl fmt::Debug for FrameCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = self.0.get().and_then(|cells| cells.whole.get()).map(|whole| whole.frame.len());
-        f.debug_struct("FrameCache").field("whole_bytes", &whole).finish_non_exhaustive()
+        let full = self.0.get().and_then(|cells| cells.full.get()).map(|full| full.frame.len());
+        f.debug_struct("FrameCache").field("full_bytes", &full).finish_non_exhaustive()
     }
 }
 
 impl Cells {
-    /// Returns the whole frame with this token or without one: the first one built, the second, or one assembled now
+    /// Returns the full frame with this token or without one: the first one built, the second, or one assembled now
     /// from the first.
-    fn variant(&self, whole: &Whole, index: u64, token: Option<Token>, account: &impl Account) -> Frame {
-        if whole.token == token {
-            return whole.frame.clone();
+    fn variant(&self, full: &FullFrame, index: u64, token: Option<Token>, account: &impl Account) -> Frame {
+        if full.token == token {
+            return full.frame.clone();
         }
         if let Some((_, frame)) = self.other.get().filter(|(other, _)| *other == token) {
             return frame.clone();
         }
-        let pieces: Vec<&str> = (0..whole.len()).filter_map(|ordinal| whole.event(ordinal)).collect();
+        let pieces: Vec<&str> = (0..full.len()).filter_map(|ordinal| full.event(ordinal)).collect();
         self.store_variant(token, Frame::batch(assemble(index, &pieces, token)), account)
     }
 
@@ -233,7 +233,7 @@ fn store_event<'c>(cell: &'c EventCell, text: Box<str>, account: &impl Account) 
     store(cell, text, bytes, account).map(|text| &**text)
 }
 
-/// The events encoded so far for a whole frame. If one of them fails or panics, the drop stores those before it one by
+/// The events encoded so far for a full frame. If one of them fails or panics, the drop stores those before it one by
 /// one, so that neither the next attempt nor a reader of those alone encodes them again.
 struct Draft<'a, 'c, A: Account> {
     cells: &'a Cells,
@@ -256,8 +256,8 @@ impl<A: Account> Drop for Draft<'_, '_, A> {
     }
 }
 
-/// The frame of a whole batch, and the places of its events in it.
-struct Whole {
+/// The frame of all events of a batch, and where each event begins in it.
+struct FullFrame {
     token: Option<Token>,
     frame: Frame,
     /// The offset of each event, and the offset at which one more would begin after a comma. Two fit in place, because
@@ -265,7 +265,7 @@ struct Whole {
     starts: SmallVec<[usize; 2]>,
 }
 
-impl Whole {
+impl FullFrame {
     fn build(index: u64, pieces: &[Cow<'_, str>], token: Option<Token>) -> Self {
         let mut start = head(index).len();
         let mut starts = SmallVec::with_capacity(pieces.len() + 1);

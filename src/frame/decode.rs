@@ -1,9 +1,11 @@
-//! The decoder: splits bytes into lines, whatever pieces they come in, and locates the errors of a line.
-//! What a line means is decided in `line`. Nothing here reads from a source.
+//! Decodes frames: splits bytes that come in pieces into lines, and locates the errors of a line.
+//! What a line means is decided in `line`. Bytes are read from a source in `read` or by the host.
 //!
 //! Invariants:
 //! - `partial` holds no newline and never more than `limit` bytes.
-//! - A line is passed before its payload is deserialized, so that a panic of the payload leaves nothing of it behind.
+//! - A line is consumed before its payload is deserialized, so that a panic of the payload leaves nothing of it behind.
+//!
+//! Callers: `read`, and hosts that read by themselves.
 
 use std::fmt;
 use std::io::BufRead;
@@ -17,15 +19,15 @@ use super::line::{self, Incoming, WhichLine};
 
 /// Decodes frames from bytes that come in pieces of any size.
 ///
-/// A line that is not a frame is an error, and decoding goes on with the next line. Blank lines are skipped, and so are
-/// a carriage return before the newline and a byte order mark at the very start of the stream. No input makes the
+/// A line that is not a frame is an error, and decoding continues with the next line. Blank lines are skipped, and so
+/// are a carriage return before the newline and a byte order mark at the very start of the stream. No input makes the
 /// decoder panic.
 ///
 /// [`Incoming`] documents what a line means. An event on a line of its own is not a frame, and is refused as
-/// [`DecodeErrorKind::BareEvent`]. If it were taken for progress, it would be lost silently.
+/// [`DecodeErrorKind::BareEvent`]. As progress it would be lost silently.
 ///
-/// The decoder holds the part of a line whose newline has not come, which never exceeds the [limit](Self::with_limit).
-/// A decoded frame takes a small multiple of the length of its line.
+/// The decoder buffers the part of a line whose newline has not arrived, which never exceeds the
+/// [limit](Self::with_limit). A decoded frame takes a small multiple of the length of its line.
 ///
 /// ```
 /// use event_broker::{Decoder, Incoming};
@@ -45,10 +47,10 @@ use super::line::{self, Incoming, WhichLine};
 /// ]);
 /// ```
 pub struct Decoder<P> {
-    /// The line so far, if its newline has not come. It holds no newline, so no byte is searched twice.
+    /// The line so far, if its newline has not arrived. It holds no newline, so no byte is searched twice.
     partial: Vec<u8>,
     state: State,
-    /// The number of the line that comes next or is incomplete.
+    /// The number of the line that is incomplete, or of the next one.
     line: u64,
     limit: usize,
     payload: PhantomData<fn() -> P>,
@@ -62,8 +64,8 @@ enum State {
 }
 
 impl<P: DeserializeOwned> Decoder<P> {
-    /// The default limit of a line, 64 MiB. That is 16,000 events of 4 KiB: more than a commit should hold, and still
-    /// little beside the memory of a server.
+    /// The default limit of a line, 64 MiB. That is 16,000 events of 4 KiB: more than a commit should hold, and small
+    /// compared with a server's memory.
     pub const DEFAULT_LIMIT: usize = 64 << 20;
 
     /// Creates a decoder at the first line, with the [default limit](Self::DEFAULT_LIMIT).
@@ -94,11 +96,11 @@ impl<P: DeserializeOwned> Decoder<P> {
     ///
     /// # Errors
     ///
-    /// Returns an error if a line is not a frame. The line has then been passed, and decoding goes on after it.
+    /// Returns an error if a line is not a frame. The line has then been consumed, and decoding continues after it.
     ///
     /// # Panics
     ///
-    /// Panics only if the payload's `Deserialize` panics. The line has then been passed, too.
+    /// Panics only if the payload's `Deserialize` panics. The line has then been consumed as well.
     pub fn decode(&mut self, input: &mut &[u8]) -> Option<Result<Incoming<P>, DecodeError>> {
         while let Some((line, rest)) = split_line(input) {
             *input = rest;
@@ -109,8 +111,8 @@ impl<P: DeserializeOwned> Decoder<P> {
         self.extend_partial(mem::take(input)).err().map(Err)
     }
 
-    /// Decodes what has come of the last line, which has no newline. Returns `None` if nothing has come, or only a
-    /// blank line or the rest of a refused one.
+    /// Decodes the last line if it has no newline. Returns `None` if there is no such line, or only a blank line or the
+    /// rest of a refused one.
     ///
     /// ```
     /// use event_broker::{Decoder, Incoming};

@@ -1,5 +1,9 @@
-//! The encoder: the JSON of one event, and the line of several.
-//! What was encoded before is stored in `cache`, not here.
+//! Encodes one event as JSON, and assembles the line of several.
+//! What was encoded before is stored in `cache`.
+//!
+//! Invariants: the JSON of an event has no line break, so a line has only the newline at its end.
+//!
+//! Callers: `cache`; hosts through [`Frame::encode`]; `broker` for the encoded length of events.
 
 use std::io::{self, Write};
 
@@ -11,8 +15,8 @@ use crate::types::event::{Batch, Event};
 use crate::types::token::Token;
 
 impl Frame {
-    /// Encodes a batch that no broker carries, such as one to record. The events keep the index that they carry. A
-    /// batch without events becomes [progress](Self::progress).
+    /// Encodes a batch without a broker, for example to record it. The events keep the index that they carry. A batch
+    /// without events becomes [progress](Self::progress).
     ///
     /// Numbers in payloads that JSON lacks, NaN and the infinities, become `null`.
     ///

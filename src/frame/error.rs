@@ -1,5 +1,7 @@
-//! The errors of encoding and decoding frames.
-//! Nothing here encodes or decodes.
+//! Defines the errors of encoding and decoding frames.
+//! Which input is an error is decided in `encode`, `decode` and `line`.
+//!
+//! Callers: the other files of `frame`; `frames` passes encoding errors on.
 
 use std::error::Error;
 use std::fmt;

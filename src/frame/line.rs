@@ -1,5 +1,9 @@
-//! The meaning of one line: a heartbeat, progress, a bookmark or a batch, or what is wrong with it.
+//! Decodes one line: a heartbeat, progress, a bookmark or a batch, or the error in it.
 //! Where a line begins and ends is decided in `decode`.
+//!
+//! Invariants: a token counts only if it is well-formed. Every other value of `Token` is ignored, not an error.
+//!
+//! Callers: `decode`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -41,7 +45,7 @@ pub enum Incoming<P> {
     Heartbeat,
     /// An index without events and without a token: everything up to and including the index is finished.
     Progress(u64),
-    /// A token without events: the sender is alive, and the reader stands at the token.
+    /// A token without events: the sender is alive, and the reader has read everything before the token.
     Bookmark {
         /// The index up to and including which everything is finished, if the frame carries one.
         index: Option<u64>,
@@ -124,7 +128,7 @@ fn read_text<P: DeserializeOwned>(line: &str) -> Result<Incoming<P>, Fault> {
     })
 }
 
-/// Where decoding stands, for the error. The deserializer's own errors know the column, but not the field.
+/// What is being decoded, for the error. The deserializer's own errors know the column, but not the field.
 enum Location {
     Frame,
     Field(&'static str),

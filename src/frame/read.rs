@@ -1,5 +1,10 @@
-//! The frame reader: a decoder over a buffered reader.
-//! It does not open the reader, and does not reopen one that failed.
+//! Reads frames from a buffered reader.
+//! The host opens the reader, and decides whether to reopen one that failed.
+//!
+//! Invariants: after an error of the reader, other than that no data has arrived, or after a panic of a payload, the
+//! iterator yields nothing more.
+//!
+//! Callers: hosts.
 
 use std::error::Error;
 use std::fmt;
@@ -15,8 +20,8 @@ use super::line::Incoming;
 /// An iterator over the frames of a reader, until the reader ends.
 ///
 /// A line that is not a frame is an error between two frames. An error of the reader is the last item, unless it only
-/// reports that nothing has come yet (`WouldBlock`, `TimedOut`). Then the next call continues where this one stopped. A
-/// panic in the payload's `Deserialize` reaches the caller and ends the iterator.
+/// reports that no data has arrived yet (`WouldBlock`, `TimedOut`). Then the next call continues where this one
+/// stopped. A panic in the payload's `Deserialize` reaches the caller and ends the iterator.
 ///
 /// ```
 /// use event_broker::{Batch, Event, Frame, FrameReader};
@@ -118,7 +123,7 @@ impl<R, P> fmt::Debug for FrameReader<R, P> {
 pub enum ReadError {
     /// The reader failed. This is the last item, unless the reader was only not ready.
     Io(io::Error),
-    /// A line is not a frame. Reading goes on after it.
+    /// A line is not a frame. Reading continues after it.
     Decode(DecodeError),
 }
 

@@ -1,5 +1,5 @@
 //! Tests of the codec as a whole: events to frames, frames in any split, and back.
-//! No test here needs a broker.
+//! Frames of a subscription are tested in `tests/frames`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 mod decoding;

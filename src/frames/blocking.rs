@@ -1,9 +1,11 @@
-//! Frames for a thread: an iterator that waits, a call that does not, and a loop that writes to any writer.
-//! The caller opens the writer, and handles its errors.
+//! Yields frames to a thread: an iterator that waits, a call that does not, and a loop that writes to any writer.
+//! The host opens the writer, and handles its errors.
 //!
 //! Invariants:
-//! - The opening heartbeat passes the gate like every other frame.
+//! - Access is checked before the opening heartbeat as before every other frame.
 //! - After a failed or panicked write nothing more is written, because a part of a frame may have been.
+//!
+//! Callers: hosts.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -48,20 +50,20 @@ impl<P> Subscription<P> {
 /// interval passes without a frame.
 ///
 /// Iterating waits. The interval counts from the last frame that was returned, by the broker's [`Clock`](crate::Clock),
-/// so heartbeats do not pile up for a stalled consumer. A wait takes real time. After it the clock is read again and
+/// so heartbeats do not accumulate for a stalled consumer. A wait takes real time. After it the clock is read again and
 /// decides whether a heartbeat is due.
 ///
 /// The stream carries neither errors nor the verdict. Check [`Subscription::verdict`] before the first frame, and
 /// report a loss or another epoch to a returning client in the head of the response. The last item is the end, as an
 /// error. For [`RecvError::Closed`] there is no such item. A loss that is not an end and a payload that cannot be
-/// encoded are items like any other. In the latter case the delivery has been passed, and the stream goes on.
+/// encoded are items like any other. In the latter case the delivery has been consumed, and the stream continues.
 ///
 /// Frames obey the fence: once access is revoked, no frame is returned, even for events that were readable before.
 ///
 /// # Panics
 ///
 /// Panics where [`Subscription::recv`] does, and if a payload's `Serialize` does. In the latter case the delivery has
-/// been passed.
+/// been consumed.
 pub struct Frames<P> {
     subscription: Subscription<P>,
     options: FrameOptions,
@@ -182,10 +184,10 @@ impl<P: Serialize> Frames<P> {
     }
 
     /// Writes frames until a read reports something other than a delivery, and returns that: the end of the
-    /// subscription, or a loss after which calling again goes on.
+    /// subscription, or a loss after which calling again continues.
     ///
     /// A frame is one `write_all`, newline included, and the writer is flushed before every wait and at the end. The
-    /// writer should not buffer frames beyond that: what it holds back is outside the fence.
+    /// writer should not buffer frames beyond that: a frame in its buffer is written even after access is revoked.
     ///
     /// ```
     /// use event_broker::{Broker, Event, FrameOptions, RecvError, Request};
@@ -206,7 +208,7 @@ impl<P: Serialize> Frames<P> {
     ///
     /// Returns an error if the writer fails. A part of its frame may then have been written, and the delivery counts as
     /// read. Also returns an error if an event cannot be encoded as JSON. Nothing of its delivery was then written, and
-    /// calling again goes on after it.
+    /// calling again continues after it.
     ///
     /// After a failed write nothing more is written, and calling again fails as well. The reader resumes by its token,
     /// on another connection.
@@ -261,8 +263,8 @@ impl<P: Serialize> Frames<P> {
             match self.subscription.recv_timeout(remaining.max(shortest)) {
                 Ok(delivery) => return self.frame(&delivery),
                 Err(RecvTimeoutError::Timeout) if self.is_due() => return Ok(self.heartbeat()),
-                // The clock is behind real time. It may stand still just before the heartbeat is due, so from here on a
-                // wait takes at least this long, however little remains.
+                // The clock is behind real time. It may stop just before the heartbeat is due, so from here on a wait
+                // takes at least this long, however little remains.
                 Err(RecvTimeoutError::Timeout) => shortest = FrameOptions::MIN_HEARTBEAT,
                 Err(RecvTimeoutError::Recv(error)) => return Err(error.into()),
             }

@@ -1,5 +1,7 @@
-//! The frame of one delivery, assembled from the encoded forms of its batch.
+//! Returns the frame of one delivery, assembled from the encoded forms of its batch.
 //! How events are encoded and cached is decided in `frame`.
+//!
+//! Callers: `blocking` and `stream`; hosts through [`Delivery::frame`](crate::Delivery::frame). No lock is held.
 
 use serde::Serialize;
 
@@ -84,7 +86,7 @@ macro_rules! frame {
             fn build_frame(&self, token: Option<Token>) -> Result<Frame, EncodeError> {
                 let (cache, events, account) = (&self.batch.frames, &self.batch.events, &self.batch.account());
                 match &self.selection {
-                    Selection::All => cache.whole(self.index(), events, token, account),
+                    Selection::All => cache.full_frame(self.index(), events, token, account),
                     _ => cache.part(self.index(), events, self.events().ordinals(), token, account),
                 }
             }

@@ -1,5 +1,7 @@
-//! The errors of a stream of frames.
+//! Defines the errors of a stream of frames.
 //! The ends of a subscription and the errors of encoding are defined in `types` and `frame`.
+//!
+//! Callers: `blocking`, `stream` and `options`.
 
 use std::error::Error;
 use std::fmt;
@@ -15,7 +17,7 @@ use crate::types::error::RecvError;
 pub enum FrameError {
     /// The subscription ended, or lost batches. Only this error can be terminal.
     Recv(RecvError),
-    /// An event cannot be encoded as JSON. Its whole delivery has been passed, and the stream goes on after it.
+    /// An event cannot be encoded as JSON. Its whole delivery has been consumed, and the stream continues after it.
     Encode(EncodeError),
 }
 
@@ -57,8 +59,8 @@ pub enum WriteError {
     /// The writer failed. The delivery of its frame counts as read. A part of the frame may have been written, so
     /// nothing may be written after it.
     Io(io::Error),
-    /// An event cannot be encoded as JSON. Nothing of its delivery was written, and the delivery has been passed.
-    /// Writing can go on.
+    /// An event cannot be encoded as JSON. Nothing of its delivery was written, and the delivery has been consumed.
+    /// Writing can continue.
     Encode(EncodeError),
 }
 

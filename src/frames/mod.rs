@@ -1,8 +1,19 @@
 //! A stream of frames over a subscription: the opening heartbeat, a frame for each delivery, heartbeats in between.
-//! How an event becomes JSON is decided in `frame`, and nothing here opens a connection.
+//! How an event becomes JSON is decided in `frame`. The host opens and closes connections.
 //!
-//! Files: `delivery` frames a delivery, `options` holds what frames carry, `blocking` and `stream` are the two ways to
-//! wait, `timer` is what `stream` sleeps by, and `error` holds the reasons for no frame.
+//! Invariants:
+//! - every frame is returned by a call that has checked access before;
+//! - a heartbeat is due by the broker's clock alone;
+//! - the opening heartbeat is the first frame, and is returned once.
+//!
+//! Files:
+//! - `delivery`: the frame of a delivery;
+//! - `options`: what frames carry, and the heartbeat interval;
+//! - `blocking`: frames for a thread;
+//! - `stream`, `timer`: frames for a task, and how it sleeps;
+//! - `error`: why no frame was returned.
+//!
+//! Callers: hosts.
 
 mod blocking;
 mod delivery;

@@ -1,5 +1,7 @@
-//! The options of a stream of frames: what frames carry, and how long the stream may be silent.
+//! Defines the options of a stream of frames: what frames carry, and how long the stream may be silent.
 //! When a frame is due is decided in `blocking` and `stream`.
+//!
+//! Callers: hosts set the options; `blocking` and `stream` create the heartbeats by them.
 
 use std::time::Duration;
 
@@ -65,7 +67,7 @@ impl FrameOptions {
     /// Sets whether heartbeats report progress, such as `{"Index":7,"Events":[]}`: everything up to and including 7 was
     /// returned or does not match. A reader that matches little can then resume near the present, at one index more.
     ///
-    /// The reported index is one below the newest index that the reader has passed, because several batches may have
+    /// The reported index is one below the newest index that the reader has consumed, because several batches may have
     /// the same index. While nothing is finished a heartbeat carries no index. The opening heartbeat never carries one.
     #[must_use]
     pub const fn progress(mut self, progress: bool) -> Self {

@@ -1,10 +1,12 @@
-//! Frames for a task, by feature: a stream that sleeps by the host's timer and times heartbeats by the broker's clock.
-//! No runtime is known here.
+//! Yields frames to a task: a stream that sleeps by the host's timer, and times heartbeats by the broker's clock.
+//! Which runtime polls it, and by which timer it sleeps, is decided by the host.
 //!
 //! Invariants:
 //! - A heartbeat is due by the broker's clock alone. The timer only wakes the task.
 //! - A poll that returns `Pending` has registered its waker with the subscription or has woken the task itself. If a
 //!   sleep is pending, its end wakes the task as well.
+//!
+//! Callers: hosts.
 
 use std::fmt;
 use std::pin::Pin;
@@ -57,15 +59,15 @@ impl<P> Subscription<P> {
 /// whenever the interval passes without a frame.
 ///
 /// The interval is that of the [options](FrameOptions::heartbeat). It counts from the last frame that was returned, by
-/// the broker's [`Clock`](crate::Clock). No heartbeat comes earlier, and heartbeats do not pile up while nobody polls.
-/// The [timer](Timer) only wakes the task. It does so at the expiry of the grant, too, so that an idle stream ends in
-/// time. Errors and the end are those of [`Frames`](crate::Frames).
+/// the broker's [`Clock`](crate::Clock). No heartbeat comes earlier, and heartbeats do not accumulate while the stream
+/// is not polled. The [timer](Timer) only wakes the task. It does so at the expiry of the grant, too, so that an idle
+/// stream ends in time. Errors and the end are those of [`Frames`](crate::Frames).
 ///
 /// The stream is `Unpin`, whatever the timer is. It allocates once, for the future of the timer.
 ///
 /// # Cancel safety
 ///
-/// A frame counts as passed only when it is returned. Dropping a future of the next item loses nothing.
+/// A frame counts as consumed only when it is returned. Dropping a future of the next item loses nothing.
 ///
 /// # Panics
 ///

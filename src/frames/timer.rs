@@ -1,5 +1,7 @@
-//! The timer trait: how a host lets a stream of frames sleep.
-//! What the time is, and when a heartbeat is due, is decided by the broker's clock in `stream`.
+//! Defines the timer trait, by which a host lets a stream of frames sleep.
+//! When a heartbeat is due is decided by the broker's clock in `stream`.
+//!
+//! Callers: `stream`.
 
 use std::time::Duration;
 

@@ -138,7 +138,7 @@ mod tests {
 
     /// A large set that shrinks releases memory. It does so rarely, because each time all remaining words are copied.
     #[test]
-    fn memory_goes_back_in_few_steps() {
+    fn memory_is_released_in_few_steps() {
         let numbers = || (0..1_000).map(|word| word * 64);
         let mut bits = BitSet::default();
         numbers().for_each(|number| bits.insert(number));

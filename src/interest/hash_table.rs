@@ -1,12 +1,12 @@
 //! Implements a hash table that grows and shrinks in small steps: linear hashing, one shard at a time.
-//! What is hashed, and how, is decided by the caller.
+//! What is hashed, and how, is decided in `table` and `names`.
 //!
 //! A table that doubles copies all of itself in one insertion, and one that never shrinks keeps what a burst took. Here
 //! an insertion splits at most one shard, and a removal merges at most two, of some hundred entries each. So every step
 //! under the broker's lock is bounded, however many entries there are.
 //!
 //! Invariants:
-//! - the shards are numbered from 0, and an entry lies in the shard that [`HashTable::shard`] computes from its hash;
+//! - the shards are numbered from 0, and an entry is in the shard that [`HashTable::shard`] computes from its hash;
 //! - a shard holds at most [`SPLIT_ABOVE`] entries on average, and at least [`MERGE_BELOW`] if there are several
 //!   shards.
 //!

@@ -90,7 +90,8 @@ impl Names {
         number
     }
 
-    /// Does the same for several names in turn, many of which equal the one before. `last` is the name before.
+    /// Does the same for several names one after another, many of which equal the one before. `last` is the name
+    /// before.
     pub(super) fn intern_after<'n>(&mut self, last: &mut Option<(&'n SmolStr, u32)>, name: &'n SmolStr) -> u32 {
         if let Some((_, number)) = last.filter(|(text, _)| *text == name) {
             self.retain(number);
@@ -158,7 +159,7 @@ impl Names {
     }
 }
 
-/// Returns whether two names are equal. Literals and shared names mostly have the same address.
+/// Returns whether two names are equal. Most literals and shared names have the same address.
 #[inline]
 fn same_text(one: &str, other: &str) -> bool {
     one.len() == other.len() && (std::ptr::eq(one.as_ptr(), other.as_ptr()) || one == other)

@@ -28,10 +28,10 @@ pub(super) enum NamespaceScope {
 }
 
 impl NamespaceScope {
-    /// The number that stands for any namespace. [`Names`] assigns neither this number nor [`NONE`](Self::NONE) to a
+    /// The number of the wildcard, any namespace. [`Names`] assigns neither this number nor [`NONE`](Self::NONE) to a
     /// name.
     pub(super) const ANY: u32 = Names::ANY;
-    /// The number that stands for no namespace.
+    /// The number of events without a namespace.
     pub(super) const NONE: u32 = 1;
 
     /// Returns the number that a node without a key is looked up under.
@@ -52,7 +52,7 @@ impl NamespaceScope {
     }
 }
 
-/// What a node stands for: a term, and the namespaces in which it was requested.
+/// What a node accepts: a term, and the namespaces in which it was requested.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     /// The topic's number, or [`Names::ANY`].

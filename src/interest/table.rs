@@ -354,7 +354,7 @@ impl<L: Default> Interest<L> {
         self.wide.enter(scope, most, &mut self.namespaces)
     }
 
-    /// Takes back a use of a wide scope. If it was the last use, returns the number. The scope must then be [taken
+    /// Removes a use of a wide scope. If it was the last use, returns the number. The scope must then be [taken
     /// out](Self::exit_scope).
     pub(crate) fn release_scope(&mut self, scope: u32) -> Option<u32> {
         self.wide.release(scope).then_some(scope)

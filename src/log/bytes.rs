@@ -136,7 +136,7 @@ impl TotalBytes {
         }
     }
 
-    /// Takes back a charge for something that was not cached.
+    /// Removes a charge for something that was not cached.
     pub(super) fn refund(&self, account: &CachedBytes, bytes: u64) {
         // The writer that closed the account has subtracted what it held.
         if account.refund(bytes) {

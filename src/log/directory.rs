@@ -1,8 +1,8 @@
 //! Finds the segment and the slot of a position: the table of live segments that readers share.
 //! When segments are added is decided in `appender`, and when they are removed in `free`.
 //!
-//! A reader that reads many positions in turn keeps a *hint*: one more than the index of the segment it found last, or
-//! 0 if it has found none. With the hint, the next segment is found without a search.
+//! A reader that reads many positions one after another keeps a *hint*: one more than the index of the segment it found
+//! last, or 0 if it has found none. With the hint, the next segment is found without a search.
 //!
 //! Invariants:
 //! - segments are sorted by base, and their bases differ;
@@ -27,8 +27,8 @@ pub(crate) struct Directory<T> {
     stride: Stride,
 }
 
-/// The reciprocal of the distance between the last two bases, in units of 2^-32. The earlier segments are mostly the
-/// same distance apart, except for the first ones of a log that grows.
+/// The reciprocal of the distance between the last two bases, in units of 2^-32. Most earlier segments are the same
+/// distance apart, except for the first ones of a log that grows.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stride(u64);
 
@@ -100,7 +100,7 @@ impl<T> Directory<T> {
         self.segments.get(self.find(position)?).map(|(_, segment)| segment)
     }
 
-    /// Returns the slots at the beginning of a run, as far as they lie in one segment.
+    /// Returns the slots at the beginning of a run, as far as they are in one segment.
     ///
     /// If the run begins where the segment at index `hint` does, no search is made. `hint` then moves to the segment
     /// after the one that was found.
@@ -138,8 +138,8 @@ impl<T> Directory<T> {
         }
     }
 
-    /// Returns the value at a position, and moves `hint` to the segment after it. No search is made if the position
-    /// lies in the segment found last.
+    /// Returns the value at a position, and moves `hint` to the segment after it. No search is made if the position is
+    /// in the segment found last.
     #[inline]
     pub(crate) fn get_near(&self, hint: &mut usize, position: Position) -> Option<&T> {
         let near = hint.checked_sub(1).and_then(|at| self.segments.get(at));
@@ -153,7 +153,7 @@ impl<T> Directory<T> {
         self.segments.get(found)?.1.get(position)
     }
 
-    /// Returns the value at a position, without a search if it lies in the segment found last. `hint` is as
+    /// Returns the value at a position, without a search if it is in the segment found last. `hint` is as
     /// [`slots`](Self::slots) or [`get_near`](Self::get_near) left it.
     #[inline]
     pub(crate) fn get_hinted(&self, hint: usize, position: Position) -> Option<&T> {

@@ -166,7 +166,7 @@ mod tests {
 
     /// If only the number of batches is bounded, nothing else is counted, and drops may be deferred.
     #[test]
-    fn what_is_not_bounded_is_not_weighed() {
+    fn unbounded_counts_are_not_weighed() {
         let cost = Cost { batches: 1, events: 3, bytes: 40 };
         let counted = Retention::new(640, None, None);
         assert!(!counted.weighs());

@@ -89,7 +89,7 @@ impl<T> Segment<T> {
         self.slots.get(offset)?.get()
     }
 
-    /// Returns the slots of a run, as far as they lie in this segment.
+    /// Returns the slots of a run, as far as they are in this segment.
     #[inline]
     pub(crate) fn slots(&self, run: Run) -> &[Slot<T>] {
         let offset = |position: Position| usize::try_from(position.since(self.base)).unwrap_or(usize::MAX);

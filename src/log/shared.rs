@@ -110,7 +110,7 @@ impl<T> Log<T> {
         self.bytes.charge(account, bytes)
     }
 
-    /// Takes back a charge for something that was not cached.
+    /// Removes a charge for something that was not cached.
     #[cfg(any(feature = "json", test))]
     pub(crate) fn refund(&self, account: &CachedBytes, bytes: u64) {
         self.bytes.refund(account, bytes);

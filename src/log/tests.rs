@@ -114,7 +114,7 @@ impl Rig {
             held += batch.cost().bytes;
         }
         let run = Run { start: oldest, end };
-        assert_eq!(found(&directory, run), (oldest.0..end.0).collect::<Vec<_>>(), "runs go on in the next segment");
+        assert_eq!(found(&directory, run), (oldest.0..end.0).collect::<Vec<_>>(), "runs continue in the next segment");
         drop(directory);
         if self.max_bytes == u64::MAX {
             return;
@@ -161,7 +161,7 @@ fn evicting_moves_the_oldest_and_nothing_else() {
 
 /// Also in the middle of the only segment, and when nothing is left of it.
 #[test]
-fn what_is_evicted_without_a_write_is_freed_but_for_an_eighth() {
+fn evictions_without_a_write_are_freed_down_to_an_eighth() {
     for batches in 1..40 {
         let mut rig = Rig::new(1_000, Some(160));
         (0..batches).for_each(|number| rig.write(1 + number % 5));

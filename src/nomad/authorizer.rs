@@ -1,5 +1,7 @@
-//! An authorizer that applies the API's rights to the server's own tokens, and the access changes of its events.
-//! How a token is looked up is decided by the server. What a right allows is decided in `rights`.
+//! Implements an authorizer of the API's rights over the server's own tokens, and finds the access changes in events.
+//! How a token is looked up is decided by the server, and what a right allows in `rights`.
+//!
+//! Callers: `core` through [`Authorizer`], without a lock; hosts.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,7 +20,7 @@ use crate::types::principal::Principal;
 /// whenever something that the grant rests on has changed. It must therefore answer by the current state, not from a
 /// cache.
 ///
-/// It should check the principal's [secret](Principal::secret). The id is a name that anybody may know.
+/// It should check the principal's [secret](Principal::secret). The id is not a secret.
 ///
 /// ```
 /// use event_broker::nomad::{AclAuthorizer, Resolved, rights::Rights};
@@ -40,8 +42,7 @@ pub trait Resolver: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Returns a denial if the principal is unknown. The reason is shown to whoever sent the request, and must not hold
-    /// the secret.
+    /// Returns a denial if the principal is unknown. The reason is shown to the client, and must not hold the secret.
     fn resolve(&self, principal: &Principal) -> Result<Resolved<Self::Capabilities>, Denial>;
 }
 
@@ -143,13 +144,13 @@ impl<C> Resolved<C> {
 /// use event_broker::{AccessRequest, Authorizer, Principal, Scope, Term};
 ///
 /// let authorizer = AclAuthorizer::new(|_: &Principal| Ok(Resolved::new(Rights::anonymous().with_node_read())));
-/// let (nobody, scope) = (Principal::anonymous(), Scope::default());
+/// let (anonymous, scope) = (Principal::anonymous(), Scope::default());
 ///
 /// let nodes = [Term::topic("Node")?];
-/// assert!(Authorizer::<()>::authorize(&authorizer, &AccessRequest::new(&nobody, &nodes, &scope)).is_ok());
+/// assert!(Authorizer::<()>::authorize(&authorizer, &AccessRequest::new(&anonymous, &nodes, &scope)).is_ok());
 ///
 /// let everything = [Term::ALL];
-/// let denied = Authorizer::<()>::authorize(&authorizer, &AccessRequest::new(&nobody, &everything, &scope));
+/// let denied = Authorizer::<()>::authorize(&authorizer, &AccessRequest::new(&anonymous, &everything, &scope));
 /// assert_eq!(denied.unwrap_err().reason(), "topic * needs management");
 /// # Ok::<(), event_broker::InvalidRequest>(())
 /// ```
@@ -183,7 +184,7 @@ impl<P, R: Resolver> Authorizer<P> for AclAuthorizer<R> {
     }
 }
 
-/// Adds the access changes that an event stands for in the HTTP API whose event stream [`nomad`](super) describes. It
+/// Adds the access changes that an event represents in the HTTP API whose event stream [`nomad`](super) describes. It
 /// serves [`Authorizer::changes`] of authorizers with rules of their own.
 ///
 /// The event's key names a token or a policy. A role is named by its key and its filter keys. A deleted token ends what
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_rests_on_what_the_resolver_says() {
+    fn a_grant_rests_on_what_the_resolver_lists() {
         let expiry = Instant::now();
         let resolver = |principal: &Principal| {
             assert_eq!(principal.secret(), Some("hunter2"));

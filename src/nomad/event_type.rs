@@ -1,5 +1,5 @@
 //! The event types of the HTTP API whose event stream [`nomad`](super) describes.
-//! Which topic carries which type is decided by the publisher. An unknown type is not an error anywhere.
+//! Which topic has which type is decided by the publisher. An unknown type is never an error.
 
 use crate::types::name::EventType;
 
@@ -13,7 +13,7 @@ macro_rules! event_types {
         /// use event_broker::nomad::event_type;
         ///
         /// assert!(event_type::ALL.contains(&"PlanResult".into()));
-        /// assert!(!event_type::ALL.contains(&"planresult".into()), "names are told apart by case");
+        /// assert!(!event_type::ALL.contains(&"planresult".into()), "names are case-sensitive");
         /// ```
         pub const ALL: &[EventType] = &[$($name),*];
     };

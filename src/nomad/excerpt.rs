@@ -1,5 +1,7 @@
-//! The beginning of an untrusted text for use in an error: short, quoted, without raw control characters.
+//! Cuts an excerpt of an untrusted text for an error: short, quoted, without raw control characters.
 //! What is wrong with the text is reported by the error that holds the excerpt.
+//!
+//! Callers: `query::error`, `rights` and `rights::set`.
 
 use std::fmt;
 

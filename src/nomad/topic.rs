@@ -1,5 +1,5 @@
 //! The topics of the HTTP API whose event stream [`nomad`](super) describes, and the one field of each payload.
-//! Which right a topic needs is decided in `rights`. An unknown topic is not an error anywhere.
+//! Which right a topic needs is decided in `rights`. An unknown topic is never an error.
 
 use crate::types::name::Topic;
 
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn every_topic_is_listed_once_and_says_what_it_holds() {
+    fn every_topic_is_listed_once_with_its_payload_member() {
         let mut names: Vec<_> = ALL.iter().map(Topic::as_str).collect();
         names.sort_unstable();
         names.dedup();

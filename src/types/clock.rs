@@ -1,5 +1,7 @@
-//! The clock by which grants expire and heartbeats of frames are timed.
-//! When a grant expires is decided in `core` and `subscription`, when a heartbeat is due in `frames`.
+//! Defines the clock by which grants expire and heartbeats of frames are timed.
+//! When a grant expires is decided in `core` and `subscription`. When a heartbeat is due is decided in `frames`.
+//!
+//! Callers: `core`, `subscription` and `frames`, without the broker's lock.
 
 use std::fmt::Debug;
 use std::time::Instant;
@@ -15,15 +17,15 @@ use std::time::Instant;
 /// use event_broker::Clock;
 ///
 /// #[derive(Debug)]
-/// struct Hands(Mutex<Instant>);
+/// struct ManualClock(Mutex<Instant>);
 ///
-/// impl Clock for Hands {
+/// impl Clock for ManualClock {
 ///     fn now(&self) -> Instant {
 ///         *self.0.lock().unwrap()
 ///     }
 /// }
 ///
-/// let clock = Hands(Mutex::new(Instant::now()));
+/// let clock = ManualClock(Mutex::new(Instant::now()));
 /// let before = clock.now();
 /// *clock.0.lock().unwrap() += Duration::from_secs(3600);
 /// assert_eq!(clock.now() - before, Duration::from_secs(3600));

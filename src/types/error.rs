@@ -1,5 +1,7 @@
-//! The errors of a broker and a subscription: one type for each operation.
-//! The errors of a query, a token or a frame live beside their parsers.
+//! Defines the errors of a broker and a subscription: one type for each operation.
+//! The errors of a query, a token or a frame are defined beside their parsers.
+//!
+//! Callers: `access`, `core`, `subscription`, `frames`, `broker` and `nomad`.
 
 use std::error::Error;
 use std::fmt;
@@ -164,7 +166,7 @@ pub enum SkipError {
         /// The epoch of the broker.
         current: Epoch,
     },
-    /// The place lies before the one that the broker has reached.
+    /// The token's place is before the one that the broker has reached.
     Behind {
         /// The refused token.
         token: Token,
@@ -189,7 +191,7 @@ impl fmt::Display for SkipError {
 
 impl Error for SkipError {}
 
-/// A refusal with its reason. The reason is shown to whoever sent the request, so it must not hold a secret.
+/// A refusal with its reason. The reason is shown to the client, so it must not hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     reason: Arc<str>,
@@ -260,7 +262,7 @@ pub enum SubscribeError {
     /// The authorizer allowed the request, but each time something that its answer rests on had changed in the
     /// meantime. Subscribing again may succeed.
     AccessUnsettled {
-        /// How often the authorizer was asked.
+        /// How often the authorizer was called.
         asked: u32,
     },
     /// The broker is closed.
@@ -316,16 +318,16 @@ pub struct Lagged {
     /// Whether a part of the history was skipped that was never published here. The total number of lost batches is
     /// then unknown. See [`Broker::skip_to`](crate::Broker::skip_to).
     pub skipped: bool,
-    /// The lowest index that a lost batch can have: the reader had passed everything below it.
+    /// The lowest index that a lost batch can have: the reader had consumed everything below it.
     pub from: u64,
     /// The index of the last lost batch. After a skip, the highest index that a lost batch can have.
     pub through: u64,
-    /// The index of the oldest batch still buffered, where a reader that continues goes on. If nothing was published
+    /// The index of the oldest batch still buffered, where a reader that continues reads next. If nothing was published
     /// since a skip, the index that the skip led to.
     pub resumes_at: u64,
     /// Whether all batches of that index are still buffered. If not, the first of them are lost.
     pub resumes_whole: bool,
-    /// The policy of the reader, which decides whether it ends or goes on.
+    /// The policy of the reader, which decides whether it ends or continues.
     pub policy: LagPolicy,
 }
 
@@ -377,7 +379,7 @@ impl fmt::Display for Lagged {
 /// broker.close();
 /// reader.handle().cancel();
 /// assert_eq!(reader.recv().unwrap_err(), RecvError::Cancelled, "it comes before the end of the broker");
-/// assert!(reader.recv().unwrap_err().is_terminal(), "and is said again");
+/// assert!(reader.recv().unwrap_err().is_terminal(), "and is returned again");
 /// # Ok::<(), event_broker::SubscribeError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -391,8 +393,8 @@ pub enum RecvError {
     Expired,
     /// The subscription was cancelled through its handle.
     Cancelled,
-    /// The reader was overtaken and lost batches that match its request. By its policy the subscription ends, or goes
-    /// on at the oldest batch. This is the only error that may not be terminal.
+    /// The reader was overtaken and lost batches that match its request. By its policy the subscription ends, or
+    /// continues at the oldest batch. This is the only error that may not be terminal.
     Lagged(Lagged),
     /// The broker is closed, and everything that it held has been read.
     Closed,
@@ -478,13 +480,13 @@ macro_rules! recv_error {
 recv_error! {
     /// Why [`try_recv`](crate::Subscription::try_recv) returned no delivery.
     TryRecvError,
-    /// There is nothing to read now. The reader has passed everything published before the call.
+    /// There is nothing to read now. The reader has consumed everything published before the call.
     Empty, "nothing to read"
 }
 
 recv_error! {
     /// Why a timed read returned no delivery.
     RecvTimeoutError,
-    /// Nothing came before the deadline.
+    /// No delivery was published before the deadline.
     Timeout, "nothing to read in time"
 }

@@ -1,5 +1,9 @@
-//! Events, and the batches that carry them.
-//! Nothing here knows a broker: an event is a value that can be read back and published again.
+//! Defines events, and the batches that hold them.
+//! Where a batch is stored is decided in `log`, and what matches it in `interest`.
+//!
+//! Invariants: the events of a published batch have its index. A batch that was read back keeps theirs.
+//!
+//! Callers: every layer, and users of the crate.
 
 use smallvec::SmallVec;
 

@@ -1,5 +1,10 @@
-//! The `serde` form of events and batches: written as on the wire, read from formats with and without field names.
-//! What an event is lives in `event`. What a line of JSON around it means is decided in `frame`.
+//! Implements the `serde` form of events and batches, for formats with and without field names.
+//! Events are defined in `event`. What a line of JSON means is decided in `frame`.
+//!
+//! Invariants: fields are read in the order in which they are written, if the format has no field names. Unknown fields
+//! are ignored, and a repeated field is an error.
+//!
+//! Callers: users of the crate, through `serde`; `frame::line` for the fields of a frame.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -29,10 +34,10 @@ impl<P: Serialize> Serialize for Event<P> {
     }
 }
 
-/// The members of an object that are told apart. It stands for what `#[serde(field_identifier)]` derives, and behaves the
-/// same: users of this crate build no procedural macro.
+/// The recognized members of an object. It replaces `#[serde(field_identifier)]` and behaves the same, so that users of
+/// this crate build no procedural macro.
 trait Identifier: Sized {
-    /// A member that is none of the others.
+    /// Any other member.
     const UNKNOWN: Self;
 
     /// Returns the member of this name.
@@ -42,7 +47,7 @@ trait Identifier: Sized {
     fn numbered(number: u64) -> Self;
 }
 
-/// Reads what stands before the value of a member: its name, as text or bytes, or its number.
+/// Reads the identifier of a member: its name, as text or bytes, or its number.
 struct IdentifierVisitor<I>(PhantomData<I>);
 
 impl<I: Identifier> Visitor<'_> for IdentifierVisitor<I> {
@@ -218,7 +223,7 @@ impl<P: Serialize> Serialize for Batch<P> {
 /// Formats without field names read back as well, as for [`Event`].
 ///
 /// An object that has fields of an event (`Topic`, `Type`, `Key`, `Namespace`, `FilterKeys` or `Payload`) and no
-/// `Events` is an error: it is an event, and not a batch without events.
+/// `Events` is an error: it is an event, not a batch without events.
 ///
 /// The events keep the index that they carry. In a recorded stream it may differ from the index of the batch.
 impl<'de, P: Deserialize<'de>> Deserialize<'de> for Batch<P> {

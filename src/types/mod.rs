@@ -1,5 +1,7 @@
 //! The value types that every layer above uses: names, events, requests, tokens, errors and statistics.
-//! Nothing here locks, waits or knows a broker.
+//! What is done with the values is decided in the layers above. Nothing here takes a lock or waits.
+//!
+//! Callers: every layer, and users of the crate.
 
 pub(crate) mod clock;
 pub(crate) mod error;

@@ -1,5 +1,9 @@
-//! Names: topics, event types, keys and namespaces.
-//! What a name matches is not decided here.
+//! Defines names: topics, event types, keys and namespaces.
+//! What a name matches is decided in `term` and in `interest`.
+//!
+//! Invariants: names compare and hash as their text does, so a set of names can be searched by a `&str`.
+//!
+//! Callers: every layer, and users of the crate.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -207,7 +211,7 @@ mod tests {
 
     #[test]
     fn literals_and_copies_of_one_text_are_one_name() {
-        for text in ["Job", "a name that is too long to be held in place"] {
+        for text in ["Job", "a name that is too long to be stored in place"] {
             let literal = Topic::from_static(text);
             for copy in [Topic::from(text), Topic::from(text.to_owned()), Topic::from(Arc::<str>::from(text))] {
                 assert_eq!(literal, copy);

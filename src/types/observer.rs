@@ -1,5 +1,5 @@
-//! The observer hook, for hosts that count or log what a broker does.
-//! An observer decides nothing, and is never called under a lock.
+//! Defines the observer hook, for hosts that count or log what a broker does.
+//! When it is called is decided in `core`, `broker` and `subscription`. It influences nothing, and no lock is held.
 //!
 //! Callers: `core`, `broker` and `subscription`, without the broker's lock.
 

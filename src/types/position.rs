@@ -1,5 +1,9 @@
-//! Positions: the dense count of batches from which losses are counted.
-//! Indexes are the caller's numbers and are not handled here.
+//! Defines positions: the dense count of batches from which losses are computed.
+//! Indexes, which are the caller's numbers, are handled in `core` and `token`.
+//!
+//! Invariants: positions have no gaps and never repeat, also across a reset.
+//!
+//! Callers: `log`, `interest`, `core` and `subscription`.
 
 /// The position of a batch in the log: the number of batches published before it.
 ///

@@ -1,5 +1,9 @@
-//! The principal on whose behalf a subscription reads.
+//! Defines the principal on whose behalf a subscription reads.
 //! What a principal may read is decided by the authorizer.
+//!
+//! Invariants: the secret appears in no `Debug` output.
+//!
+//! Callers: `access`, `core`, `subscription` and `nomad`, and users of the crate.
 
 use std::fmt;
 use std::sync::Arc;

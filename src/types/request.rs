@@ -1,5 +1,7 @@
-//! The request of a reader: start, terms, namespaces, event types, predicate, principal and lag policy.
-//! How a request is matched, granted or parsed from a query is decided elsewhere.
+//! Defines the request of a reader: start, terms, namespaces, event types, predicate, principal and lag policy.
+//! How a request is matched is decided in `interest`, how it is granted in `core`, how it is parsed in `nomad::query`.
+//!
+//! Callers: `interest`, `core`, `subscription`, `broker` and `nomad`, and users of the crate.
 
 use std::fmt;
 
@@ -15,7 +17,7 @@ pub enum LagPolicy {
     /// The subscription ends, and reports the loss as its end.
     #[default]
     Close,
-    /// The subscription reports each loss once, and goes on at the oldest batch.
+    /// The subscription reports each loss once, and continues at the oldest batch.
     Continue,
 }
 
@@ -113,9 +115,9 @@ impl<P> Request<P> {
     }
 
     /// Sets a predicate that an event must pass after all other filters. It runs on the reader's thread, outside every
-    /// lock, once for each event that reaches it. Several predicates must all hold.
+    /// lock, once for each event that passes the other filters. Several predicates must all hold.
     ///
-    /// If it panics, the panic reaches the caller of the read, and the read does not pass the batch.
+    /// If it panics, the panic reaches the caller of the read, and the read does not consume the batch.
     #[must_use]
     pub fn filter(mut self, mut predicate: impl FnMut(&Event<P>) -> bool + Send + 'static) -> Self
     where

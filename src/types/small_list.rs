@@ -1,5 +1,9 @@
-//! A list that never grows and mostly holds one element: that one in place, any other number in a box.
-//! Nothing here depends on what the list holds.
+//! Implements a list that never grows and usually has one element: that one in place, any other number in a box.
+//! What the list is for is decided by its users.
+//!
+//! Invariants: a list of one element takes no memory of its own.
+//!
+//! Callers: `types::term`, `wait`, `interest` and `core`.
 
 use std::ops::Deref;
 
@@ -45,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_number_is_held_and_one_in_place() {
+    fn any_number_is_stored_and_one_in_place() {
         for count in [0, 1, 2, 100_u32] {
             let few = SmallList::from((0..count).collect::<Vec<_>>());
             assert!(few.iter().copied().eq(0..count));

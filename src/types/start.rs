@@ -1,5 +1,7 @@
-//! Where a subscription begins, and the verdict on what that start found.
-//! How a start is looked up in the log is decided in `core`.
+//! Defines where a subscription begins, and the verdict on what that start found.
+//! How a start is resolved is decided in `core::start`.
+//!
+//! Callers: `core`, `subscription` and `nomad`, and users of the crate.
 
 use crate::types::token::Token;
 
@@ -35,7 +37,7 @@ pub enum Start {
     /// loss.
     #[default]
     Oldest,
-    /// Begins with the first batch whose index is at least this one. Nothing lower is ever delivered: if the index lies
+    /// Begins with the first batch whose index is at least this one. No lower index is ever delivered: if the index is
     /// in the future, the stream is silent until it is published.
     Index(u64),
     /// Begins with the first batch of exactly this index. Refused if that batch is lost, absent or in the future.
@@ -69,14 +71,14 @@ pub enum Start {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// Nothing that the start asked for is lost.
+    /// No batch from the start on is lost.
     Whole,
-    /// Batches that the start asked for are evicted. List the state, or accept the gap.
+    /// Batches from the start on are evicted. List the state, or accept the gap.
     Lost {
         /// The oldest index still buffered, if any.
         oldest: Option<u64>,
     },
-    /// The start lies beyond the next index. The stream is silent until it is published.
+    /// The start is beyond the next index. The stream is silent until it is published.
     Future {
         /// The latest index.
         latest: u64,

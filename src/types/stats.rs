@@ -1,5 +1,7 @@
-//! The statistics of a broker and of a subscription, as plain numbers.
-//! Nothing is counted here: `core` counts under the broker's lock, and each subscription counts its own reads.
+//! Defines the statistics of a broker and of a subscription, as plain numbers.
+//! They are counted in `core` under the broker's lock, and in each subscription for its own reads.
+//!
+//! Callers: `core`, `broker` and `subscription`.
 
 use std::fmt;
 
@@ -86,7 +88,7 @@ pub struct BrokerStats {
 /// web.recv()?;
 /// assert_eq!((web.stats().batches, web.stats().lag), (1, 2));
 /// web.recv()?;
-/// assert_eq!(web.stats().lag, 0, "nothing that it asked for lies ahead");
+/// assert_eq!(web.stats().lag, 0, "no unread batch matches");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,8 +103,8 @@ pub struct SubscriptionStats {
     /// The number of batches between the reader's cursor and the newest, evicted ones included. It is 0 if none of them
     /// matches the request.
     ///
-    /// It takes the same time whatever the distance. Of a backlog that is older than the subscription and still unread,
-    /// only some hundred events are examined. A longer one counts as if it held a match.
+    /// It takes the same time whatever the distance. At most some hundred events are examined of an unread backlog that
+    /// is older than the subscription. If it is longer, `lag` assumes a match.
     pub lag: u64,
     /// How often the reader was woken or its doorbell rung.
     pub wakeups: u64,

@@ -1,5 +1,9 @@
-//! What a request names: terms and namespaces, and the error of an invalid name.
-//! How many terms are matched against an event at once is decided in `interest`.
+//! Defines the terms and the scope of a request, and the error of an invalid name.
+//! How many terms are matched with an event at once is decided in `interest`.
+//!
+//! Invariants: the namespaces of a scope are sorted, distinct, and at least one. No name of a term or a scope is empty.
+//!
+//! Callers: `access`, `interest`, `subscription` and `nomad`, and users of the crate.
 
 use std::error::Error;
 use std::fmt;

@@ -1,5 +1,12 @@
-//! The resume token, which is a reader's place in a history as text, and the epoch that the token belongs to.
-//! How a broker finds that place again is decided in `core`.
+//! Defines the resume token, which is a reader's place in a history as text, and the epoch that it belongs to.
+//! How a broker finds that place is decided in `core::start`.
+//!
+//! Invariants:
+//! - places are ordered as their batches are;
+//! - no batch is published at the last count of an index, so that there is a place after all batches of any index;
+//! - a token's text parses to the same token.
+//!
+//! Callers: `log`, `frame`, `core`, `subscription`, `broker` and `frames`, and users of the crate.
 
 use std::error::Error;
 use std::fmt;
@@ -82,7 +89,7 @@ impl FromStr for Epoch {
     }
 }
 
-/// A place in a history: `count` batches of the commit `index`, and all batches of lower indexes, lie before it.
+/// A place in a history: `count` batches of the commit `index`, and all batches of lower indexes, are before it.
 ///
 /// Several batches may have the same index, so an index alone does not determine which of them a reader has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,7 +104,7 @@ impl Place {
         Self { index, count: 0 }
     }
 
-    /// Returns the place after the batch that lies here. No batch is published at the last place of an index: see
+    /// Returns the place after the batch at this place. No batch is published at the last place of an index: see
     /// [`is_last`](Self::is_last).
     pub(crate) const fn next(self) -> Self {
         debug_assert!(!self.is_last(), "no batch has the last place of an index");
@@ -169,7 +176,7 @@ impl Token {
         self.epoch
     }
 
-    /// Returns the index at which the reader stands. Everything below it has been read.
+    /// Returns the index of the reader's place. Everything below it has been read.
     pub const fn index(self) -> u64 {
         self.place.index
     }
@@ -245,7 +252,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::unwrap_used, reason = "what is no token must be refused")]
-    fn what_is_no_token_says_which_part() {
+    fn malformed_tokens_name_the_malformed_part() {
         for (text, part) in [
             ("", "epoch"),
             ("7-7-7", "epoch"),

@@ -56,7 +56,7 @@ fn blank_lines_are_passed_over_but_counted() {
 }
 
 #[test]
-fn an_error_says_where_and_what_was_expected() {
+fn an_error_names_its_place_and_what_was_expected() {
     for (line, said) in [
         ("nonsense", "line 1, column 2: malformed JSON: expected ident"),
         (r#"{"Index":7"#, "line 1, column 10: malformed JSON: EOF while parsing an object"),
@@ -87,7 +87,7 @@ fn an_error_says_where_and_what_was_expected() {
 
 /// Another server may use the field `Token` of its frames for anything.
 #[test]
-fn what_is_no_token_of_ours_is_none() {
+fn other_values_of_token_are_ignored() {
     for foreign in [
         "null",
         "7",
@@ -115,9 +115,9 @@ fn what_is_no_token_of_ours_is_none() {
 }
 
 #[test]
-fn a_frame_says_where_its_reader_stands_and_what_there_is_to_publish() {
+fn a_frame_has_the_token_of_its_reader_and_what_to_publish() {
     let batch = Batch::new(7, vec![event("web", 1)]);
-    for (incoming, stands, published) in [
+    for (incoming, token, published) in [
         (Incoming::Heartbeat, None, None),
         (Incoming::Progress(6), None, Some(Batch::new(6, []))),
         (Incoming::Bookmark { index: None, token: token(7) }, Some(token(7)), None),
@@ -125,7 +125,7 @@ fn a_frame_says_where_its_reader_stands_and_what_there_is_to_publish() {
         (Incoming::Batch { batch: batch.clone(), token: None }, None, Some(batch.clone())),
         (Incoming::Batch { batch: batch.clone(), token: Some(token(7)) }, Some(token(7)), Some(batch.clone())),
     ] {
-        assert_eq!(incoming.token(), stands, "{incoming:?}");
+        assert_eq!(incoming.token(), token, "{incoming:?}");
         assert_eq!(incoming.clone().into_batch(), published, "{incoming:?}");
     }
 }
@@ -152,7 +152,7 @@ fn an_event_by_itself_is_no_frame() {
         );
         assert_eq!(serde_json::from_str::<Batch<u32>>(&with_events).unwrap(), Batch::new(9, []));
     }
-    assert_eq!(decode::<u32>(&format!("{event}\n{{\"Index\":9}}\n")).len(), 2, "decoding goes on behind it");
+    assert_eq!(decode::<u32>(&format!("{event}\n{{\"Index\":9}}\n")).len(), 2, "decoding continues after it");
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_long_quotation_loses_its_middle_and_not_what_was_expected() {
 }
 
 #[test]
-fn what_is_not_utf8_is_refused_with_its_place() {
+fn invalid_utf8_is_refused_with_its_column() {
     let frames = decode_with::<u32>(Decoder::new(), &[b"{\"\xff\":1}\n{}\n"]);
     assert_eq!(frames[0].as_ref().unwrap_err().to_string(), "line 1, column 3: not UTF-8, expected JSON in UTF-8");
     assert_eq!(frames[1], Ok(Incoming::Heartbeat));
@@ -325,7 +325,7 @@ impl Read for Script {
 }
 
 #[test]
-fn a_reader_goes_on_after_a_pause_and_ends_after_a_failure() {
+fn a_reader_continues_after_a_pause_and_ends_after_a_failure() {
     let script = Script(vec![
         Ok(b"{\"Ind"),
         Err(io::ErrorKind::Interrupted),

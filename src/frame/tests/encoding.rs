@@ -1,5 +1,5 @@
-//! Tests of encoding: what is encoded, how often, and what a failure leaves behind.
-//! How frames are decoded is not tested here.
+//! Tests of encoding: what is encoded, how often, and what is stored after a failure.
+//! How frames are decoded is tested in `decoding`.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,7 +69,7 @@ impl Probes {
 
     fn frame(&self, cache: &FrameCache, ordinals: &[usize], token: Option<Token>) -> Frame {
         if ordinals.len() == self.events.len() {
-            cache.whole(7, &self.events, token, &Free).unwrap()
+            cache.full_frame(7, &self.events, token, &Free).unwrap()
         } else {
             cache.part(7, &self.events, ordinals.iter().copied(), token, &Free).unwrap()
         }
@@ -78,7 +78,7 @@ impl Probes {
 
 #[test]
 fn every_event_is_encoded_once_whatever_is_asked_for_and_in_whatever_order() {
-    let asks: [(&[usize], Option<Token>); 6] = [
+    let requests: [(&[usize], Option<Token>); 6] = [
         (&[0, 1, 2], None),
         (&[0, 1, 2], Some(token(7))),
         (&[1], None),
@@ -86,14 +86,18 @@ fn every_event_is_encoded_once_whatever_is_asked_for_and_in_whatever_order() {
         (&[0, 2], None),
         (&[2], Some(token(7))),
     ];
-    for first in 0..asks.len() {
-        for second in 0..asks.len() {
+    for first in 0..requests.len() {
+        for second in 0..requests.len() {
             let probes = Probes::new(3);
-            let expected: Vec<String> = asks.iter().map(|(some, token)| probes.expected(some, *token)).collect();
+            let expected: Vec<String> = requests.iter().map(|(some, token)| probes.expected(some, *token)).collect();
             let cache = FrameCache::new();
-            for ask in [first, second].into_iter().chain(0..asks.len()) {
-                let (ordinals, token) = asks[ask];
-                assert_eq!(probes.frame(&cache, ordinals, token).as_str(), expected[ask], "{first} {second} {ask}");
+            for request in [first, second].into_iter().chain(0..requests.len()) {
+                let (ordinals, token) = requests[request];
+                assert_eq!(
+                    probes.frame(&cache, ordinals, token).as_str(),
+                    expected[request],
+                    "{first} {second} {request}"
+                );
             }
             let mut log = probes.take_log();
             log.sort_unstable();
@@ -129,26 +133,26 @@ fn a_failed_event_is_named_and_leaves_the_others_encoded() {
     for whole in [true, false] {
         let probes = Probes::new(4);
         let cache = FrameCache::new();
-        let ask = |cache: &FrameCache| {
+        let request = |cache: &FrameCache| {
             if whole {
-                cache.whole(7, &probes.events, None, &Free)
+                cache.full_frame(7, &probes.events, None, &Free)
             } else {
                 cache.part(7, &probes.events, [0, 1, 2], None, &Free)
             }
         };
         probes.ends.borrow_mut()[2] = Ending::Error;
-        let error = ask(&cache).unwrap_err();
+        let error = request(&cache).unwrap_err();
         assert_eq!(error.to_string(), "event Job:web of index 7 cannot be encoded: no\nway");
         assert_eq!(probes.take_log(), [0, 1, 2]);
 
         probes.ends.borrow_mut()[2] = Ending::Panic;
-        catch_unwind(AssertUnwindSafe(|| ask(&cache))).unwrap_err();
+        catch_unwind(AssertUnwindSafe(|| request(&cache))).unwrap_err();
         assert_eq!(probes.take_log(), [2]);
         assert_eq!(probes.frame(&cache, &[0, 1, 3], None).as_str(), probes.expected(&[0, 1, 3], None));
 
         probes.ends.borrow_mut()[2] = Ending::Well;
         let expected = probes.expected(&[0, 1, 2, 3], None);
-        assert_eq!(cache.whole(7, &probes.events, None, &Free).unwrap().as_str(), expected);
+        assert_eq!(cache.full_frame(7, &probes.events, None, &Free).unwrap().as_str(), expected);
         assert_eq!(probes.take_log(), [2]);
     }
 }
@@ -158,7 +162,7 @@ fn a_panic_in_a_whole_frame_keeps_what_came_before_it() {
     let probes = Probes::new(3);
     let cache = FrameCache::new();
     probes.ends.borrow_mut()[2] = Ending::Panic;
-    catch_unwind(AssertUnwindSafe(|| cache.whole(7, &probes.events, None, &Free))).unwrap_err();
+    catch_unwind(AssertUnwindSafe(|| cache.full_frame(7, &probes.events, None, &Free))).unwrap_err();
     assert_eq!(probes.take_log(), [0, 1, 2]);
     probes.frame(&cache, &[0, 1], None);
     assert_eq!(probes.take_log(), [0_usize; 0]);
@@ -167,7 +171,7 @@ fn a_panic_in_a_whole_frame_keeps_what_came_before_it() {
 #[test]
 fn line_breaks_of_raw_payloads_become_spaces_and_those_in_strings_stay_escaped() {
     let raw: Box<RawValue> = serde_json::from_str("{\r\n \"a\\nb\":\n1.50,\"a\\nb\":\t1e400}").unwrap();
-    let frame = FrameCache::new().whole(7, &[event("a\nb", raw)], None, &Free).unwrap();
+    let frame = FrameCache::new().full_frame(7, &[event("a\nb", raw)], None, &Free).unwrap();
     assert_eq!(
         frame.as_str(),
         concat!(
@@ -182,7 +186,7 @@ fn line_breaks_of_raw_payloads_become_spaces_and_those_in_strings_stay_escaped()
 #[test]
 fn a_carriage_return_alone_becomes_a_space() {
     let raw: Box<RawValue> = serde_json::from_str("[1,\r2]").unwrap();
-    let frame = FrameCache::new().whole(7, &[event("a", raw)], None, &Free).unwrap();
+    let frame = FrameCache::new().full_frame(7, &[event("a", raw)], None, &Free).unwrap();
     assert!(frame.as_str().ends_with("\"Payload\":[1, 2]}]}\n"), "{frame:?}");
 }
 
@@ -208,7 +212,7 @@ fn readers_that_meet_at_the_first_encoding_do_not_wait_for_each_other() {
     let events = [event("web", Meeting(Barrier::new(READERS)))];
     let cache = FrameCache::new();
     let frames: Vec<Frame> = std::thread::scope(|scope| {
-        let readers = [0; READERS].map(|_| scope.spawn(|| cache.whole(7, &events, None, &Free).unwrap()));
+        let readers = [0; READERS].map(|_| scope.spawn(|| cache.full_frame(7, &events, None, &Free).unwrap()));
         readers.map(|reader| reader.join().unwrap()).into()
     });
     assert!(frames.iter().all(|frame| frame.as_ptr() == frames[0].as_ptr()), "one result is kept");
@@ -222,9 +226,9 @@ fn readers_that_meet_with_and_without_a_token_each_get_their_own() {
         for token in [None, Some(token(7))] {
             let (cache, events) = (&cache, &events);
             scope.spawn(move || {
-                let frame = cache.whole(7, events, token, &Free).unwrap();
+                let frame = cache.full_frame(7, events, token, &Free).unwrap();
                 assert_eq!(frame.as_str().contains("Token"), token.is_some());
-                assert_eq!(cache.whole(7, events, token, &Free).unwrap().as_ptr(), frame.as_ptr());
+                assert_eq!(cache.full_frame(7, events, token, &Free).unwrap().as_ptr(), frame.as_ptr());
             });
         }
     });

@@ -30,7 +30,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     prop_oneof![
         Just(Sent::Heartbeat),
         any::<u64>().prop_map(Sent::Progress),
-        (any::<Option<u64>>(), any::<u64>()).prop_map(|(index, stands)| Sent::Bookmark(index, token(stands))),
+        (any::<Option<u64>>(), any::<u64>()).prop_map(|(index, place)| Sent::Bookmark(index, token(place))),
         (any::<u64>(), prop::collection::vec((event, any::<bool>()), 1..5), any::<bool>()).prop_map(
             |(index, events, with_token)| {
                 let (events, chosen): (Vec<_>, Vec<_>) = events.into_iter().unzip();
@@ -72,7 +72,7 @@ impl Sent {
     }
 }
 
-/// Cuts a text at these places, which may repeat or lie beyond the end.
+/// Cuts a text at these offsets, which may repeat or be beyond the end.
 fn cut<'a>(bytes: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
     let mut places: Vec<usize> = places.iter().map(|place| place % (bytes.len() + 1)).collect();
     places.extend([0, bytes.len()]);
@@ -123,7 +123,7 @@ fn comparable(frames: Vec<Result<Incoming<Box<RawValue>>, DecodeError>>) -> Vec<
 
 proptest! {
     #[test]
-    fn what_is_sent_comes_back_however_it_is_split(
+    fn sent_frames_are_decoded_however_they_are_split(
         sent in prop::collection::vec(sent(), 0..8),
         places in prop::collection::vec(any::<usize>(), 0..20),
         last_newline in any::<bool>(),

@@ -86,7 +86,7 @@ fn wide_scopes_hit_what_they_match() {
         let filter = Arc::new(Filter::new(&mut tests_request(step)).expect("a request"));
         let scope = interest.use_scope(None, &scope_of(&filter), 9);
         interest.enter_scope(scope, 5);
-        let unused = interest.release_scope(scope).expect("nobody else has it");
+        let unused = interest.release_scope(scope).expect("no other node uses it");
         while interest.exit_scope(unused, 2).is_continue() {}
         for (topic, namespace, key) in
             [("T0", "n0", "k0"), ("T1", "n7", "k5"), ("T2", "", "k1"), ("T9", "n3", "k8"), ("T0", "other", "k3")]
@@ -123,7 +123,7 @@ fn a_scope_on_its_way_out_keeps_its_number() {
     assert!(interest.enter_scope(scope, 100));
     assert_eq!(interest.release_scope(scope), Some(scope));
     assert!(interest.exit_scope(scope, 5).is_continue());
-    assert!(!interest.wide.share(scope, &interest_scope), "nobody uses it any more");
+    assert!(!interest.wide.share(scope, &interest_scope), "it is no longer in use");
     let other = interest.use_scope(None, &scope_of(&comes), 2);
     assert!(interest.enter_scope(other, 100));
     let (mut terms, mut nodes) = (node_terms(&comes, interest.key_hasher()).collect::<Vec<_>>(), Vec::new());

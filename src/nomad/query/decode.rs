@@ -1,5 +1,7 @@
-//! The form encoding of one name or value: percent escapes, `+` for a space, text in UTF-8.
+//! Decodes the form encoding of one name or value: percent escapes, `+` for a space, text in UTF-8.
 //! What the text means is decided in `query`.
+//!
+//! Callers: `query`.
 
 use std::borrow::Cow;
 
@@ -46,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_or_no_text_is_refused() {
+    fn invalid_escapes_and_invalid_utf8_are_refused() {
         for text in ["%", "%2", "a%", "%zz", "%2z", "%%41", "%é", "%+1", "%-1", "%41%+", "%41%4"] {
             assert_eq!(decode(text), Err(QueryErrorKind::MalformedEscape), "{text}");
         }

@@ -1,5 +1,9 @@
-//! The errors of a query: which parameter is wrong, what it held, what was expected.
+//! Defines the errors of a query: which parameter is wrong, what it held, what was expected.
 //! How a server answers such an error is decided by the host.
+//!
+//! Invariants: an error holds an excerpt of the query, never more of it.
+//!
+//! Callers: `query`.
 
 use std::error::Error;
 use std::fmt;

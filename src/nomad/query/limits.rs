@@ -1,5 +1,7 @@
-//! The limits of a query: its length, the number of its parts and the length of its names.
+//! Defines the limits of a query: its length, the number of its parts and the length of its names.
 //! What a query means is decided in `query`.
+//!
+//! Callers: `query`, and hosts that set other limits.
 
 use super::error::QueryErrorKind;
 

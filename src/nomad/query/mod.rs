@@ -1,5 +1,9 @@
-//! The query string of the HTTP API's event stream, and the request that it stands for.
-//! Who may request what is not decided here, and nothing here knows a socket.
+//! Parses the query string of the HTTP API's event stream into a request.
+//! Which requests are allowed is decided in `rights`. The host reads the query from its connection.
+//!
+//! Invariants: the text form of a query parses to the same query.
+//!
+//! Callers: hosts.
 
 mod decode;
 mod error;

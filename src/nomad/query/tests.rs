@@ -1,5 +1,5 @@
 //! Tests of the query parser: the server's own rows, every kind of error, the limits, and a naive parser.
-//! Nothing but tests lives here.
+//! How a request is matched is tested in `tests/`.
 
 #![expect(clippy::unwrap_used, reason = "a query that a test expects to be read has to be")]
 
@@ -100,7 +100,7 @@ fn other_parameters_are_ignored_whatever_they_hold() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn errors_name_the_parameter_and_what_was_expected() {
     use Parameter::{Index, Namespace, Topic};
     use QueryErrorKind::{
         Empty, EmptyKey, EmptyTopic, MalformedEscape, NotDigits, NotUtf8, PartialWildcard, Repeated, SeveralColons,

@@ -1,7 +1,7 @@
 //! The table of rights of the HTTP API whose event stream [`nomad`](super) describes, as a ready policy.
-//! Where rights come from is not decided here: the type that holds them implements [`Capabilities`].
+//! Which rights a principal has is decided by the host: its type implements [`Capabilities`].
 //!
-//! The policy holds which topic needs which right, and decides requests by it.
+//! The policy defines which topic needs which right, and decides requests by it.
 
 mod set;
 #[cfg(test)]
@@ -49,7 +49,7 @@ pub trait Capabilities {
     /// Returns whether everything is allowed.
     fn is_management(&self) -> bool;
 
-    /// Returns whether a right is held in a namespace. The namespace `*` asks for a right that covers every namespace,
+    /// Returns whether a right is held in a namespace. For the namespace `*` the right must cover every namespace,
     /// including those that are created later. A list of all namespaces that exist today does not suffice.
     fn allows_namespace(&self, namespace: &Namespace, right: NamespaceRight) -> bool;
 

@@ -1,5 +1,9 @@
-//! A set of rights with a text form, for tests, tools, and servers that keep rights as a list.
+//! Defines a set of rights with a text form, for tests, tools, and servers that keep rights as a list.
 //! What a right allows is decided in `rights`.
+//!
+//! Invariants: the text form of a set parses to the same set.
+//!
+//! Callers: hosts.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -226,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_right_is_named() {
+    fn an_item_that_is_no_right_is_named() {
         for (text, item, expected) in [
             ("", "", ITEM),
             ("node:read,", "", ITEM),

@@ -1,5 +1,5 @@
-//! How members of events and batches are told apart: by name, as text or as bytes, or by number.
-//! Whole events and batches, and what is said of wrong ones, are in `tests/formats.rs`.
+//! Tests how members of events and batches are recognized: by name, as text or as bytes, or by number.
+//! Complete events and batches, and the errors of malformed ones, are tested in `tests/formats.rs`.
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::fmt::Debug;
@@ -40,7 +40,7 @@ fn assert_numbered<F: for<'de> Deserialize<'de> + Debug + PartialEq>(number: u8,
     }
 }
 
-/// What nobody knows is a member, too, and is passed over with its value.
+/// An unknown member is recognized as such, and is skipped with its value.
 #[track_caller]
 fn assert_unknown<F: for<'de> Deserialize<'de> + Debug + PartialEq>(unknown: &F) {
     for name in ["", "topic", "TOPIC", "Topic ", " Topic", "Topics", "Topi", "index", "Event", "events", "é", "7"] {
@@ -68,14 +68,14 @@ fn assert_refused<F: for<'de> Deserialize<'de> + Debug>() {
     assert_eq!(F::deserialize(list).unwrap_err().to_string(), "invalid type: sequence, expected field identifier");
 }
 
-/// A format that hands out a name where it is asked for an identifier, and has nothing else.
+/// A format that yields one name as an identifier, and supports nothing else.
 struct IdentifierAlone;
 
 impl<'de> Deserializer<'de> for IdentifierAlone {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::custom("an identifier is not asked for"))
+        Err(Error::custom("only an identifier can be read"))
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -95,7 +95,7 @@ fn formats_are_asked_for_an_identifier() {
 }
 
 #[test]
-fn members_of_an_event_are_told_apart() {
+fn members_of_an_event_are_recognized() {
     let members = [
         ("Topic", Field::Topic),
         ("Type", Field::Type),
@@ -116,7 +116,7 @@ fn members_of_an_event_are_told_apart() {
 }
 
 #[test]
-fn members_of_a_batch_are_told_apart() {
+fn members_of_a_batch_are_recognized() {
     let members = [("Index", BatchField::Index), ("Events", BatchField::Events), ("Token", BatchField::Token)];
     for ((name, member), number) in members.iter().zip(0..) {
         assert_named(name, member);
