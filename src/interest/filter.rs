@@ -4,8 +4,8 @@
 //! Invariants: a filter never changes, so subscriptions with equal requests can share one. Its terms and types are
 //! distinct.
 //!
-//! Callers: `core` and `subscription`, with or without the broker's lock. `subscription::selector` matches by it only
-//! the batches that are older than a reader's nodes; the links of the others say what matches.
+//! Callers: `core` and `subscription`, with or without the broker's lock. For delivery, `subscription::selector`
+//! matches it only with batches that are older than a reader's nodes; the links of the others say what matches.
 
 use std::collections::{HashMap, HashSet};
 

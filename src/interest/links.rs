@@ -3,7 +3,7 @@
 //!
 //! Invariants:
 //! - links are sorted by node, and so are jumps. There is one link for each node that the batch hit;
-//! - links are immutable once the slot is written.
+//! - links do not change once the slot is written.
 //!
 //! Callers: `hits` creates them under the broker's lock; `walk` and `subscription` read them without it.
 

@@ -1,10 +1,10 @@
 //! Finds the subscriptions whose requests a batch matches, and lets each of them read its matches without scanning the
 //! log. Events are stored in `log`, and readers are woken in `core`, which also defines the wait lists of a node.
 //!
-//! Every distinct term of the open subscriptions has a *node*. What it accepts is its *subject*: a topic or any, a key
-//! or any, and a *namespace scope*. A publish looks up the nodes that its events *hit*. A *shape* of subject, such as
-//! "any topic, exact key", is looked up only if some node has it. So a publish costs what it hits, and not what others
-//! have subscribed to.
+//! Every distinct term and namespace that open subscriptions request has a *node*. What the node accepts is its
+//! *subject*: a topic or any, a key or any, and a *namespace scope*. A publish looks up the nodes that its events
+//! *hit*. A *shape* of subject, such as "any topic, exact key", is looked up only if some node has it. So a publish
+//! costs what it hits, and not what others have subscribed to.
 //!
 //! A batch that hit a node is a *match* of that node. The matches of a node are chained through the log. Each slot
 //! stores a *link* for each node that its batch hit. Consecutive matches of one node form a *run*. An *end* is one past
@@ -36,8 +36,8 @@
 //!    match below the end of the log. It ignores matches beyond it.
 //! 3. Node ids are never reused, so a link of a node that is gone is never taken for one of another node.
 //! 4. Hashes may collide. So an event hits a node only after topic, key and namespace were compared with the node's
-//!    subject. This is the only check: what a link says is delivered without matching the filter again. The filter is
-//!    matched only with batches that are older than a reader's nodes.
+//!    subject. This is the only check of them: what a link says is not matched with the filter again. For delivery, the
+//!    filter is matched only with batches that are older than a reader's nodes.
 //!
 //! Files, in the order in which to read them:
 //! - `filter`: what a subscription requested, matched against an event;

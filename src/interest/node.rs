@@ -140,7 +140,7 @@ impl<L> Node<L> {
     }
 }
 
-/// Compares nodes by id, which is the order that [`Links::matched_any`] needs.
+/// Compares nodes by id, which is the order that `Links::matched_any` needs.
 pub(crate) fn by_id<L>(left: &Node<L>, right: &Node<L>) -> Cmp {
     left.id.cmp(&right.id)
 }
