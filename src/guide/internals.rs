@@ -17,7 +17,7 @@
 //! | the one writer of the log, and eviction | `log/`, whose `mod.rs` has the map; the arithmetic of the bounds is `log/retention.rs` |
 //! | the place of a reader, and its next batch | the cursor, in `subscription/` |
 //! | the loss account | the cursor, in `subscription/`, decides whether something was lost, and `Subscription::report_loss` counts and reports it; the nodes, in `interest/`, note what was evicted |
-//! | the fence of access | `access/gate.rs` is the word; `State::fence` and `Registry::fence` in `core/` set it; `begin_read` and `fast_path_position` in `subscription/` check it before each read; `subscription/recheck.rs` acts on a change |
+//! | the fence of access | `access/gate.rs` is the word; `State::fence` and `Registry::fence` in `core/` set it; `begin_read` and `fast_path_position` in `subscription/` check it before each read; `gate_check` in `subscription/` acts on a change |
 //! | the wake-up | `wait/list.rs`, `wait/wake.rs`, `wait/dispatch.rs` |
 //! | every atomic and every lock | `sync.rs`, the only module that names them |
 //!

@@ -24,12 +24,20 @@ fn resumed_reads_the_rest(
             }
         });
         let mut delivered = read(&mut reader);
+        assert_finished_is_delivered(&reader, &delivered, all);
         let token = reader.token();
         publisher.join().unwrap();
         let mut resumed = broker.subscribe(everything().start(Start::After(token))).unwrap();
         delivered.extend(read_all(&mut resumed));
         assert_eq!(delivered, all, "after {token}");
     });
+}
+
+/// What the reader calls finished, which heartbeats send as progress, was delivered to it.
+fn assert_finished_is_delivered(reader: &Subscription<Payload>, delivered: &[Payload], all: &[Payload]) {
+    let Some(finished) = reader.finished() else { return };
+    let missing: Vec<_> = all.iter().filter(|index| **index <= finished && !delivered.contains(index)).collect();
+    assert!(missing.is_empty(), "{missing:?} is finished at {finished}, and was not delivered");
 }
 
 fn window(reader: &mut Subscription<Payload>) -> Vec<Payload> {
@@ -66,6 +74,7 @@ fn token_of_an_empty_read_of_rising_indexes_against_publish() {
             }
         });
         let mut delivered = read_all(&mut reader);
+        assert_finished_is_delivered(&reader, &delivered, &[1]);
         let token = reader.token();
         publisher.join().unwrap();
         let mut resumed = broker.subscribe(everything().start(Start::After(token))).unwrap();

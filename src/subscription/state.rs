@@ -234,7 +234,7 @@ impl<P> Subscription<P> {
     ///
     /// It is one below the index of the reader's place, because a further batch of that index may come. Returns `None`
     /// while the reader waits for an index that the broker has not reached.
-    #[cfg(feature = "json")]
+    #[cfg(any(feature = "json", all(broker_loom, test)))]
     pub(crate) fn finished(&self) -> Option<u64> {
         let Place { index, .. } = self.resume_place;
         if index > self.core.log.finished_below() { None } else { index.checked_sub(1) }

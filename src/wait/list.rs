@@ -226,4 +226,20 @@ mod tests {
             assert!(chunks.is_none() && !last.spilled());
         }
     }
+
+    /// A waiter whose list was taken keeps its registration until it is woken. If it leaves before that, the waiter that
+    /// registered at its slot meanwhile stays.
+    #[test]
+    fn a_waiter_that_was_taken_leaves_no_other() {
+        let list = WaitList::default();
+        let waiters = waiters(2);
+        let [first, second] = &waiters[..] else { unreachable!("there are two") };
+        list.register(first, 0);
+        let taken = list.take_all();
+        list.register(second, 0);
+        list.leave(first, 0);
+        assert_eq!((taken.len(), list.entries.lock().len()), (1, 1));
+        list.leave(second, 0);
+        assert_eq!(list.entries.lock().len(), 0);
+    }
 }

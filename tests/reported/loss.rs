@@ -630,3 +630,27 @@ fn the_latest_start_is_after_a_batch_without_events() {
     assert_eq!(reader.handle().token(), reader.token());
     drop(reader);
 }
+
+/// A window that more was evicted under than its reader had discovered is exhausted for good: what follows the gap is not
+/// read from it, and the next read reports the loss. [20, 22]
+#[test]
+fn a_window_that_is_exhausted_stays_so() {
+    let broker = broker_of(6);
+    publish_all(&broker, [1, 2]);
+    let mut reader =
+        broker.subscribe(asks("Job", "web").start(Start::Oldest).lag_policy(LagPolicy::Continue)).expect("open");
+    publish_all(&broker, 3..=6);
+    let mut window = reader.drain().expect("open");
+    let mut items = window.iter();
+    // The backlog that is older than the subscription is discovered first, and the chain behind it later.
+    let first: Vec<_> = items.by_ref().take(2).map(|delivery| delivery.index()).collect();
+    assert_eq!(first, [1, 2]);
+    publish_all(&broker, 7..=9);
+    assert_eq!(items.by_ref().map(|delivery| delivery.index()).collect::<Vec<u64>>(), [0_u64; 0]);
+    assert_eq!(items.by_ref().map(|delivery| delivery.index()).collect::<Vec<u64>>(), [0_u64; 0]);
+    drop(items);
+    assert_eq!(window.iter().map(|delivery| delivery.index()).collect::<Vec<u64>>(), [0_u64; 0]);
+    drop(window);
+    assert_eq!(loss(&mut reader).missed, 1);
+    assert_eq!(indexes_now(&mut reader), [4, 5, 6, 7, 8, 9]);
+}
