@@ -1,6 +1,6 @@
 //! A bare ring with cursors: the least that any shared buffer costs.
 //!
-//! It detects no loss, has no index, and cannot wait or be shared between threads.
+//! It detects no loss, has no index, and cannot wait. Threads can read it at once, but not while it is published to.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -20,6 +20,13 @@ pub(crate) fn is_quick() -> bool {
     std::env::args().any(|argument| argument == "--test")
 }
 
+/// Sorts figures, and returns their lower quartile, their median and their upper quartile, or `None` without figures.
+pub(crate) fn quartiles(figures: &mut [f64]) -> Option<[f64; 3]> {
+    figures.sort_by(f64::total_cmp);
+    let [low, median, high] = [1, 2, 3].map(|quarter| figures.get(figures.len() * quarter / 4).copied());
+    Some([low?, median?, high?])
+}
+
 /// For iterations that take milliseconds.
 pub(crate) fn slow(group: &mut BenchmarkGroup<'_, WallTime>) {
     group.sample_size(10).sampling_mode(SamplingMode::Flat);

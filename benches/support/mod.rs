@@ -5,20 +5,26 @@
 //! | file | holds |
 //! |---|---|
 //! | `event` | the event that everything is measured with, and the plan of who receives which |
-//! | `measure` | criterion's settings, options of the command line, and distributions of latencies |
+//! | `measure` | criterion's settings, options of the command line, quartiles, and distributions of latencies |
+//! | `rows` | figures as CSV, in the form of the dated records |
 //! | `ours` | the crate as a structure under test; publishing and subscribing in one call |
 //! | `rivals`, `indexed`, `floor` | broadcast channels, a channel for each reader behind an index, and a bare ring |
-//! | `inline`, `tasks` | rigs: all readers on one thread, or readers that wait as tasks or threads |
+//! | `inline`, `parallel` | rigs without waiting: all readers on one thread, or on several that read at once |
+//! | `crew` | the threads of the latter |
+//! | `tasks` | the rig of readers that wait, as tasks or threads |
 
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
+pub(crate) mod crew;
 pub(crate) mod event;
 pub(crate) mod floor;
 pub(crate) mod indexed;
 pub(crate) mod inline;
 pub(crate) mod measure;
 pub(crate) mod ours;
+pub(crate) mod parallel;
 pub(crate) mod rivals;
+pub(crate) mod rows;
 pub(crate) mod tasks;
 
 use std::future::Future;
