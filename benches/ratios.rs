@@ -5,15 +5,18 @@
 
 #![expect(clippy::cast_precision_loss, reason = "small numbers, for show")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_broker::{Broker, Subscription};
 
+use support::crew::Crew;
 use support::event::{Event, NOBODYS, Payload, Plan, event, key};
 use support::floor::Ring;
 use support::indexed::{Crossbeam, Indexed};
 use support::inline::Inline;
 use support::ours::{self, Ours};
+use support::parallel::{Course, Parallel, Publisher, Rig};
 use support::rivals::Tokio;
 use support::tasks::{Placement, Run, Waiting};
 use support::{Awaited, Structure, Want, measure};
@@ -43,8 +46,7 @@ fn compare(title: &str, turns: usize, mut sides: Vec<Side>) {
     println!("\n{title}");
     let mut first = None;
     for (side, taken) in sides.iter().zip(&mut taken) {
-        taken.sort_by(f64::total_cmp);
-        let quartile = taken.get(taken.len() / 4).copied().unwrap_or_default();
+        let [quartile, ..] = measure::quartiles(taken).unwrap_or_default();
         let ours = *first.get_or_insert(quartile);
         println!("  {:<62} {quartile:>12.2} ns {:>9.4}", side.name, ours / quartile);
     }
@@ -254,6 +256,33 @@ fn tasks(turns: usize) {
     }
 }
 
+/// Reading one new batch on so many threads, each with 4,000 readers of its own; returns the time of a delivery to one
+/// thread. Turns whose threads did not overlap have no figure, and are sorted behind all others.
+fn beside_threads<S: Structure + Sync>(crew: &Arc<Crew>, name: &str, threads: usize) -> Side {
+    let (window, publisher) = (1, Publisher::Reader);
+    let mut rig = Parallel::<S>::new(crew, threads, 4_000, &Want::Everything);
+    let passes = rig.calibrate(window, publisher, Duration::from_millis(4));
+    let name = format!("{name}, {threads} {}", if threads == 1 { "thread" } else { "threads" });
+    Side::new(name, move || {
+        let (round, _) = rig.overlapping_round(Course { window, passes, publisher }, 8);
+        round.map_or(f64::NAN, |round| round.each)
+    })
+}
+
+fn cores(turns: usize) {
+    fn both<S: Structure + Sync>(turns: usize, crew: &Arc<Crew>, name: &str) {
+        compare(
+            &format!("one new batch at a time to 4,000 readers on each thread, {name}: a delivery and thread"),
+            turns.div_ceil(8),
+            [2, 1].map(|threads| beside_threads::<S>(crew, name, threads)).into(),
+        );
+    }
+    let crew = Crew::new(2);
+    both::<Ours<false>>(turns, &crew, "event-broker, drain");
+    both::<Ours<true>>(turns, &crew, "event-broker, try_recv");
+    both::<Tokio>(turns, &crew, Tokio::name());
+}
+
 fn main() {
     let quick = measure::is_quick();
     let turns = if quick { 4 } else { 400 };
@@ -263,5 +292,6 @@ fn main() {
     selective(turns);
     bystanders(turns);
     tasks(turns);
+    cores(turns);
     println!();
 }
