@@ -120,6 +120,7 @@ pub(super) struct Ended {
 }
 
 impl<P> Subscription<P> {
+    #[inline]
     pub(crate) fn open(core: Arc<Core<P>>, request: Request<P>, opened: Opened) -> Self {
         let Opened { waiter, grant, start_position, start_verdict, passed, live_from } = opened;
         let filter = Arc::clone(&waiter.shared.filter);
