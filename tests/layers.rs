@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 ///
 /// `nomad` stands beside the broker: it is made of words and access alone, and only a host knows it.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("words and primitives", &["panics", "steps", "sync", "types"]),
+    ("value types and primitives", &["panics", "steps", "sync", "types"]),
     ("mechanisms", &["access", "frame", "log", "wait"]),
-    ("index", &["interest"]),
-    ("heart", &["core"]),
+    ("term index", &["interest"]),
+    ("shared state", &["core"]),
     ("reader", &["subscription"]),
     ("host", &["broker", "frames"]),
     ("the reference's world", &["nomad"]),
@@ -20,8 +20,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// What a module may not import although it stands in a row below, and why.
 const APART: &[(&str, &[&str], &str)] = &[
-    ("types", &["sync"], "words do not lock"),
-    ("interest", &["access", "frame", "wait"], "it walks the log, and knows nobody who waits"),
+    ("types", &["sync"], "value types take no lock"),
+    ("interest", &["access", "frame", "wait"], "it walks the log, and knows no waiter"),
     ("nomad", &["log", "wait", "interest", "core", "subscription", "broker", "frame", "frames"], "a host's own world"),
     ("frames", &["log", "wait", "interest", "access"], "it reads by the subscription"),
 ];
