@@ -301,7 +301,8 @@ pub trait Authorizer<P>: Send + Sync {
     }
 
     /// Decides a single event, for rules finer than namespaces. Called once for each event and subscription, unless the
-    /// grant [rules it out](Grant::without_event_checks).
+    /// grant [rules it out](Grant::without_event_checks). If access changes while a batch of more than 256 events is
+    /// filtered, it is called for that batch again, under the new grant.
     fn permits(&self, principal: &Principal, event: &Event<P>) -> bool {
         let _ = (principal, event);
         true

@@ -238,7 +238,8 @@ pub enum SubscribeError {
     Invalid(InvalidRequest),
     /// The authorizer refused the request, or its grant does not cover it.
     Denied(Denial),
-    /// [`Start::Exactly`](crate::Start::Exactly): batches of this index have been evicted.
+    /// [`Start::Exactly`](crate::Start::Exactly): batches of this index have been evicted, or are past by what the
+    /// host declared when it built, reset or moved the broker.
     Lost {
         /// The requested index.
         index: u64,
