@@ -11,8 +11,9 @@ use serde::Serialize;
 
 use super::handle::{Broker, Owner};
 use crate::access::Authorizer;
-use crate::core::{BrokerCounters, Core, HistoryStart, Hooks, PacedMutex, PendingDecisions, State, Weigher};
-use crate::core::{PendingStarts, Registry};
+use crate::core::{
+    BrokerCounters, Core, HistoryStart, Hooks, PacedMutex, PendingDecisions, PendingStarts, Registry, State, Weigher,
+};
 #[cfg(feature = "json")]
 use crate::frame::encoded_len;
 use crate::interest::Interest;
@@ -24,8 +25,7 @@ use crate::types::event::Event;
 use crate::types::name::Key;
 use crate::types::observer::Observer;
 use crate::types::token::{Epoch, Token};
-use crate::wait::Dispatch;
-use crate::wait::WaitList;
+use crate::wait::{Dispatch, WaitList};
 
 /// Number of batches that a broker keeps by default, as many as servers of the HTTP API do.
 const DEFAULT_BATCHES: u64 = 100;

@@ -6,9 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::core::Core;
-use crate::core::Record;
-use crate::core::SubscriptionShared;
+use crate::core::{Core, Record, SubscriptionShared};
 use crate::sync::{AtomicBool, Ordering};
 use crate::wait::RunningDispatcher;
 

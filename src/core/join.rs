@@ -16,8 +16,7 @@ use smallvec::SmallVec;
 
 use super::shared::{Lists, Node};
 use super::state::{Core, State};
-use crate::interest::Filter;
-use crate::interest::{NodeTerm, by_id, is_wide, node_terms};
+use crate::interest::{Filter, NodeTerm, by_id, is_wide, node_terms};
 use crate::steps::{Step, count};
 use crate::types::position::Position;
 use crate::types::small_list::SmallList;

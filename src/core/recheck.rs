@@ -11,8 +11,7 @@
 use super::decisions::{Attempt, Freshness};
 use super::shared::Waiter;
 use super::state::{Core, Hooks, State};
-use crate::access::GateState;
-use crate::access::{AccessRequest, Grant};
+use crate::access::{AccessRequest, GateState, Grant};
 use crate::interest::Filter;
 use crate::panics::catch_panic;
 use crate::types::error::Denial;

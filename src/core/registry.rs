@@ -14,8 +14,7 @@ use std::ops::Bound;
 use std::time::Instant;
 
 use super::shared::Waiter;
-use crate::access::Ending;
-use crate::access::{AccessChange, Basis, Grant};
+use crate::access::{AccessChange, Basis, Ending, Grant};
 use crate::steps::{Step, count};
 use crate::types::principal::Principal;
 use crate::types::token::Place;

@@ -14,8 +14,7 @@ use super::state::{Core, State};
 use crate::access::Ending;
 use crate::types::error::SubscribeError;
 use crate::types::position::Position;
-use crate::types::start::Start;
-use crate::types::start::Verdict;
+use crate::types::start::{Start, Verdict};
 use crate::types::token::{Place, Token};
 
 /// How often [`Core::place_at`] checks for a loss without the lock, while batches are evicted.

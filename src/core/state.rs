@@ -36,8 +36,7 @@ use super::record::PublishedBatch;
 use super::registry::{PendingStarts, Registry};
 use super::shared::{Lists, SubscriptionShared, Waiter};
 use crate::access::{AccessChange, Authorizer};
-use crate::interest::Filter;
-use crate::interest::{Interest, KeyHasher};
+use crate::interest::{Filter, Interest, KeyHasher};
 use crate::log::{Appender, Log};
 use crate::panics::ignore_panic;
 use crate::sync::Mutex;
@@ -48,8 +47,7 @@ use crate::types::observer::Observer;
 use crate::types::position::Position;
 use crate::types::stats::BrokerStats;
 use crate::types::token::{Epoch, Place, Token};
-use crate::wait::Dispatch;
-use crate::wait::WaitList;
+use crate::wait::{Dispatch, WaitList};
 
 /// The most subscriptions that one step ends or lists before it releases the lock to others.
 pub(crate) const MAX_PER_STEP: usize = 256;

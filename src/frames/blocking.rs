@@ -18,8 +18,7 @@ use serde::Serialize;
 use crate::frame::Frame;
 use crate::frames::error::{FrameError, WriteError};
 use crate::frames::options::FrameOptions;
-use crate::subscription::Delivery;
-use crate::subscription::Subscription;
+use crate::subscription::{Delivery, Subscription};
 use crate::types::error::{RecvError, RecvTimeoutError, TryRecvError};
 
 impl<P> Subscription<P> {

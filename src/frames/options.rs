@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use crate::frame::{EncodeError, Frame};
 use crate::frames::error::HeartbeatError;
-use crate::subscription::Delivery;
-use crate::subscription::Subscription;
+use crate::subscription::{Delivery, Subscription};
 use serde::Serialize;
 
 /// The options of a stream of frames. The defaults are those of the HTTP API whose event stream [`nomad`](crate::nomad)

@@ -11,8 +11,7 @@ use std::task::{Context, Waker};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{Count, broker, check, event, everything, keys, spawn};
-use crate::wait::Dispatch;
-use crate::wait::{Registration, Signal, WaitList, Waiter, WakeBatch};
+use crate::wait::{Dispatch, Registration, Signal, WaitList, Waiter, WakeBatch};
 
 /// A dispatcher loses no wake-up, not even one that is queued while it ends.
 #[test]

@@ -24,8 +24,7 @@ mod discover;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::core::Record;
-use crate::core::Waiter;
+use crate::core::{Record, Waiter};
 use crate::interest::{MatchedRun, Matching};
 use crate::log::{Directory, Log};
 use crate::steps::{Step, count};

@@ -12,8 +12,7 @@ use super::budget::Budget;
 use super::state::Subscription;
 use crate::access::Ending;
 use crate::core::{Rechecked, token_deleted};
-use crate::types::error::Denial;
-use crate::types::error::RecvError;
+use crate::types::error::{Denial, RecvError};
 
 fn unsettled_denial() -> Denial {
     Denial::new("access changed each time that it was asked for, until the broker was closed")

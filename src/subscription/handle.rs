@@ -9,8 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::access::Ending;
-use crate::core::Core;
-use crate::core::Waiter;
+use crate::core::{Core, Waiter};
 use crate::steps::{Step, count};
 use crate::types::position::Position;
 use crate::types::principal::Principal;

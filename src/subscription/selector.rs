@@ -18,10 +18,8 @@ use std::time::Instant;
 
 use super::delivery::{BorrowedSelection, Selection};
 use crate::access::{Authorizer, Grant};
-use crate::core::Node;
-use crate::core::Published;
-use crate::interest::Filter;
-use crate::interest::{Links, MatchedEvents, Matching};
+use crate::core::{Node, Published};
+use crate::interest::{Filter, Links, MatchedEvents, Matching};
 use crate::steps::{Step, count};
 use crate::types::event::Event;
 use crate::types::principal::Principal;

@@ -2,8 +2,7 @@
 //! What the chains of the nodes hold is tested in `walk::tests`.
 
 use super::*;
-use crate::interest::Filter;
-use crate::interest::node_terms;
+use crate::interest::{Filter, node_terms};
 use crate::types::request::Request;
 use crate::types::term::{Scope, Term};
 

@@ -2,8 +2,7 @@
 //! How subscriptions use them is tested in `tests/`.
 
 use super::*;
-use crate::interest::Filter;
-use crate::interest::{HitNodes, Interest, node_terms};
+use crate::interest::{Filter, HitNodes, Interest, node_terms};
 use crate::log::Segment;
 use crate::types::event::Event;
 use crate::types::request::Request;

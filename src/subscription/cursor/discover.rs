@@ -13,8 +13,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{Cursor, SearchDirectory};
-use crate::core::Record;
-use crate::core::{MAX_POLLED_NODES, Node, Waiter};
+use crate::core::{MAX_POLLED_NODES, Node, Record, Waiter};
 use crate::interest::{Collected, LastRun, MatchedRun, Matching, collect, last_run};
 use crate::log::Log;
 use crate::steps::{Step, count};

@@ -16,8 +16,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 
 use super::ordinals::OrdinalList;
-use crate::core::ReadCounts;
-use crate::core::Record;
+use crate::core::{ReadCounts, Record};
 use crate::interest::Matching;
 use crate::log::Directory;
 use crate::subscription::delivery::{BorrowedSelection, DeliveryRef};
