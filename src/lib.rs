@@ -254,6 +254,7 @@ mod panics;
 pub mod steps;
 #[cfg(not(broker_steps))]
 mod steps;
+mod stripes;
 mod subscription;
 mod sync;
 mod types;

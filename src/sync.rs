@@ -109,6 +109,7 @@ mod real {
 
 #[cfg(all(broker_loom, test))]
 mod real {
+    use std::cell::Cell;
     use std::fmt;
     use std::time::Duration;
 
@@ -207,6 +208,20 @@ mod real {
 
     pub(crate) fn thread_id() -> ThreadId {
         loom::thread::current().id()
+    }
+
+    loom::thread_local! {
+        static STRIPE: Cell<usize> = Cell::new(0);
+    }
+
+    /// Returns the stripe of this thread. The threads of a model share the first one, unless they choose another.
+    pub(crate) fn model_stripe() -> usize {
+        STRIPE.with(Cell::get)
+    }
+
+    /// Chooses the stripe of this thread.
+    pub(crate) fn choose_stripe(stripe: usize) {
+        STRIPE.with(|here| here.set(stripe));
     }
 
     /// Parks: a model has no time, so the timeout never ends a park.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// `nomad` stands beside the broker: it is made of words and access alone, and only a host knows it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("value types and primitives", &["panics", "steps", "sync", "types"]),
+    ("what threads keep apart", &["stripes"]),
     ("mechanisms", &["access", "frame", "log", "wait"]),
     ("term index", &["interest"]),
     ("shared state", &["core"]),

@@ -6,7 +6,10 @@
 #[path = "common/heap.rs"]
 mod heap;
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Waker};
+use std::thread;
 
 use event_broker::{Broker, Event, Request, Start, Subscription, Term};
 
@@ -20,8 +23,9 @@ const EARLY: u64 = 10_000;
 const LATE: u64 = 1_000_000;
 
 fn main() {
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 7] = [
         ("stalled_readers_bound_nothing", stalled_readers_bound_nothing),
+        ("threads_that_have_read_keep_nothing", threads_that_have_read_keep_nothing),
         ("a_kept_delivery_keeps_its_own_batch_alone", a_kept_delivery_keeps_its_own_batch_alone),
         ("a_drained_delivery_allocates_nothing", a_drained_delivery_allocates_nothing),
         ("a_publish_allocates_a_constant", a_publish_allocates_a_constant),
@@ -84,6 +88,53 @@ fn stalled_readers_bound_nothing() {
     println!("heap with {READERS} stalled readers: {early} bytes after {EARLY} batches, {late} after {LATE}");
     assert!(late.abs_diff(early) * 20 < early, "{early} and {late} differ by 5 % or more");
     drop(readers);
+}
+
+/// Each thread that reads has a copy of the log's directory, and there are 64 of them. Threads that have read once, and
+/// read no more, keep nothing of what is evicted: not one batch at any time, and a copy each at most.
+fn threads_that_have_read_keep_nothing() {
+    const THREADS: usize = 80;
+    const RETENTION: usize = 100;
+    const PAYLOAD: usize = 10_000;
+    let broker = Broker::<Arc<Vec<u8>>>::builder().max_batches(RETENTION as u64).build().expect("a bound above zero");
+    let (mut index, mut latest) = (0, VecDeque::new());
+    let mut publish = |count: usize| {
+        for _ in 0..count {
+            index += 1;
+            let payload = Arc::new(vec![0; PAYLOAD]);
+            latest.push_back(Arc::downgrade(&payload));
+            broker.publish(index, [Event::new("Job", "Changed", "web", payload)]).expect("rising");
+            if latest.len() > 2 * RETENTION {
+                latest.pop_front();
+            }
+            let kept = latest.iter().filter(|payload| payload.strong_count() > 0).count();
+            assert!(kept <= RETENTION + RETENTION / 8, "{kept} payloads after {index} batches");
+        }
+    };
+    publish(3 * RETENTION);
+    let before = live();
+    let (read, go) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            let (broker, read, go) = (&broker, &read, &go);
+            scope.spawn(move || {
+                let mut reader = broker.subscribe(Request::new().start(Start::Oldest)).expect("open");
+                (0..number % 3).for_each(|_| drop(reader.try_recv()));
+                assert!(reader.drain().expect("nothing is lost").iter().next().is_some());
+                read.wait();
+                go.wait();
+                // What it had read of, and what it was to read next, is gone.
+                assert!(reader.drain().is_err(), "it was overtaken");
+            });
+        }
+        read.wait();
+        publish(30 * RETENTION);
+        go.wait();
+    });
+    publish(3 * RETENTION);
+    let after = live();
+    println!("heap: {before} bytes before {THREADS} threads have read, {after} afterwards");
+    assert!(after < before + 64 * 300 + PAYLOAD, "{before} and {after}");
 }
 
 /// Only what a user holds is kept: one batch per delivery, and none of its neighbours.

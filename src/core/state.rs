@@ -13,12 +13,13 @@
 //! 1. [`Core::state`]. Only one publisher, subscriber or closer holds it at a time. A thread that does not publish
 //!    takes the turn of [`PacedMutex`] before it.
 //! 2. The [`WaitList`] of a node, or that of unfiltered readers.
-//! 3. The signal or the hit queue of a waiter, the directory of the log, and the queue of the dispatchers.
+//! 3. The signal or the hit queue of a waiter, the directory of the log, one of its copies, and the queue of the
+//!    dispatchers.
 //!
 //! A reader is *unfiltered* if it asks for all events and so has no nodes.
 //!
-//! Readers take the second and third kind alone, and only to wait or to move to another segment. A window takes the
-//! lock of the directory once. Access checks, tokens, losses by a skip and the drop of a subscription take the first,
+//! Readers take the second and third kind alone, and only to wait, or when the directory that they have read last has
+//! changed. Access checks, tokens, losses by a skip and the drop of a subscription take the first,
 //! and so does a reader that encodes more than a bound in bytes allows. `Core::last_filter` is taken alone.
 //!
 //! Callers: `core` changes the state under the lock; `broker` builds it and reads it through [`Core`]; `subscription`

@@ -191,11 +191,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
             Some(spare) => spare.rebase(self.end),
             None => Segment::new(self.end, len),
         };
-        let segment = Arc::new(segment);
-        if let Some(tail) = self.segments.back() {
-            tail.set_next(&segment);
-        }
-        self.segments.push_back(segment);
+        self.segments.push_back(Arc::new(segment));
         (self.room, self.tail_cost) = (len, Cost::default());
         self.find_front_end();
     }

@@ -6,9 +6,10 @@
 //!
 //! Invariants:
 //! - segments are sorted by base, and their bases differ;
-//! - a directory does not change while a reader holds it: `free` replaces it then.
+//! - a directory does not change while a reader holds it: it is replaced then;
+//! - each change of the appender's directory has a generation of its own, and a copy has that of what it copies.
 //!
-//! Callers: `subscription` and `interest::walk` without a lock; `shared` and `free` under the directory's lock.
+//! Callers: `subscription` and `interest::walk` without a lock; `directories` under the lock of the directory.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,10 +22,15 @@ use crate::types::position::{Position, Run};
 ///
 /// There are few of them: a segment holds an eighth of the retention, up to
 /// [`MAX_SEGMENT`](super::retention::MAX_SEGMENT) batches.
+///
+/// The alignment keeps the count of references, which lies before it in memory, on a cache line of its own. Readers
+/// change that count, and those of other stripes read other copies.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Directory<T> {
     segments: Vec<(Position, Arc<Segment<T>>)>,
     stride: Stride,
+    generation: u64,
 }
 
 /// The reciprocal of the distance between the last two bases, in units of 2^-32. Most earlier segments are the same
@@ -49,21 +55,37 @@ impl Stride {
 
 impl<T> Default for Directory<T> {
     fn default() -> Self {
-        Self { segments: Vec::new(), stride: Stride::default() }
+        Self { segments: Vec::new(), stride: Stride::default(), generation: 0 }
     }
 }
 
 impl<T> Directory<T> {
-    pub(crate) fn new<'a>(segments: impl Iterator<Item = &'a Arc<Segment<T>>>) -> Self
+    pub(crate) fn new<'a>(segments: impl Iterator<Item = &'a Arc<Segment<T>>>, generation: u64) -> Self
     where
         T: 'a,
     {
         let segments: Vec<_> = segments.map(|segment| (segment.base(), Arc::clone(segment))).collect();
-        Self { stride: Stride::of(&segments), segments }
+        Self { stride: Stride::of(&segments), segments, generation }
+    }
+
+    /// Returns a copy, which holds the same segments.
+    pub(super) fn copy(&self) -> Self {
+        Self { segments: self.segments.clone(), ..*self }
+    }
+
+    /// Returns how many segments there are.
+    pub(super) fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Returns how often the appender had changed its directory when it was like this one.
+    #[inline]
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Removes the segments that are no longer in `live`, and adds the new ones.
-    pub(super) fn update(&mut self, live: &VecDeque<Arc<Segment<T>>>) {
+    pub(super) fn update(&mut self, live: &VecDeque<Arc<Segment<T>>>, generation: u64) {
         // If the first segment was split, its copy is not in the table. Then no known segment is found, and all are
         // replaced.
         let is_first = |(_, known): &(_, Arc<Segment<T>>)| live.front().is_some_and(|first| Arc::ptr_eq(known, first));
@@ -72,6 +94,7 @@ impl<T> Directory<T> {
         let known = self.segments.len();
         self.segments.extend(live.iter().skip(known).map(|segment| (segment.base(), Arc::clone(segment))));
         self.stride = Stride::of(&self.segments);
+        self.generation = generation;
     }
 
     /// Returns the index of the segment that would hold a position, or `None` if the position is older than all
@@ -186,7 +209,7 @@ mod tests {
                 let at = usize::try_from((position.0 - 10) / USED).expect("a few");
                 segments.get(at).expect("one for each").set(position, position.0);
             }
-            let directory = Directory::new(segments.iter());
+            let directory = Directory::new(segments.iter(), 0);
             let mut at = 0;
             for position in (10..end.0).map(Position) {
                 assert_eq!(directory.get(position), Some(&position.0), "{count}");
@@ -206,13 +229,13 @@ mod tests {
         for lens in [[16, 32, 64, 64], [64, 16, 1, 64], [1, 1, 90, 2], [5, 5, 5, 6]] {
             let bases: Vec<u64> = lens.iter().scan(7, |end, len| Some(std::mem::replace(end, *end + len))).collect();
             let segments: Vec<_> = bases.iter().map(|base| Arc::new(Segment::<()>::new(Position(*base), 64))).collect();
-            let mut directory = Directory::new(segments.iter().take(2));
-            directory.update(&segments.iter().skip(1).cloned().collect());
+            let mut directory = Directory::new(segments.iter().take(2), 0);
+            directory.update(&segments.iter().skip(1).cloned().collect(), 1);
             for position in bases.get(1).copied().unwrap_or_default()..7 + lens.iter().sum::<u64>() {
                 let at = bases.iter().rposition(|base| *base <= position).map(|at| at - 1);
                 assert_eq!(directory.find(Position(position)), at, "{position} in {lens:?}");
             }
-            let directory = Directory::new(segments.iter());
+            let directory = Directory::new(segments.iter(), 0);
             for position in 7..7 + lens.iter().sum::<u64>() {
                 let at = bases.iter().rposition(|base| *base <= position);
                 assert_eq!(directory.find(Position(position)), at, "{position} in {lens:?}");

@@ -143,7 +143,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         self.room = 0;
         let segments: Vec<_> = self.segments.drain(..).collect();
         self.find_front_end();
-        self.replace_directory(log);
+        log.directories.replace(&log.frontier, &self.segments, self.oldest, true);
         evicted.add_segments(segments.into_iter().filter_map(Arc::into_inner));
         evicted.add_segments(self.retired.take().map(|retired| retired.segment));
     }

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::appender::{Appender, Weighed};
-use super::directory::Directory;
 use super::evicted::Evicted;
 use super::retention::Cost;
 use super::retired::Retired;
@@ -66,7 +65,7 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
             evicted_segments.extend(self.split_first_segment());
             front = Cost::default();
         }
-        self.replace_directory(log);
+        log.directories.replace(&log.frontier, &self.segments, self.oldest, !evicted_segments.is_empty());
         if evicted_segments.is_empty() {
             return;
         }
@@ -90,9 +89,6 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
     fn split_first_segment(&mut self) -> Option<Arc<Segment<T>>> {
         let first = self.segments.front()?;
         let rest = Arc::new(first.copy_from(self.oldest));
-        if let Some(next) = self.segments.get(1) {
-            rest.set_next(next);
-        }
         if self.segments.len() == 1 {
             // The copy is also the last segment, so `tail_cost` counts what it holds. If that is nothing, `write` does
             // not close the segment before it has written to it.
@@ -113,25 +109,6 @@ impl<T: Weighed + Placed + Clone> Appender<T> {
         let evicted = first.slots(Run { start: first.base(), end: self.oldest });
         count(Step::Move, evicted.len());
         evicted.iter().filter_map(Slot::get).fold(Cost::default(), |sum, value| sum.add(value.cost()))
-    }
-
-    /// Replaces the directory that readers take. The directory and `oldest` change together under the directory's lock,
-    /// so a reader that holds this lock finds the oldest position in the directory.
-    ///
-    /// The replaced directory shares its segments with the appender, so dropping it drops no payload.
-    pub(super) fn replace_directory(&self, log: &Log<T>) {
-        count(Step::Move, self.segments.len());
-        let mut current = log.directory.lock();
-        if let Some(directory) = Arc::get_mut(&mut *current) {
-            directory.update(&self.segments);
-            log.frontier.set_oldest(self.oldest);
-            return;
-        }
-        let directory = Arc::new(Directory::new(self.segments.iter()));
-        log.frontier.set_oldest(self.oldest);
-        let before = mem::replace(&mut *current, directory);
-        drop(current);
-        drop(before);
     }
 
     /// Frees batches of the retired segment until what is evicted is within the slack, or all of them.

@@ -5,9 +5,11 @@
 //! - a batch's slot, its links, its node positions, its fences and the oldest position are stored before the end that
 //!   makes it visible;
 //! - the latest index is stored before that end, and loaded before the end in every read;
-//! - `finished` is stored after that end.
+//! - `finished` is stored after that end;
+//! - the generation of the directory is stored before an end or an oldest position that only that directory serves.
 //!
-//! Callers: `appender` and `shared` write, under the broker's lock; `shared` reads without it.
+//! Callers: `appender`, `directories` and `shared` write, under the broker's lock; `directories` and `shared` read
+//! without it.
 
 use crate::sync::{AtomicU64, Ordering, store_and_fence};
 use crate::types::position::Position;
@@ -42,14 +44,17 @@ pub(crate) struct Frontier {
     latest_index: AtomicU64,
     /// One more than the latest index that is visible. Used only in a history of rising indexes.
     finished: AtomicU64,
+    /// How often the directory has changed.
+    generation: AtomicU64,
     rising: bool,
 }
 
 impl Frontier {
     /// Creates the frontier of an empty log. `finished` is a lower bound of all future indexes.
     pub(crate) fn new(latest_index: u64, finished: u64, rising: bool) -> Self {
-        let [end, oldest] = [const { 0 }; 2].map(AtomicU64::new);
-        Self { end, oldest, latest_index: AtomicU64::new(latest_index), finished: AtomicU64::new(finished), rising }
+        let [end, oldest, generation] = [const { 0 }; 3].map(AtomicU64::new);
+        let [latest_index, finished] = [latest_index, finished].map(AtomicU64::new);
+        Self { end, oldest, latest_index, finished, generation, rising }
     }
 
     /// Loads the end. Acquire, pairs with the Release in [`set_end`](Self::set_end) and
@@ -82,6 +87,19 @@ impl Frontier {
     /// Stores the oldest position. Release, pairs with the Acquire in [`oldest`](Self::oldest).
     pub(crate) fn set_oldest(&self, oldest: Position) {
         self.oldest.store(oldest.0, Ordering::Release);
+    }
+
+    /// Loads the generation of the directory. Acquire, so that the load of the oldest position that follows it in every
+    /// read stays after it. A reader that has loaded an end sees the generation that was stored before that end.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Stores the generation. Release, pairs with the Acquire in [`generation`](Self::generation). Called under the
+    /// directory's lock, before the end that makes the directory necessary is stored.
+    pub(crate) fn set_generation(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Release);
     }
 
     /// Loads the latest index. Acquire, so that the load of the end that follows it in every read stays after it.

@@ -2,9 +2,9 @@
 //! What a slot carries is decided in `core`, and which batches match a reader in `interest` and `subscription`.
 //!
 //! A *slot* holds one batch and is written once. A *segment* is a fixed array of slots for consecutive positions. The
-//! *directory* lists the live segments by the position at which each begins, their *base*. Readers share one directory
-//! by `Arc`, and the appender replaces it when segments come or go. Two numbers bound what readers can reach: `oldest`,
-//! the first position, and `end`, one past the last.
+//! *directory* lists the live segments by the position at which each begins, their *base*. The appender changes it when
+//! segments come or go, and readers read copies of it, one for each stripe of threads. Two numbers bound what readers can
+//! reach: `oldest`, the first position, and `end`, one past the last.
 //!
 //! ```text
 //!                  directory:  base 32     base 40     base 48
@@ -34,6 +34,7 @@
 //! Files, in the order in which to read them:
 //! - `segment`: the write-once slots;
 //! - `directory`: finds the segment and the slot of a position;
+//! - `directories`, `handle`: the copies of the directory that readers hold, and how the appender removes them;
 //! - `frontier`: the numbers that readers poll, with their orderings. The end, and whether the log is closed, is kept
 //!   here;
 //! - `shared`: [`Log`], the readers' side;
@@ -53,11 +54,13 @@
 
 mod appender;
 mod bytes;
+mod directories;
 mod directory;
 mod evict;
 mod evicted;
 mod free;
 mod frontier;
+mod handle;
 mod retention;
 mod retired;
 mod seek;
@@ -73,7 +76,9 @@ pub(crate) use bytes::{CachedBytes, Charge};
 pub(crate) use directory::Directory;
 pub(crate) use evicted::Evicted;
 pub(crate) use frontier::End;
+pub(crate) use handle::DirectoryHandle;
 pub(crate) use retention::{Cost, Retention};
 pub(crate) use seek::Placed;
+#[cfg(all(test, not(broker_loom)))]
 pub(crate) use segment::Segment;
 pub(crate) use shared::Log;

@@ -2,13 +2,10 @@
 //! Which slots are in reach is decided in `evict`.
 //!
 //! Invariants:
-//! - a slot is written once, unless its value was taken by the only owner of the segment;
-//! - `next` is set once, to the segment that begins where the written slots end.
+//! - a slot is written once, unless its value was taken by the only owner of the segment.
 //!
 //! Callers: `appender` and `free` write, under the broker's lock; readers read through a
-//! [`Directory`](super::Directory) or a `Weak` reference, without it. The orderings of a slot are those of [`Slot`].
-
-use std::sync::{Arc, Weak};
+//! [`Directory`](super::Directory), without it. The orderings of a slot are those of [`Slot`].
 
 use crate::panics::Panics;
 use crate::sync::Slot;
@@ -19,14 +16,11 @@ use crate::types::position::{Position, Run};
 pub(crate) struct Segment<T> {
     base: Position,
     slots: Box<[Slot<T>]>,
-    /// The segment after this one, for readers that reach the end of this one. The reference is weak, so it keeps no
-    /// segment in memory.
-    next: Slot<Weak<Self>>,
 }
 
 impl<T> Segment<T> {
     pub(crate) fn new(base: Position, len: usize) -> Self {
-        Self { base, slots: (0..len).map(|_| Slot::new()).collect(), next: Slot::new() }
+        Self { base, slots: (0..len).map(|_| Slot::new()).collect() }
     }
 
     /// Takes a value out, if there is one. The slot can then be written again.
@@ -38,7 +32,6 @@ impl<T> Segment<T> {
     /// Moves the slots to other positions. All of them must be empty.
     pub(crate) fn rebase(mut self, base: Position) -> Self {
         self.base = base;
-        self.next = Slot::new();
         self
     }
 
@@ -55,17 +48,6 @@ impl<T> Segment<T> {
         }
     }
 
-    /// Sets the segment that readers go to from here. Called once.
-    pub(super) fn set_next(&self, next: &Arc<Self>) {
-        let first = self.next.set(Arc::downgrade(next)).is_ok();
-        debug_assert!(first, "a segment is followed by one other");
-    }
-
-    /// Returns the segment after this one, if there is one. It may have been freed.
-    pub(crate) fn next(&self) -> Option<&Weak<Self>> {
-        self.next.get()
-    }
-
     #[inline]
     pub(crate) fn base(&self) -> Position {
         self.base
@@ -74,12 +56,6 @@ impl<T> Segment<T> {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
-    }
-
-    /// Returns whether the last slot has this position.
-    #[inline]
-    pub(crate) fn is_last(&self, position: Position) -> bool {
-        position.0.wrapping_sub(self.base.0).wrapping_add(1) == self.slots.len() as u64
     }
 
     /// Returns the value at a position, or `None` if the position is not in this segment or has not been written.
@@ -127,7 +103,7 @@ impl<T: Clone> Segment<T> {
             }
             copy
         };
-        Self { base, slots: self.slots(Run { start: base, end }).iter().map(copy).collect(), next: Slot::new() }
+        Self { base, slots: self.slots(Run { start: base, end }).iter().map(copy).collect() }
     }
 }
 

@@ -12,16 +12,17 @@ use std::sync::Arc;
 #[cfg(any(feature = "json", test))]
 use super::bytes::{CachedBytes, Charge};
 use super::bytes::{MAX_BYTES, TotalBytes};
+use super::directories::Directories;
 use super::directory::Directory;
 use super::frontier::{End, Frontier};
-use crate::sync::Mutex;
+use crate::stripes;
 use crate::types::position::Position;
 
 /// The readers' side of the log. The writer's side is the [`Appender`](super::Appender).
 #[derive(Debug)]
 pub(crate) struct Log<T> {
     pub(super) frontier: Frontier,
-    pub(super) directory: Mutex<Arc<Directory<T>>>,
+    pub(super) directories: Directories<T>,
     pub(super) bytes: TotalBytes,
 }
 
@@ -31,7 +32,7 @@ impl<T> Log<T> {
     pub(crate) fn new(latest_index: u64, finished: u64, rising: bool, max_bytes: Option<u64>) -> Self {
         Self {
             frontier: Frontier::new(latest_index, finished, rising),
-            directory: Mutex::new(Arc::new(Directory::default())),
+            directories: Directories::default(),
             bytes: TotalBytes::new(max_bytes),
         }
     }
@@ -81,27 +82,37 @@ impl<T> Log<T> {
         self.frontier.set_latest_index(index);
     }
 
-    /// Returns the directory of the live segments. It keeps these segments in memory while it is held.
+    /// Returns the directory for the readers of this thread: what was in reach below an end that was loaded before is
+    /// in it. It keeps its segments in memory while it is held.
+    #[inline(never)]
     pub(crate) fn directory(&self) -> Arc<Directory<T>> {
-        Arc::clone(&self.directory.lock())
+        self.directories.copy(stripes::current(), &self.frontier)
+    }
+
+    /// Returns whether a directory is what [`directory`](Self::directory) would return.
+    #[inline]
+    pub(super) fn is_current(&self, directory: &Directory<T>) -> bool {
+        directory.generation() == self.frontier.generation()
     }
 
     /// Reads the oldest batch in reach, if there is one, with its position. `read` runs under the directory's lock, so
     /// the batch is not freed meanwhile.
     pub(crate) fn read_oldest<R>(&self, read: impl FnOnce(Position, &T) -> R) -> Option<R> {
-        let directory = self.directory.lock();
-        let oldest = self.frontier.oldest();
-        directory.get(oldest).map(|value| read(oldest, value))
+        self.directories.read(|directory| {
+            let oldest = self.frontier.oldest();
+            directory.get(oldest).map(|value| read(oldest, value))
+        })
     }
 
     /// Reads one slot, and holds nothing afterwards. `read` runs under the directory's lock.
     pub(crate) fn read<R>(&self, position: Position, read: impl FnOnce(&T) -> R) -> Option<R> {
-        let directory = self.directory.lock();
-        // Loaded under the lock: a segment may stay in the directory after its slots went out of reach.
-        if position < self.frontier.oldest() {
-            return None;
-        }
-        directory.get(position).map(read)
+        self.directories.read(|directory| {
+            // Loaded under the lock: a segment may stay in the directory after its slots went out of reach.
+            if position < self.frontier.oldest() {
+                return None;
+            }
+            directory.get(position).map(read)
+        })
     }
 
     /// Charges bytes that are about to be cached beside a batch of this log.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::bytes::{CachedBytes, Charge};
-use super::{Appender, Cost, Directory, Evicted, Log, Placed, Retention, Weighed};
+use super::{Appender, Cost, Directory, DirectoryHandle, Evicted, Log, Placed, Retention, Weighed};
 use crate::sync::Slot;
 use crate::types::position::{Position, Run};
 use crate::types::token::Place;
@@ -274,4 +274,31 @@ fn a_directory_that_is_held_is_as_it_was() {
     drop(directory);
     rig.holds = false;
     rig.check();
+}
+
+/// A reader finds the copy of its last read again, but on no other thread. A copy that was removed is not found.
+#[test]
+fn a_copy_is_found_again_by_its_own_thread() {
+    let mut rig = Rig::new(16, None);
+    rig.write(1);
+    let mut handle = DirectoryHandle::default();
+    let copy = handle.current(&rig.log);
+    let is_last = |handle: &DirectoryHandle<Arc<Batch>>| handle.last().is_some_and(|last| Arc::ptr_eq(&last, &copy));
+    assert!(is_last(&handle) && Arc::ptr_eq(&handle.current(&rig.log), &copy));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(handle.last().is_none(), "it would write what another thread reads");
+            assert!(!Arc::ptr_eq(&handle.current(&rig.log), &copy));
+            assert!(handle.last().is_some());
+        });
+    });
+    assert!(!is_last(&handle));
+    assert!(Arc::ptr_eq(&handle.current(&rig.log), &copy), "the first thread has the same copy");
+    // Another segment, and the copy is stale; it is not removed before a segment leaves.
+    (1..4).for_each(|_| rig.write(1));
+    assert!(is_last(&handle) && !Arc::ptr_eq(&handle.current(&rig.log), &copy));
+    drop(copy);
+    (4..40).for_each(|_| rig.write(1));
+    assert!(handle.last().is_none());
+    assert_eq!(found(&handle.current(&rig.log), Run { start: Position(24), end: Position(40) }).len(), 16);
 }

@@ -6,6 +6,7 @@
 //!
 //! - `fanout`: appending against reading, evicting and subscribing.
 //! - `evicting`: evicting against readers with a partly read run, window or backlog.
+//! - `stripes`: readers with copies of the directory of their own against evicting.
 //! - `encoding`: bytes that readers cache against evicting.
 //! - `waiting`: waiting threads against publishing, closing and leaving.
 //! - `tasks`: waiting tasks and doorbells against publishing.
@@ -18,6 +19,7 @@ mod dispatching;
 mod encoding;
 mod evicting;
 mod fanout;
+mod stripes;
 mod tasks;
 mod tokens;
 mod waiting;

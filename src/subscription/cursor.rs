@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use crate::core::{Record, Waiter};
 use crate::interest::{MatchedRun, Matching};
-use crate::log::{Directory, Log};
+use crate::log::{Directory, DirectoryHandle, Log};
 use crate::steps::{Step, count};
 use crate::types::position::{Position, Run};
 
@@ -172,16 +172,17 @@ impl Cursor {
         log: &Log<Record<P>>,
         waiter: &Waiter,
         end: Position,
+        handle: &mut DirectoryHandle<Record<P>>,
         searched: &mut SearchDirectory<P>,
     ) -> Located {
         if self.run.is_empty() && self.later_runs.is_none() && self.discovered < end {
-            self.discover(log, waiter, end, searched);
+            self.discover(log, waiter, end, handle, searched);
         }
         // The common case: there is a run, and its start is not evicted.
         if !self.run.is_empty() && self.position >= log.oldest() {
             return Located::At(self.run.start);
         }
-        self.locate_slow(log, waiter, end, searched)
+        self.locate_slow(log, waiter, end, handle, searched)
     }
 
     /// Implements [`locate`](Self::locate) for all other cases, and decides whether an eviction was a loss.
@@ -191,6 +192,7 @@ impl Cursor {
         log: &Log<Record<P>>,
         waiter: &Waiter,
         end: Position,
+        handle: &mut DirectoryHandle<Record<P>>,
         searched: &mut SearchDirectory<P>,
     ) -> Located {
         if self.loss == Loss::Skipped {
@@ -198,12 +200,12 @@ impl Cursor {
         }
         loop {
             if self.run.is_empty() && self.later_runs.is_none() && self.discovered < end {
-                self.discover(log, waiter, end, searched);
+                self.discover(log, waiter, end, handle, searched);
             }
             let oldest = log.oldest();
             if self.position < oldest {
                 if self.discovered < oldest.min(end) {
-                    self.discover(log, waiter, end, searched);
+                    self.discover(log, waiter, end, handle, searched);
                     continue;
                 }
                 if self.position < self.elastic_until {
@@ -249,12 +251,24 @@ impl Cursor {
     /// directory holds its batches. The window is over if more was evicted than this cursor had discovered: the walk
     /// may have missed matches then.
     #[inline]
-    pub(super) fn next_in_window<P>(&mut self, log: &Log<Record<P>>, waiter: &Waiter, end: Position) -> Option<Run> {
-        if self.run.is_empty() { self.next_run_in_window(log, waiter, end) } else { Some(self.run) }
+    pub(super) fn next_in_window<P>(
+        &mut self,
+        log: &Log<Record<P>>,
+        waiter: &Waiter,
+        end: Position,
+        handle: &mut DirectoryHandle<Record<P>>,
+    ) -> Option<Run> {
+        if self.run.is_empty() { self.next_run_in_window(log, waiter, end, handle) } else { Some(self.run) }
     }
 
     #[inline(never)]
-    fn next_run_in_window<P>(&mut self, log: &Log<Record<P>>, waiter: &Waiter, end: Position) -> Option<Run> {
+    fn next_run_in_window<P>(
+        &mut self,
+        log: &Log<Record<P>>,
+        waiter: &Waiter,
+        end: Position,
+        handle: &mut DirectoryHandle<Record<P>>,
+    ) -> Option<Run> {
         loop {
             if self.next_run() {
                 return Some(self.run);
@@ -264,7 +278,7 @@ impl Cursor {
                 return None;
             }
             let from = self.discovered;
-            if self.discover(log, waiter, end, &mut None) > from {
+            if self.discover(log, waiter, end, handle, &mut None) > from {
                 return None;
             }
         }
@@ -290,11 +304,6 @@ impl Cursor {
     pub(super) fn next_discovered(&self) -> Option<Position> {
         let known = !self.run.is_empty() && self.loss == Loss::None && self.matching != Matching::Unknown;
         known.then_some(self.run.start)
-    }
-
-    /// Returns whether no discovered run continues after `position` without a gap.
-    pub(super) fn is_last_discovered(&self, position: Position) -> bool {
-        position.next() >= self.run.end
     }
 
     /// Returns what is known about the events in the current run.

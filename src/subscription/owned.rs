@@ -4,17 +4,17 @@
 //! Invariants:
 //! - The fast path takes no lock. It is taken only if the subscription has not ended, the gate is unchanged, the cursor
 //!   is placed, and only terms and scope decide what is delivered.
-//! - The oldest position is loaded after the batch was taken out of its segment. A batch that was evicted by then is
+//! - The oldest position is loaded after the batch was taken out of the directory. A batch that was evicted by then is
 //!   not delivered.
-//! - A segment or directory is dropped before the batch is passed. It may be the last to hold evicted batches, and the
+//! - The directory is dropped before the batch is passed. It may be the last to hold evicted batches, and the
 //!   drop of a payload is foreign code.
 //! - A batch is passed after its post-filters have run. If one of them panics, nothing is passed.
 //!
 //! Callers: `recv` and `poll` for deliveries; `drain` to post-filter.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Weak};
-use std::{mem, ptr};
+use std::mem;
+use std::sync::Arc;
 
 use super::budget::Budget;
 use super::cursor::{Located, SearchDirectory};
@@ -23,7 +23,6 @@ use super::post_filter_progress::{OwnedSelection, PostFilterProgress};
 use super::state::{StartState, Subscription};
 use crate::core::{Published, ReadCounts, Record};
 use crate::interest::Matching;
-use crate::log::Segment;
 use crate::types::error::RecvError;
 use crate::types::position::Position;
 
@@ -83,7 +82,7 @@ impl<P> Subscription<P> {
     }
 
     /// Returns the next batch, if all of its events are known to match. Most batches are read this way: no lock is
-    /// taken, and the segment is held only while the batch is taken out of it.
+    /// taken, and the directory is held only while the batch is taken out of it.
     ///
     /// It returns one pointer, which fits a register. When it returned a delivery, a read took half as long again
     /// wherever the compiler does not inline this.
@@ -93,40 +92,16 @@ impl<P> Subscription<P> {
         if self.cursor.matching() != Matching::AllEvents {
             return None;
         }
-        let segment = self.segment.upgrade()?;
-        let batch = match segment.get(position) {
-            Some(batch) => Arc::clone(batch),
-            None => self.first_of_next_segment(&segment, position)?,
-        };
-        if segment.is_last(position) {
-            self.advance_segment(&segment);
-        }
+        // It may be stale: what it has is where it was. What it does not have is read by the slow path.
+        let directory = self.directory.last()?;
+        let batch = Arc::clone(directory.get(position)?);
         // Dropped before the batch is passed: it may be the last to hold what was evicted meanwhile.
-        drop(segment);
+        drop(directory);
         if position < self.core.log.oldest() {
             return None;
         }
         self.pass_delivery(position, &batch, batch.events.len());
         Some(batch)
-    }
-
-    /// Returns the batch at `position`, which is the first one of the segment after this one.
-    #[inline(never)]
-    fn first_of_next_segment(&mut self, segment: &Segment<Record<P>>, position: Position) -> Option<Record<P>> {
-        let weak = segment.next()?;
-        let next = weak.upgrade()?;
-        let batch = Arc::clone(next.get(position)?);
-        drop(next);
-        self.segment = Weak::clone(weak);
-        Some(batch)
-    }
-
-    /// Makes the next read begin in the segment after this one, if there is one by now.
-    #[inline(never)]
-    fn advance_segment(&mut self, segment: &Segment<Record<P>>) {
-        if let Some(next) = segment.next() {
-            self.segment = Weak::clone(next);
-        }
     }
 
     /// Returns the next delivery by the fast path, if the links of the batch say which of its events match.
@@ -136,11 +111,11 @@ impl<P> Subscription<P> {
         if self.cursor.matching() != Matching::Linked {
             return None;
         }
-        let segment = self.segment.upgrade()?;
-        let record = segment.get(position)?;
+        let directory = self.directory.last()?;
+        let record = directory.get(position)?;
         let selection = self.selector.select(record, &self.waiter.shared.nodes, self.cursor.matching())?.into_owned();
         let batch = Arc::clone(record);
-        drop(segment);
+        drop(directory);
         if position < self.core.log.oldest() {
             return None;
         }
@@ -172,7 +147,7 @@ impl<P> Subscription<P> {
                 return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(Next::Empty) };
             }
             let mut searched = None;
-            match self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut searched) {
+            match self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut self.directory, &mut searched) {
                 Located::CaughtUp => {
                     self.record_caught_up(finished);
                     return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(Next::Empty) };
@@ -227,9 +202,11 @@ impl<P> Subscription<P> {
     ) -> Option<(Record<P>, Option<OwnedSelection>)> {
         let nodes = &self.waiter.shared.nodes;
         // Dropped before the batch is passed: the directory may be the last to hold what was evicted.
-        let directory = searched.unwrap_or_else(|| self.core.log.directory());
-        let segment = directory.segment(position).filter(|_| self.core.log.oldest() <= position);
-        let found = segment.and_then(|segment| segment.get(position)).map(|record| {
+        let directory = searched.unwrap_or_else(|| self.directory.current(&self.core.log));
+        if position < self.core.log.oldest() {
+            return None;
+        }
+        directory.get(position).map(|record| {
             // Selecting takes time in the length of the batch. A large batch is examined over several reads, and they
             // share one selection.
             let saved = self
@@ -241,15 +218,7 @@ impl<P> Subscription<P> {
                 None => self.selector.select(record, nodes, self.cursor.matching()).map(BorrowedSelection::into_owned),
             };
             (Arc::clone(record), selection)
-        });
-        // An unfiltered reader returns to this segment, and so does one that has discovered more after this batch.
-        let will_return = nodes.is_empty() || !self.cursor.is_last_discovered(position);
-        if let Some(segment) = segment.filter(|_| will_return)
-            && !ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment))
-        {
-            self.segment = Arc::downgrade(segment);
-        }
-        found
+        })
     }
 
     /// Applies the post-filters to a selection.

@@ -193,7 +193,7 @@ impl<P> Subscription<P> {
         if !self.ensure_placed(finished) {
             return nothing;
         }
-        match self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut None) {
+        match self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut self.directory, &mut None) {
             Located::CaughtUp => {
                 self.record_caught_up(finished);
                 nothing

@@ -13,7 +13,7 @@
 //! Callers: `broker` opens subscriptions, the files beside this one read, and `frames` calls what is `pub(crate)`.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 #[cfg(feature = "json")]
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ use super::selector::{Explanation, Selector};
 use super::window_run::WindowRun;
 use crate::access::{GateState, Grant};
 use crate::core::{Core, Opened, Record, StartPosition, StartVerdict, Waiter};
-use crate::log::Segment;
+use crate::log::DirectoryHandle;
 use crate::types::error::RecvError;
 use crate::types::event::Event;
 use crate::types::request::{LagPolicy, Request};
@@ -71,9 +71,8 @@ pub struct Subscription<P> {
     pub(super) cursor: Cursor,
     pub(super) start_state: StartState,
     pub(super) selector: Selector<P>,
-    /// The segment that probably holds the next owned delivery. It is weak, so it keeps no batch in memory. It saves a
-    /// search in the directory.
-    pub(super) segment: Weak<Segment<Record<P>>>,
+    /// Finds the directory of the last read again. It keeps no batch in memory.
+    pub(super) directory: DirectoryHandle<Record<P>>,
     /// The state of the gate when it was last checked.
     pub(super) last_gate: GateState,
     /// The place that a resume token names: everything below it is passed.
@@ -142,7 +141,7 @@ impl<P> Subscription<P> {
             cursor,
             start_state,
             selector: Selector::new(filter, request.principal, grant, request.predicate),
-            segment: Weak::new(),
+            directory: DirectoryHandle::default(),
             last_gate: GateState::OPEN,
             resume_place: passed,
             elastic_lower_index,

@@ -35,7 +35,7 @@ fn collected(matches: &[u64], oldest: u64, from: u64, end: u64) -> Vec<(u64, u64
         interest.link(position, events, &mut hit, |_, links| segment.set(position, Slot(links)));
         hit.extend_chains(position);
     }
-    let directory = Directory::new(std::iter::once(&segment));
+    let directory = Directory::new(std::iter::once(&segment), 0);
     let chain_ends = std::iter::once((&node, node.chain.end()));
     let collected = collect(chain_ends, &directory, Position(oldest), Position(from), Position(end));
     assert_eq!(collected.through, Position(end));
@@ -105,7 +105,7 @@ fn long(slots: u64, rates: &[u64]) -> Long {
         interest.link(Position(position), events, &mut hit, |_, links| segment.set(Position(position), Slot(links)));
         hit.extend_chains(Position(position));
     }
-    Long { nodes, matched, directory: Directory::new(segments.iter()) }
+    Long { nodes, matched, directory: Directory::new(segments.iter(), 0) }
 }
 
 /// However long the chains are, and however many, the parts together hold every match.

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use super::{Cursor, SearchDirectory};
 use crate::core::{MAX_POLLED_NODES, Node, Record, Waiter};
 use crate::interest::{Collected, LastRun, MatchedRun, Matching, collect, last_run};
-use crate::log::Log;
+use crate::log::{DirectoryHandle, Log};
 use crate::steps::{Step, count};
 use crate::types::position::{Position, Run};
 use crate::wait::seq_cst_fence;
@@ -29,6 +29,7 @@ impl Cursor {
         log: &Log<Record<P>>,
         waiter: &Waiter,
         end: Position,
+        handle: &mut DirectoryHandle<Record<P>>,
         searched: &mut SearchDirectory<P>,
     ) -> Position {
         if waiter.shared.nodes.is_empty() {
@@ -36,7 +37,7 @@ impl Cursor {
             self.discovered = end;
             return log.oldest();
         }
-        self.discover_in_nodes(log, waiter, end, searched)
+        self.discover_in_nodes(log, waiter, end, handle, searched)
     }
 
     /// Implements [`discover`](Self::discover) for a reader that is not unfiltered.
@@ -46,6 +47,7 @@ impl Cursor {
         log: &Log<Record<P>>,
         waiter: &Waiter,
         end: Position,
+        handle: &mut DirectoryHandle<Record<P>>,
         searched: &mut SearchDirectory<P>,
     ) -> Position {
         let nodes = &waiter.shared.nodes;
@@ -57,7 +59,7 @@ impl Cursor {
             return log.oldest();
         }
         if waiter.has_hit_queue() {
-            return self.discover_in_hit_nodes(log, waiter, end, searched);
+            return self.discover_in_hit_nodes(log, waiter, end, handle, searched);
         }
         count(Step::Poll, nodes.len());
         let mut hit = nodes.iter().map(|node| (node, node.chain.end())).filter(|(_, last)| *last > from);
@@ -66,10 +68,10 @@ impl Cursor {
             return log.oldest();
         };
         let Some(second) = hit.next() else {
-            return self.discover_in_one_node(log, node, last, end, searched);
+            return self.discover_in_one_node(log, node, last, end, handle, searched);
         };
         let lasts: SmallVec<[_; MAX_POLLED_NODES]> = [(node, last), second].into_iter().chain(hit).collect();
-        self.walk(log, lasts.into_iter(), end, searched)
+        self.walk(log, lasts.into_iter(), end, handle, searched)
     }
 
     /// Implements [`discover`](Self::discover) when only one node was hit. The first link mostly describes all its
@@ -80,9 +82,10 @@ impl Cursor {
         node: &Arc<Node>,
         last: Position,
         end: Position,
+        handle: &mut DirectoryHandle<Record<P>>,
         searched: &mut SearchDirectory<P>,
     ) -> Position {
-        let directory = searched.insert(log.directory());
+        let directory = searched.insert(handle.current(log));
         let oldest = log.oldest();
         let from = self.discovered;
         match last_run(directory, node, last, oldest) {
@@ -110,6 +113,7 @@ impl Cursor {
         log: &Log<Record<P>>,
         waiter: &Waiter,
         end: Position,
+        handle: &mut DirectoryHandle<Record<P>>,
         searched: &mut SearchDirectory<P>,
     ) -> Position {
         let nodes = &waiter.shared.nodes;
@@ -133,7 +137,7 @@ impl Cursor {
         let lasts: Vec<Position> =
             unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node.chain.end()).collect();
         let hit = unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node).zip(lasts.iter().copied());
-        let oldest = self.walk(log, hit, end, searched);
+        let oldest = self.walk(log, hit, end, handle, searched);
         // Keeps the nodes whose last match is beyond what was walked. The hit that set it may have been taken from the
         // queue above, and is not queued again.
         let mut lasts = lasts.into_iter();
@@ -160,9 +164,10 @@ impl Cursor {
         log: &Log<Record<P>>,
         lasts: impl Iterator<Item = (&'a Arc<Node>, Position)>,
         end: Position,
+        handle: &mut DirectoryHandle<Record<P>>,
         searched: &mut SearchDirectory<P>,
     ) -> Position {
-        let directory = searched.insert(log.directory());
+        let directory = searched.insert(handle.current(log));
         let oldest = log.oldest();
         self.append_collected(collect(lasts, directory, oldest, self.discovered, end));
         oldest

@@ -146,8 +146,8 @@ fn next_run_slots<'w, P>(
     if subscription.window_run.is_active() {
         pass_yielded(subscription, progress, directory);
     }
-    let Subscription { cursor, core, waiter, selector, window_run, start_state, .. } = subscription;
-    let Some(run) = cursor.next_in_window(&core.log, waiter, progress.end) else {
+    let Subscription { cursor, core, waiter, selector, window_run, start_state, directory: handle, .. } = subscription;
+    let Some(run) = cursor.next_in_window(&core.log, waiter, progress.end, handle) else {
         progress.exhausted = true;
         return &[];
     };
@@ -186,8 +186,8 @@ fn next_partial_item<'w, P>(
 ) {
     let Some(directory) = directory else { return };
     loop {
-        let Subscription { cursor, core, waiter, selector, .. } = &mut *subscription;
-        let run = cursor.next_in_window(&core.log, waiter, progress.end);
+        let Subscription { cursor, core, waiter, selector, directory: handle, .. } = &mut *subscription;
+        let run = cursor.next_in_window(&core.log, waiter, progress.end, handle);
         let batch = run.and_then(|run| directory.get_near(&mut progress.segment, run.start));
         let Some(batch) = batch else {
             progress.exhausted = true;

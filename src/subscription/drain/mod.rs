@@ -136,13 +136,13 @@ impl<P> Subscription<P> {
     fn open_window(&mut self, finished: u64, end: End) -> Opening<P> {
         let mut searched = None;
         let located = if self.ensure_placed(finished) {
-            self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut searched)
+            self.cursor.locate(&self.core.log, &self.waiter, end.position, &mut self.directory, &mut searched)
         } else {
             Located::CaughtUp
         };
         match located {
             Located::At(position) => {
-                let directory = searched.unwrap_or_else(|| self.core.log.directory());
+                let directory = searched.unwrap_or_else(|| self.directory.current(&self.core.log));
                 // Loaded after the directory was taken, so what is still reachable is in the directory.
                 let reachable = self.core.log.oldest() <= position;
                 if reachable { Opening::At(directory) } else { Opening::Retry }

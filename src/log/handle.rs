@@ -1,0 +1,50 @@
+//! Finds a copy of the directory again without a lock, and keeps no segment in memory.
+//! Where copies are kept, and when they are removed, is decided in `directories`.
+//!
+//! Invariants: a reader writes to the copy of its own thread's stripe only. A copy that was removed is not found.
+//!
+//! Callers: `subscription`, through the handle of each reader.
+
+use std::sync::{Arc, Weak};
+
+use super::directory::Directory;
+use super::shared::Log;
+use crate::stripes;
+
+/// What a reader keeps of the copy that it read last.
+#[derive(Debug)]
+pub(crate) struct DirectoryHandle<T> {
+    copy: Weak<Directory<T>>,
+    stripe: usize,
+}
+
+impl<T> Default for DirectoryHandle<T> {
+    fn default() -> Self {
+        Self { copy: Weak::new(), stripe: usize::MAX }
+    }
+}
+
+impl<T> DirectoryHandle<T> {
+    /// Returns the copy that was found last, if it is that of this thread's stripe and is still there. It may be stale.
+    #[inline]
+    pub(crate) fn last(&self) -> Option<Arc<Directory<T>>> {
+        if self.stripe == stripes::current() { self.copy.upgrade() } else { None }
+    }
+
+    /// Returns the copy of the directory for this thread, as [`Log::directory`] does.
+    #[inline]
+    pub(crate) fn current(&mut self, log: &Log<T>) -> Arc<Directory<T>> {
+        match self.last() {
+            Some(copy) if log.is_current(&copy) => copy,
+            stale => self.find(log, stale),
+        }
+    }
+
+    #[inline(never)]
+    fn find(&mut self, log: &Log<T>, stale: Option<Arc<Directory<T>>>) -> Arc<Directory<T>> {
+        drop(stale);
+        let copy = log.directory();
+        (self.copy, self.stripe) = (Arc::downgrade(&copy), stripes::current());
+        copy
+    }
+}
