@@ -4,8 +4,9 @@
 
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::task::{Context, Waker};
 
-use event_broker::{Request, Start};
+use event_broker::{Request, Start, Subscription};
 
 use support::event::{Payload, Plan, event, key};
 use support::inline::Inline;
@@ -18,7 +19,7 @@ mod support;
 type Body = fn(rounds: u64);
 
 /// Name, body, and the operations in a round.
-const BODIES: [(&str, Body, u64); 12] = [
+const BODIES: [(&str, Body, u64); 16] = [
     ("build_and_drop_events", build_and_drop_events, 1),
     ("publish_no_reader", publish_no_reader, 1),
     ("publish_everything_hit", |rounds| publish_to(rounds, &Want::Everything), 1),
@@ -27,6 +28,10 @@ const BODIES: [(&str, Body, u64); 12] = [
     ("drain_everything", |rounds| read_windows::<Ours<false>>(rounds, &everything()), READERS * 64),
     ("drain_default_namespace", |rounds| read_windows::<Ours<false>>(rounds, &scoped()), READERS * 64),
     ("try_recv_everything", |rounds| read_windows::<Ours<true>>(rounds, &everything()), READERS * 64),
+    ("drain_live", |rounds| read_live(rounds, |reader| drained(reader) == 1), READERS),
+    ("try_recv_live", |rounds| read_live(rounds, |reader| reader.try_recv().is_ok()), READERS),
+    ("try_recv_live_until_empty", |rounds| read_live(rounds, received_all), READERS),
+    ("poll_recv_live_until_pending", |rounds| read_live(rounds, polled_all), READERS),
     ("publish_and_drain_narrow", |rounds| read_windows::<Ours<false>>(rounds, &Plan::selective(READERS)), 64),
     ("subscribe_drop", subscribe_drop, 1),
     ("frame_whole", frame_whole, READERS),
@@ -90,6 +95,31 @@ fn read_windows<S: Structure>(rounds: u64, plan: &Plan) {
         let expected = rig.expected();
         assert_eq!(rig.drain(), expected);
     }
+}
+
+/// Publishes one batch at a time, which every reader reads before the next.
+fn read_live(rounds: u64, read: fn(&mut Subscription<Payload>) -> bool) {
+    let broker = ours::broker(64);
+    let mut readers: Vec<_> = (0..READERS).map(|_| ours::subscribe(&broker, &Want::Everything)).collect();
+    let payload = Payload::of(64);
+    for index in 1..=rounds {
+        ours::publish(&broker, index, [event(1, &payload)]);
+        assert!(readers.iter_mut().all(read));
+    }
+}
+
+fn drained(reader: &mut Subscription<Payload>) -> usize {
+    reader.drain().expect("not overtaken").iter().map(black_box).count()
+}
+
+fn received_all(reader: &mut Subscription<Payload>) -> bool {
+    reader.try_recv().is_ok() && reader.try_recv().is_err()
+}
+
+/// As a task that takes what there is, and waits for more.
+fn polled_all(reader: &mut Subscription<Payload>) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    reader.poll_recv(&mut context).is_ready() && reader.poll_recv(&mut context).is_pending()
 }
 
 fn subscribe_drop(rounds: u64) {

@@ -10,17 +10,20 @@ use std::sync::{Arc, Weak};
 use super::directory::Directory;
 use super::shared::Log;
 use crate::stripes;
+use crate::types::position::Position;
 
 /// What a reader keeps of the copy that it read last.
 #[derive(Debug)]
 pub(crate) struct DirectoryHandle<T> {
     copy: Weak<Directory<T>>,
     stripe: usize,
+    /// Where [`get`](Self::get) looks first; see [`Directory::get_near`].
+    near: usize,
 }
 
 impl<T> Default for DirectoryHandle<T> {
     fn default() -> Self {
-        Self { copy: Weak::new(), stripe: usize::MAX }
+        Self { copy: Weak::new(), stripe: usize::MAX, near: 0 }
     }
 }
 
@@ -29,6 +32,12 @@ impl<T> DirectoryHandle<T> {
     #[inline]
     pub(crate) fn last(&self) -> Option<Arc<Directory<T>>> {
         if self.stripe == stripes::current() { self.copy.upgrade() } else { None }
+    }
+
+    /// Returns the value at a position in a directory. No search is made if it is in the segment found last.
+    #[inline]
+    pub(crate) fn get<'d>(&mut self, directory: &'d Directory<T>, position: Position) -> Option<&'d T> {
+        directory.get_near(&mut self.near, position)
     }
 
     /// Returns the copy of the directory for this thread, as [`Log::directory`] does.

@@ -4,7 +4,8 @@
 //! A lost wake-up is a model that does not end.
 //!
 //! Broken by a missing fence or second read between registering and sleeping, a signal that is stored after
-//! registering, waiters that are taken before the end moves, a flag that is cleared outside the lock of its list, a
+//! registering, waiters that are taken before the end moves, a bit that is cleared outside the lock of its part, a list
+//! that loses a part of its waiters when it becomes striped, a
 //! registration that is cleared after the wake, and a close that wakes first or not at all.
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::task::{Context, Waker};
 use loom::sync::atomic::Ordering;
 
 use super::{Count, Payload, broker, check, event, everything, keys, spawn};
+use crate::sync::choose_stripe;
 use crate::wait::{Registration, WaitList, Waiter, WakeBatch};
 use crate::{Broker, RecvError, Request};
 
@@ -210,6 +212,64 @@ fn close_against_read() {
         assert_eq!(reader.recv().unwrap().index(), 1);
         assert_eq!(reader.recv().unwrap_err(), RecvError::Closed);
         publisher.join().unwrap();
+    });
+}
+
+/// In models a list becomes striped when a second waiter registers. One waits, and two more register at the same time,
+/// on threads of a stripe each, while the list is taken.
+fn a_list_that_becomes_striped(request: fn() -> Request<Payload>) {
+    check(move || {
+        let broker = broker(2);
+        let [mut first, second, third] = [(); 3].map(|()| broker.subscribe(request()).unwrap());
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        assert!(first.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+        let reading = [second, third].into_iter().enumerate().map(|(stripe, mut reader)| {
+            spawn(move || {
+                choose_stripe(stripe);
+                reader.recv().unwrap().index()
+            })
+        });
+        let reading: Vec<_> = reading.collect();
+        broker.publish(1, [event("a", 1)]).unwrap();
+        for reading in reading {
+            assert_eq!(reading.join().unwrap(), 1);
+        }
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn a_list_of_everything_that_becomes_striped() {
+    a_list_that_becomes_striped(everything);
+}
+
+#[test]
+fn a_list_of_a_node_that_becomes_striped() {
+    a_list_that_becomes_striped(|| keys(&["a"]));
+}
+
+/// Waiters leave a striped list, each from a part of its own, while it is taken.
+#[test]
+fn leaving_a_striped_list_against_publish() {
+    check(|| {
+        let broker = broker(2);
+        let mut readers = [(); 3].map(|()| broker.subscribe(everything()).unwrap());
+        let counts = [(); 3].map(|()| Arc::new(Count::default()));
+        for (stripe, (reader, count)) in readers.iter_mut().zip(&counts).enumerate() {
+            choose_stripe(stripe % 2);
+            let waker = Waker::from(Arc::clone(count));
+            assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+        }
+        let [stays, goes, other] = readers;
+        let leaving = spawn(move || drop(goes));
+        broker.publish(1, [event("a", 1)]).unwrap();
+        leaving.join().unwrap();
+        drop(other);
+        let woken = counts.map(|count| count.0.load(Ordering::Relaxed));
+        assert_eq!((woken[0], woken[2]), (1, 1), "{woken:?}");
+        broker.publish(2, [event("a", 2)]).unwrap();
+        drop(stays);
     });
 }
 

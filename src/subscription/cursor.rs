@@ -306,6 +306,30 @@ impl Cursor {
         known.then_some(self.run.start)
     }
 
+    /// Discovers what became visible below `end`, for a reader of everything that has passed all before it. Returns the
+    /// position to read next, or `None` if there is nothing new or more must be decided first.
+    #[inline]
+    pub(super) fn discover_everything(&mut self, end: Position) -> Option<Position> {
+        let passed_all = self.run.is_empty() && self.later_runs.is_none() && self.loss == Loss::None;
+        if !passed_all || self.discovered >= end {
+            return None;
+        }
+        (self.run, self.matching) = (Run { start: self.discovered, end }, Matching::AllEvents);
+        self.discovered = end;
+        Some(self.run.start)
+    }
+
+    /// Returns whether everything below `end` is passed, or does not match, and there is no loss to report. The cursor
+    /// is at `end` or beyond it then.
+    #[inline]
+    pub(super) fn pass_if_nothing_below(&mut self, end: Position) -> bool {
+        let nothing = self.run.is_empty() && self.is_last_run(end) && self.loss == Loss::None;
+        if nothing {
+            self.position = self.discovered;
+        }
+        nothing
+    }
+
     /// Returns what is known about the events in the current run.
     #[inline]
     pub(super) fn matching(&self) -> Matching {

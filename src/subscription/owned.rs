@@ -56,6 +56,7 @@ impl<P> Subscription<P> {
     pub(super) fn try_next(&mut self, budget: &mut Budget) -> Result<Next<P>, RecvError> {
         match self.next_fast() {
             Some(delivery) => Ok(Next::Delivery(delivery)),
+            None if self.is_caught_up() => Ok(Next::Empty),
             None => self.next_slow(budget),
         }
     }
@@ -69,16 +70,19 @@ impl<P> Subscription<P> {
         }
     }
 
-    /// Returns the next position, if the fast path may be taken.
-    ///
-    /// The gate is loaded here, and the end below which the cursor has discovered the batch was loaded before. So the
-    /// gate shows every change that was published before the batch.
+    /// Returns whether only terms and scope decide what this reader is given, as far as is known without the gate.
     #[inline]
-    fn fast_path_position(&self) -> Option<Position> {
-        let allowed = self.ended.is_none()
-            && self.selector.is_unconditional()
-            && self.waiter.shared.gate.state() == self.last_gate;
-        if allowed && self.start_state == StartState::Reading { self.cursor.next_discovered() } else { None }
+    fn may_read_fast(&self) -> bool {
+        self.ended.is_none() && self.selector.is_unconditional() && self.start_state == StartState::Reading
+    }
+
+    /// Returns whether nothing has happened to the subscription since the gate was last checked.
+    ///
+    /// The end that a read goes by must have been loaded before. So the gate shows every change that was published
+    /// before a batch below that end.
+    #[inline]
+    fn is_gate_unchanged(&self) -> bool {
+        self.waiter.shared.gate.state() == self.last_gate
     }
 
     /// Returns the next batch, if all of its events are known to match. Most batches are read this way: no lock is
@@ -88,13 +92,23 @@ impl<P> Subscription<P> {
     /// wherever the compiler does not inline this.
     #[inline]
     pub(super) fn next_whole(&mut self) -> Option<Record<P>> {
-        let position = self.fast_path_position()?;
-        if self.cursor.matching() != Matching::AllEvents {
+        if !self.may_read_fast() {
+            return None;
+        }
+        let position = match self.cursor.next_discovered() {
+            Some(position) => position,
+            // A reader that keeps up is given what was published since its last read.
+            None if self.waiter.shared.nodes.is_empty() => {
+                self.cursor.discover_everything(self.core.log.end().position)?
+            }
+            None => return None,
+        };
+        if self.cursor.matching() != Matching::AllEvents || !self.is_gate_unchanged() {
             return None;
         }
         // It may be stale: what it has is where it was. What it does not have is read by the slow path.
         let directory = self.directory.last()?;
-        let batch = Arc::clone(directory.get(position)?);
+        let batch = Arc::clone(self.directory.get(&directory, position)?);
         // Dropped before the batch is passed: it may be the last to hold what was evicted meanwhile.
         drop(directory);
         if position < self.core.log.oldest() {
@@ -104,15 +118,29 @@ impl<P> Subscription<P> {
         Some(batch)
     }
 
+    /// Returns whether a read finds nothing, if that is known without the slow path. Records it then.
+    #[inline]
+    pub(super) fn is_caught_up(&mut self) -> bool {
+        if !self.may_read_fast() {
+            return false;
+        }
+        let (finished, end) = (self.core.log.finished_below(), self.core.log.end());
+        let nothing = !end.closed && self.is_gate_unchanged() && self.cursor.pass_if_nothing_below(end.position);
+        if nothing {
+            self.record_caught_up(finished);
+        }
+        nothing
+    }
+
     /// Returns the next delivery by the fast path, if the links of the batch say which of its events match.
     #[inline(never)]
     pub(super) fn next_partial(&mut self) -> Option<Delivery<P>> {
-        let position = self.fast_path_position()?;
-        if self.cursor.matching() != Matching::Linked {
+        if !self.may_read_fast() || self.cursor.matching() != Matching::Linked || !self.is_gate_unchanged() {
             return None;
         }
+        let position = self.cursor.next_discovered()?;
         let directory = self.directory.last()?;
-        let record = directory.get(position)?;
+        let record = self.directory.get(&directory, position)?;
         let selection = self.selector.select(record, &self.waiter.shared.nodes, self.cursor.matching())?.into_owned();
         let batch = Arc::clone(record);
         drop(directory);

@@ -86,10 +86,11 @@ impl<P> Subscription<P> {
         }
         let _rings = self.rings_on_panic();
         let mut budget = Budget::for_poll();
-        let mut found = match self.next_slow(&mut budget) {
-            Ok(Next::Empty) => None,
-            found => Some(found),
-        };
+        // A poll that finds something has mostly found it by the fast path, and then the next one finds nothing.
+        let mut found = None;
+        if !self.is_caught_up() {
+            found = Some(self.next_slow(&mut budget)).filter(|found| !matches!(found, Ok(Next::Empty)));
+        }
         if found.is_none() {
             self.waiter.set_waker(context.waker());
             found = self.register_and_retry(|reader| reader.next_if_any(&mut budget));
@@ -184,6 +185,9 @@ impl<P> Subscription<P> {
 
     /// Returns whether a read would find a batch, an end or a loss. It passes nothing that might be delivered.
     fn readiness(&mut self) -> Readiness {
+        if self.is_caught_up() {
+            return Readiness::Nothing;
+        }
         let (finished, end) = match self.begin_read(&mut Budget::for_poll()) {
             Ok(Some(snapshot)) => snapshot,
             Ok(None) => return Readiness::Unsettled,

@@ -102,6 +102,10 @@ impl<P> Subscription<P> {
         if let Some(batch) = self.next_whole() {
             return Ok(Delivery::whole(batch));
         }
+        // A doorbell must be armed first.
+        if !self.waiter.has_doorbell() && self.is_caught_up() {
+            return Err(TryRecvError::Empty);
+        }
         // Written through a reference. If it were returned directly, the result above would go through memory, too.
         let mut read = Err(TryRecvError::Empty);
         self.try_recv_not_whole(&mut read);

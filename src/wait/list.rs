@@ -1,9 +1,14 @@
 //! Wait lists: the waiters of one thing, and the fence between registering and reading again.
 //! How a waiter is woken is decided in `waiter`, and when in `wake`.
 //!
+//! A list that has grown is *striped*: each [stripe](crate::stripes) of threads has a part of it, with a lock of its own,
+//! so that readers on different cores register without waiting for each other. A list never stops being striped. The
+//! first part, which every list has, keeps the waiters that registered before.
+//!
 //! Invariants:
-//! - Under the lock of the list, each entry is in the slot that its registration names.
-//! - While there is an entry, the flag is set. A publisher locks no list whose flag is clear.
+//! - Under the lock of its part, each entry is in the slot that its registration names.
+//! - While a part has an entry, its bit is set. A publisher locks no part whose bit is clear. A bit changes under the
+//!   lock of its part only.
 //! - No operation moves more than one chunk of entries.
 //!
 //! Callers: `subscription` registers and `core` leaves, both without the broker's lock; `core` takes all under it.
@@ -14,9 +19,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::waiter::{Registration, Waiter};
+use super::waiter::{Place, Registration, Waiter};
 use crate::steps::{Step, count};
-use crate::sync::{AtomicBool, Mutex, Ordering, fence};
+use crate::stripes::{self, STRIPES};
+use crate::sync::{AtomicU64, Mutex, Ordering, Slot, fence};
 
 /// A waiter in a list, and the number that the list has for the waiter.
 pub(super) struct Entry<X> {
@@ -33,11 +39,27 @@ impl<X> Entry<X> {
 
 /// The waiters of one thing.
 pub(crate) struct WaitList<X> {
-    occupied: AtomicBool,
-    entries: Mutex<Entries<X>>,
+    /// The parts that have an entry, one bit each.
+    occupied: AtomicU64,
+    first: Mutex<Entries<X>>,
+    /// The other parts, once there are any. A part is allocated when a thread of its stripe registers.
+    striped: Slot<Parts<X>>,
 }
 
-/// The entries of a list, each in a slot. It grows and shrinks in small steps.
+type Parts<X> = Box<[Slot<Box<Part<X>>>]>;
+
+/// A part of a striped list. The alignment keeps its lock apart from what other threads write.
+#[repr(align(128))]
+struct Part<X>(Mutex<Entries<X>>);
+
+/// The number of entries with which a list becomes striped. In models the second waiter makes it so.
+const STRIPED_FROM: usize = if cfg!(all(broker_loom, test)) { 1 } else { 64 };
+
+/// The number of parts beside the first one, which has the last bit.
+const PARTS: usize = if STRIPES < 63 { STRIPES } else { 63 };
+const FIRST: u32 = 63;
+
+/// The entries of a part of a list, each in a slot. It grows and shrinks in small steps.
 pub(super) struct Entries<X> {
     /// The full chunks before the last one.
     #[expect(clippy::box_collection, reason = "most lists have none, and a node has a list")]
@@ -75,8 +97,8 @@ impl<X> Entries<X> {
         self.last.push(entry);
     }
 
-    /// Removes the entry at a slot, and moves the last entry there.
-    fn swap_remove(&mut self, slot: usize) -> Option<Entry<X>> {
+    /// Removes the entry at a slot of this part, and moves the last entry there.
+    fn swap_remove(&mut self, Place { part, slot }: Place) -> Option<Entry<X>> {
         let last = self.last.pop()?;
         let removed = if slot == self.len() {
             last
@@ -91,7 +113,7 @@ impl<X> Entries<X> {
         if let Some(moved) = self.get(slot)
             && let Some(registration) = moved.registration()
         {
-            registration.set(slot);
+            registration.set(Place { part, slot });
         }
         self.shrink();
         Some(removed)
@@ -125,7 +147,7 @@ impl<X> IntoIterator for Entries<X> {
 
 impl<X> Default for WaitList<X> {
     fn default() -> Self {
-        Self { occupied: AtomicBool::new(false), entries: Mutex::new(Entries::new()) }
+        Self { occupied: AtomicU64::new(0), first: Mutex::new(Entries::new()), striped: Slot::new() }
     }
 }
 
@@ -138,45 +160,98 @@ impl<X> fmt::Debug for WaitList<X> {
 impl<X> WaitList<X> {
     /// Registers a waiter that has the number `list` for this list, unless it is registered. [`seq_cst_fence`] must
     /// follow.
-    #[expect(clippy::significant_drop_tightening, reason = "registration, slot and flag change together")]
     pub(crate) fn register(&self, waiter: &Arc<Waiter<X>>, list: usize) {
         count(Step::Wake, 1);
         let Some(registration) = waiter.registrations.get(list) else { return };
         if registration.get().is_some() {
             return;
         }
-        let mut entries = self.entries.lock();
-        registration.set(entries.len());
-        entries.push(Entry { waiter: Arc::clone(waiter), list: u32::try_from(list).unwrap_or(Registration::NONE) });
-        // Relaxed: the fence of `seq_cst_fence` orders it against what the taker made visible.
-        self.occupied.store(true, Ordering::Relaxed);
+        let entry = Entry { waiter: Arc::clone(waiter), list: u32::try_from(list).unwrap_or(Registration::NONE) };
+        let mut first = if self.striped.get().is_none() { Some(self.first.lock()) } else { None };
+        if let Some(first) = first.take_if(|first| first.len() >= STRIPED_FROM) {
+            drop(first);
+            // Of two threads that find the list grown, one makes it striped.
+            let _ = self.striped.set((0..PARTS).map(|_| Slot::new()).collect());
+        }
+        if let Some(mut first) = first {
+            self.push(FIRST, &mut first, entry, registration);
+        } else {
+            let (part, entries) = self.own_part();
+            self.push(part, &mut entries.lock(), entry, registration);
+        }
+    }
+
+    /// Adds an entry to a part, under its lock.
+    fn push(&self, part: u32, entries: &mut Entries<X>, entry: Entry<X>, registration: &Registration) {
+        registration.set(Place { part, slot: entries.len() });
+        entries.push(entry);
+        let bit = 1 << part;
+        // Written once, and not by every waiter: other threads read it. Release, so that a taker that sees the bit finds
+        // the part; the fence of `seq_cst_fence` orders it against what the taker made visible.
+        if self.occupied.load(Ordering::Relaxed) & bit == 0 {
+            self.occupied.fetch_or(bit, Ordering::Release);
+        }
+    }
+
+    /// Returns the part of this thread's stripe in a striped list, and its number.
+    fn own_part(&self) -> (u32, &Mutex<Entries<X>>) {
+        let number = stripes::current() % PARTS;
+        let slot = self.striped.get().and_then(|striped| striped.get(number));
+        if let Some(slot) = slot.filter(|slot| slot.get().is_none()) {
+            // Of two threads that share the stripe, one allocates it.
+            let _ = slot.set(Box::new(Part(Mutex::new(Entries::new()))));
+        }
+        let part = slot.and_then(Slot::get);
+        part.map_or((FIRST, &self.first), |part| (u32::try_from(number).unwrap_or(FIRST), &part.0))
+    }
+
+    fn part(&self, number: u32) -> Option<&Mutex<Entries<X>>> {
+        if number == FIRST {
+            return Some(&self.first);
+        }
+        Some(&self.striped.get()?.get(usize::try_from(number).ok()?)?.get()?.0)
     }
 
     /// Returns whether the list has an entry. What its waiters wait for must have been made visible with a
     /// [fence](crate::sync::store_and_fence), whose partner this load is.
     #[inline]
     pub(crate) fn is_occupied(&self) -> bool {
-        self.occupied.load(Ordering::SeqCst)
+        self.occupied.load(Ordering::SeqCst) != 0
     }
 
-    /// Takes all entries, in O(1).
-    pub(super) fn take_all(&self) -> Entries<X> {
-        let mut entries = self.entries.lock();
-        self.occupied.store(false, Ordering::Relaxed);
-        mem::replace(&mut *entries, Entries::new())
+    /// Takes all entries, in O(1) for each part.
+    pub(super) fn take_all(&self) -> impl Iterator<Item = Entries<X>> {
+        // Acquire, with the Release of `register`: the parts of these bits are found.
+        let mut occupied = self.occupied.load(Ordering::Acquire);
+        std::iter::from_fn(move || {
+            while occupied != 0 {
+                // The first part first: its waiters have waited longest.
+                let part = occupied.ilog2();
+                occupied &= !(1 << part);
+                if let Some(entries) = self.part(part) {
+                    let mut entries = entries.lock();
+                    self.occupied.fetch_and(!(1 << part), Ordering::Relaxed);
+                    return Some(mem::replace(&mut *entries, Entries::new()));
+                }
+            }
+            None
+        })
     }
 
     /// Removes a waiter, if it is in the list.
     pub(crate) fn leave(&self, waiter: &Arc<Waiter<X>>, list: usize) {
         count(Step::Wake, 1);
         let Some(registration) = waiter.registrations.get(list) else { return };
-        let mut entries = self.entries.lock();
-        let Some(slot) = registration.get() else { return };
+        let Some(place) = registration.get() else { return };
+        let Some(entries) = self.part(place.part) else { return };
+        let mut entries = entries.lock();
+        // It may have been taken before the lock. If the waiter that was last moves, it stays in its part.
+        let Some(place) = registration.get() else { return };
         // The registration can be stale after the list was taken. Then another waiter is in that slot, or none.
-        if !entries.get(slot).is_some_and(|here| Arc::ptr_eq(&here.waiter, waiter)) {
+        if !entries.get(place.slot).is_some_and(|here| Arc::ptr_eq(&here.waiter, waiter)) {
             return;
         }
-        let left = entries.swap_remove(slot);
+        let left = entries.swap_remove(place);
         registration.clear();
         drop(entries);
         drop(left);
@@ -192,6 +267,16 @@ pub(crate) fn seq_cst_fence() {
 #[cfg(all(test, not(broker_loom)))]
 mod tests {
     use super::*;
+
+    impl<X> WaitList<X> {
+        fn parts(&self) -> impl Iterator<Item = &Mutex<Entries<X>>> {
+            (0..64).filter_map(|number| self.part(number))
+        }
+
+        fn len(&self) -> usize {
+            self.parts().map(|part| part.lock().len()).sum()
+        }
+    }
 
     fn waiters(count: usize) -> Vec<Arc<Waiter<usize>>> {
         (0..count).map(|number| Arc::new(Waiter::new(Registration::for_lists(1), false, number))).collect()
@@ -217,13 +302,15 @@ mod tests {
                 let gone = waiters.swap_remove(slot);
                 list.leave(&gone, 0);
                 assert_eq!(Arc::strong_count(&gone), 1, "it was in the list");
-                assert_eq!(list.entries.lock().len(), waiters.len());
+                assert_eq!(list.len(), waiters.len());
                 // A waiter that is registered is not registered again.
                 register(&list, waiters.get(..3).unwrap_or_default());
-                assert_eq!(list.entries.lock().len(), waiters.len());
+                assert_eq!(list.len(), waiters.len());
             }
-            let Entries { chunks, last } = list.entries.into_inner();
-            assert!(chunks.is_none() && !last.spilled());
+            for part in list.parts() {
+                let Entries { chunks, last } = &*part.lock();
+                assert!(chunks.is_none() && !last.spilled());
+            }
         }
     }
 
@@ -235,11 +322,11 @@ mod tests {
         let waiters = waiters(2);
         let [first, second] = &waiters[..] else { unreachable!("there are two") };
         list.register(first, 0);
-        let taken = list.take_all();
+        let taken: Vec<_> = list.take_all().collect();
         list.register(second, 0);
         list.leave(first, 0);
-        assert_eq!((taken.len(), list.entries.lock().len()), (1, 1));
+        assert_eq!((taken.iter().map(Entries::len).sum::<usize>(), list.len()), (1, 1));
         list.leave(second, 0);
-        assert_eq!(list.entries.lock().len(), 0);
+        assert_eq!(list.len(), 0);
     }
 }

@@ -72,29 +72,44 @@ impl Queued {
     }
 }
 
-/// Whether a waiter is registered in one of its lists, and in which slot. It is set under the lock of the list.
+/// Where in a list a waiter is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The number of the part, below 64.
+    pub(super) part: u32,
+    pub(super) slot: usize,
+}
+
+/// Whether a waiter is registered in one of its lists, and where. It is set under the lock of that part of the list.
 #[derive(Debug)]
 pub(crate) struct Registration(AtomicU32);
 
 impl Registration {
     pub(super) const NONE: u32 = u32::MAX;
+    const SLOT_BITS: u32 = 26;
 
     /// Returns one registration for each of so many lists.
     pub(crate) fn for_lists(lists: usize) -> SmallList<Self> {
         (0..lists).map(|_| Self(AtomicU32::new(Self::NONE))).collect::<Vec<_>>().into()
     }
 
-    /// Returns the slot in the list. Acquire, with the Release of [`clear`](Self::clear): a reader that sees the
+    /// Returns the place in the list. Acquire, with the Release of [`clear`](Self::clear): a reader that sees the
     /// registration cleared registers again, and that is ordered after the taking.
-    pub(super) fn get(&self) -> Option<usize> {
+    pub(super) fn get(&self) -> Option<Place> {
         match self.0.load(Ordering::Acquire) {
             Self::NONE => None,
-            slot => usize::try_from(slot).ok(),
+            word => {
+                let slot = usize::try_from(word & ((1 << Self::SLOT_BITS) - 1)).ok()?;
+                Some(Place { part: word >> Self::SLOT_BITS, slot })
+            }
         }
     }
 
-    pub(super) fn set(&self, slot: usize) {
-        self.0.store(u32::try_from(slot).unwrap_or(Self::NONE), Ordering::Release);
+    /// Sets the place. A slot that does not fit would leave the waiter unregistered, but 2^26 waiters take some 20 GB.
+    pub(super) fn set(&self, Place { part, slot }: Place) {
+        let slot = u32::try_from(slot).ok().filter(|slot| slot >> Self::SLOT_BITS == 0);
+        let word = slot.map_or(Self::NONE, |slot| part << Self::SLOT_BITS | slot);
+        self.0.store(word, Ordering::Release);
     }
 
     pub(super) fn clear(&self) {
@@ -102,9 +117,16 @@ impl Registration {
     }
 }
 
-/// A count that is only read for statistics.
+/// A count that is only read for statistics. It is changed under the lock of the signal.
 #[derive(Debug)]
 struct Wakeups(AtomicU64);
+
+impl Wakeups {
+    fn add_one(&self) {
+        // Relaxed: a statistic. One thread at a time adds to it, so a load and a store make an addition.
+        self.0.store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
 
 impl<X> Waiter<X> {
     /// Returns a waiter of a reader that has one list for each registration. If it `queues_hits`, it has a queue for
@@ -129,8 +151,10 @@ impl<X> Waiter<X> {
 
     /// Stores a task's waker, unless it is stored already.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        let known = matches!(&*self.signal.lock(), Some(Signal::Task(known)) if known.will_wake(waker));
-        if !known {
+        // A waiter that is registered nowhere has mostly been woken, and then nothing is stored.
+        let may_be_stored = self.registrations.first().is_none_or(|first| first.get().is_some());
+        let is_stored = || matches!(&*self.signal.lock(), Some(Signal::Task(stored)) if stored.will_wake(waker));
+        if !may_be_stored || !is_stored() {
             // Cloned and dropped outside the lock: both are foreign code.
             self.set_signal(Signal::Task(waker.clone()));
         }
@@ -145,12 +169,14 @@ impl<X> Waiter<X> {
     /// Wakes the reader if it waits, and rings its doorbell if it has one. Never call it under a lock.
     pub(crate) fn wake(&self) {
         count(Step::Wake, 1);
-        let signal = self.signal.lock().take();
         let bell = self.bell.get();
-        if signal.is_some() || bell.is_some() {
-            // Relaxed: a statistic.
-            self.wakeups.0.fetch_add(1, Ordering::Relaxed);
-        }
+        let signal = {
+            let mut signal = self.signal.lock();
+            if signal.is_some() || bell.is_some() {
+                self.wakeups.add_one();
+            }
+            signal.take()
+        };
         if let Some(signal) = signal {
             signal.wake();
         }

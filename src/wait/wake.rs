@@ -37,20 +37,17 @@ impl<X> WakeBatch<X> {
         (self.waiters.len() + self.lists.iter().map(Entries::len).sum::<usize>()) as u64
     }
 
-    /// Takes all waiters of a list, in O(1). Their registrations are cleared when they are woken.
+    /// Takes all waiters of a list, in O(1) for each of its parts. Their registrations are cleared when they are woken.
     pub(crate) fn take(&mut self, list: &WaitList<X>) {
         count(Step::Wake, 1);
-        let all = list.take_all();
         // All that were registered may have left.
-        if all.len() > 0 {
-            self.lists.push(all);
-        }
+        self.lists.extend(list.take_all().filter(|entries| entries.len() > 0));
     }
 
     /// Takes all waiters of a list, and puts its number into the hit queue of each, so that the next read visits that
     /// node. In O(waiters).
     pub(crate) fn queue_hits(&mut self, list: &WaitList<X>) {
-        for entry in list.take_all() {
+        for entry in list.take_all().flatten() {
             count(Step::Wake, 1);
             if let Some(registration) = entry.registration() {
                 registration.clear();
