@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use event_broker::{Broker, Dispatcher, Subscription};
+use event_broker::{Broker, Subscription};
 use hdrhistogram::Histogram;
 
+use support::dispatched::Waking;
 use support::event::{Event, Payload, Plan, event};
 use support::indexed::{Flume, Indexed};
 use support::measure::{Latencies, nanos};
@@ -44,32 +44,6 @@ type Host = fn(&Broker<Payload>) -> Option<Waking>;
 
 const HOSTS: [(&str, Host); 2] =
     [("woken by the publisher", |_| None), ("dispatcher", |broker| Some(Waking::start(broker)))];
-
-/// A dispatcher on its own thread.
-struct Waking {
-    dispatcher: Arc<Dispatcher<Payload>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Waking {
-    fn start(broker: &Broker<Payload>) -> Self {
-        let dispatcher = Arc::new(broker.dispatcher());
-        let running = Arc::clone(&dispatcher);
-        let thread = std::thread::spawn(move || running.run());
-        // Until it runs, the publisher wakes the readers.
-        std::thread::sleep(Duration::from_millis(50));
-        Self { dispatcher, thread: Some(thread) }
-    }
-}
-
-impl Drop for Waking {
-    fn drop(&mut self) {
-        self.dispatcher.stop();
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("a dispatcher that was stopped");
-        }
-    }
-}
 
 /// Readers that are polled by hand, and a second broker without readers.
 ///

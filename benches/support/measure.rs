@@ -27,6 +27,11 @@ pub(crate) fn quartiles(figures: &mut [f64]) -> Option<[f64; 3]> {
     Some([low?, median?, high?])
 }
 
+/// Sorts figures, and returns their median, which is not a number without figures.
+pub(crate) fn median(figures: &mut [f64]) -> f64 {
+    quartiles(figures).map_or(f64::NAN, |[_, median, _]| median)
+}
+
 /// For iterations that take milliseconds.
 pub(crate) fn slow(group: &mut BenchmarkGroup<'_, WallTime>) {
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
@@ -59,6 +64,25 @@ impl Latencies {
         self.rows.push((name, Histogram::new(3).expect("three digits")));
         &mut self.rows.last_mut().expect("pushed").1
     }
+}
+
+/// The name of the processor, where the system says it.
+pub(crate) fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{}, {cores} cores", name.map_or("unknown processor", |(_, name)| name.trim()))
+}
+
+/// The processor time of all threads of this process, where the system says it. It is some milliseconds behind for a
+/// thread that is running.
+pub(crate) fn processor_time() -> Option<Duration> {
+    let nanos_of = |thread: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
+        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    let threads = std::fs::read_dir("/proc/self/task").ok()?;
+    threads.map(nanos_of).sum::<Option<u64>>().map(Duration::from_nanos)
 }
 
 /// A duration in whole nanoseconds.

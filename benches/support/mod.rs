@@ -7,8 +7,10 @@
 //! | `event` | the event that everything is measured with, and the plan of who receives which |
 //! | `measure` | criterion's settings, options of the command line, quartiles, and distributions of latencies |
 //! | `rows` | figures as CSV, in the form of the dated records |
-//! | `ours` | the crate as a structure under test; publishing and subscribing in one call |
-//! | `rivals`, `indexed`, `floor` | broadcast channels, a channel for each reader behind an index, and a bare ring |
+//! | `turns` | comparisons whose sides take turns, their command line and their tables |
+//! | `ours`, `dispatched` | the crate as a structure under test, also with a dispatcher; publishing and subscribing in one call |
+//! | `rivals`, `indexed` | broadcast channels, and a channel for each reader behind an index |
+//! | `floor`, `wakers` | what a shared buffer and waking tasks cost at least: a bare ring, and a bare list of wakers |
 //! | `inline`, `parallel` | rigs without waiting: all readers on one thread, or on several that read at once |
 //! | `crew` | the threads of the latter |
 //! | `tasks` | the rig of readers that wait, as tasks or threads |
@@ -16,6 +18,7 @@
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
 pub(crate) mod crew;
+pub(crate) mod dispatched;
 pub(crate) mod event;
 pub(crate) mod floor;
 pub(crate) mod indexed;
@@ -26,6 +29,8 @@ pub(crate) mod parallel;
 pub(crate) mod rivals;
 pub(crate) mod rows;
 pub(crate) mod tasks;
+pub(crate) mod turns;
+pub(crate) mod wakers;
 
 use std::future::Future;
 use std::ops::AddAssign;
@@ -87,6 +92,12 @@ pub(crate) trait Structure: Sized + Send + 'static {
     fn publish(&mut self, batch: Self::Prepared);
     /// Reads everything that is available, without waiting.
     fn drain(&self, reader: &mut Self::Reader) -> Seen;
+}
+
+/// A structure whose readers can take one batch at a time.
+pub(crate) trait Stepwise: Structure {
+    /// Reads one batch, without waiting. `None` if there is none.
+    fn step(&self, reader: &mut Self::Reader) -> Option<Seen>;
 }
 
 /// A structure whose readers can be tasks.

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use event_broker::{Broker, RecvError, Request, Start, Subscription, Term, TryRecvError};
 
 use super::event::{Event, Payload, TOPIC};
-use super::{Awaited, Blocking, Seen, Structure, Want};
+use super::{Awaited, Blocking, Seen, Stepwise, Structure, Want};
 
 /// The broker. Its readers drain windows, or with `OWNED` take one owned delivery at a time.
 pub(crate) struct Ours<const OWNED: bool> {
@@ -85,6 +85,7 @@ impl<const OWNED: bool> Structure for Ours<OWNED> {
         if !OWNED {
             return drain(reader).expect("not overtaken");
         }
+        // Not by `step`: on an Intel Xeon a delivery of `cores` in windows of 1 took a tenth longer by it.
         let mut seen = Seen::default();
         loop {
             match reader.try_recv() {
@@ -95,6 +96,20 @@ impl<const OWNED: bool> Structure for Ours<OWNED> {
                 Err(TryRecvError::Empty) => return seen,
                 Err(error) => panic!("a reader was to get everything: {error}"),
             }
+        }
+    }
+}
+
+impl Stepwise for Ours<true> {
+    #[inline]
+    fn step(&self, reader: &mut Self::Reader) -> Option<Seen> {
+        match reader.try_recv() {
+            Ok(delivery) => {
+                black_box(delivery.index());
+                Some(Seen { batches: 1, events: delivery.len() as u64 })
+            }
+            Err(TryRecvError::Empty) => None,
+            Err(error) => panic!("a reader was to get everything: {error}"),
         }
     }
 }

@@ -10,7 +10,7 @@ use event_broker::Batch;
 use tokio::sync::broadcast;
 
 use super::event::{Event, Item};
-use super::{Awaited, Blocking, Seen, Structure, Want};
+use super::{Awaited, Blocking, Seen, Stepwise, Structure, Want};
 
 /// A receiver with its request.
 pub(crate) struct Filtered<R> {
@@ -65,12 +65,20 @@ impl Structure for Tokio {
     #[inline]
     fn drain(&self, reader: &mut Self::Reader) -> Seen {
         let mut seen = Seen::default();
-        loop {
-            match reader.receiver.try_recv() {
-                Ok(batch) => seen += reader.take(&batch),
-                Err(broadcast::error::TryRecvError::Empty) => return seen,
-                Err(error) => panic!("a reader was to get everything: {error}"),
-            }
+        while let Some(one) = self.step(reader) {
+            seen += one;
+        }
+        seen
+    }
+}
+
+impl Stepwise for Tokio {
+    #[inline]
+    fn step(&self, reader: &mut Self::Reader) -> Option<Seen> {
+        match reader.receiver.try_recv() {
+            Ok(batch) => Some(reader.take(&batch)),
+            Err(broadcast::error::TryRecvError::Empty) => None,
+            Err(error) => panic!("a reader was to get everything: {error}"),
         }
     }
 }

@@ -21,13 +21,24 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where readers report that they have received a window.
 #[derive(Default)]
-struct Gate {
+pub(crate) struct Gate {
     missing: AtomicUsize,
     through: Notify,
 }
 
 impl Gate {
-    fn arrive(&self) {
+    /// Begins a window that so many readers must receive.
+    pub(crate) fn expect(&self, readers: usize) {
+        self.missing.store(readers, Ordering::Release);
+    }
+
+    /// Waits until the last of the expected readers, of which there is one at least, has arrived.
+    pub(crate) async fn wait(&self, structure: &str, window: u64) {
+        let through = tokio::time::timeout(TIME_LIMIT, self.through.notified()).await;
+        assert!(through.is_ok(), "{structure}: readers lost deliveries in window {window}");
+    }
+
+    pub(crate) fn arrive(&self) {
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.through.notify_one();
         }
@@ -104,7 +115,7 @@ impl<S: Structure> Publisher<S> {
             let batches: Vec<_> = numbers.map(|number| S::prepare(number + 1, self.plan.events(number))).collect();
             let concerned =
                 if S::SEES_ALL { self.readers } else { self.plan.concerned(self.readers, self.window).count() };
-            self.gate.missing.store(concerned, Ordering::Release);
+            self.gate.expect(concerned);
             let start = Instant::now();
             if let Some(latencies) = &mut run.latencies {
                 let mut last = start;
@@ -120,8 +131,7 @@ impl<S: Structure> Publisher<S> {
                 }
             }
             if concerned > 0 {
-                let through = tokio::time::timeout(TIME_LIMIT, self.gate.through.notified()).await;
-                assert!(through.is_ok(), "{}: readers lost deliveries in window {}", S::name(), self.window);
+                self.gate.wait(S::name(), self.window).await;
             }
             run.elapsed += start.elapsed();
             run.deliveries += self.plan.deliveries(self.readers, self.window);
@@ -136,6 +146,8 @@ impl<S: Structure> Publisher<S> {
 pub(crate) enum Placement {
     /// A task among the readers, on a runtime of two workers.
     AmongTasks,
+    /// A task among the readers, on a current-thread runtime.
+    AmongTasksOfOneThread,
     /// A thread of its own; the readers are on a current-thread runtime.
     OwnThread,
 }
@@ -152,9 +164,9 @@ pub(crate) struct Waiting<S: Structure> {
 impl<S: Awaited> Waiting<S> {
     pub(crate) fn tasks(readers: usize, plan: Plan, placement: Placement) -> Self {
         let (publisher, opened) = Publisher::<S>::open(readers, plan);
-        let among = placement == Placement::AmongTasks;
+        let among = placement != Placement::OwnThread;
         let mut threads = Vec::new();
-        let runtime = if among {
+        let runtime = if placement == Placement::AmongTasks {
             Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime")
         } else {
             Builder::new_current_thread().enable_time().build().expect("a runtime")
