@@ -13,6 +13,7 @@
 //! | `floor`, `wakers` | what a shared buffer and waking tasks cost at least: a bare ring, and a bare list of wakers |
 //! | `inline`, `parallel` | rigs without waiting: all readers on one thread, or on several that read at once |
 //! | `crew` | the threads of the latter |
+//! | `link` | one publisher and one reader on two threads, and when what was published arrived |
 //! | `tasks` | the rig of readers that wait, as tasks or threads |
 
 #![allow(dead_code, reason = "each benchmark uses a part")]
@@ -23,6 +24,7 @@ pub(crate) mod event;
 pub(crate) mod floor;
 pub(crate) mod indexed;
 pub(crate) mod inline;
+pub(crate) mod link;
 pub(crate) mod measure;
 pub(crate) mod ours;
 pub(crate) mod parallel;
