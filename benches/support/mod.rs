@@ -14,6 +14,7 @@
 //! | `inline`, `parallel` | rigs without waiting: all readers on one thread, or on several that read at once |
 //! | `crew` | the threads of the latter |
 //! | `link` | one publisher and one reader on two threads, and when what was published arrived |
+//! | `mix` | readers of parts of batches: their plan, structures and rigs |
 //! | `tasks` | the rig of readers that wait, as tasks or threads |
 
 #![allow(dead_code, reason = "each benchmark uses a part")]
@@ -26,6 +27,7 @@ pub(crate) mod indexed;
 pub(crate) mod inline;
 pub(crate) mod link;
 pub(crate) mod measure;
+pub(crate) mod mix;
 pub(crate) mod ours;
 pub(crate) mod parallel;
 pub(crate) mod rivals;
