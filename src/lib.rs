@@ -259,6 +259,11 @@ mod subscription;
 mod sync;
 mod types;
 mod wait;
+#[cfg(broker_steps)]
+#[doc(hidden)]
+pub mod writes;
+#[cfg(not(broker_steps))]
+mod writes;
 
 pub use access::{AccessChange, AccessRequest, Authorizer, Grant};
 pub use broker::{Broker, Builder, DispatchGuard, Dispatcher, WeakBroker};

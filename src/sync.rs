@@ -17,10 +17,19 @@ mod real {
     use std::sync::{PoisonError, TryLockError};
 
     pub(crate) use std::hint::spin_loop;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use std::sync::atomic::{Ordering, fence};
     pub(crate) use std::thread::{Thread, ThreadId, current, park, park_timeout, sleep, yield_now};
 
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use parking_lot::MutexGuard;
+
+    #[cfg(not(broker_steps))]
+    pub(crate) use {
+        parking_lot::Mutex,
+        std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64},
+    };
+
+    #[cfg(broker_steps)]
+    pub(crate) use super::recorded::{AtomicBool, AtomicU32, AtomicU64, Mutex};
 
     /// Whether threads that do not publish may be made to sleep, so that publishers find the lock free.
     pub(crate) const PACED: bool = true;
@@ -38,13 +47,19 @@ mod real {
             Self(std::sync::Mutex::new(value))
         }
 
+        #[cfg_attr(broker_steps, track_caller)]
         pub(crate) fn lock(&self) -> SleepGuard<'_, T> {
+            #[cfg(broker_steps)]
+            crate::writes::write(crate::writes::Kind::Lock, self);
             // No foreign code runs under the lock, so what a panic leaves is consistent.
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
         #[inline]
+        #[cfg_attr(broker_steps, track_caller)]
         pub(crate) fn try_lock(&self) -> Option<SleepGuard<'_, T>> {
+            #[cfg(broker_steps)]
+            crate::writes::write(crate::writes::Kind::Lock, self);
             match self.0.try_lock() {
                 Ok(guard) => Some(guard),
                 Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -68,6 +83,7 @@ mod real {
     /// Stores with Release, and orders the store before all later sequentially consistent loads. This is a store and a
     /// fence, for half the price on x86, where an exchange is both. The partners are in [`wait`](crate::wait).
     #[inline]
+    #[cfg_attr(broker_steps, track_caller)]
     pub(crate) fn store_and_fence(place: &AtomicU64, value: u64) {
         place.swap(value, Ordering::SeqCst);
     }
@@ -103,6 +119,81 @@ mod real {
         #[inline]
         pub(crate) fn take(&mut self) -> Option<T> {
             self.0.take()
+        }
+    }
+}
+
+/// The same primitives, which record what they write.
+#[cfg(all(broker_steps, not(all(broker_loom, test))))]
+mod recorded {
+    use std::sync::atomic::Ordering;
+
+    use parking_lot::MutexGuard;
+
+    use crate::writes::{Kind, write};
+
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(parking_lot::Mutex::new(value))
+        }
+
+        #[track_caller]
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            write(Kind::Lock, self);
+            self.0.lock()
+        }
+    }
+
+    macro_rules! atomics {
+        ($($name:ident: $value:ty, $($modify:ident)*;)*) => { $(
+            #[derive(Debug)]
+            pub(crate) struct $name(std::sync::atomic::$name);
+
+            impl $name {
+                pub(crate) const fn new(value: $value) -> Self {
+                    Self(std::sync::atomic::$name::new(value))
+                }
+
+                pub(crate) fn load(&self, ordering: Ordering) -> $value {
+                    self.0.load(ordering)
+                }
+
+                #[track_caller]
+                pub(crate) fn store(&self, value: $value, ordering: Ordering) {
+                    write(Kind::Store, self);
+                    self.0.store(value, ordering);
+                }
+
+                $(
+                    #[track_caller]
+                    pub(crate) fn $modify(&self, value: $value, ordering: Ordering) -> $value {
+                        write(Kind::Modify, self);
+                        self.0.$modify(value, ordering)
+                    }
+                )*
+            }
+        )* };
+    }
+
+    atomics! {
+        AtomicBool: bool, swap;
+        AtomicU32: u32, fetch_add fetch_sub;
+        AtomicU64: u64, swap fetch_add fetch_sub fetch_or fetch_and;
+    }
+
+    impl AtomicU64 {
+        #[track_caller]
+        pub(crate) fn fetch_update(
+            &self,
+            set: Ordering,
+            fetch: Ordering,
+            update: impl FnMut(u64) -> Option<u64>,
+        ) -> Result<u64, u64> {
+            write(Kind::Modify, self);
+            self.0.fetch_update(set, fetch, update)
         }
     }
 }

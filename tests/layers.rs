@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 ///
 /// `nomad` stands beside the broker: it is made of words and access alone, and only a host knows it.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("value types and primitives", &["panics", "steps", "sync", "types"]),
+    ("value types, and what tests count", &["panics", "steps", "types", "writes"]),
+    ("primitives", &["sync"]),
     ("what threads keep apart", &["stripes"]),
     ("mechanisms", &["access", "frame", "log", "wait"]),
     ("term index", &["interest"]),

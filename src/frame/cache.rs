@@ -20,6 +20,7 @@ use super::encode::{assemble, encode_event, head};
 use super::error::EncodeError;
 use crate::types::event::Event;
 use crate::types::token::Token;
+use crate::writes;
 
 /// The encoded forms of one batch. It lives beside the batch, and takes two words until it is used.
 ///
@@ -70,6 +71,12 @@ struct Cells {
     events: OnceLock<Box<[OnceLock<Box<str>>]>>,
 }
 
+/// Returns a cached frame, whose bytes are shared by a reference count.
+fn share(frame: &Frame) -> Frame {
+    writes::reference(frame);
+    frame.clone()
+}
+
 impl FrameCache {
     pub(crate) const fn new() -> Self {
         Self(OnceLock::new())
@@ -80,7 +87,7 @@ impl FrameCache {
     #[inline]
     pub(crate) fn ready(&self, token: Option<Token>) -> Option<Frame> {
         let full = self.0.get()?.full.get()?;
-        if full.token == token { Some(full.frame.clone()) } else { None }
+        if full.token == token { Some(share(&full.frame)) } else { None }
     }
 
     /// Returns the frame of all events. All callers that pass the same token share its bytes.
@@ -99,7 +106,7 @@ impl FrameCache {
         let built = FullFrame::build(index, &cells.encode_all(events, account)?, token);
         let (frame, bytes) = (built.frame.clone(), built.heap_bytes());
         match store(&cells.full, built, bytes, account) {
-            Ok(stored) if stored.token == token => Ok(stored.frame.clone()),
+            Ok(stored) if stored.token == token => Ok(share(&stored.frame)),
             // Another reader stored the first full frame, with another token. This frame is stored as the second.
             Ok(_) => Ok(cells.store_variant(token, frame, account)),
             Err(_) => Ok(frame),
@@ -152,10 +159,10 @@ impl Cells {
     /// from the first.
     fn variant(&self, full: &FullFrame, index: u64, token: Option<Token>, account: &impl Account) -> Frame {
         if full.token == token {
-            return full.frame.clone();
+            return share(&full.frame);
         }
         if let Some((_, frame)) = self.other.get().filter(|(other, _)| *other == token) {
-            return frame.clone();
+            return share(frame);
         }
         let pieces: Vec<&str> = (0..full.len()).filter_map(|ordinal| full.event(ordinal)).collect();
         self.store_variant(token, Frame::batch(assemble(index, &pieces, token)), account)
@@ -163,7 +170,7 @@ impl Cells {
 
     fn store_variant(&self, token: Option<Token>, frame: Frame, account: &impl Account) -> Frame {
         match store(&self.other, (token, frame.clone()), frame.heap_bytes(), account) {
-            Ok((stored_token, stored)) if *stored_token == token => stored.clone(),
+            Ok((stored_token, stored)) if *stored_token == token => share(stored),
             _ => frame,
         }
     }

@@ -47,6 +47,7 @@ use crate::steps::{Step, count};
 use crate::stripes::STRIPES;
 use crate::sync::{Mutex, Slot};
 use crate::types::position::Position;
+use crate::writes;
 
 /// The directory of the appender, and its copies by stripe.
 #[derive(Debug)]
@@ -95,11 +96,13 @@ impl<T> Directories<T> {
         if let Some(copy) = &*stored.lock()
             && copy.generation() == frontier.generation()
         {
+            writes::reference(&**copy);
             return Arc::clone(copy);
         }
         let original = {
             let mut original = self.original.lock();
             original.copied |= 1 << stripe;
+            writes::reference(&*original.directory);
             Arc::clone(&original.directory)
         };
         count(Step::Move, original.len());

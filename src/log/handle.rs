@@ -11,6 +11,7 @@ use super::directory::Directory;
 use super::shared::Log;
 use crate::stripes;
 use crate::types::position::Position;
+use crate::writes;
 
 /// What a reader keeps of the copy that it read last.
 #[derive(Debug)]
@@ -31,7 +32,8 @@ impl<T> DirectoryHandle<T> {
     /// Returns the copy that was found last, if it is that of this thread's stripe and is still there. It may be stale.
     #[inline]
     pub(crate) fn last(&self) -> Option<Arc<Directory<T>>> {
-        if self.stripe == stripes::current() { self.copy.upgrade() } else { None }
+        let copy = if self.stripe == stripes::current() { self.copy.upgrade() } else { None };
+        copy.inspect(|copy| writes::reference(&**copy))
     }
 
     /// Returns the value at a position in a directory. No search is made if it is in the segment found last.

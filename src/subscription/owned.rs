@@ -25,6 +25,7 @@ use crate::core::{Published, ReadCounts, Record};
 use crate::interest::Matching;
 use crate::types::error::RecvError;
 use crate::types::position::Position;
+use crate::writes;
 
 /// Number of events of a batch that the post-filters examine between two checks of the budget.
 const POST_FILTER_CHUNK: usize = 256;
@@ -111,6 +112,7 @@ impl<P> Subscription<P> {
         let batch = Arc::clone(self.directory.get(&directory, position)?);
         // Dropped before the batch is passed: it may be the last to hold what was evicted meanwhile.
         drop(directory);
+        writes::reference(&*batch);
         if position < self.core.log.oldest() {
             return None;
         }
@@ -143,6 +145,7 @@ impl<P> Subscription<P> {
         let record = self.directory.get(&directory, position)?;
         let selection = self.selector.select(record, &self.waiter.shared.nodes, self.cursor.matching())?.into_owned();
         let batch = Arc::clone(record);
+        writes::reference(&*batch);
         drop(directory);
         if position < self.core.log.oldest() {
             return None;
@@ -245,6 +248,7 @@ impl<P> Subscription<P> {
                 Some(selection) => Some(selection),
                 None => self.selector.select(record, nodes, self.cursor.matching()).map(BorrowedSelection::into_owned),
             };
+            writes::reference(&**record);
             (Arc::clone(record), selection)
         })
     }

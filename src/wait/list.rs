@@ -23,6 +23,7 @@ use super::waiter::{Place, Registration, Waiter};
 use crate::steps::{Step, count};
 use crate::stripes::{self, STRIPES};
 use crate::sync::{AtomicU64, Mutex, Ordering, Slot, fence};
+use crate::writes;
 
 /// A waiter in a list, and the number that the list has for the waiter.
 pub(super) struct Entry<X> {
@@ -166,6 +167,7 @@ impl<X> WaitList<X> {
         if registration.get().is_some() {
             return;
         }
+        writes::reference(&**waiter);
         let entry = Entry { waiter: Arc::clone(waiter), list: u32::try_from(list).unwrap_or(Registration::NONE) };
         let mut first = if self.striped.get().is_none() { Some(self.first.lock()) } else { None };
         if let Some(first) = first.take_if(|first| first.len() >= STRIPED_FROM) {

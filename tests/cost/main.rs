@@ -6,6 +6,7 @@
 //! | `oracle` | scripts of operations, each charged with what it may cost |
 //! | `model` | what the charges depend on |
 //! | `script` | how operations are drawn from a seed |
+//! | `shared` | what readers on two threads write that both can reach |
 //!
 //! The steps exist only under the private cfg `broker_steps`; without it this binary is empty: `RUSTFLAGS="--cfg
 //! broker_steps" CARGO_TARGET_DIR=target/steps cargo test --test cost`.
@@ -20,5 +21,6 @@ mod oracle;
 #[path = "../common/random.rs"]
 mod random;
 mod script;
+mod shared;
 #[path = "../common/wakes.rs"]
 mod wakes;
