@@ -135,9 +135,14 @@ impl<P> Subscription<P> {
     }
 
     /// Returns the next delivery by the fast path, if the links of the batch say which of its events match.
-    #[inline(never)]
+    #[inline]
     pub(super) fn next_partial(&mut self) -> Option<Delivery<P>> {
-        if !self.may_read_fast() || self.cursor.matching() != Matching::Linked || !self.is_gate_unchanged() {
+        if self.cursor.matching() == Matching::Linked { self.next_linked() } else { None }
+    }
+
+    #[inline(never)]
+    fn next_linked(&mut self) -> Option<Delivery<P>> {
+        if !self.may_read_fast() || !self.is_gate_unchanged() {
             return None;
         }
         let position = self.cursor.next_discovered()?;
