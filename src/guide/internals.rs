@@ -17,14 +17,14 @@
 //! | the one writer of the log, and eviction | `log/`, whose `mod.rs` has the map; the arithmetic of the bounds is `log/retention.rs` |
 //! | the place of a reader, and its next batch | the cursor, in `subscription/` |
 //! | the loss account | the cursor, in `subscription/`, decides whether something was lost, and `Subscription::report_loss` counts and reports it; the nodes, in `interest/`, note what was evicted |
-//! | the fence of access | `access/gate.rs` is the word; `State::fence` and `Registry::fence` in `core/` set it; `begin_read` and `fast_path_position` in `subscription/` check it before each read; `gate_check` in `subscription/` acts on a change |
+//! | the fence of access | `access/gate.rs` is the word; `State::fence` and `Registry::fence` in `core/` set it; `begin_read` and `is_gate_unchanged` in `subscription/` check it before each read; `gate_check` in `subscription/` acts on a change |
 //! | the wake-up | `wait/list.rs`, `wait/wake.rs`, `wait/dispatch.rs` |
 //! | every atomic and every lock | `sync.rs`, the only module that names them |
 //!
 //! # The log
 //!
 //! ```text
-//!  directory (a lock, taken once a window)
+//!  directory ──► copies, one for each stripe of threads: readers read these
 //!     │
 //!     ▼
 //!  ┌─ segment ──────────┐ ┌─ segment ──────────┐ ┌─ segment ──────────┐
@@ -47,7 +47,12 @@
 //! 3. A reader that loads `end`, then takes the directory, then loads `oldest`, finds every position in `oldest..end`
 //!    there. What is evicted meanwhile stays readable in the directory that it holds.
 //!
-//! Models: `models::fanout`, `models::evicting`. Model-based tests of the writer against a plain list: `log/tests.rs`.
+//! Readers would otherwise write to one directory, its lock and its count, from every core. So each thread has a copy by
+//! its *stripe*, which a reader finds again by a weak reference, without a lock. A copy that lacks new segments is
+//! replaced by the first reader that misses them. When a segment leaves, the writer first removes the copies from all
+//! stripes, so that none keeps what is evicted (`log/directories.rs`, which has the argument).
+//!
+//! Models: `models::fanout`, `models::evicting`, `models::stripes`. Model-based tests of the writer against a plain list: `log/tests.rs`.
 //!
 //! ```
 //! use event_broker::{Broker, Event, Request, RecvError, TryRecvError};
@@ -167,7 +172,9 @@
 //!
 //! Threads, tasks and doorbells are one kind of *waiter*. A reader of up to eight nodes registers in the wait list of
 //! each. A reader of more stays registered, and a hit puts the node's number into the reader's *hit queue*, so that its
-//! next read visits only the nodes that were hit. A reader of everything registers in one list of the broker.
+//! next read visits only the nodes that were hit. A reader of everything registers in one list of the broker. A list
+//! that 64 waiters have found too long is *striped* from then on: a waiter registers in the part of its thread's stripe,
+//! under a lock of that part, and a hit takes all parts.
 //!
 //! Invariants (`wait/mod.rs`):
 //! 1. If a reader registers while a publisher makes a batch visible, at least one of them sees the other: all of these

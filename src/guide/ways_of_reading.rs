@@ -46,12 +46,11 @@
 //!
 //! - *Allocations*: none. The one exception is a batch of more than 64 events of which only a part was selected: then
 //!   the delivery has a list of the selected ones. The benchmark `memory` counts the allocations of a `try_recv`.
-//! - *Reference counts*: two for each delivery. The reader holds a segment of the log during the read, and the delivery
-//!   holds its batch. Each is an increment and a decrement, so that there are four read-modify-writes; the README's
-//!   section on figures has their share of the time.
-//! - *Locks*: none while the reader knows which segment holds its next batch. It takes a short lock to find a segment
-//!   that it does not know, such as after a pause, and to wait. A reader whose request has types or a predicate, or
-//!   whose grant narrows, checks single events or expires, takes that lock for each delivery.
+//! - *Reference counts*: two for each delivery. The reader holds a directory of the log during the read, and the
+//!   delivery holds its batch. Each is an increment and a decrement, so that there are four read-modify-writes; the
+//!   README's section on figures has their share of the time.
+//! - *Locks*: none, except that a reader takes a short one the first time that it reads after the directory has changed,
+//!   which is once in an eighth of the buffer, and another to wait.
 //!
 //! A thread that finds nothing retries a few times before it sleeps: at a high publish rate the next batch arrives
 //! before the thread could sleep and wake.
@@ -65,8 +64,8 @@
 //! [`drain`] opens a window on what is readable now. Its items borrow from the window.
 //!
 //! - *Allocations*: none for an item, with the same exception for parts of large batches.
-//! - *Reference counts and locks*: taken when the window opens and closes, and none for an item. Eviction, fence and
-//!   expiry are checked when it opens. Opening takes the lock of the log's directory for a moment.
+//! - *Reference counts*: one, that of a directory, for the window, and none for an item. *Locks*: as for an owned
+//!   delivery. Eviction, fence and expiry are checked when it opens.
 //! - An item that was yielded counts as read. The rest stays unread when the window is dropped.
 //! - A window keeps in memory what was buffered when it was opened. So a loop handles the items and drops the window;
 //!   it does not wait for something in between. An item that is to be kept becomes a [`Delivery`] by
@@ -149,6 +148,10 @@
 //! time however many readers wait. The readers are woken somewhat later; the documentation of [`Dispatcher`] says by
 //! how much. If it stops or panics, or if too much is queued for it, the publishing thread wakes the readers.
 //!
+//! The runtime's part of waking a task is most of the cost: with a thousand tasks that keep up, a publish takes as long
+//! as with any other broadcast, tens of microseconds, and with a dispatcher about one (benchmark `live`). There is no way
+//! to wake several tasks at once in Rust; the dispatcher is how a commit path does not pay for it.
+//!
 //! | situation | dispatcher |
 //! |---|---|
 //! | thousands of readers wait for the same batches, and commits must stay flat | yes |
@@ -182,22 +185,32 @@
 //!
 //! # What readers share
 //!
-//! Readers on several cores do not write to the batches that they read in a window, and share no cursor. They do share
-//! memory that is written, and each such write moves a cache line between cores:
+//! What one core writes and another one reads or writes next is moved between them, which takes as long as some ten reads
+//! of memory that nobody writes. So readers on different threads share as little of that as they can:
 //!
-//! | shared | written | by |
-//! |---|---|---|
-//! | the end of the log | for each batch | the publisher; readers only load it |
-//! | the log's directory: its lock and its reference count | once for each window, and when an owned read looks for a segment | every reader |
-//! | the reference count of a segment | for each owned delivery | readers whose next batches are in the same segment |
-//! | the reference count of a batch | for each owned delivery, and again when it is dropped | readers of that batch |
-//! | the wait list of a term | when a reader registers, and when a batch hits the term | readers of that term, and the publisher |
-//! | the broker's lock | for each subscription that opens or closes, each check of access, and each call of `token` | those operations, and the publisher, which has priority |
+//! | operation | what another reader writes as well |
+//! |---|---|
+//! | a window of any length, also an empty one | nothing |
+//! | a read that finds nothing | nothing |
+//! | an owned delivery | the reference count of its batch, now and when it is dropped |
+//! | the frame of a whole batch, out of a window | the reference count of its bytes |
+//! | the frame of a part of a batch, out of a window | nothing |
+//! | the first read of a thread after the directory has changed | the lock and the reference count of the directory |
+//! | waiting for something that fewer than 64 readers wait for | the lock of the wait list of that term |
+//! | waiting for something that more readers wait for | nothing |
+//! | opening or closing a subscription, a check of access, a call of `token` | the broker's lock, for which the publisher has priority |
 //!
-//! An owned delivery has a count of its own because it may outlive the buffer. A window has none for its items, because
-//! it borrows, and pays for the directory instead. Large windows therefore share least for each batch. With owned
-//! deliveries as tasks on two workers, the counts travel between the cores. The README gives the cost (benchmark
-//! `fanout`).
+//! `tests/cost/shared.rs` holds the table up to the last row: it records every atomic, lock and count that an operation
+//! writes on two threads, and compares the addresses. The publisher writes the end of the log for each batch, which
+//! every reader loads, and takes the wait lists of what the batch hits.
+//!
+//! This works by *stripes*. Each thread that reads has one of 64, and a stripe has a directory and parts of wait lists of
+//! its own. More threads than that share stripes. What the stripes hold is taken from them whenever a part of the log is
+//! freed, so that threads that have read, and read no more, keep nothing of what is evicted.
+//!
+//! An owned delivery has the count of its batch because it may outlive the buffer, and the batch is one for all readers.
+//! Readers on several cores that keep up and read by windows pay nothing for each other; with owned deliveries the count
+//! travels between the cores. The README gives the cost of both (benchmark `cores`).
 //!
 //! [`Authorizer::permits`]: crate::Authorizer::permits
 //! [`Broker::publish`]: crate::Broker::publish
