@@ -7,7 +7,7 @@
 //!
 //! Invariants:
 //! - A slot is set once, and its value is read only after that.
-//! - The stand-in for [`store_and_fence`] orders more than the real exchange. The private cfg `broker_loom_exchange`
+//! - The stand-in for [`store_and_fence`] orders more than the real exchange. The variable `BROKER_LOOM_EXCHANGE`
 //!   selects one that orders less.
 //!
 //! Callers: every layer. The models build with the private cfg `broker_loom`.
@@ -202,6 +202,7 @@ mod recorded {
 mod real {
     use std::cell::Cell;
     use std::fmt;
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     use loom::sync::{Arc, Condvar};
@@ -220,11 +221,14 @@ mod real {
     pub(crate) const DISPATCH_SPIN_LIMIT: u32 = 0;
     pub(crate) const RECV_SPIN_LIMIT: u32 = 0;
 
+    /// A variable, so that the models are built once.
+    static PLAIN_EXCHANGE: LazyLock<bool> = LazyLock::new(|| std::env::var_os("BROKER_LOOM_EXCHANGE").is_some());
+
     /// Loom knows sequentially consistent fences, but no such stores. A fence is stronger than the real exchange: it
     /// also orders accesses that have nothing to do with the place. So the models that do not wait are explored with a
-    /// plain exchange as well, which is weaker than the real one (the cfg `broker_loom_exchange`).
+    /// plain exchange as well, which is weaker than the real one (the environment variable `BROKER_LOOM_EXCHANGE`).
     pub(crate) fn store_and_fence(place: &AtomicU64, value: u64) {
-        if cfg!(broker_loom_exchange) {
+        if *PLAIN_EXCHANGE {
             place.swap(value, Ordering::AcqRel);
         } else {
             place.store(value, Ordering::Release);

@@ -2,7 +2,7 @@
 //! When the hook is called, and which subscriptions a change concerns, is decided in `core`.
 //!
 //! The fence, in the order of one change: `State::fence` and `Registry::fence` in `core` set the change on the gates,
-//! `begin_read` and `fast_path_position` in `subscription` check the gate at each read, and `recheck_access` there acts
+//! `begin_read` and `is_gate_unchanged` in `subscription` check the gate at each read, and `recheck_access` there acts
 //! on it.
 //!
 //! Callers: `core` and `subscription`; hosts implement [`Authorizer`].

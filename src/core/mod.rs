@@ -43,7 +43,7 @@
 //!
 //! - Lock order: at the top of `state`.
 //! - Fence: `State::fence` and `Registry::fence` set a change on each [`Gate`](crate::access::Gate) that it concerns.
-//!   `decisions` records it for decisions that are pending. In `subscription`, `begin_read` and `fast_path_position`
+//!   `decisions` records it for decisions that are pending. In `subscription`, `begin_read` and `is_gate_unchanged`
 //!   check the gate, and `recheck_access` acts on a change.
 //! - Account of losses: nodes record what was evicted of theirs, each record has the place after the batch before it,
 //!   and a skip is set on the gates and in `State::skipped_at`. For readers, `Cursor::discard_evicted_runs` decides

@@ -41,7 +41,7 @@
 //! | question | answer |
 //! |---|---|
 //! | what has a reader lost? | `Cursor::discard_evicted_runs` decides it, `report_loss` counts and reports it |
-//! | where is the gate checked? | `begin_read` on the slow path, `fast_path_position` on the fast one |
+//! | where is the gate checked? | `begin_read` on the slow path, `is_gate_unchanged` on the fast one |
 //! | where do readers register? | `register_and_retry` for threads and tasks, `register` for windows and doorbells |
 //! | where do readers wait? | `recv_until` for threads, `poll_recv_slow` and `poll_readable` for tasks |
 //!
