@@ -19,10 +19,11 @@ mod support;
 type Body = fn(rounds: u64);
 
 /// Name, body, and the operations in a round.
-const BODIES: [(&str, Body, u64); 16] = [
+const BODIES: [(&str, Body, u64); 17] = [
     ("build_and_drop_events", build_and_drop_events, 1),
     ("publish_no_reader", publish_no_reader, 1),
     ("publish_everything_hit", |rounds| publish_to(rounds, &Want::Everything), 1),
+    ("build_publish_free_16", build_publish_free_16, 1),
     ("publish_narrow_hit", |rounds| publish_to(rounds, &Want::Key(key(1))), 1),
     ("publish_narrow_miss", |rounds| publish_to(rounds, &Want::Key(key(2))), 1),
     ("drain_everything", |rounds| read_windows::<Ours<false>>(rounds, &everything()), READERS * 64),
@@ -83,6 +84,21 @@ fn publish(rounds: u64, wants: &[Want]) {
         ours.publish((index, vec![event(1, &payload)]));
     }
     assert_eq!(ours.broker.stats().published_batches, rounds);
+}
+
+/// Builds and publishes batches of 16 events, to a reader that never reads, and frees what they evict.
+fn build_publish_free_16(rounds: u64) {
+    let (mut ours, _readers) = Ours::<false>::open(&[Want::Everything], 64);
+    let payload = Payload::of(64);
+    let keys: Vec<_> = (0..16).map(key).collect();
+    for index in 1..=rounds {
+        let build = |key: &event_broker::Key| {
+            event_broker::Event::new("Allocation", "AllocationUpdated", key.as_str(), payload.clone())
+                .with_namespace("default")
+                .with_filter_key("web")
+        };
+        ours.publish((index, keys.iter().map(build).collect()));
+    }
 }
 
 /// Publishes windows of 64, which every reader concerned reads.

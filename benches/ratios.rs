@@ -1,22 +1,26 @@
 //! Benchmark: the budgets that are ratios. The crate and its rivals take turns of one window each, so a change of the
 //! machine's speed affects all of them alike.
 //!
-//! The only statistic is the lower quartile of many turns. Only the ratios are meaningful.
+//! The only statistic is the lower quartile of many turns. Only the ratios are meaningful. Names of groups as arguments,
+//! such as `-- publish batch`, measure only these.
 
 #![expect(clippy::cast_precision_loss, reason = "small numbers, for show")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use event_broker::{Broker, Subscription};
+use event_broker::{Broker, Namespace, Subscription};
+use smol_str::SmolStr;
+use tokio::sync::broadcast;
 
 use support::crew::Crew;
-use support::event::{Event, NOBODYS, Payload, Plan, event, key};
+use support::event::{Event, NOBODYS, Payload, Plan, TOPIC, TYPE, event, key};
 use support::floor::Ring;
 use support::indexed::{Crossbeam, Indexed};
 use support::inline::Inline;
 use support::ours::{self, Ours};
 use support::parallel::{Course, Parallel, Publisher, Rig};
+use support::plain::Plain;
 use support::rivals::Tokio;
 use support::tasks::{Placement, Run, Waiting};
 use support::{Awaited, Structure, Want, measure};
@@ -118,6 +122,83 @@ fn publish(turns: usize) {
                 publishing_ours("event-broker, reader of another key", events, &Want::Key(key(NOBODYS))),
             ],
         );
+    }
+}
+
+/// Building, publishing and freeing batches of this many events, in windows of 64. Keys are copied from text.
+fn building<T>(
+    name: &str,
+    events: usize,
+    build: impl Fn(&str, Payload) -> T + 'static,
+    mut publish: impl FnMut(u64, Vec<T>) + 'static,
+) -> Side {
+    let payload = Payload::of(256);
+    let keys: Vec<_> = (0..64 * events as u64).map(key).collect();
+    let mut index = 0;
+    Side::new(name, move || {
+        let start = Instant::now();
+        for keys in keys.chunks_exact(events) {
+            index += 1;
+            publish(index, keys.iter().map(|key| build(key.as_str(), payload.clone())).collect());
+        }
+        each(start.elapsed(), 64)
+    })
+}
+
+/// The crate's events, into the broker and into a broadcast of batches, each with one reader that never reads.
+fn building_events(events: usize, build: impl Fn(&str, Payload) -> Event + Copy + 'static) -> Vec<Side> {
+    let (mut ours, stalled) = Ours::<false>::open(&[Want::Everything], 128);
+    let (mut tokio, stalled_tokio) = Tokio::open(&[Want::Everything], 128);
+    vec![
+        building("event-broker", events, build, move |index, events| {
+            let _ = &stalled;
+            ours.publish((index, events));
+        }),
+        building("tokio broadcast of the crate's events", events, build, move |index, events| {
+            let _ = &stalled_tokio;
+            tokio.publish(Tokio::prepare(index, events));
+        }),
+    ]
+}
+
+/// Into a broadcast of batches of plain structs.
+fn building_plain<S: 'static, K: 'static>(
+    name: &str,
+    events: usize,
+    build: impl Fn(&str, Payload) -> Plain<S, K> + 'static,
+) -> Side {
+    let (sender, stalled) = broadcast::channel(128);
+    building(name, events, build, move |index, mut events| {
+        let _ = &stalled;
+        Plain::stamp(&mut events, index);
+        assert_eq!(sender.send(Arc::new((index, events))).map_err(|_| "closed"), Ok(1));
+    })
+}
+
+fn batch(turns: usize) {
+    for events in [1, 16] {
+        let title = |names| format!("a batch of {events} built, published and freed, {names}");
+        let mut sides = building_events(events, |key, payload| {
+            Event::new(TOPIC, TYPE, key, payload).with_namespace(Namespace::DEFAULT).with_filter_key("web")
+        });
+        sides.push(building_plain("tokio broadcast of plain structs, &str and String", events, |key, payload| {
+            let names = ["Allocation", "AllocationUpdated", "default"];
+            Plain::new(names, String::from(key), vec![String::from("web")], payload)
+        }));
+        compare(&title("names are literals, keys are text"), turns, sides);
+
+        let mut sides = building_events(events, |key, payload| {
+            Event::new("Allocation", "AllocationUpdated", key, payload).with_namespace("default").with_filter_key("web")
+        });
+        sides.push(building_plain("tokio broadcast of plain structs, SmolStr", events, |key, payload| {
+            let names = ["Allocation", "AllocationUpdated", "default"].map(SmolStr::from);
+            Plain::new(names, SmolStr::from(key), vec![SmolStr::from("web")], payload)
+        }));
+        sides.push(building_plain("tokio broadcast of plain structs, String", events, |key, payload| {
+            let names = ["Allocation", "AllocationUpdated", "default"].map(String::from);
+            Plain::new(names, String::from(key), vec![String::from("web")], payload)
+        }));
+        compare(&title("names and keys are text"), turns, sides);
     }
 }
 
@@ -283,15 +364,27 @@ fn cores(turns: usize) {
     both::<Tokio>(turns, &crew, Tokio::name());
 }
 
+/// Prints the comparisons of one group.
+type Group = fn(turns: usize);
+
 fn main() {
     let quick = measure::is_quick();
     let turns = if quick { 4 } else { 400 };
     println!("lower quartile of {turns} turns or fewer; the last column is the first line's time over this line's");
-    publish(turns);
-    drain(turns);
-    selective(turns);
-    bystanders(turns);
-    tasks(turns);
-    cores(turns);
+    let groups: [(&str, Group); 7] = [
+        ("publish", publish),
+        ("batch", batch),
+        ("drain", drain),
+        ("selective", selective),
+        ("bystanders", bystanders),
+        ("tasks", tasks),
+        ("cores", cores),
+    ];
+    let named: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    for (name, group) in groups {
+        if named.is_empty() || named.iter().any(|named| named == name) {
+            group(turns);
+        }
+    }
     println!();
 }

@@ -16,7 +16,7 @@ pub(crate) type Item = Arc<Batch<Payload>>;
 pub(crate) const NOBODYS: u64 = 0x7777_0000_0000;
 
 pub(crate) const TOPIC: Topic = Topic::from_static("Allocation");
-const TYPE: EventType = EventType::from_static("AllocationUpdated");
+pub(crate) const TYPE: EventType = EventType::from_static("AllocationUpdated");
 
 /// A payload that all events share, like the objects of a state store and its snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]

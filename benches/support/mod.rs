@@ -5,6 +5,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `event` | the event that everything is measured with, and the plan of who receives which |
+//! | `plain` | an event as a plain struct, for comparison |
 //! | `measure` | criterion's settings, options of the command line, quartiles, and distributions of latencies |
 //! | `rows` | figures as CSV, in the form of the dated records |
 //! | `turns` | comparisons whose sides take turns, their command line and their tables |
@@ -30,6 +31,7 @@ pub(crate) mod measure;
 pub(crate) mod mix;
 pub(crate) mod ours;
 pub(crate) mod parallel;
+pub(crate) mod plain;
 pub(crate) mod rivals;
 pub(crate) mod rows;
 pub(crate) mod tasks;
