@@ -46,18 +46,21 @@ macro_rules! name {
         }
 
         impl From<&str> for $name {
+            #[inline]
             fn from(name: &str) -> Self {
-                Self(SmolStr::from(name))
+                Self(from_text(name))
             }
         }
 
         impl From<String> for $name {
+            #[inline]
             fn from(name: String) -> Self {
-                Self(SmolStr::from(name))
+                Self(from_text(&name))
             }
         }
 
         impl From<Arc<str>> for $name {
+            #[inline]
             fn from(name: Arc<str>) -> Self {
                 Self(SmolStr::from(name))
             }
@@ -147,6 +150,24 @@ macro_rules! name {
     };
 }
 
+/// Copies a text into a name.
+///
+/// Each length has a branch of its own, in which the compiler copies a known number of bytes through registers. With
+/// one branch for all, `SmolStr::from` copies the text to the stack in small stores, and from there in large loads,
+/// which must wait for the stores.
+#[inline(never)]
+fn from_text(text: &str) -> SmolStr {
+    macro_rules! by_length {
+        ($($len:literal)*) => {
+            match text.len() {
+                $($len => SmolStr::new_inline(text.get(..$len).unwrap_or_default()),)*
+                _ => SmolStr::from(text),
+            }
+        };
+    }
+    by_length!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23)
+}
+
 name! {
     /// The subject of an event: the kind of object that changed.
     ///
@@ -221,6 +242,16 @@ mod tests {
                 assert!(set.contains(text));
                 assert!(set.contains(&copy));
             }
+        }
+    }
+
+    #[test]
+    fn a_text_of_any_length_is_copied_whole() {
+        let text = "ab\u{e9}0123456789\u{20ac}ABCDEFGHIJ-\u{1f980}-the rest";
+        for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
+            let text = text.get(..end).expect("a boundary");
+            assert_eq!(Key::from(text).as_str(), text);
+            assert_eq!(Key::from(text.to_owned()).as_str(), text);
         }
     }
 
