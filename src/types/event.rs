@@ -5,8 +5,7 @@
 //!
 //! Callers: every layer, and users of the crate.
 
-use smallvec::SmallVec;
-
+use crate::types::filter_keys::FilterKeys;
 use crate::types::name::{EventType, Key, Namespace, Topic};
 
 /// One change of one object.
@@ -30,26 +29,28 @@ pub struct Event<P> {
     pub(super) event_type: EventType,
     pub(super) key: Key,
     pub(super) namespace: Namespace,
-    pub(super) filter_keys: SmallVec<[Key; 1]>,
+    pub(super) filter_keys: FilterKeys,
     pub(super) index: u64,
     pub(super) payload: P,
 }
 
 impl<P> Event<P> {
     /// Creates an event without namespace and filter keys. Names may be empty, and empty names are kept.
+    #[inline]
     pub fn new(topic: impl Into<Topic>, event_type: impl Into<EventType>, key: impl Into<Key>, payload: P) -> Self {
         Self {
             topic: topic.into(),
             event_type: event_type.into(),
             key: key.into(),
             namespace: Namespace::NONE,
-            filter_keys: SmallVec::new(),
+            filter_keys: FilterKeys::new(),
             index: 0,
             payload,
         }
     }
 
     /// Sets the namespace. An empty one means that the object has none.
+    #[inline]
     #[must_use]
     pub fn with_namespace(mut self, namespace: impl Into<Namespace>) -> Self {
         self.namespace = namespace.into();
@@ -57,6 +58,7 @@ impl<P> Event<P> {
     }
 
     /// Adds a filter key: a further id by which the event can be found.
+    #[inline]
     #[must_use]
     pub fn with_filter_key(mut self, key: impl Into<Key>) -> Self {
         self.filter_keys.push(key.into());

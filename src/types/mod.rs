@@ -6,6 +6,7 @@
 pub(crate) mod clock;
 pub(crate) mod error;
 pub(crate) mod event;
+mod filter_keys;
 pub(crate) mod form;
 pub(crate) mod name;
 pub(crate) mod observer;
