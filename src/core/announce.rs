@@ -17,12 +17,12 @@ use crate::types::event::Event;
 
 impl<P> Core<P> {
     /// Returns the access changes that the events carry, each once.
+    #[inline]
     pub(super) fn access_changes(&self, events: &[Event<P>]) -> Vec<AccessChange> {
+        let Some(authorizer) = &self.hooks.authorizer else { return Vec::new() };
         let mut changes = Vec::new();
-        if let Some(authorizer) = &self.hooks.authorizer {
-            for event in events {
-                authorizer.changes(event, &mut changes);
-            }
+        for event in events {
+            authorizer.changes(event, &mut changes);
         }
         without_repeats(changes)
     }
