@@ -149,7 +149,7 @@
 //! |---|---|
 //! | an idle broker | 8,192 |
 //! | a buffered batch | 256 |
-//! | an event in it | 160, and its payload, and names of more than 23 bytes |
+//! | an event in it | 144, and its payload, names of more than 23 bytes, and filter keys if there are several |
 //! | a distinct term that a batch hits | 40 |
 //! | the JSON of a batch that was encoded | its length, for each of up to three forms: the events, the whole frame, the frame with its token |
 //! | a subscription | 512, and 128 for each term that it joins |

@@ -25,7 +25,7 @@ pub(crate) const FIXED: usize = 8 * 1024;
 /// A batch: its record, its share of a segment, its caches, and what the log notes of it.
 pub(crate) const BATCH: usize = 256;
 /// An event without its payload and its long names (semantics: names of up to 23 bytes are in place).
-pub(crate) const EVENT: usize = 160;
+pub(crate) const EVENT: usize = 144;
 /// A text or list on the heap, beside its bytes.
 pub(crate) const TEXT: usize = 16;
 /// One node that a batch hit.
