@@ -61,14 +61,14 @@ impl<P> Event<P> {
     #[inline]
     #[must_use]
     pub fn with_filter_key(mut self, key: impl Into<Key>) -> Self {
-        self.filter_keys.push(key.into());
+        self.filter_keys = self.filter_keys.with(key.into());
         self
     }
 
     /// Adds filter keys: further ids by which the event can be found.
     #[must_use]
     pub fn with_filter_keys<K: Into<Key>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
-        self.filter_keys.extend(keys.into_iter().map(Into::into));
+        self.filter_keys = self.filter_keys.with_all(keys.into_iter().map(Into::into));
         self
     }
 

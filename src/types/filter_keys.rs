@@ -11,7 +11,6 @@
 //! Callers: `event`.
 
 use std::fmt;
-use std::mem;
 use std::ops::Deref;
 
 use crate::types::name::Key;
@@ -39,16 +38,16 @@ impl FilterKeys {
 
     /// Appends a key.
     #[inline]
-    pub(super) fn push(&mut self, key: Key) {
+    pub(super) fn with(self, key: Key) -> Self {
         match self {
-            Self::Exact(keys) if keys.is_empty() => *self = Self::One([key]),
-            _ => self.push_further(key),
+            Self::Exact(keys) if keys.is_empty() => Self::One([key]),
+            keys => keys.grown(key),
         }
     }
 
     #[inline(never)]
-    fn push_further(&mut self, key: Key) {
-        *self = match mem::replace(self, Self::new()) {
+    fn grown(self, key: Key) -> Self {
+        match self {
             Self::One([first]) => Self::Exact(Box::new([first, key])),
             Self::Exact(keys) => {
                 let mut keys = keys.into_vec();
@@ -65,15 +64,15 @@ impl FilterKeys {
                 keys.push(key);
                 Self::Growing(keys)
             }
-        };
+        }
     }
 
     /// Appends keys.
-    pub(super) fn extend(&mut self, keys: impl IntoIterator<Item = Key>) {
+    pub(super) fn with_all(self, keys: impl IntoIterator<Item = Key>) -> Self {
         if self.is_empty() {
-            *self = Self::from(keys.into_iter().collect::<Vec<_>>());
+            Self::from(keys.into_iter().collect::<Vec<_>>())
         } else {
-            keys.into_iter().for_each(|key| self.push(key));
+            keys.into_iter().fold(self, Self::with)
         }
     }
 }
@@ -129,11 +128,9 @@ mod tests {
         for count in [0, 1, 2, 3, MAX_EXACT, MAX_EXACT + 1, 10 * MAX_EXACT] {
             let expected: Vec<_> = keys(0..count).collect();
             for first in [0, 1, 2, count].map(|first| first.min(count)) {
-                let mut list = FilterKeys::from(keys(0..first).collect::<Vec<_>>());
-                let mut extended = list.clone();
-                keys(first..count).for_each(|key| list.push(key));
-                extended.extend(keys(first..count));
-                for list in [list, extended] {
+                let list = FilterKeys::from(keys(0..first).collect::<Vec<_>>());
+                let all_at_once = list.clone().with_all(keys(first..count));
+                for list in [keys(first..count).fold(list, FilterKeys::with), all_at_once] {
                     assert_eq!(*list, *expected);
                     assert_eq!(format!("{list:?}"), format!("{expected:?}"));
                     assert_eq!(matches!(list, FilterKeys::One(_)), count == 1);
