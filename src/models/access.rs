@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Payload, check, event, keys, spawn};
+use super::{Payload, check, event, everything, keys, spawn};
 use crate::{
     AccessChange, AccessRequest, Authorizer, Broker, Denial, Event, Grant, Principal, RecvError, TryRecvError,
 };
@@ -29,8 +29,12 @@ impl Authorizer<Payload> for Switch {
 }
 
 fn switched() -> (Arc<Switch>, Broker<Payload>) {
+    switched_with(4)
+}
+
+fn switched_with(batches: u64) -> (Arc<Switch>, Broker<Payload>) {
     let switch = Arc::new(Switch(AtomicBool::new(false)));
-    let broker = Broker::builder().max_batches(4).authorizer(Arc::clone(&switch)).build().unwrap();
+    let broker = Broker::builder().max_batches(batches).authorizer(Arc::clone(&switch)).build().unwrap();
     (switch, broker)
 }
 
@@ -56,6 +60,28 @@ fn fence_against_publish_and_a_running_read() {
         publisher.join().unwrap();
         assert!(matches!(reader.try_recv(), Err(TryRecvError::Recv(RecvError::Revoked(_)))));
         assert!(read.is_empty() || read == [1], "{read:?}");
+    });
+}
+
+/// The same for a reader of everything that keeps up. It finds the next batch by the end alone, without the slow path,
+/// because it has read the one before.
+#[test]
+fn fence_against_a_reader_that_keeps_up() {
+    check(|| {
+        let (switch, broker) = switched_with(64);
+        let mut reader = broker.subscribe(everything().principal(Principal::new("x"))).unwrap();
+        broker.publish(1, [event("a", 1)]).unwrap();
+        assert_eq!(reader.try_recv().unwrap().index(), 1);
+        let publisher = spawn(move || {
+            switch.0.store(true, Ordering::Release);
+            broker.publish(2, [event("policy", 2), event("a", 2)]).unwrap();
+        });
+        for _ in 0..2 {
+            let read = reader.try_recv();
+            assert!(read.is_err(), "{:?} under the old grant", read.map(|delivery| delivery.index()));
+        }
+        publisher.join().unwrap();
+        assert!(matches!(reader.try_recv(), Err(TryRecvError::Recv(RecvError::Revoked(_)))));
     });
 }
 
