@@ -134,7 +134,8 @@ fn threads_that_have_read_keep_nothing() {
     publish(3 * RETENTION);
     let after = live();
     println!("heap: {before} bytes before {THREADS} threads have read, {after} afterwards");
-    assert!(after < before + 64 * 300 + PAYLOAD, "{before} and {after}");
+    // Of what is evicted, an eighth may be there or not.
+    assert!(after < before + 64 * 300 + RETENTION / 8 * PAYLOAD, "{before} and {after}");
 }
 
 /// Only what a user holds is kept: one batch per delivery, and none of its neighbours.

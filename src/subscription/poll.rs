@@ -93,11 +93,7 @@ impl<P> Subscription<P> {
         }
         if found.is_none() {
             self.waiter.set_waker(context.waker());
-            found = self.register_and_retry(
-                |reader| {
-                    if reader.is_caught_up() { None } else { reader.next_if_any(&mut budget) }
-                },
-            );
+            found = self.register_and_retry(|reader| reader.next_if_any(&mut budget));
             if found.is_some() {
                 self.waiter.clear_signal();
             }

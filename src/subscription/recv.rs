@@ -142,6 +142,10 @@ impl<P> Subscription<P> {
 
     /// Returns what a read finds now, or `None` if it finds nothing.
     pub(super) fn next_if_any(&mut self, budget: &mut Budget) -> Option<Result<Next<P>, RecvError>> {
+        // It is called for the second look of a reader that waits, which mostly finds nothing.
+        if self.is_caught_up() {
+            return None;
+        }
         match self.try_next(budget) {
             Ok(Next::Empty) => None,
             found => Some(found),

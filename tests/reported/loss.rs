@@ -44,6 +44,21 @@ fn what_is_published_after_subscribing_is_reported_to_a_late_first_read() {
     assert_eq!(indexes_now(&mut late), (51..=150).collect::<Vec<_>>());
 }
 
+/// A wait finds a loss and does not report it. The next read does, whatever was published meanwhile. [20, 22]
+#[test]
+fn a_loss_that_a_wait_has_found_is_reported_before_what_comes_after_it() {
+    let broker = broker_of(10);
+    let mut reader = goes_on(&broker, Start::Latest);
+    publish_all(&broker, 1..=1);
+    assert_eq!(indexes_now(&mut reader), [1]);
+    publish_all(&broker, 2..=15);
+    assert!(pin!(reader.readable()).poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    publish_all(&broker, 16..=17);
+    let lagged = loss(&mut reader);
+    assert_eq!((lagged.missed, lagged.through, lagged.resumes_at), (6, 7, 8));
+    assert_eq!(indexes_now(&mut reader), (8..=17).collect::<Vec<_>>());
+}
+
 /// The same after the opening frame, which is no read. [8, 24]
 #[cfg(feature = "json")]
 #[test]
