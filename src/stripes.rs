@@ -18,18 +18,18 @@ mod dealt {
     use crate::sync::Mutex;
 
     /// The number of stripes. A set of stripes is one word.
-    pub(crate) const STRIPES: usize = 64;
+    pub(crate) const STRIPES: u32 = 64;
 
     /// The numbers to deal: those that were returned, and the first that was never dealt.
     struct Numbers {
-        returned: BinaryHeap<Reverse<usize>>,
-        next: usize,
+        returned: BinaryHeap<Reverse<u32>>,
+        next: u32,
     }
 
     static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { returned: BinaryHeap::new(), next: 0 });
 
     /// The number of a thread, which is returned when the thread ends.
-    struct Lease(usize);
+    struct Lease(u32);
 
     impl Drop for Lease {
         fn drop(&mut self) {
@@ -37,11 +37,11 @@ mod dealt {
         }
     }
 
-    const NONE: usize = usize::MAX;
+    const NONE: u32 = u32::MAX;
 
     thread_local! {
         /// A copy of the lease's number: a cell without a destructor is read in one instruction.
-        static STRIPE: Cell<usize> = const { Cell::new(NONE) };
+        static STRIPE: Cell<u32> = const { Cell::new(NONE) };
         static LEASE: Lease = {
             let mut numbers = NUMBERS.lock();
             Lease(if let Some(Reverse(number)) = numbers.returned.pop() {
@@ -55,7 +55,7 @@ mod dealt {
 
     /// Returns the stripe of this thread.
     #[inline]
-    pub(crate) fn current() -> usize {
+    pub(crate) fn current() -> u32 {
         match STRIPE.get() {
             NONE => deal(),
             stripe => stripe,
@@ -63,7 +63,7 @@ mod dealt {
     }
 
     #[cold]
-    fn deal() -> usize {
+    fn deal() -> u32 {
         // A thread that is ending has no lease any more. It shares the first stripe.
         let stripe = LEASE.try_with(|lease| lease.0 % STRIPES).unwrap_or_default();
         STRIPE.set(stripe);
@@ -81,9 +81,9 @@ mod dealt {
         /// Other tests have threads with stripes, too.
         #[test]
         fn living_threads_have_a_stripe_each_and_the_stripe_of_one_that_ended_is_dealt_again() {
-            const THREADS: usize = 8;
+            const THREADS: u32 = 8;
             for _ in 0..200 {
-                let barrier = Barrier::new(THREADS);
+                let barrier = Barrier::new(8);
                 let stripes: BTreeSet<_> = thread::scope(|scope| {
                     let threads: Vec<_> = (0..THREADS)
                         .map(|_| {
@@ -98,7 +98,7 @@ mod dealt {
                         .collect();
                     threads.into_iter().map(|thread| thread.join().expect("it ends")).collect()
                 });
-                assert_eq!(stripes.len(), THREADS);
+                assert_eq!(stripes.len(), 8);
             }
             assert!(NUMBERS.lock().next < 200 * THREADS, "numbers are dealt again");
         }
@@ -108,7 +108,7 @@ mod dealt {
 #[cfg(all(broker_loom, test))]
 mod dealt {
     /// Enough for two threads that have a stripe each.
-    pub(crate) const STRIPES: usize = 2;
+    pub(crate) const STRIPES: u32 = 2;
 
     pub(crate) use crate::sync::model_stripe as current;
 }

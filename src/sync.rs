@@ -306,16 +306,16 @@ mod real {
     }
 
     loom::thread_local! {
-        static STRIPE: Cell<usize> = Cell::new(0);
+        static STRIPE: Cell<u32> = Cell::new(0);
     }
 
     /// Returns the stripe of this thread. The threads of a model share the first one, unless they choose another.
-    pub(crate) fn model_stripe() -> usize {
+    pub(crate) fn model_stripe() -> u32 {
         STRIPE.with(Cell::get)
     }
 
     /// Chooses the stripe of this thread.
-    pub(crate) fn choose_stripe(stripe: usize) {
+    pub(crate) fn choose_stripe(stripe: u32) {
         STRIPE.with(|here| here.set(stripe));
     }
 

@@ -88,7 +88,7 @@ impl<T> Directories<T> {
 
     /// Returns the copy for a stripe. It has everything in reach below an end that was loaded before, and keeps its
     /// segments in memory while it is held.
-    pub(super) fn copy(&self, stripe: usize, frontier: &Frontier) -> Arc<Directory<T>> {
+    pub(super) fn copy(&self, stripe: u32, frontier: &Frontier) -> Arc<Directory<T>> {
         // Allocated before the stripe is marked, so that whoever takes the mark finds the stripe.
         let Some(Stripe { copy: stored }) = self.stripe(stripe) else {
             return Arc::clone(&self.original.lock().directory);
@@ -119,8 +119,8 @@ impl<T> Directories<T> {
         copy
     }
 
-    fn stripe(&self, number: usize) -> Option<&Stripe<T>> {
-        let slot = self.copies.get(number)?;
+    fn stripe(&self, number: u32) -> Option<&Stripe<T>> {
+        let slot = self.copies.get(usize::try_from(number).ok()?)?;
         if slot.get().is_none() {
             // Of two threads that share the stripe, one allocates it.
             let _ = slot.set(Box::new(Stripe { copy: Mutex::new(None) }));

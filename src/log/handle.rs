@@ -17,14 +17,14 @@ use crate::writes;
 #[derive(Debug)]
 pub(crate) struct DirectoryHandle<T> {
     copy: Weak<Directory<T>>,
-    stripe: usize,
+    stripe: u32,
     /// Where [`get`](Self::get) looks first; see [`Directory::get_near`].
-    near: usize,
+    near: u32,
 }
 
 impl<T> Default for DirectoryHandle<T> {
     fn default() -> Self {
-        Self { copy: Weak::new(), stripe: usize::MAX, near: 0 }
+        Self { copy: Weak::new(), stripe: u32::MAX, near: 0 }
     }
 }
 
@@ -39,7 +39,10 @@ impl<T> DirectoryHandle<T> {
     /// Returns the value at a position in a directory. No search is made if it is in the segment found last.
     #[inline]
     pub(crate) fn get<'d>(&mut self, directory: &'d Directory<T>, position: Position) -> Option<&'d T> {
-        directory.get_near(&mut self.near, position)
+        let mut near = usize::try_from(self.near).unwrap_or_default();
+        let found = directory.get_near(&mut near, position);
+        self.near = u32::try_from(near).unwrap_or_default();
+        found
     }
 
     /// Returns the copy of the directory for this thread, as [`Log::directory`] does.

@@ -224,7 +224,7 @@ fn a_list_that_becomes_striped(request: fn() -> Request<Payload>) {
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
         assert!(first.poll_recv(&mut Context::from_waker(&waker)).is_pending());
-        let reading = [second, third].into_iter().enumerate().map(|(stripe, mut reader)| {
+        let reading = (0..).zip([second, third]).map(|(stripe, mut reader)| {
             spawn(move || {
                 choose_stripe(stripe);
                 reader.recv().unwrap().index()
@@ -256,7 +256,7 @@ fn leaving_a_striped_list_against_publish() {
         let broker = broker(2);
         let mut readers = [(); 3].map(|()| broker.subscribe(everything()).unwrap());
         let counts = [(); 3].map(|()| Arc::new(Count::default()));
-        for (stripe, (reader, count)) in readers.iter_mut().zip(&counts).enumerate() {
+        for (stripe, (reader, count)) in (0..).zip(readers.iter_mut().zip(&counts)) {
             choose_stripe(stripe % 2);
             let waker = Waker::from(Arc::clone(count));
             assert!(reader.poll_recv(&mut Context::from_waker(&waker)).is_pending());

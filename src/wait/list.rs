@@ -57,7 +57,7 @@ struct Part<X>(Mutex<Entries<X>>);
 const STRIPED_FROM: usize = if cfg!(all(broker_loom, test)) { 1 } else { 64 };
 
 /// The number of parts beside the first one, which has the last bit.
-const PARTS: usize = if STRIPES < 63 { STRIPES } else { 63 };
+const PARTS: u32 = if STRIPES < 63 { STRIPES } else { 63 };
 const FIRST: u32 = 63;
 
 /// The entries of a part of a list, each in a slot. It grows and shrinks in small steps.
@@ -198,13 +198,13 @@ impl<X> WaitList<X> {
     /// Returns the part of this thread's stripe in a striped list, and its number.
     fn own_part(&self) -> (u32, &Mutex<Entries<X>>) {
         let number = stripes::current() % PARTS;
-        let slot = self.striped.get().and_then(|striped| striped.get(number));
+        let slot = self.striped.get().and_then(|striped| striped.get(usize::try_from(number).ok()?));
         if let Some(slot) = slot.filter(|slot| slot.get().is_none()) {
             // Of two threads that share the stripe, one allocates it.
             let _ = slot.set(Box::new(Part(Mutex::new(Entries::new()))));
         }
         let part = slot.and_then(Slot::get);
-        part.map_or((FIRST, &self.first), |part| (u32::try_from(number).unwrap_or(FIRST), &part.0))
+        part.map_or((FIRST, &self.first), |part| (number, &part.0))
     }
 
     fn part(&self, number: u32) -> Option<&Mutex<Entries<X>>> {
