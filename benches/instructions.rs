@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::task::{Context, Waker};
 
-use event_broker::{Request, Start, Subscription};
+use event_broker::{Broker, Event, EventType, Key, Namespace, Request, Start, Subscription, Term, Topic};
 
 use support::event::{Payload, Plan, event, key};
 use support::inline::Inline;
@@ -19,7 +19,7 @@ mod support;
 type Body = fn(rounds: u64);
 
 /// Name, body, and the operations in a round.
-const BODIES: [(&str, Body, u64); 17] = [
+const BODIES: [(&str, Body, u64); 23] = [
     ("build_and_drop_events", build_and_drop_events, 1),
     ("publish_no_reader", publish_no_reader, 1),
     ("publish_everything_hit", |rounds| publish_to(rounds, &Want::Everything), 1),
@@ -34,6 +34,12 @@ const BODIES: [(&str, Body, u64); 17] = [
     ("try_recv_live_until_empty", |rounds| read_live(rounds, received_all), READERS),
     ("poll_recv_live_until_pending", |rounds| read_live(rounds, polled_all), READERS),
     ("publish_and_drain_narrow", |rounds| read_windows::<Ours<false>>(rounds, &Plan::selective(READERS)), 64),
+    ("drain_partial_topic", |rounds| read_partial(rounds, 64, topic), READERS * 64),
+    ("drain_partial_namespace", |rounds| read_partial(rounds, 64, topic_in_namespace), READERS * 64),
+    ("drain_partial_keys", |rounds| read_partial(rounds, 64, three_keys), READERS * 64),
+    ("drain_partial_topic_live", |rounds| read_partial(rounds, 1, topic), READERS),
+    ("drain_partial_namespace_live", |rounds| read_partial(rounds, 1, topic_in_namespace), READERS),
+    ("drain_partial_keys_live", |rounds| read_partial(rounds, 1, three_keys), READERS),
     ("subscribe_drop", subscribe_drop, 1),
     ("frame_whole", frame_whole, READERS),
     ("scan_backlog_for_many_terms", scan_backlog_for_many_terms, 1),
@@ -51,11 +57,11 @@ fn scoped() -> Plan {
 
 /// The first read of a reader of 4,096 terms, by the batches of the backlog that it looks through.
 fn scan_backlog_for_many_terms(rounds: u64) {
-    let broker = event_broker::Broker::<u64>::builder().max_batches(1_000).build().expect("a broker");
+    let broker = Broker::<u64>::builder().max_batches(1_000).build().expect("a broker");
     for index in 1..=rounds {
-        broker.publish(index, [event_broker::Event::new("Job", "Changed", "web", index)]).expect("rising");
+        broker.publish(index, [Event::new("Job", "Changed", "web", index)]).expect("rising");
     }
-    let terms = (0..4_096).map(|number| event_broker::Term::new("Job", format!("key {number}")).expect("a key"));
+    let terms = (0..4_096).map(|number| Term::new("Job", format!("key {number}")).expect("a key"));
     let mut reader = broker.subscribe(Request::new().terms(terms)).expect("open");
     assert!(black_box(reader.try_recv()).is_err());
 }
@@ -126,6 +132,58 @@ fn read_live(rounds: u64, read: fn(&mut Subscription<Payload>) -> bool) {
 
 fn drained(reader: &mut Subscription<Payload>) -> usize {
     reader.drain().expect("not overtaken").iter().map(black_box).count()
+}
+
+fn topic() -> Request<u64> {
+    Request::new().namespace("*").term(Term::topic("topic 1").expect("a topic"))
+}
+
+fn topic_in_namespace() -> Request<u64> {
+    Request::new().namespace("namespace 1").term(Term::topic("topic 1").expect("a topic"))
+}
+
+fn three_keys() -> Request<u64> {
+    let keys = ["key 1", "key 2", "key 3"].map(|key| Term::new("topic 1", key).expect("a topic and a key"));
+    Request::new().namespace("*").terms(keys)
+}
+
+/// Publishes windows of batches of ten events, each of one of five topics, three namespaces and twenty keys. Every
+/// reader reads those that it requested. A topic is hit by most batches, a topic in one namespace by half of them, and
+/// three keys of a topic by a quarter. A batch has some twenty links, of readers that never read.
+fn read_partial(rounds: u64, window: u64, request: fn() -> Request<u64>) {
+    let broker = Broker::<u64>::builder().max_batches(1_024).build().expect("a broker");
+    let topics: Vec<Topic> = (0..5).map(|number| Topic::from(format!("topic {number}").as_str())).collect();
+    let keys: Vec<Key> = (0..20).map(|number| Key::from(format!("key {number}").as_str())).collect();
+    let namespaces = ["namespace 0", "namespace 1", "namespace 2"].map(Namespace::from_static);
+    let terms = topics.iter().flat_map(|topic| {
+        let keys = keys.iter().map(move |key| Term::new(topic, key).expect("a topic and a key"));
+        keys.chain([Term::topic(topic).expect("a topic")])
+    });
+    let _others: Vec<_> =
+        terms.map(|term| broker.subscribe(Request::new().namespace("*").term(term)).expect("allowed")).collect();
+    let mut readers: Vec<_> = (0..READERS).map(|_| broker.subscribe(request()).expect("allowed")).collect();
+    let mut state = 1_u64;
+    let mut below = |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((state >> 33) % bound).expect("small")
+    };
+    let event_type = EventType::from_static("Changed");
+    for round in 0..rounds {
+        for index in round * window + 1..=(round + 1) * window {
+            let mut event = || {
+                let (topic, key) = (topics.get(below(5)).cloned(), keys.get(below(20)).cloned());
+                let namespace = namespaces.get(below(3)).cloned().unwrap_or_default();
+                let (topic, key) = (topic.expect("one of five"), key.expect("one of twenty"));
+                Event::new(topic, event_type.clone(), key, index).with_namespace(namespace)
+            };
+            ours::publish(&broker, index, (0..10).map(|_| event()).collect::<Vec<_>>());
+        }
+        for reader in &mut readers {
+            for delivery in &mut reader.drain().expect("not overtaken") {
+                black_box(delivery.len());
+            }
+        }
+    }
 }
 
 fn received_all(reader: &mut Subscription<Payload>) -> bool {
