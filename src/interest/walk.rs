@@ -32,6 +32,9 @@ pub(crate) trait Linked {
 /// parts.
 const PART: usize = 128;
 
+/// Up to this many runs are collected without an allocation.
+const RUNS: usize = 32;
+
 /// Which events of a run of batches match, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Matching {
@@ -53,30 +56,29 @@ pub(crate) struct MatchedRun {
 /// The matches in a window: runs that are disjoint, oldest first, and complete up to `through`.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    pub(crate) runs: SmallVec<[MatchedRun; 2]>,
+    pub(crate) runs: SmallVec<[MatchedRun; RUNS]>,
     pub(crate) through: Position,
 }
 
 impl Collected {
+    /// Sorts the runs, which were collected of several chains, each from the newest to the oldest. Merges those that
+    /// overlap.
     fn compact(&mut self) {
+        // Two lists that rise are sorted in half the steps of two that fall.
+        self.runs.reverse();
         self.runs.sort_unstable_by_key(|matched| matched.run.start);
-        let mut merged: SmallVec<[MatchedRun; 2]> = SmallVec::new();
-        for next in self.runs.drain(..) {
-            match merged.last_mut() {
-                // Two runs overlap. Only the links there say which events matched.
-                Some(last)
-                    if next.run.start < last.run.end
-                        || next.run.start == last.run.end && next.matching == last.matching =>
-                {
-                    if next.run.start < last.run.end {
-                        last.matching = Matching::Linked;
-                    }
-                    last.run.end = last.run.end.max(next.run.end);
-                }
-                _ => merged.push(next),
+        self.runs.dedup_by(|next, last| {
+            let overlaps = next.run.start < last.run.end;
+            let merges = overlaps || next.run.start == last.run.end && next.matching == last.matching;
+            if overlaps {
+                // Only the links there say which events matched.
+                last.matching = Matching::Linked;
             }
-        }
-        self.runs = merged;
+            if merges {
+                last.run.end = last.run.end.max(next.run.end);
+            }
+            merges
+        });
     }
 
     fn push(&mut self, start: Position, end: Position, matching: Matching) {
@@ -151,8 +153,11 @@ pub(crate) fn collect<'a, T: Linked, L: 'a>(
             walk.walk_back(chain.node, walk.start_of_walk(chain, through), &mut unbounded, &mut collected);
         }
     }
-    if collected.runs.len() > 1 {
-        collected.compact();
+    // The runs of one chain are disjoint, and differ where they are adjacent.
+    match chains.len() {
+        1 => collected.runs.reverse(),
+        _ if collected.runs.len() > 1 => collected.compact(),
+        _ => {}
     }
     collected
 }

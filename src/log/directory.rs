@@ -125,25 +125,37 @@ impl<T> Directory<T> {
 
     /// Returns the slots at the beginning of a run, as far as they are in one segment.
     ///
-    /// If the run begins where the segment at index `hint` does, no search is made. `hint` then moves to the segment
-    /// after the one that was found.
+    /// If the run begins in the segment found last, or where the one at index `hint` does, no search is made. `hint`
+    /// then moves to the segment after the one that was found.
     #[inline]
     pub(crate) fn slots(&self, hint: &mut usize, run: Run) -> &[Slot<T>] {
-        let found = match self.segments.get(*hint) {
-            Some((base, segment)) if *hint > 0 && *base == run.start => segment,
-            _ => {
-                let Some(found) = self.find(run.start) else { return &[] };
-                *hint = found;
-                match self.segments.get(found) {
-                    Some((_, segment)) => segment,
-                    None => return &[],
-                }
+        // A reader that keeps up reads in the newest segment.
+        if let Some((base, segment)) = self.segments.last()
+            && *base <= run.start
+        {
+            *hint = self.segments.len();
+            return segment.slots(run);
+        }
+        self.older_slots(hint, run)
+    }
+
+    fn older_slots(&self, hint: &mut usize, run: Run) -> &[Slot<T>] {
+        let near = match hint.checked_sub(1).and_then(|last| self.segments.get(last..)) {
+            Some([(base, _), (next, _), ..]) if *base <= run.start && run.start <= *next => {
+                Some(if run.start == *next { *hint } else { *hint - 1 })
             }
+            _ => self.find(run.start),
         };
-        *hint += 1;
-        // A segment may have been closed before it was full. The positions that follow are in the next one.
-        let end = self.segments.get(*hint).map_or(run.end, |(next, _)| run.end.min(*next));
-        found.slots(Run { end, ..run })
+        let Some(found) = near else { return &[] };
+        *hint = found + 1;
+        match self.segments.get(found..) {
+            Some([(_, segment), newer @ ..]) => {
+                // A segment may have been closed before it was full. The positions that follow are in the next one.
+                let end = newer.first().map_or(run.end, |(next, _)| run.end.min(*next));
+                segment.slots(Run { end, ..run })
+            }
+            _ => &[],
+        }
     }
 
     /// Returns what [`slots`](Self::slots) would return, if `hint` is as that call left it and the run continues where

@@ -182,6 +182,9 @@ impl Cursor {
         if !self.run.is_empty() && self.position >= log.oldest() {
             return Located::At(self.run.start);
         }
+        if self.pass_if_nothing_below(end) {
+            return Located::CaughtUp;
+        }
         self.locate_slow(log, waiter, end, handle, searched)
     }
 
@@ -235,7 +238,7 @@ impl Cursor {
         !self.run.is_empty() || self.later_runs.is_some() && self.next_later_run()
     }
 
-    #[cold]
+    #[inline(never)]
     fn next_later_run(&mut self) -> bool {
         while self.run.is_empty() {
             let Some(MatchedRun { run, matching }) = self.later_runs.as_mut().and_then(|runs| runs.pop_front()) else {
@@ -298,6 +301,13 @@ impl Cursor {
         }
     }
 
+    /// Passes everything that is discovered. No run may be left.
+    #[inline]
+    pub(super) fn pass_discovered(&mut self) {
+        debug_assert!(self.run.is_empty() && self.later_runs.is_none(), "a run is left");
+        self.position = self.discovered;
+    }
+
     /// Returns the next position if it is discovered, it is known which of its events match, and no loss must be
     /// reported first.
     #[inline]
@@ -342,6 +352,12 @@ impl Cursor {
         self.run.start
     }
 
+    /// Returns what is left of the current run.
+    #[inline]
+    pub(super) fn run(&self) -> Run {
+        self.run
+    }
+
     /// Passes all batches of the current run below `end`.
     #[inline]
     pub(super) fn pass_run_to(&mut self, end: Position) {
@@ -382,6 +398,13 @@ impl Cursor {
             }
             _ => later_runs.push_back(next),
         }
+    }
+
+    /// Appends runs after others, with at most one allocation for them.
+    fn append_later_runs(&mut self, runs: &[MatchedRun]) {
+        let later_runs = self.later_runs.get_or_insert_default();
+        later_runs.reserve(runs.len());
+        later_runs.extend(runs);
     }
 
     /// Discards the runs below `oldest`, and records a loss if the reader asked for any of it.

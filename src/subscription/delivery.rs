@@ -286,6 +286,13 @@ impl<'w, P> DeliveryRef<'w, P> {
         Self { batch, selection, len }
     }
 
+    /// Returns the delivery of these events, which are `len`.
+    #[inline]
+    pub(crate) fn of_bits(batch: &'w Arc<Published<P>>, bits: u64, len: usize) -> Self {
+        let selection = if len == batch.events.len() { Selection::All } else { Selection::Bits(bits) };
+        Self { batch, selection, len }
+    }
+
     /// Returns the number of events that match.
     #[inline]
     pub fn len(&self) -> usize {

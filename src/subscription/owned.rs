@@ -73,7 +73,7 @@ impl<P> Subscription<P> {
 
     /// Returns whether only terms and scope decide what this reader is given, as far as is known without the gate.
     #[inline]
-    fn may_read_fast(&self) -> bool {
+    pub(super) fn may_read_fast(&self) -> bool {
         self.ended.is_none() && self.selector.is_unconditional() && self.start_state == StartState::Reading
     }
 
@@ -82,7 +82,7 @@ impl<P> Subscription<P> {
     /// The end that a read goes by must have been loaded before. So the gate shows every change that was published
     /// before a batch below that end.
     #[inline]
-    fn is_gate_unchanged(&self) -> bool {
+    pub(super) fn is_gate_unchanged(&self) -> bool {
         self.waiter.shared.gate.state() == self.last_gate
     }
 

@@ -119,11 +119,10 @@ impl<P> Selector<P> {
                 let matching = events.iter().zip(0_u32..).filter(|(event, _)| self.filter.matches(event));
                 BorrowedSelection::of(events.len(), matching.map(|(_, ordinal)| ordinal))
             }
-            [node] => record.links.matched(node).and_then(|hits| selection(events.len(), hits)),
-            nodes => match record.links.matched_only(nodes) {
-                Some(hits) => selection(events.len(), hits),
-                None => select_union(&record.links, events.len(), nodes),
-            },
+            nodes if events.len() <= Links::BITS => {
+                Selection::of_bits(events.len(), record.links.matched_bits(nodes, events.len()))
+            }
+            nodes => select_union(&record.links, events.len(), nodes),
         }
     }
 
@@ -218,31 +217,23 @@ impl<P> Selector<P> {
     }
 }
 
-#[inline]
-fn selection(len: usize, hits: MatchedEvents<'_>) -> Option<BorrowedSelection<'_>> {
-    match hits {
-        MatchedEvents::All => Some(Selection::All),
-        MatchedEvents::Bits(bits) => Selection::of_bits(len, bits),
-        MatchedEvents::Ordinals([]) => None,
-        MatchedEvents::Ordinals(ordinals) => Some(Selection::Ordinals(Cow::Borrowed(ordinals))),
-    }
-}
-
-/// Returns the union of what several nodes matched.
+/// Returns the union of what several nodes matched, in a batch of more events than bits.
 fn select_union<'r>(links: &'r Links, len: usize, nodes: &[Arc<Node>]) -> Option<BorrowedSelection<'r>> {
     let mut hits = links.matched_any(nodes);
     let first = hits.next()?;
-    let Some(second) = hits.next() else { return selection(len, first) };
-    let (mut bits, mut union) = (0, Vec::new());
+    let Some(second) = hits.next() else {
+        return match first {
+            MatchedEvents::All => Some(Selection::All),
+            MatchedEvents::Ordinals([]) => None,
+            MatchedEvents::Ordinals(ordinals) => Some(Selection::Ordinals(Cow::Borrowed(ordinals))),
+        };
+    };
+    let mut union = Vec::new();
     for hits in [first, second].into_iter().chain(hits) {
         match hits {
             MatchedEvents::All => return Some(Selection::All),
-            MatchedEvents::Bits(more) => bits |= more,
             MatchedEvents::Ordinals(ordinals) => union.extend_from_slice(ordinals),
         }
-    }
-    if len <= Links::BITS {
-        return Selection::of_bits(len, bits);
     }
     union.sort_unstable();
     union.dedup();

@@ -175,8 +175,12 @@ impl Cursor {
 
     fn append_collected(&mut self, collected: Collected) {
         self.discovered = collected.through;
-        for run in collected.runs {
-            self.append(run);
+        let mut runs = collected.runs.iter();
+        if let Some(first) = runs.next() {
+            self.append(*first);
+        }
+        if runs.len() > 0 {
+            self.append_later_runs(runs.as_slice());
         }
     }
 }

@@ -19,50 +19,86 @@ use super::ordinals::OrdinalList;
 use crate::core::{ReadCounts, Record};
 use crate::interest::Matching;
 use crate::log::Directory;
+use crate::subscription::cursor::Cursor;
 use crate::subscription::delivery::{BorrowedSelection, DeliveryRef};
 use crate::subscription::state::{StartState, Subscription};
 use crate::subscription::window_run::WindowRun;
 use crate::sync::Slot;
 use crate::types::position::{Position, Run};
+use crate::types::token::Place;
 
 /// How far a window has come.
 ///
 /// Of a run of whole batches, what was yielded is passed when the iterator moves on to another run, or is left. It
 /// begins at the cursor and ends at [`WindowRun::yielded_end`]. Partial batches are passed one by one.
-#[derive(Default)]
 pub(super) struct Progress {
     /// The end of the window.
     pub(super) end: Position,
-    /// The end of the run of whole batches, if one is being iterated.
-    run_end: Position,
-    /// Whether no other run of the window follows it.
-    is_last_run: bool,
-    /// Whether everything was yielded, or the window ended early because of eviction.
-    pub(super) exhausted: bool,
     /// Where in the directory the search for the next slots begins.
     segment: usize,
     /// Number of events that were published before the first batch of the run.
     events_before: u64,
-    /// What was read and is not in the subscription's counters yet.
-    pub(super) counts: ReadCounts,
+    pub(super) rest: Rest,
+}
+
+/// What a window holds after the slots that its iterator has. It takes a whole word: when it took a byte, moving a
+/// window took ten instructions more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub(super) enum Rest {
+    /// There may be more.
+    Unknown,
+    /// Those slots are the last ones.
+    Nothing,
+    /// Everything was yielded, or the window ended early because of eviction. It stays so.
+    Exhausted,
+    /// The window is empty, because access was not settled. There may be more to read. It stays so.
+    Unsettled,
 }
 
 impl Progress {
     #[inline]
-    pub(super) fn new(end: Position, exhausted: bool) -> Self {
-        Self { end, exhausted, ..Self::default() }
+    pub(super) fn new(end: Position, rest: Rest) -> Self {
+        Self { end, segment: 0, events_before: 0, rest }
     }
-}
 
-/// Makes these slots, which begin at `start`, the window run.
-#[inline]
-fn enter_window_run<'w, P>(
-    window_run: &mut WindowRun,
-    start: Position,
-    slots: &'w [Slot<Record<P>>],
-) -> &'w [Slot<Record<P>>] {
-    *window_run = WindowRun { end: Position(start.0 + slots.len() as u64), remaining: slots.len() };
-    slots
+    #[inline]
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.rest == Rest::Exhausted
+    }
+
+    /// Records that the last slots were yielded, unless the window was over before.
+    #[inline]
+    fn end_window(&mut self) {
+        if self.rest == Rest::Nothing {
+            self.rest = Rest::Exhausted;
+        }
+    }
+
+    /// Forgets the slots of an iterator that was left, which may not have yielded them all.
+    #[inline]
+    pub(super) fn leave_slots(&mut self) {
+        if self.rest == Rest::Nothing {
+            self.rest = Rest::Unknown;
+        }
+    }
+
+    /// Returns the number of events from the beginning of the window run to the end of this batch of it.
+    #[inline]
+    fn events_through<P>(&self, last: &Record<P>) -> u64 {
+        let before = self.events_before;
+        last.events_before + last.events.len() as u64 - before
+    }
+
+    /// Records that an iterator takes these slots, which are of the cursor's run. Returns them as a window run.
+    #[inline]
+    fn take_slots<P>(&mut self, cursor: &Cursor, start: Position, slots: &[Slot<Record<P>>]) -> WindowRun {
+        let end = Position(start.0 + slots.len() as u64);
+        if end == cursor.run().end && cursor.is_last_run(self.end) {
+            self.rest = Rest::Nothing;
+        }
+        WindowRun { end, remaining: slots.len() }
+    }
 }
 
 /// The iterator of a [`Drain`](super::Drain).
@@ -73,6 +109,9 @@ pub struct DrainIter<'w, P> {
     directory: Option<&'w Directory<Record<P>>>,
     progress: &'w mut Progress,
     ordinals_end: &'w OrdinalList,
+    /// The slots to yield next if `slots` is empty: batches of one segment whose links say which events match. The
+    /// first is at the cursor.
+    linked_slots: &'w [Slot<Record<P>>],
 }
 
 impl<'w, P> DrainIter<'w, P> {
@@ -83,28 +122,50 @@ impl<'w, P> DrainIter<'w, P> {
         progress: &'w mut Progress,
         ordinals_end: &'w OrdinalList,
     ) -> Self {
-        Self { slots: &[], subscription, directory, progress, ordinals_end }
+        Self { slots: &[], subscription, directory, progress, ordinals_end, linked_slots: &[] }
     }
 }
 
 /// Ends the window run, and passes and counts the batches that were yielded of it.
-#[inline]
+#[cold]
+#[inline(never)]
 pub(super) fn pass_yielded<P>(
     subscription: &mut Subscription<P>,
-    progress: &mut Progress,
+    progress: &Progress,
     directory: &Directory<Record<P>>,
 ) {
     let yielded_end = subscription.close_window_run();
-    let count = yielded_end.since(subscription.cursor.next_in_run());
-    if count == 0 {
+    let batches = yielded_end.since(subscription.cursor.next_in_run());
+    if batches == 0 {
         return;
     }
-    subscription.cursor.pass_run_to(yielded_end);
-    subscription.end_elastic();
-    progress.counts.batches += count;
+    subscription.pass_window_run_to(yielded_end);
     if let Some(last) = directory.get_hinted(progress.segment, Position(yielded_end.0 - 1)) {
         subscription.resume_place = last.place.next();
-        progress.counts.events += last.events_before + last.events.len() as u64 - progress.events_before;
+        let events = progress.events_through(last);
+        subscription.waiter.shared.counters.add(ReadCounts { batches, events });
+    }
+}
+
+/// Does what [`pass_yielded`] does, and records that the reader has caught up, where the window run is the last run of
+/// an exhausted window. Then all of it was yielded, and nothing is left below what is discovered.
+#[inline]
+pub(super) fn pass_last_run<P>(
+    subscription: &mut Subscription<P>,
+    progress: &Progress,
+    directory: &Directory<Record<P>>,
+    finished: u64,
+) {
+    let Subscription { cursor, window_run, .. } = subscription;
+    let (start, end) = (cursor.next_in_run(), std::mem::take(window_run).end);
+    subscription.pass_window_run_to(end);
+    subscription.cursor.pass_discovered();
+    let counters = &subscription.waiter.shared.counters;
+    counters.set_cursor(subscription.cursor.position());
+    if let Some(last) = directory.get_hinted(progress.segment, Position(end.0 - 1)) {
+        subscription.resume_place = last.place.next().max(Place::before(finished));
+        let events = progress.events_through(last);
+        counters.add(ReadCounts { batches: end.since(start), events });
     }
 }
 
@@ -120,19 +181,17 @@ fn next_whole_slots<'w, P>(
     directory: Option<&'w Directory<Record<P>>>,
     progress: &mut Progress,
 ) -> &'w [Slot<Record<P>>] {
-    // An exhausted window stays so. If more was evicted than the cursor had discovered, what it discovers next is not
-    // read from this window.
-    let Some(directory) = directory.filter(|_| !progress.exhausted) else { return &[] };
-    let window_run = &mut subscription.window_run;
-    let rest = Run { start: window_run.end, end: progress.run_end };
-    if window_run.is_active() && !rest.is_empty() {
-        let slots = directory.next_slots(&mut progress.segment, rest);
-        if !slots.is_empty() {
-            return enter_window_run(window_run, rest.start, slots);
+    let Some(directory) = directory else { return &[] };
+    let Subscription { cursor, window_run, .. } = subscription;
+    if window_run.is_active() {
+        let rest = Run { start: window_run.end, end: cursor.run().end };
+        if !rest.is_empty() {
+            let slots = directory.next_slots(&mut progress.segment, rest);
+            if !slots.is_empty() {
+                *window_run = progress.take_slots(cursor, rest.start, slots);
+                return slots;
+            }
         }
-    } else if window_run.is_active() && progress.is_last_run {
-        progress.exhausted = true;
-        return &[];
     }
     next_run_slots(subscription, directory, progress)
 }
@@ -148,7 +207,7 @@ fn next_run_slots<'w, P>(
     }
     let Subscription { cursor, core, waiter, selector, window_run, start_state, directory: handle, .. } = subscription;
     let Some(run) = cursor.next_in_window(&core.log, waiter, progress.end, handle) else {
-        progress.exhausted = true;
+        progress.rest = Rest::Exhausted;
         return &[];
     };
     if selector.has_post_filters() || cursor.matching() != Matching::AllEvents {
@@ -157,14 +216,32 @@ fn next_run_slots<'w, P>(
     let slots = directory.slots(&mut progress.segment, run);
     let Some(first) = slots.first().and_then(Slot::get) else { return &[] };
     progress.events_before = first.events_before;
-    (progress.run_end, progress.is_last_run) = (run.end, cursor.is_last_run(progress.end));
     if *start_state == StartState::Elastic {
         // Stored for handles. What is yielded from now on is passed, and must not be taken for evicted within the
         // elastic start.
         waiter.shared.counters.set_cursor(cursor.position());
     }
     *start_state = StartState::Window;
-    enter_window_run(window_run, run.start, slots)
+    *window_run = progress.take_slots(cursor, run.start, slots);
+    slots
+}
+
+/// Returns the next slots of batches whose links alone decide which events match, if the next batch is one of those.
+#[cold]
+#[inline(never)]
+fn next_linked_slots<'w, P>(
+    subscription: &Subscription<P>,
+    directory: Option<&'w Directory<Record<P>>>,
+    progress: &mut Progress,
+) -> &'w [Slot<Record<P>>] {
+    let Subscription { cursor, selector, .. } = subscription;
+    let (Some(directory), run) = (directory, cursor.run()) else { return &[] };
+    if selector.has_post_filters() || cursor.matching() != Matching::Linked || run.is_empty() {
+        return &[];
+    }
+    let slots = directory.slots(&mut progress.segment, run);
+    progress.take_slots(cursor, run.start, slots);
+    slots
 }
 
 /// The next partial item, and the end of the list of ordinals.
@@ -175,7 +252,8 @@ struct PartialItem<'w, P> {
     delivery: Option<DeliveryRef<'w, P>>,
 }
 
-/// Puts the next partial item into `next`. No item means that the window is exhausted, or that the next batch is whole.
+/// Puts the next partial item into `next`, where more decides than links, or a batch has more events than bits. No item
+/// means that the window is exhausted, or that the next batch is whole.
 #[cold]
 #[inline(never)]
 fn next_partial_item<'w, P>(
@@ -185,12 +263,14 @@ fn next_partial_item<'w, P>(
     next: &mut PartialItem<'w, P>,
 ) {
     let Some(directory) = directory else { return };
+    // The slots that were found before are found anew for what follows.
+    progress.leave_slots();
     loop {
         let Subscription { cursor, core, waiter, selector, directory: handle, .. } = &mut *subscription;
         let run = cursor.next_in_window(&core.log, waiter, progress.end, handle);
         let batch = run.and_then(|run| directory.get_near(&mut progress.segment, run.start));
         let Some(batch) = batch else {
-            progress.exhausted = true;
+            progress.rest = Rest::Exhausted;
             return;
         };
         if !selector.has_post_filters() && cursor.matching() == Matching::AllEvents {
@@ -219,11 +299,33 @@ fn pass_and_select<'w, P>(subscription: &mut Subscription<P>, record: &'w Record
     subscription.end_elastic();
     subscription.resume_place = record.place.next();
     let selection = selection?;
-    // Counted here and not when the window is dropped, because it may be forgotten.
+    count_partial(subscription, position, selection.len(record.events.len()));
+    Some(selection)
+}
+
+/// Counts a partial batch that was passed. It is counted here and not when the window is dropped, because the window
+/// may be forgotten.
+#[inline]
+fn count_partial<P>(subscription: &Subscription<P>, position: Position, events: usize) {
     let counters = &subscription.waiter.shared.counters;
     counters.set_cursor(position.next());
-    counters.add(ReadCounts { batches: 1, events: selection.len(record.events.len()) as u64 });
-    Some(selection)
+    counters.add(ReadCounts { batches: 1, events: events as u64 });
+}
+
+/// Selects the events of the next batch by its links alone, and passes it. Returns the events as bits, and how many
+/// they are. If that is none, the batch is not passed: it may have too many events for bits.
+#[inline(never)]
+fn pass_linked<P>(subscription: &mut Subscription<P>, record: &Record<P>) -> (u64, usize) {
+    let bits = record.links.matched_bits(&subscription.waiter.shared.nodes, record.events.len());
+    if bits == 0 {
+        return (0, 0);
+    }
+    let (position, events) = (subscription.cursor.next_in_run(), bits.count_ones() as usize);
+    subscription.cursor.pass(position);
+    subscription.end_elastic();
+    subscription.resume_place = record.place.next();
+    count_partial(subscription, position, events);
+    (bits, events)
 }
 
 // What `next` needs for each item stays in registers, because nothing takes the address of the iterator: every function
@@ -240,17 +342,36 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
                 self.subscription.window_run.remaining = rest.len();
                 return Some(DeliveryRef::whole(batch));
             }
-            self.slots = next_whole_slots(self.subscription, self.directory, self.progress);
-            if self.slots.is_empty() {
-                if self.progress.exhausted {
+            if let [slot, rest @ ..] = self.linked_slots {
+                let batch = slot.get()?;
+                let (bits, events) = pass_linked(self.subscription, batch);
+                if events > 0 {
+                    self.linked_slots = rest;
+                    return Some(DeliveryRef::of_bits(batch, bits, events));
+                }
+                self.linked_slots = &[];
+            } else {
+                if self.progress.rest != Rest::Unknown {
+                    self.progress.end_window();
                     return None;
                 }
-                let mut next = PartialItem { ordinals_end: self.ordinals_end, delivery: None };
-                next_partial_item(self.subscription, self.directory, self.progress, &mut next);
-                self.ordinals_end = next.ordinals_end;
-                if next.delivery.is_some() {
-                    return next.delivery;
+                self.slots = next_whole_slots(self.subscription, self.directory, self.progress);
+                if !self.slots.is_empty() {
+                    continue;
                 }
+                if self.progress.is_exhausted() {
+                    return None;
+                }
+                self.linked_slots = next_linked_slots(self.subscription, self.directory, self.progress);
+                if !self.linked_slots.is_empty() {
+                    continue;
+                }
+            }
+            let mut next = PartialItem { ordinals_end: self.ordinals_end, delivery: None };
+            next_partial_item(self.subscription, self.directory, self.progress, &mut next);
+            self.ordinals_end = next.ordinals_end;
+            if next.delivery.is_some() {
+                return next.delivery;
             }
         }
     }

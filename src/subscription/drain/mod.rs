@@ -27,7 +27,7 @@ use crate::log::{Directory, End};
 use crate::types::error::RecvError;
 use crate::types::position::Position;
 use crate::types::token::Place;
-use iter::{Progress, pass_yielded};
+use iter::{Progress, Rest, pass_last_run, pass_yielded};
 use ordinals::OrdinalList;
 
 impl<P> Subscription<P> {
@@ -63,18 +63,56 @@ impl<P> Subscription<P> {
     /// As [`recv`](Self::recv). A window without items is not an error.
     #[inline]
     pub fn drain(&mut self) -> Result<Drain<'_, P>, RecvError> {
+        // Everything but the directory is made where the caller keeps it. Moving a window that was made elsewhere cost a
+        // tenth of a window of 64 items.
+        match self.open_fast() {
+            Some((finished, end, directory)) => {
+                let progress = Progress::new(end, if directory.is_some() { Rest::Unknown } else { Rest::Exhausted });
+                Ok(Drain { subscription: self, directory, finished, progress, ordinals: OrdinalList::default() })
+            }
+            None => self.drain_slow(),
+        }
+    }
+
+    /// Opens a window for a reader of everything that has passed all it knew of, without a decision: either everything
+    /// below the end is new to it, or there is nothing.
+    ///
+    /// Returns the finished index, the end of the window, and the directory unless there is nothing. The order of the
+    /// loads is that of [`begin_read`](Self::begin_read), and then that of [`open_window`](Self::open_window). Whatever
+    /// must be told, checked or decided first is left to those two.
+    #[inline]
+    fn open_fast(&mut self) -> Option<FastWindow<P>> {
+        if !self.may_read_fast() || !self.waiter.shared.nodes.is_empty() {
+            return None;
+        }
+        let log = &self.core.log;
+        let finished = log.finished_below();
+        let end = log.end();
+        if !self.is_gate_unchanged() {
+            return None;
+        }
+        let Some(start) = self.cursor.discover_everything(end.position) else {
+            let nothing = !end.closed && self.cursor.pass_if_nothing_below(end.position);
+            return nothing.then_some((finished, end.position, None));
+        };
+        let directory = self.directory.current(log);
+        // Loaded after the directory was taken, as in `open_window`.
+        (log.oldest() <= start).then_some((finished, end.position, Some(directory)))
+    }
+
+    /// Implements [`drain`](Self::drain) for all other readers.
+    #[inline(never)]
+    fn drain_slow(&mut self) -> Result<Drain<'_, P>, RecvError> {
         let mut budget = Budget::unlimited();
         loop {
             let Some((finished, end)) = self.begin_read(&mut budget)? else { return Ok(self.empty_window()) };
-            // Everything but the directory is made here, where the caller keeps it. Moving a window that was made
-            // elsewhere cost a tenth of a window of 64 items.
-            let directory = match self.open_window(finished, end) {
-                Opening::At(directory) => Some(directory),
-                Opening::CaughtUp => None,
+            let (directory, rest) = match self.open_window(finished, end) {
+                Opening::At(directory) => (Some(directory), Rest::Unknown),
+                Opening::CaughtUp => (None, Rest::Exhausted),
                 Opening::Retry => continue,
                 Opening::Ended(error) => return Err(*error),
             };
-            let (progress, finished) = (Progress::new(end.position, directory.is_none()), Some(finished));
+            let progress = Progress::new(end.position, rest);
             return Ok(Drain { subscription: self, directory, finished, progress, ordinals: OrdinalList::default() });
         }
     }
@@ -84,8 +122,8 @@ impl<P> Subscription<P> {
     #[cold]
     fn empty_window(&mut self) -> Drain<'_, P> {
         self.ring();
-        let progress = Progress::new(Position::ZERO, true);
-        Drain { subscription: self, directory: None, finished: None, progress, ordinals: OrdinalList::default() }
+        let progress = Progress::new(Position::ZERO, Rest::Unsettled);
+        Drain { subscription: self, directory: None, finished: 0, progress, ordinals: OrdinalList::default() }
     }
 
     /// Ends the window run. Returns one past the last batch that was yielded of it.
@@ -93,6 +131,14 @@ impl<P> Subscription<P> {
     fn close_window_run(&mut self) -> Position {
         self.start_state = if self.cursor.is_past_elastic() { StartState::Reading } else { StartState::Elastic };
         std::mem::take(&mut self.window_run).yielded_end()
+    }
+
+    /// Passes the batches of the cursor's run below `end`, of which there is at least one.
+    #[inline]
+    fn pass_window_run_to(&mut self, end: Position) {
+        self.cursor.pass_run_to(end);
+        self.cursor.end_elastic();
+        self.start_state = StartState::Reading;
     }
 
     /// Passes what a forgotten window yielded of a run of whole batches.
@@ -104,8 +150,7 @@ impl<P> Subscription<P> {
         if batches == 0 {
             return;
         }
-        self.cursor.pass_run_to(yielded_end);
-        self.end_elastic();
+        self.pass_window_run_to(yielded_end);
         let log = &self.core.log;
         let first = log.read(start, |record| record.events_before);
         let last = log.read(Position(yielded_end.0 - 1), |record| {
@@ -132,7 +177,7 @@ impl<P> Subscription<P> {
     }
 
     /// Finds what there is to read below `end`. The caller has loaded `finished` before `end`.
-    #[inline(never)]
+    #[inline]
     fn open_window(&mut self, finished: u64, end: End) -> Opening<P> {
         let mut searched = None;
         let located = if self.ensure_placed(finished) {
@@ -154,6 +199,9 @@ impl<P> Subscription<P> {
     }
 }
 
+/// The finished index, the end of a window, and its directory unless it is empty.
+type FastWindow<P> = (u64, Position, Option<Arc<Directory<Record<P>>>>);
+
 /// What a window opens on. It takes two words, so that it is returned in registers.
 enum Opening<P> {
     At(Arc<Directory<Record<P>>>),
@@ -171,8 +219,8 @@ pub struct Drain<'s, P> {
     subscription: &'s mut Subscription<P>,
     directory: Option<Arc<Directory<Record<P>>>>,
     /// The finished index, as loaded when the window opened: everything below it is passed once the window is
-    /// exhausted. `None` if access was not settled.
-    finished: Option<u64>,
+    /// exhausted. Not used if access was not settled.
+    finished: u64,
     progress: Progress,
     ordinals: OrdinalList,
 }
@@ -186,42 +234,57 @@ impl<P> Drain<'_, P> {
     /// passed then.
     #[inline]
     pub fn iter(&mut self) -> DrainIter<'_, P> {
-        self.pass_yielded();
+        self.pass_left_iterator();
+        self.progress.leave_slots();
         self.ordinals.clear();
         DrainIter::new(self.subscription, self.directory.as_deref(), &mut self.progress, &self.ordinals)
     }
 
-    /// Passes what an earlier iterator of this window has yielded.
+    /// Passes what an iterator of this window has yielded that is left.
     #[inline]
-    fn pass_yielded(&mut self) {
+    fn pass_left_iterator(&mut self) {
         if self.subscription.window_run.is_active()
             && let Some(directory) = &self.directory
         {
-            pass_yielded(self.subscription, &mut self.progress, directory);
+            pass_yielded(self.subscription, &self.progress, directory);
         }
     }
 }
 
 impl<P> Drop for Drain<'_, P> {
+    #[inline]
     fn drop(&mut self) {
-        self.pass_yielded();
-        let Self { subscription, finished, progress: Progress { end, counts, exhausted, .. }, .. } = self;
-        let counters = &subscription.waiter.shared.counters;
-        if counts.batches > 0 {
-            counters.add(*counts);
+        match &self.directory {
+            // Most windows of readers of everything: one run of whole batches, all of it yielded.
+            Some(directory) if self.progress.is_exhausted() && self.subscription.window_run.is_active() => {
+                pass_last_run(self.subscription, &self.progress, directory, self.finished);
+            }
+            _ => self.pass_and_store(),
         }
-        let Some(finished) = *finished else { return };
-        if *exhausted {
-            subscription.cursor.pass_unmatched_to(*end);
+        if self.subscription.waiter.has_doorbell() {
+            self.rearm_doorbell();
         }
-        let all = *exhausted && subscription.cursor.position() >= *end;
+    }
+}
+
+impl<P> Drain<'_, P> {
+    /// Passes what was yielded, and stores the cursor where handles see it.
+    #[inline(never)]
+    fn pass_and_store(&mut self) {
+        self.pass_left_iterator();
+        let Self { subscription, finished, progress, .. } = self;
+        if progress.rest == Rest::Unsettled {
+            return;
+        }
+        let (end, exhausted) = (progress.end, progress.is_exhausted());
+        if exhausted {
+            subscription.cursor.pass_unmatched_to(end);
+        }
+        let all = exhausted && subscription.cursor.position() >= end;
         match subscription.start_state {
             StartState::Pending => {}
-            _ if all => subscription.record_caught_up(finished),
+            _ if all => subscription.record_caught_up(*finished),
             StartState::Elastic | StartState::Window | StartState::Reading => subscription.store_cursor(),
-        }
-        if subscription.waiter.has_doorbell() {
-            self.rearm_doorbell();
         }
     }
 }
@@ -230,16 +293,21 @@ impl<P> Drain<'_, P> {
     /// Arms the doorbell for what comes, and rings it for what the window leaves unread.
     #[cold]
     fn rearm_doorbell(&mut self) {
-        let Self { subscription, progress: Progress { end, exhausted, .. }, .. } = self;
-        if *exhausted {
+        let Self { subscription, progress, .. } = self;
+        let (end, exhausted) = (progress.end, progress.is_exhausted());
+        if progress.rest == Rest::Unsettled {
+            // It rang when the window was opened.
+            return;
+        }
+        if exhausted {
             // If a pending start has come meanwhile, the end has moved, and the bell is rung below.
             subscription.register();
         }
         let log_end = subscription.core.log.end();
         // The bell must ring for what is unread, and for what came meanwhile.
         let unread =
-            !*exhausted || subscription.start_state == StartState::Reading && subscription.cursor.position() < *end;
-        if unread || log_end.position > *end || log_end.closed {
+            !exhausted || subscription.start_state == StartState::Reading && subscription.cursor.position() < end;
+        if unread || log_end.position > end || log_end.closed {
             subscription.waiter.wake();
         }
     }
