@@ -139,6 +139,7 @@ impl<T> Directory<T> {
         self.older_slots(hint, run)
     }
 
+    #[inline(never)]
     fn older_slots(&self, hint: &mut usize, run: Run) -> &[Slot<T>] {
         let near = match hint.checked_sub(1).and_then(|last| self.segments.get(last..)) {
             Some([(base, _), (next, _), ..]) if *base <= run.start && run.start <= *next => {
@@ -194,8 +195,15 @@ impl<T> Directory<T> {
     pub(crate) fn get_hinted(&self, hint: usize, position: Position) -> Option<&T> {
         match hint.checked_sub(1).and_then(|at| self.segments.get(at)) {
             Some((base, segment)) if *base <= position => segment.get(position),
-            _ => self.get(position),
+            _ => self.get_searched(position),
         }
+    }
+
+    /// Does what [`get`](Self::get) does, in a function of its own: callers are short without it.
+    #[cold]
+    #[inline(never)]
+    fn get_searched(&self, position: Position) -> Option<&T> {
+        self.get(position)
     }
 
     /// Returns the value at a position, or `None` if its segment is not here or the slot has not been written.

@@ -20,6 +20,7 @@
 //! Callers: the reader alone, through `owned`, `poll`, `drain`, `loss`, `register` and `begin_read`.
 
 mod discover;
+mod runs;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -232,24 +233,6 @@ impl Cursor {
         }
     }
 
-    /// Returns whether there is a run to read from, after moving on to the next run if the current one is empty.
-    #[inline]
-    fn next_run(&mut self) -> bool {
-        !self.run.is_empty() || self.later_runs.is_some() && self.next_later_run()
-    }
-
-    #[inline(never)]
-    fn next_later_run(&mut self) -> bool {
-        while self.run.is_empty() {
-            let Some(MatchedRun { run, matching }) = self.later_runs.as_mut().and_then(|runs| runs.pop_front()) else {
-                self.later_runs = None;
-                return false;
-            };
-            (self.run, self.matching) = (run, matching);
-        }
-        true
-    }
-
     /// Returns the next run in a window that ends at `end`. It does not check for eviction, because the window's
     /// directory holds its batches. The window is over if more was evicted than this cursor had discovered: the walk
     /// may have missed matches then.
@@ -320,8 +303,7 @@ impl Cursor {
     /// position to read next, or `None` if there is nothing new or more must be decided first.
     #[inline]
     pub(super) fn discover_everything(&mut self, end: Position) -> Option<Position> {
-        let passed_all = self.run.is_empty() && self.later_runs.is_none() && self.loss == Loss::None;
-        if !passed_all || self.discovered >= end {
+        if !self.run.is_empty() || self.later_runs.is_some() || self.loss != Loss::None || self.discovered >= end {
             return None;
         }
         (self.run, self.matching) = (Run { start: self.discovered, end }, Matching::AllEvents);
@@ -373,55 +355,4 @@ impl Cursor {
         self.position = position.next();
         self.run.start = position.next();
     }
-
-    #[inline]
-    fn append(&mut self, next: MatchedRun) {
-        if self.later_runs.is_none() {
-            if self.run.is_empty() {
-                (self.run, self.matching) = (next.run, next.matching);
-                return;
-            }
-            if self.run.end == next.run.start && self.matching == next.matching {
-                self.run.end = next.run.end;
-                return;
-            }
-        }
-        self.append_later_run(next);
-    }
-
-    #[cold]
-    fn append_later_run(&mut self, next: MatchedRun) {
-        let later_runs = self.later_runs.get_or_insert_default();
-        match later_runs.back_mut() {
-            Some(last) if last.run.end == next.run.start && last.matching == next.matching => {
-                last.run.end = next.run.end;
-            }
-            _ => later_runs.push_back(next),
-        }
-    }
-
-    /// Appends runs after others, with at most one allocation for them.
-    fn append_later_runs(&mut self, runs: &[MatchedRun]) {
-        let later_runs = self.later_runs.get_or_insert_default();
-        later_runs.reserve(runs.len());
-        later_runs.extend(runs);
-    }
-
-    /// Discards the runs below `oldest`, and records a loss if the reader asked for any of it.
-    #[inline]
-    fn discard_evicted_runs(&mut self, waiter: &Waiter, oldest: Position) {
-        while self.next_run() && self.run.start < oldest {
-            let gone = Run { start: self.run.start, end: self.run.end.min(oldest) };
-            if self.matching != Matching::Unknown || has_evicted(waiter, gone.start, oldest) {
-                self.loss = Loss::Evicted;
-            }
-            self.run.start = gone.end;
-        }
-    }
-}
-
-/// Returns whether any evicted position from `start` on, which the reader had not scanned, matched one of its nodes.
-fn has_evicted(waiter: &Waiter, start: Position, oldest: Position) -> bool {
-    count(Step::Poll, waiter.shared.nodes.len());
-    waiter.shared.nodes.iter().any(|node| node.has_evicted(start, oldest))
 }

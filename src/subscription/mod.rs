@@ -5,7 +5,7 @@
 //!
 //! 1. `state`: what a subscription holds, how it opens, what it reports about itself, how it ends.
 //! 2. `begin_read` and `gate_check`: how each read begins, and what a reader does when its gate has changed.
-//! 3. `cursor` and `cursor/discover`: the position of a reader in the log, and which batch is next.
+//! 3. `cursor`, `cursor/discover` and `cursor/runs`: the position of a reader in the log, and which batch is next.
 //! 4. `selector`: which events of a batch are delivered.
 //! 5. `delivery`: what a read returns.
 //! 6. `loss`: counting and reporting what was lost.

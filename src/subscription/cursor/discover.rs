@@ -102,7 +102,7 @@ impl Cursor {
                 }
                 self.discovered = end;
             }
-            _ => self.append_collected(collect(std::iter::once((node, last)), directory, oldest, from, end)),
+            _ => self.append_collected(&collect(std::iter::once((node, last)), directory, oldest, from, end)),
         }
         oldest
     }
@@ -169,11 +169,11 @@ impl Cursor {
     ) -> Position {
         let directory = searched.insert(handle.current(log));
         let oldest = log.oldest();
-        self.append_collected(collect(lasts, directory, oldest, self.discovered, end));
+        self.append_collected(&collect(lasts, directory, oldest, self.discovered, end));
         oldest
     }
 
-    fn append_collected(&mut self, collected: Collected) {
+    fn append_collected(&mut self, collected: &Collected) {
         self.discovered = collected.through;
         let mut runs = collected.runs.iter();
         if let Some(first) = runs.next() {

@@ -11,16 +11,16 @@
 //!
 //! Callers: `drain/mod.rs` makes iterators and passes what they yielded; users iterate.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::iter::FusedIterator;
 
 use super::ordinals::OrdinalList;
+use super::partial::{PartialItem, next_linked_slots, next_partial_item, pass_linked};
 use crate::core::{ReadCounts, Record};
 use crate::interest::Matching;
 use crate::log::Directory;
 use crate::subscription::cursor::Cursor;
-use crate::subscription::delivery::{BorrowedSelection, DeliveryRef};
+use crate::subscription::delivery::DeliveryRef;
 use crate::subscription::state::{StartState, Subscription};
 use crate::subscription::window_run::WindowRun;
 use crate::sync::Slot;
@@ -35,7 +35,7 @@ pub(super) struct Progress {
     /// The end of the window.
     pub(super) end: Position,
     /// Where in the directory the search for the next slots begins.
-    segment: usize,
+    pub(super) segment: usize,
     /// Number of events that were published before the first batch of the run.
     events_before: u64,
     pub(super) rest: Rest,
@@ -46,6 +46,8 @@ pub(super) struct Progress {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub(super) enum Rest {
+    /// The window is the cursor's run of whole batches, and no iterator has taken slots of it.
+    Run,
     /// There may be more.
     Unknown,
     /// Those slots are the last ones.
@@ -92,7 +94,7 @@ impl Progress {
 
     /// Records that an iterator takes these slots, which are of the cursor's run. Returns them as a window run.
     #[inline]
-    fn take_slots<P>(&mut self, cursor: &Cursor, start: Position, slots: &[Slot<Record<P>>]) -> WindowRun {
+    pub(super) fn take_slots<P>(&mut self, cursor: &Cursor, start: Position, slots: &[Slot<Record<P>>]) -> WindowRun {
         let end = Position(start.0 + slots.len() as u64);
         if end == cursor.run().end && cursor.is_last_run(self.end) {
             self.rest = Rest::Nothing;
@@ -122,7 +124,11 @@ impl<'w, P> DrainIter<'w, P> {
         progress: &'w mut Progress,
         ordinals_end: &'w OrdinalList,
     ) -> Self {
-        Self { slots: &[], subscription, directory, progress, ordinals_end, linked_slots: &[] }
+        let slots = match directory {
+            Some(directory) if progress.rest == Rest::Run => first_slots(subscription, directory, progress),
+            _ => &[],
+        };
+        Self { slots, subscription, directory, progress, ordinals_end, linked_slots: &[] }
     }
 }
 
@@ -167,6 +173,23 @@ pub(super) fn pass_last_run<P>(
         let events = progress.events_through(last);
         counters.add(ReadCounts { batches: end.since(start), events });
     }
+}
+
+/// Returns the first slots of a window that is one run of whole batches.
+#[inline(never)]
+fn first_slots<'w, P>(
+    subscription: &mut Subscription<P>,
+    directory: &'w Directory<Record<P>>,
+    progress: &mut Progress,
+) -> &'w [Slot<Record<P>>] {
+    progress.rest = Rest::Unknown;
+    let run = subscription.cursor.run();
+    let slots = directory.slots(&mut progress.segment, run);
+    let Some(first) = slots.first().and_then(Slot::get) else { return &[] };
+    progress.events_before = first.events_before;
+    subscription.start_state = StartState::Window;
+    subscription.window_run = progress.take_slots(&subscription.cursor, run.start, slots);
+    slots
 }
 
 /// Returns the next slots of whole batches: those of the next segment if the run continues there, or those of another
@@ -224,108 +247,6 @@ fn next_run_slots<'w, P>(
     *start_state = StartState::Window;
     *window_run = progress.take_slots(cursor, run.start, slots);
     slots
-}
-
-/// Returns the next slots of batches whose links alone decide which events match, if the next batch is one of those.
-#[cold]
-#[inline(never)]
-fn next_linked_slots<'w, P>(
-    subscription: &Subscription<P>,
-    directory: Option<&'w Directory<Record<P>>>,
-    progress: &mut Progress,
-) -> &'w [Slot<Record<P>>] {
-    let Subscription { cursor, selector, .. } = subscription;
-    let (Some(directory), run) = (directory, cursor.run()) else { return &[] };
-    if selector.has_post_filters() || cursor.matching() != Matching::Linked || run.is_empty() {
-        return &[];
-    }
-    let slots = directory.slots(&mut progress.segment, run);
-    progress.take_slots(cursor, run.start, slots);
-    slots
-}
-
-/// The next partial item, and the end of the list of ordinals.
-///
-/// It is apart from the iterator and from what the iterator returns, so that both can stay in registers.
-struct PartialItem<'w, P> {
-    ordinals_end: &'w OrdinalList,
-    delivery: Option<DeliveryRef<'w, P>>,
-}
-
-/// Puts the next partial item into `next`, where more decides than links, or a batch has more events than bits. No item
-/// means that the window is exhausted, or that the next batch is whole.
-#[cold]
-#[inline(never)]
-fn next_partial_item<'w, P>(
-    subscription: &mut Subscription<P>,
-    directory: Option<&'w Directory<Record<P>>>,
-    progress: &mut Progress,
-    next: &mut PartialItem<'w, P>,
-) {
-    let Some(directory) = directory else { return };
-    // The slots that were found before are found anew for what follows.
-    progress.leave_slots();
-    loop {
-        let Subscription { cursor, core, waiter, selector, directory: handle, .. } = &mut *subscription;
-        let run = cursor.next_in_window(&core.log, waiter, progress.end, handle);
-        let batch = run.and_then(|run| directory.get_near(&mut progress.segment, run.start));
-        let Some(batch) = batch else {
-            progress.rest = Rest::Exhausted;
-            return;
-        };
-        if !selector.has_post_filters() && cursor.matching() == Matching::AllEvents {
-            return;
-        }
-        if let Some(selection) = pass_and_select(subscription, batch) {
-            let selection = selection.map(|ordinals| match ordinals {
-                Cow::Borrowed(ordinals) => ordinals,
-                Cow::Owned(ordinals) => OrdinalList::push(&mut next.ordinals_end, ordinals.into_boxed_slice()),
-            });
-            next.delivery = Some(DeliveryRef::part(batch, selection));
-            return;
-        }
-    }
-}
-
-/// Selects the events of the next batch, and passes it. If a post-filter panics, the batch is not passed.
-fn pass_and_select<'w, P>(subscription: &mut Subscription<P>, record: &'w Record<P>) -> Option<BorrowedSelection<'w>> {
-    let position = subscription.cursor.next_in_run();
-    let Subscription { cursor, selector, waiter, .. } = subscription;
-    let mut selection = selector.select(record, &waiter.shared.nodes, cursor.matching());
-    if selector.has_post_filters() {
-        selection = selection.and_then(|all| subscription.post_filter_to_end(position, record, all));
-    }
-    subscription.cursor.pass(position);
-    subscription.end_elastic();
-    subscription.resume_place = record.place.next();
-    let selection = selection?;
-    count_partial(subscription, position, selection.len(record.events.len()));
-    Some(selection)
-}
-
-/// Counts a partial batch that was passed. It is counted here and not when the window is dropped, because the window
-/// may be forgotten.
-#[inline]
-fn count_partial<P>(subscription: &Subscription<P>, position: Position, events: usize) {
-    let counters = &subscription.waiter.shared.counters;
-    counters.set_cursor(position.next());
-    counters.add(ReadCounts { batches: 1, events: events as u64 });
-}
-
-/// Selects the events of the next batch by its links alone, and passes it. Returns the events as bits, and how many
-/// they are. If that is none, the batch is not passed: it may have too many events for bits.
-#[inline(never)]
-fn pass_linked<P>(subscription: &mut Subscription<P>, record: &Record<P>) -> (u64, usize) {
-    let bits = record.links.matched_bits(&subscription.waiter.shared.nodes, record.events.len());
-    if bits == 0 {
-        return (0, 0);
-    }
-    let (position, events) = (subscription.cursor.next_in_run(), bits.count_ones() as usize);
-    subscription.cursor.pass(position);
-    subscription.end_elastic();
-    subscription.resume_place = record.place.next();
-    count_partial(subscription, position, events);
-    (bits, events)
 }
 
 // What `next` needs for each item stays in registers, because nothing takes the address of the iterator: every function

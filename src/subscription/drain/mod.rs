@@ -1,7 +1,8 @@
 //! The window for hot loops: what is readable now, borrowed from the log.
 //! Nothing here waits, and nothing is checked for each item: eviction, gate and expiry are checked when a window opens.
 //!
-//! Files: `iter` yields the items and counts what was read; `ordinals` holds what items borrow and no batch holds.
+//! Files: `iter` yields the items and counts what was read; `partial` selects the events of batches that are not read
+//! whole; `ordinals` holds what items borrow and no batch holds.
 //!
 //! Invariants:
 //! - What a window yields is in the directory that it took when it opened, so eviction does not concern it.
@@ -12,6 +13,7 @@
 
 mod iter;
 mod ordinals;
+mod partial;
 
 use std::fmt;
 use std::sync::Arc;
@@ -67,7 +69,7 @@ impl<P> Subscription<P> {
         // tenth of a window of 64 items.
         match self.open_fast() {
             Some((finished, end, directory)) => {
-                let progress = Progress::new(end, if directory.is_some() { Rest::Unknown } else { Rest::Exhausted });
+                let progress = Progress::new(end, if directory.is_some() { Rest::Run } else { Rest::Exhausted });
                 Ok(Drain { subscription: self, directory, finished, progress, ordinals: OrdinalList::default() })
             }
             None => self.drain_slow(),
