@@ -98,8 +98,8 @@ fn build_publish_free_16(rounds: u64) {
     let payload = Payload::of(64);
     let keys: Vec<_> = (0..16).map(key).collect();
     for index in 1..=rounds {
-        let build = |key: &event_broker::Key| {
-            event_broker::Event::new("Allocation", "AllocationUpdated", key.as_str(), payload.clone())
+        let build = |key: &Key| {
+            Event::new("Allocation", "AllocationUpdated", key.as_str(), payload.clone())
                 .with_namespace("default")
                 .with_filter_key("web")
         };
