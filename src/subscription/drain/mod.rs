@@ -2,7 +2,7 @@
 //! Nothing here waits, and nothing is checked for each item: eviction, gate and expiry are checked when a window opens.
 //!
 //! Files: `iter` yields the items and counts what was read; `partial` selects the events of batches that are not read
-//! whole; `ordinals` holds what items borrow and no batch holds.
+//! whole; `progress` is how far a window has come; `ordinals` holds what items borrow and no batch holds.
 //!
 //! Invariants:
 //! - What a window yields is in the directory that it took when it opened, so eviction does not concern it.
@@ -14,6 +14,7 @@
 mod iter;
 mod ordinals;
 mod partial;
+mod progress;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,8 +30,9 @@ use crate::log::{Directory, End};
 use crate::types::error::RecvError;
 use crate::types::position::Position;
 use crate::types::token::Place;
-use iter::{Progress, Rest, pass_last_run, pass_yielded};
+use iter::{pass_last_run, pass_yielded};
 use ordinals::OrdinalList;
+use progress::{Progress, Rest};
 
 impl<P> Subscription<P> {
     /// Opens a window of what is readable now, without waiting.

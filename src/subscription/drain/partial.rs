@@ -7,8 +7,8 @@
 
 use std::borrow::Cow;
 
-use super::iter::{Progress, Rest};
 use super::ordinals::OrdinalList;
+use super::progress::{Progress, Rest};
 use crate::core::{ReadCounts, Record};
 use crate::interest::Matching;
 use crate::log::Directory;
