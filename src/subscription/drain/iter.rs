@@ -15,7 +15,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 
 use super::ordinals::OrdinalList;
-use super::partial::{PartialItem, next_linked_slots, next_partial_item, pass_linked};
+use super::partial::{PartialItem, next_partial_item, pass_linked};
 use super::progress::{Progress, Rest};
 use crate::core::{ReadCounts, Record};
 use crate::interest::Matching;
@@ -188,34 +188,26 @@ impl<'w, P> Iterator for DrainIter<'w, P> {
             }
             if let [slot, rest @ ..] = self.linked_slots {
                 let batch = slot.get()?;
-                let (bits, events) = pass_linked(self.subscription, batch);
+                let (bits, events) = pass_linked(self.subscription, self.progress, batch);
+                self.linked_slots = rest;
                 if events > 0 {
-                    self.linked_slots = rest;
                     return Some(DeliveryRef::of_bits(batch, bits, events));
                 }
                 self.linked_slots = &[];
-            } else {
-                if self.progress.rest != Rest::Unknown {
-                    self.progress.end_window();
-                    return None;
-                }
-                self.slots = next_whole_slots(self.subscription, self.directory, self.progress);
-                if !self.slots.is_empty() {
-                    continue;
-                }
-                if self.progress.is_exhausted() {
-                    return None;
-                }
-                self.linked_slots = next_linked_slots(self.subscription, self.directory, self.progress);
-                if !self.linked_slots.is_empty() {
-                    continue;
-                }
+                continue;
             }
-            let mut next = PartialItem { ordinals_end: self.ordinals_end, delivery: None };
-            next_partial_item(self.subscription, self.directory, self.progress, &mut next);
-            self.ordinals_end = next.ordinals_end;
-            if next.delivery.is_some() {
-                return next.delivery;
+            if self.progress.rest != Rest::Unknown {
+                self.progress.end_window();
+                return None;
+            }
+            self.slots = next_whole_slots(self.subscription, self.directory, self.progress);
+            if self.slots.is_empty() {
+                let mut next = PartialItem { linked_slots: &[], ordinals_end: self.ordinals_end, delivery: None };
+                next_partial_item(self.subscription, self.directory, self.progress, &mut next);
+                (self.linked_slots, self.ordinals_end) = (next.linked_slots, next.ordinals_end);
+                if next.delivery.is_some() {
+                    return next.delivery;
+                }
             }
         }
     }

@@ -10,41 +10,45 @@ use std::borrow::Cow;
 use super::ordinals::OrdinalList;
 use super::progress::{Progress, Rest};
 use crate::core::{ReadCounts, Record};
-use crate::interest::Matching;
+use crate::interest::{Links, Matching};
 use crate::log::Directory;
 use crate::subscription::delivery::{BorrowedSelection, DeliveryRef};
 use crate::subscription::state::Subscription;
 use crate::sync::Slot;
 use crate::types::position::Position;
 
-/// Returns the next slots of batches whose links alone decide which events match, if the next batch is one of those.
-#[cold]
+/// Returns the next slots of batches whose links alone decide which events match, if the next batch is one of those,
+/// and has no more events than bits.
 #[inline(never)]
-pub(super) fn next_linked_slots<'w, P>(
+fn next_linked_slots<'w, P>(
     subscription: &Subscription<P>,
-    directory: Option<&'w Directory<Record<P>>>,
+    directory: &'w Directory<Record<P>>,
     progress: &mut Progress,
 ) -> &'w [Slot<Record<P>>] {
     let Subscription { cursor, selector, .. } = subscription;
-    let (Some(directory), run) = (directory, cursor.run()) else { return &[] };
+    let run = cursor.run();
     if selector.has_post_filters() || cursor.matching() != Matching::Linked || run.is_empty() {
         return &[];
     }
     let slots = directory.slots(&mut progress.segment, run);
+    if slots.first().and_then(Slot::get).is_none_or(|first| first.events.len() > Links::BITS) {
+        return &[];
+    }
     progress.take_slots(cursor, run.start, slots);
     slots
 }
 
-/// The next partial item, and the end of the list of ordinals.
+/// The next partial item or linked slots, and the end of the list of ordinals.
 ///
 /// It is apart from the iterator and from what the iterator returns, so that both can stay in registers.
 pub(super) struct PartialItem<'w, P> {
+    pub(super) linked_slots: &'w [Slot<Record<P>>],
     pub(super) ordinals_end: &'w OrdinalList,
     pub(super) delivery: Option<DeliveryRef<'w, P>>,
 }
 
-/// Puts the next partial item into `next`, where more decides than links, or a batch has more events than bits. No item
-/// means that the window is exhausted, or that the next batch is whole.
+/// Puts the next linked slots into `next`, or else the next partial item. Neither means that the window is exhausted, or
+/// that the next batch is whole.
 #[cold]
 #[inline(never)]
 pub(super) fn next_partial_item<'w, P>(
@@ -54,8 +58,13 @@ pub(super) fn next_partial_item<'w, P>(
     next: &mut PartialItem<'w, P>,
 ) {
     let Some(directory) = directory else { return };
-    // The slots that were found before are found anew for what follows.
-    progress.leave_slots();
+    if progress.is_exhausted() {
+        return;
+    }
+    next.linked_slots = next_linked_slots(subscription, directory, progress);
+    if !next.linked_slots.is_empty() {
+        return;
+    }
     loop {
         let Subscription { cursor, core, waiter, selector, directory: handle, .. } = &mut *subscription;
         let run = cursor.next_in_window(&core.log, waiter, progress.end, handle);
@@ -104,17 +113,28 @@ fn count_partial<P>(subscription: &Subscription<P>, position: Position, events: 
 }
 
 /// Selects the events of the next batch by its links alone, and passes it. Returns the events as bits, and how many
-/// they are. If that is none, the batch is not passed: it may have too many events for bits.
+/// they are. If that is none, the batch is passed without being yielded, or it has too many events for bits and is not
+/// passed. The slots after it are to be found anew then.
 #[inline(never)]
-pub(super) fn pass_linked<P>(subscription: &mut Subscription<P>, record: &Record<P>) -> (u64, usize) {
-    let bits = record.links.matched_bits(&subscription.waiter.shared.nodes, record.events.len());
-    if bits == 0 {
-        return (0, 0);
+pub(super) fn pass_linked<P>(
+    subscription: &mut Subscription<P>,
+    progress: &mut Progress,
+    record: &Record<P>,
+) -> (u64, usize) {
+    let len = record.events.len();
+    let bits = record.links.matched_bits(&subscription.waiter.shared.nodes, len);
+    let events = bits.count_ones() as usize;
+    if events == 0 {
+        progress.leave_slots();
     }
-    let (position, events) = (subscription.cursor.next_in_run(), bits.count_ones() as usize);
-    subscription.cursor.pass(position);
-    subscription.end_elastic();
-    subscription.resume_place = record.place.next();
-    count_partial(subscription, position, events);
+    if len <= Links::BITS {
+        let position = subscription.cursor.next_in_run();
+        subscription.cursor.pass(position);
+        subscription.end_elastic();
+        subscription.resume_place = record.place.next();
+        if events > 0 {
+            count_partial(subscription, position, events);
+        }
+    }
     (bits, events)
 }
