@@ -158,8 +158,12 @@ impl<P> Core<P> {
         state.unfiltered_readers -= usize::from(nodes.is_empty());
         state.hit_queue_readers -= usize::from(waiter.has_hit_queue());
         let waiting = state.pending_starts.remove(waiter);
+        let is_last = state.registry.len() == 0;
         drop(state);
         drop(waiting);
+        if is_last {
+            self.log.forget_readers();
+        }
         self.leave_nodes(nodes);
     }
 }

@@ -25,7 +25,7 @@ use crate::log::{Cost, Evicted, MAX_BYTES};
 use crate::types::error::{PublishError, PublishErrorKind};
 use crate::types::event::Event;
 use crate::types::token::{Epoch, Place};
-use crate::wait::{WaitList, WakeBatch, seq_cst_fence};
+use crate::wait::{WakeBatch, seq_cst_fence};
 
 /// What is left to do after the lock is released, in this order: wake, call the observer, drop.
 pub(super) struct AfterUnlock<P> {
@@ -205,13 +205,12 @@ impl<P> Core<P> {
             // A reader that registered meanwhile has visited the nodes, but may not have seen the end.
             queue_hits(hit.nodes(), after_unlock.wake_batch());
         }
-        let mut take = |list: &WaitList<SubscriptionShared>| {
-            if list.is_occupied() {
-                after_unlock.wake_batch().take(list);
-            }
-        };
-        take(&self.unfiltered);
-        hit.nodes().iter().for_each(|node| take(&node.lists.waiting));
+        if self.unfiltered.is_occupied() {
+            after_unlock.wake_batch().take(&self.unfiltered);
+        }
+        for node in hit.nodes().iter().filter(|node| node.lists.waiting.is_occupied()) {
+            after_unlock.wake_batch().take(&node.lists.waiting);
+        }
         counters.batches += 1;
         if let Some(wake_batch) = &after_unlock.wake_batch {
             after_unlock.readers = state.registry.len() as u64;

@@ -30,13 +30,17 @@ pub(crate) type Node = interest::Node<Lists>;
 /// The most nodes of which a reader polls each, and waits at each. A reader of more nodes has a hit queue instead.
 pub(crate) const MAX_POLLED_NODES: usize = 8;
 
+/// The list of a node's readers of many nodes. They stay registered until a hit takes them, and so the list is not
+/// striped.
+type HitQueueList = WaitList<SubscriptionShared, 0>;
+
 /// The readers that wait for a node.
 #[derive(Debug)]
 pub(crate) struct Lists {
     /// Readers of few nodes that wait: threads, tasks and doorbells.
     pub(crate) waiting: WaitList<SubscriptionShared>,
     /// Readers of many nodes whose hit queue gets this node when it is hit.
-    hit_queues: Slot<Box<WaitList<SubscriptionShared>>>,
+    hit_queues: Slot<Box<HitQueueList>>,
 }
 
 impl Default for Lists {
@@ -47,7 +51,7 @@ impl Default for Lists {
 
 impl Lists {
     /// Returns the list of the readers whose hit queue gets this node when it is hit.
-    pub(crate) fn hit_queues(&self) -> &WaitList<SubscriptionShared> {
+    pub(crate) fn hit_queues(&self) -> &HitQueueList {
         if self.hit_queues.get().is_none() {
             // If another reader was faster, its list is there now.
             let _ = self.hit_queues.set(Box::default());
@@ -56,7 +60,7 @@ impl Lists {
     }
 
     /// Returns the same list, if a reader ever used it.
-    pub(crate) fn hit_queues_if_any(&self) -> Option<&WaitList<SubscriptionShared>> {
+    pub(crate) fn hit_queues_if_any(&self) -> Option<&HitQueueList> {
         self.hit_queues.get().map(|list| &**list)
     }
 }

@@ -48,7 +48,7 @@ use crate::types::observer::Observer;
 use crate::types::position::Position;
 use crate::types::stats::BrokerStats;
 use crate::types::token::{Epoch, Place, Token};
-use crate::wait::{Dispatch, WaitList};
+use crate::wait::{Dispatch, MANY_PARTS, WaitList};
 
 /// The most subscriptions that one step ends or lists before it releases the lock to others.
 pub(crate) const MAX_PER_STEP: usize = 256;
@@ -66,7 +66,7 @@ pub(crate) type Weigher<P> = Box<dyn Fn(&Event<P>) -> u64 + Send + Sync>;
 pub(crate) struct Core<P> {
     pub(crate) log: Log<Record<P>>,
     /// The unfiltered readers that wait.
-    pub(crate) unfiltered: WaitList<SubscriptionShared>,
+    pub(crate) unfiltered: WaitList<SubscriptionShared, MANY_PARTS>,
     pub(crate) dispatch: Dispatch<SubscriptionShared, Record<P>>,
     pub(crate) state: PacedMutex<State<P>>,
     /// The filter of the last subscription, which the next one shares if its request is equal.

@@ -155,8 +155,8 @@
 //! | a subscription | 512, and 128 for each term that it joins |
 //! | a distinct term, of all subscriptions | 448 |
 //! | a doorbell | 768 |
-//! | a thread that reads, of up to 64 | 512, and 16 for each 1,024 batches of the bound: its copy of the directory |
-//! | a term that 64 readers have waited for at once | 1,024, and 128 for each thread that has waited for it, of up to 63 |
+//! | a thread that reads, of up to 64 | 256, of which 128 stay when it reads no more |
+//! | a term that 64 readers have waited for at once | 1,536, while anybody subscribes to it |
 //!
 //! The benchmark `memory` measures what an idle subscription takes, by what it asks for; the README has its figures.
 //!

@@ -44,8 +44,8 @@
 //! [`recv`], its timed forms, [`try_recv`], [`recv_async`] and `Stream` return a [`Delivery`]. It shares the batch by a
 //! reference count, copies no event, and may be kept; it keeps its own batch in memory and no other.
 //!
-//! - *Allocations*: none. The one exception is a batch of more than 64 events of which only a part was selected: then
-//!   the delivery has a list of the selected ones. The benchmark `memory` counts the allocations of a `try_recv`.
+//! - *Allocations*: none, with two exceptions. A thread allocates once when the directory has changed. And for a batch of
+//!   more than 64 events of which only a part was selected, the delivery has a list of the selected ones. The benchmark `memory` counts the allocations of a `try_recv`.
 //! - *Reference counts*: two for each delivery. The reader holds a directory of the log during the read, and the
 //!   delivery holds its batch. Each is an increment and a decrement, so that there are four read-modify-writes; the
 //!   README's section on figures has their share of the time.
@@ -63,7 +63,7 @@
 //!
 //! [`drain`] opens a window on what is readable now. Its items borrow from the window.
 //!
-//! - *Allocations*: none for an item, with the same exception for parts of large batches.
+//! - *Allocations*: none for an item, with the same exceptions.
 //! - *Reference counts*: one, that of a directory, for the window, and none for an item. *Locks*: as for an owned
 //!   delivery. Eviction, fence and expiry are checked when it opens.
 //! - An item that was yielded counts as read. The rest stays unread when the window is dropped.
@@ -195,17 +195,18 @@
 //! | an owned delivery | the reference count of its batch, now and when it is dropped |
 //! | the frame of a whole batch, out of a window | the reference count of its bytes |
 //! | the frame of a part of a batch, out of a window | nothing |
-//! | the first read of a thread after the directory has changed | the lock and the reference count of the directory |
+//! | the first read of a thread after the directory has changed, which is once in an eighth of the buffer | the lock and the reference count of the directory |
 //! | waiting for something that fewer than 64 readers wait for | the lock of the wait list of that term |
-//! | waiting for something that more readers wait for | nothing |
+//! | waiting for something that more readers wait for | a word of that wait list, by the first waiter of each thread after a hit; nothing by the others |
 //! | opening or closing a subscription, a check of access, a call of `token` | the broker's lock, for which the publisher has priority |
 //!
 //! `tests/cost/shared.rs` holds the table up to the last row: it records every atomic, lock and count that an operation
 //! writes on two threads, and compares the addresses. The publisher writes the end of the log for each batch, which
 //! every reader loads, and takes the wait lists of what the batch hits.
 //!
-//! This works by *stripes*. Each thread that reads has one of 64, and a stripe has a directory and parts of wait lists of
-//! its own. More threads than that share stripes. What the stripes hold is taken from them whenever a part of the log is
+//! This works by *stripes*. Each thread that reads has one of 64, and a stripe has a reference of the directory of its
+//! own. It also has a part of the wait list of all readers of everything, and shares the parts of another list with
+//! other stripes: such a list has 8. More threads than 64 share stripes. What the stripes hold is taken from them whenever a part of the log is
 //! freed, so that threads that have read, and read no more, keep nothing of what is evicted.
 //!
 //! An owned delivery has the count of its batch because it may outlive the buffer, and the batch is one for all readers.

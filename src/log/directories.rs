@@ -2,8 +2,8 @@
 //! When the directory changes is decided in `appender` and `free`, and which stripe a thread has in `stripes`.
 //!
 //! Every thread that reads would otherwise lock the same directory, and count the same reference. With two cores that
-//! costs ten times as much as with one. So each [stripe](crate::stripes) has a copy of the directory in an allocation
-//! of its own, and a reader counts the references of that copy. A
+//! costs ten times as much as with one. So each [stripe](crate::stripes) has a [`DirectoryCopy`]: one reference of the
+//! directory, in an allocation of its own, and a reader counts the references of that copy. A
 //! [`DirectoryHandle`](super::DirectoryHandle) finds the copy again without a lock: it takes one addition, and one
 //! subtraction when the reader is done.
 //!
@@ -38,6 +38,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::directory::Directory;
@@ -57,6 +58,22 @@ pub(super) struct Directories<T> {
     copies: Box<[Slot<Box<Stripe<T>>>]>,
 }
 
+/// A reference of the directory, which the readers of a stripe share.
+///
+/// The alignment keeps the count of its own references apart from what other threads write.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct DirectoryCopy<T>(Arc<Directory<T>>);
+
+impl<T> Deref for DirectoryCopy<T> {
+    type Target = Directory<T>;
+
+    #[inline]
+    fn deref(&self) -> &Directory<T> {
+        &self.0
+    }
+}
+
 #[derive(Debug)]
 struct Original<T> {
     directory: Arc<Directory<T>>,
@@ -68,7 +85,7 @@ struct Original<T> {
 #[derive(Debug)]
 #[repr(align(128))]
 struct Stripe<T> {
-    copy: Mutex<Option<Arc<Directory<T>>>>,
+    copy: Mutex<Option<Arc<DirectoryCopy<T>>>>,
 }
 
 impl<T> Default for Directories<T> {
@@ -88,10 +105,10 @@ impl<T> Directories<T> {
 
     /// Returns the copy for a stripe. It has everything in reach below an end that was loaded before, and keeps its
     /// segments in memory while it is held.
-    pub(super) fn copy(&self, stripe: u32, frontier: &Frontier) -> Arc<Directory<T>> {
+    pub(super) fn copy(&self, stripe: u32, frontier: &Frontier) -> Arc<DirectoryCopy<T>> {
         // Allocated before the stripe is marked, so that whoever takes the mark finds the stripe.
         let Some(Stripe { copy: stored }) = self.stripe(stripe) else {
-            return Arc::clone(&self.original.lock().directory);
+            return Arc::new(DirectoryCopy(Arc::clone(&self.original.lock().directory)));
         };
         if let Some(copy) = &*stored.lock()
             && copy.generation() == frontier.generation()
@@ -99,15 +116,13 @@ impl<T> Directories<T> {
             writes::reference(&**copy);
             return Arc::clone(copy);
         }
-        let original = {
+        let directory = {
             let mut original = self.original.lock();
             original.copied |= 1 << stripe;
             writes::reference(&*original.directory);
             Arc::clone(&original.directory)
         };
-        count(Step::Move, original.len());
-        let copy = Arc::new(original.copy());
-        drop(original);
+        let copy = Arc::new(DirectoryCopy(directory));
         let before = {
             let mut stored = stored.lock();
             // If the directory has changed since it was copied, the stripe may have been emptied already. Then the copy
@@ -154,6 +169,12 @@ impl<T> Directories<T> {
         let copied = if shrinks { mem::take(&mut original.copied) } else { 0 };
         drop(original);
         drop(before);
+        self.remove_copies(copied);
+    }
+
+    /// Removes all copies, because nobody is left to read them.
+    pub(super) fn remove_all_copies(&self) {
+        let copied = mem::take(&mut self.original.lock().copied);
         self.remove_copies(copied);
     }
 

@@ -7,7 +7,7 @@
 //! Invariants:
 //! - segments are sorted by base, and their bases differ;
 //! - a directory does not change while a reader holds it: it is replaced then;
-//! - each change of the appender's directory has a generation of its own, and a copy has that of what it copies.
+//! - each change of the appender's directory has a generation of its own.
 //!
 //! Callers: `subscription` and `interest::walk` without a lock; `directories` under the lock of the directory.
 
@@ -23,8 +23,8 @@ use crate::types::position::{Position, Run};
 /// There are few of them: a segment holds an eighth of the retention, up to
 /// [`MAX_SEGMENT`](super::retention::MAX_SEGMENT) batches.
 ///
-/// The alignment keeps the count of references, which lies before it in memory, on a cache line of its own. Readers
-/// change that count, and those of other stripes read other copies.
+/// The alignment keeps the count of references, which lies before it in memory, on a cache line of its own: all readers
+/// read the rest.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Directory<T> {
@@ -66,16 +66,6 @@ impl<T> Directory<T> {
     {
         let segments: Vec<_> = segments.map(|segment| (segment.base(), Arc::clone(segment))).collect();
         Self { stride: Stride::of(&segments), segments, generation }
-    }
-
-    /// Returns a copy, which holds the same segments.
-    pub(super) fn copy(&self) -> Self {
-        Self { segments: self.segments.clone(), ..*self }
-    }
-
-    /// Returns how many segments there are.
-    pub(super) fn len(&self) -> usize {
-        self.segments.len()
     }
 
     /// Returns how often the appender had changed its directory when it was like this one.

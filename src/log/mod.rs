@@ -73,6 +73,7 @@ pub(crate) use appender::{Appender, Weighed};
 pub(crate) use bytes::MAX_BYTES;
 #[cfg(any(feature = "json", all(broker_loom, test)))]
 pub(crate) use bytes::{CachedBytes, Charge};
+pub(crate) use directories::DirectoryCopy;
 pub(crate) use directory::Directory;
 pub(crate) use evicted::Evicted;
 pub(crate) use frontier::End;

@@ -12,8 +12,7 @@ use std::sync::Arc;
 #[cfg(any(feature = "json", test))]
 use super::bytes::{CachedBytes, Charge};
 use super::bytes::{MAX_BYTES, TotalBytes};
-use super::directories::Directories;
-use super::directory::Directory;
+use super::directories::{Directories, DirectoryCopy};
 use super::frontier::{End, Frontier};
 use crate::stripes;
 use crate::types::position::Position;
@@ -85,14 +84,19 @@ impl<T> Log<T> {
     /// Returns the directory for the readers of this thread: what was in reach below an end that was loaded before is
     /// in it. It keeps its segments in memory while it is held.
     #[inline(never)]
-    pub(crate) fn directory(&self) -> Arc<Directory<T>> {
+    pub(crate) fn directory(&self) -> Arc<DirectoryCopy<T>> {
         self.directories.copy(stripes::current(), &self.frontier)
     }
 
-    /// Returns whether a directory is what [`directory`](Self::directory) would return.
+    /// Frees what readers' threads have of the directory. Called when the last subscription has left.
+    pub(crate) fn forget_readers(&self) {
+        self.directories.remove_all_copies();
+    }
+
+    /// Returns the generation of the directory.
     #[inline]
-    pub(super) fn is_current(&self, directory: &Directory<T>) -> bool {
-        directory.generation() == self.frontier.generation()
+    pub(super) fn generation(&self) -> u64 {
+        self.frontier.generation()
     }
 
     /// Reads the oldest batch in reach, if there is one, with its position. `read` runs under the directory's lock, so

@@ -77,7 +77,7 @@ fn dispatcher_with_deferred_drops() {
     check(|| {
         let dispatch = Arc::new(Dispatch::<(), Evicted>::new());
         let stopped = Arc::new(AtomicBool::new(false));
-        let (waiter, list) = (Arc::new(Waiter::new(Registration::for_lists(1), false, ())), WaitList::default());
+        let (waiter, list) = (Arc::new(Waiter::new(Registration::for_lists(1), false, ())), WaitList::<_>::default());
         let woken = Arc::new(Count::default());
         waiter.set_waker(&Waker::from(Arc::clone(&woken)));
         list.register(&waiter, 0);

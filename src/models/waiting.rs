@@ -297,7 +297,7 @@ fn register_while_a_hit_is_queued() {
             Arc::new(Waiter::new(Registration::for_lists(1), true, ())),
             Arc::new(Waiter::new(Registration::for_lists(1), true, ())),
         );
-        let list = Arc::new(WaitList::default());
+        let list = Arc::new(WaitList::<_>::default());
         list.register(&early, 0);
         let registering = spawn({
             let (list, late) = (Arc::clone(&list), Arc::clone(&late));
@@ -329,7 +329,7 @@ fn parking_again_at_many_nodes() {
 fn register_again_against_queueing() {
     check(|| {
         let (waiter, list) =
-            (Arc::new(Waiter::new(Registration::for_lists(1), true, ())), Arc::new(WaitList::default()));
+            (Arc::new(Waiter::new(Registration::for_lists(1), true, ())), Arc::new(WaitList::<_>::default()));
         list.register(&waiter, 0);
         let queueing = spawn({
             let list = Arc::clone(&list);

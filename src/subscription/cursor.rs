@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use crate::core::{Record, Waiter};
 use crate::interest::{MatchedRun, Matching};
-use crate::log::{Directory, DirectoryHandle, Log};
+use crate::log::{DirectoryCopy, DirectoryHandle, Log};
 use crate::steps::{Step, count};
 use crate::types::position::{Position, Run};
 
@@ -53,7 +53,7 @@ enum Loss {
 }
 
 /// The directory that a search used, if it took one.
-pub(super) type SearchDirectory<P> = Option<Arc<Directory<Record<P>>>>;
+pub(super) type SearchDirectory<P> = Option<Arc<DirectoryCopy<Record<P>>>>;
 
 /// The position of one reader in the log, and what it has discovered ahead.
 #[derive(Debug)]

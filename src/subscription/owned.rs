@@ -23,6 +23,7 @@ use super::post_filter_progress::{OwnedSelection, PostFilterProgress};
 use super::state::{StartState, Subscription};
 use crate::core::{Published, ReadCounts, Record};
 use crate::interest::Matching;
+use crate::log::DirectoryCopy;
 use crate::types::error::RecvError;
 use crate::types::position::Position;
 use crate::writes;
@@ -109,15 +110,32 @@ impl<P> Subscription<P> {
         }
         // It may be stale: what it has is where it was. What it does not have is read by the slow path.
         let directory = self.directory.last()?;
-        let batch = Arc::clone(self.directory.get(&directory, position)?);
+        let batch = self.directory.get(&directory, position).map(Arc::clone);
         // Dropped before the batch is passed: it may be the last to hold what was evicted meanwhile.
-        drop(directory);
+        self.release(directory);
+        let batch = batch?;
         writes::reference(&*batch);
         if position < self.core.log.oldest() {
             return None;
         }
         self.pass_delivery(position, &batch, batch.events.len());
         Some(batch)
+    }
+
+    /// Drops a directory. If it is the last to hold what was evicted, payloads are dropped. That is foreign code, and a
+    /// panic of it leaves the doorbell ringing.
+    #[inline]
+    pub(super) fn release(&self, directory: Arc<DirectoryCopy<Record<P>>>) {
+        if let Some(last) = Arc::into_inner(directory) {
+            self.drop_last(last);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn drop_last(&self, last: DirectoryCopy<Record<P>>) {
+        let _rings = self.rings_on_panic();
+        drop(last);
     }
 
     /// Returns whether a read finds nothing, if that is known without the slow path. Records it then.
@@ -147,11 +165,13 @@ impl<P> Subscription<P> {
         }
         let position = self.cursor.next_discovered()?;
         let directory = self.directory.last()?;
-        let record = self.directory.get(&directory, position)?;
-        let selection = self.selector.select(record, &self.waiter.shared.nodes, self.cursor.matching())?.into_owned();
-        let batch = Arc::clone(record);
+        let found = self.directory.get(&directory, position).and_then(|record| {
+            let selection = self.selector.select(record, &self.waiter.shared.nodes, self.cursor.matching())?;
+            Some((selection.into_owned(), Arc::clone(record)))
+        });
+        self.release(directory);
+        let (selection, batch) = found?;
         writes::reference(&*batch);
-        drop(directory);
         if position < self.core.log.oldest() {
             return None;
         }
@@ -189,6 +209,8 @@ impl<P> Subscription<P> {
                     return if end.closed { Err(self.end(RecvError::Closed)) } else { Ok(Next::Empty) };
                 }
                 Located::Lost => {
+                    // Dropped before the loss is counted: it may be the last to hold what was evicted.
+                    drop(searched);
                     if let Some(error) = self.report_loss() {
                         return Err(error);
                     }

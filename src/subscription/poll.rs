@@ -158,6 +158,7 @@ impl<P> Subscription<P> {
         if self.deliveries_left == 0 && self.ended.is_none() {
             return self.yield_now(context);
         }
+        let _rings = self.rings_on_panic();
         let mut readiness = self.readiness();
         if let Readiness::Nothing = readiness {
             self.waiter.set_waker(context.waker());

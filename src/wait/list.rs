@@ -2,8 +2,9 @@
 //! How a waiter is woken is decided in `waiter`, and when in `wake`.
 //!
 //! A list that has grown is *striped*: each [stripe](crate::stripes) of threads has a part of it, with a lock of its own,
-//! so that readers on different cores register without waiting for each other. A list never stops being striped. The
-//! first part, which every list has, keeps the waiters that registered before.
+//! so that readers on different cores register without waiting for each other. A list never stops being striped, so it
+//! has few parts, unless there is one such list in a broker. A list whose waiters stay registered until a hit takes them
+//! is never striped. The first part, which every list has, keeps the waiters that registered before.
 //!
 //! Invariants:
 //! - Under the lock of its part, each entry is in the slot that its registration names.
@@ -21,7 +22,7 @@ use smallvec::SmallVec;
 
 use super::waiter::{Place, Registration, Waiter};
 use crate::steps::{Step, count};
-use crate::stripes::{self, STRIPES};
+use crate::stripes;
 use crate::sync::{AtomicU64, Mutex, Ordering, Slot, fence};
 use crate::writes;
 
@@ -38,8 +39,9 @@ impl<X> Entry<X> {
     }
 }
 
-/// The waiters of one thing.
-pub(crate) struct WaitList<X> {
+/// The waiters of one thing. Once it has grown it has so many `PARTS` beside the first one, at most 63; with none it is
+/// never striped.
+pub(crate) struct WaitList<X, const PARTS: u8 = FEW_PARTS> {
     /// The parts that have an entry, one bit each.
     occupied: AtomicU64,
     first: Mutex<Entries<X>>,
@@ -56,8 +58,12 @@ struct Part<X>(Mutex<Entries<X>>);
 /// The number of entries with which a list becomes striped. In models the second waiter makes it so.
 const STRIPED_FROM: usize = if cfg!(all(broker_loom, test)) { 1 } else { 64 };
 
-/// The number of parts beside the first one, which has the last bit.
-const PARTS: u32 = if STRIPES < 63 { STRIPES } else { 63 };
+/// The parts of a list of which a broker has one for each term.
+const FEW_PARTS: u8 = 8;
+/// The parts of a list of which a broker has one.
+pub(crate) const MANY_PARTS: u8 = 63;
+
+/// The number of the first part, which has the last bit. The others are numbered from 0.
 const FIRST: u32 = 63;
 
 /// The entries of a part of a list, each in a slot. It grows and shrinks in small steps.
@@ -146,19 +152,19 @@ impl<X> IntoIterator for Entries<X> {
     }
 }
 
-impl<X> Default for WaitList<X> {
+impl<X, const PARTS: u8> Default for WaitList<X, PARTS> {
     fn default() -> Self {
         Self { occupied: AtomicU64::new(0), first: Mutex::new(Entries::new()), striped: Slot::new() }
     }
 }
 
-impl<X> fmt::Debug for WaitList<X> {
+impl<X, const PARTS: u8> fmt::Debug for WaitList<X, PARTS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitList").field("occupied", &self.is_occupied()).finish_non_exhaustive()
     }
 }
 
-impl<X> WaitList<X> {
+impl<X, const PARTS: u8> WaitList<X, PARTS> {
     /// Registers a waiter that has the number `list` for this list, unless it is registered. [`seq_cst_fence`] must
     /// follow.
     pub(crate) fn register(&self, waiter: &Arc<Waiter<X>>, list: usize) {
@@ -170,7 +176,7 @@ impl<X> WaitList<X> {
         writes::reference(&**waiter);
         let entry = Entry { waiter: Arc::clone(waiter), list: u32::try_from(list).unwrap_or(Registration::NONE) };
         let mut first = if self.striped.get().is_none() { Some(self.first.lock()) } else { None };
-        if let Some(first) = first.take_if(|first| first.len() >= STRIPED_FROM) {
+        if let Some(first) = first.take_if(|first| first.len() >= STRIPED_FROM && PARTS > 0) {
             drop(first);
             // Of two threads that find the list grown, one makes it striped.
             let _ = self.striped.set((0..PARTS).map(|_| Slot::new()).collect());
@@ -197,7 +203,7 @@ impl<X> WaitList<X> {
 
     /// Returns the part of this thread's stripe in a striped list, and its number.
     fn own_part(&self) -> (u32, &Mutex<Entries<X>>) {
-        let number = stripes::current() % PARTS;
+        let number = stripes::current() % u32::from(PARTS).max(1);
         let slot = self.striped.get().and_then(|striped| striped.get(usize::try_from(number).ok()?));
         if let Some(slot) = slot.filter(|slot| slot.get().is_none()) {
             // Of two threads that share the stripe, one allocates it.
@@ -270,7 +276,7 @@ pub(crate) fn seq_cst_fence() {
 mod tests {
     use super::*;
 
-    impl<X> WaitList<X> {
+    impl<X, const PARTS: u8> WaitList<X, PARTS> {
         fn parts(&self) -> impl Iterator<Item = &Mutex<Entries<X>>> {
             (0..64).filter_map(|number| self.part(number))
         }
@@ -295,7 +301,7 @@ mod tests {
     #[test]
     fn waiters_leave_a_long_list_in_any_order() {
         for step in [1, 7, 500, 997] {
-            let list = WaitList::default();
+            let list = WaitList::<_>::default();
             let mut waiters = waiters(1_000);
             register(&list, &waiters);
             let mut slot = 0;
@@ -320,7 +326,7 @@ mod tests {
     /// registered at its slot meanwhile stays.
     #[test]
     fn a_waiter_that_was_taken_leaves_no_other() {
-        let list = WaitList::default();
+        let list = WaitList::<_>::default();
         let waiters = waiters(2);
         let [first, second] = &waiters[..] else { unreachable!("there are two") };
         list.register(first, 0);

@@ -27,6 +27,6 @@ mod waiter;
 mod wake;
 
 pub(crate) use dispatch::{Dispatch, RunningDispatcher};
-pub(crate) use list::{WaitList, seq_cst_fence};
+pub(crate) use list::{MANY_PARTS, WaitList, seq_cst_fence};
 pub(crate) use waiter::{Registration, Signal, Waiter};
 pub(crate) use wake::WakeBatch;

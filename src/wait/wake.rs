@@ -38,7 +38,7 @@ impl<X> WakeBatch<X> {
     }
 
     /// Takes all waiters of a list, in O(1) for each of its parts. Their registrations are cleared when they are woken.
-    pub(crate) fn take(&mut self, list: &WaitList<X>) {
+    pub(crate) fn take<const PARTS: u8>(&mut self, list: &WaitList<X, PARTS>) {
         count(Step::Wake, 1);
         // All that were registered may have left.
         self.lists.extend(list.take_all().filter(|entries| entries.len() > 0));
@@ -46,7 +46,7 @@ impl<X> WakeBatch<X> {
 
     /// Takes all waiters of a list, and puts its number into the hit queue of each, so that the next read visits that
     /// node. In O(waiters).
-    pub(crate) fn queue_hits(&mut self, list: &WaitList<X>) {
+    pub(crate) fn queue_hits<const PARTS: u8>(&mut self, list: &WaitList<X, PARTS>) {
         for entry in list.take_all().flatten() {
             count(Step::Wake, 1);
             if let Some(registration) = entry.registration() {
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn all_of_a_long_list_are_taken_at_once() {
-        let list = WaitList::default();
+        let list = WaitList::<_>::default();
         let waiters: Vec<_> =
             (0..1_000).map(|number| Arc::new(Waiter::new(Registration::for_lists(1), false, number))).collect();
         for waiter in &waiters {

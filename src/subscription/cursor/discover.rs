@@ -136,8 +136,14 @@ impl Cursor {
         seq_cst_fence();
         let lasts: Vec<Position> =
             unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node.chain.end()).collect();
+        // The hit queue is empty now, so the nodes are kept while foreign code may run and panic: another directory is
+        // dropped for this one, which may be the last to hold what was evicted.
+        self.unvisited = Some(unvisited);
+        let directory = searched.insert(handle.current(log));
+        let mut unvisited = self.unvisited.take().unwrap_or_default();
+        let oldest = log.oldest();
         let hit = unvisited.iter().copied().filter_map(unvisited_node).map(|(_, node)| node).zip(lasts.iter().copied());
-        let oldest = self.walk(log, hit, end, handle, searched);
+        self.append_collected(&collect(hit, directory, oldest, self.discovered, end));
         // Keeps the nodes whose last match is beyond what was walked. The hit that set it may have been taken from the
         // queue above, and is not queued again.
         let mut lasts = lasts.into_iter();

@@ -26,7 +26,7 @@ use super::cursor::Located;
 use super::delivery::DeliveryRef;
 use super::state::{StartState, Subscription};
 use crate::core::{ReadCounts, Record};
-use crate::log::{Directory, End};
+use crate::log::{DirectoryCopy, End};
 use crate::types::error::RecvError;
 use crate::types::position::Position;
 use crate::types::token::Place;
@@ -99,14 +99,20 @@ impl<P> Subscription<P> {
             let nothing = !end.closed && self.cursor.pass_if_nothing_below(end.position);
             return nothing.then_some((finished, end.position, None));
         };
-        let directory = self.directory.current(log);
+        // A directory that is found again and is not the present one is dropped on the slow path, where a panic rings.
+        let directory = self.directory.last_if_current(log)?;
         // Loaded after the directory was taken, as in `open_window`.
-        (log.oldest() <= start).then_some((finished, end.position, Some(directory)))
+        if log.oldest() > start {
+            self.release(directory);
+            return None;
+        }
+        Some((finished, end.position, Some(directory)))
     }
 
     /// Implements [`drain`](Self::drain) for all other readers.
     #[inline(never)]
     fn drain_slow(&mut self) -> Result<Drain<'_, P>, RecvError> {
+        let _rings = self.rings_on_panic();
         let mut budget = Budget::unlimited();
         loop {
             let Some((finished, end)) = self.begin_read(&mut budget)? else { return Ok(self.empty_window()) };
@@ -198,17 +204,21 @@ impl<P> Subscription<P> {
             }
             Located::CaughtUp if end.closed => Opening::Ended(Box::new(self.end(RecvError::Closed))),
             Located::CaughtUp => Opening::CaughtUp,
-            Located::Lost => self.report_loss().map_or(Opening::Retry, |error| Opening::Ended(Box::new(error))),
+            Located::Lost => {
+                // Dropped before the loss is counted: it may be the last to hold what was evicted.
+                drop(searched);
+                self.report_loss().map_or(Opening::Retry, |error| Opening::Ended(Box::new(error)))
+            }
         }
     }
 }
 
 /// The finished index, the end of a window, and its directory unless it is empty.
-type FastWindow<P> = (u64, Position, Option<Arc<Directory<Record<P>>>>);
+type FastWindow<P> = (u64, Position, Option<Arc<DirectoryCopy<Record<P>>>>);
 
 /// What a window opens on. It takes two words, so that it is returned in registers.
 enum Opening<P> {
-    At(Arc<Directory<Record<P>>>),
+    At(Arc<DirectoryCopy<Record<P>>>),
     /// There is nothing to read.
     CaughtUp,
     /// What was located is evicted, or the gate has changed: the window must be opened anew.
@@ -221,7 +231,7 @@ enum Opening<P> {
 /// Iterate over `&mut drain`, or over [`iter`](Self::iter).
 pub struct Drain<'s, P> {
     subscription: &'s mut Subscription<P>,
-    directory: Option<Arc<Directory<Record<P>>>>,
+    directory: Option<Arc<DirectoryCopy<Record<P>>>>,
     /// The finished index, as loaded when the window opened: everything below it is passed once the window is
     /// exhausted. Not used if access was not settled.
     finished: u64,
@@ -241,7 +251,12 @@ impl<P> Drain<'_, P> {
         self.pass_left_iterator();
         self.progress.leave_slots();
         self.ordinals.clear();
-        DrainIter::new(self.subscription, self.directory.as_deref(), &mut self.progress, &self.ordinals)
+        DrainIter::new(
+            self.subscription,
+            self.directory.as_deref().map(|copy| &**copy),
+            &mut self.progress,
+            &self.ordinals,
+        )
     }
 
     /// Passes what an iterator of this window has yielded that is left.
