@@ -99,14 +99,24 @@ impl<P> Subscription<P> {
             let nothing = !end.closed && self.cursor.pass_if_nothing_below(end.position);
             return nothing.then_some((finished, end.position, None));
         };
-        // A directory that is found again and is not the present one is dropped on the slow path, where a panic rings.
-        let directory = self.directory.last_if_current(log)?;
+        let directory = match self.directory.last_if_current(log) {
+            Some(directory) => directory,
+            None => self.find_directory(),
+        };
+        let log = &self.core.log;
         // Loaded after the directory was taken, as in `open_window`.
         if log.oldest() > start {
             self.release(directory);
             return None;
         }
         Some((finished, end.position, Some(directory)))
+    }
+
+    /// Returns the present directory. What it drops may be the last to hold what was evicted.
+    #[inline(never)]
+    fn find_directory(&mut self) -> Arc<DirectoryCopy<Record<P>>> {
+        let _rings = self.rings_on_panic();
+        self.directory.current(&self.core.log)
     }
 
     /// Implements [`drain`](Self::drain) for all other readers.
