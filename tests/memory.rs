@@ -144,7 +144,9 @@ fn beside_threads_that_have_read() -> (usize, usize) {
         kept = publish(30 * RETENTION);
         go.wait();
         // Until the threads have ended, and not only what they ran.
-        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        for thread in threads {
+            thread.join().expect("no panic");
+        }
     });
     // Without another publish, the copies are gone with the last subscription. Of what is evicted, an eighth may be there
     // or not. The locks of the copies stay.
