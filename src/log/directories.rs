@@ -33,6 +33,7 @@
 //! directory that it copies, and stores the copy only if the generation is still the same, under the stripe's lock. The
 //! appender changes directory and generation and takes the marks under the directory's lock, and then empties the
 //! marked stripes. Either it empties a stripe after the copy was stored there, or the reader sees the new generation.
+//! Marks are taken by the appender alone: when the last subscription leaves, the copies are removed and the marks stay.
 //!
 //! Callers: `shared` and `handle` for readers; `free` and `evict` change the directory under the broker's lock.
 
@@ -173,8 +174,10 @@ impl<T> Directories<T> {
     }
 
     /// Removes all copies, because nobody is left to read them.
+    ///
+    /// The marks stay: the generation does not change, so a reader that comes meanwhile may store its copy after this.
     pub(super) fn remove_all_copies(&self) {
-        let copied = mem::take(&mut self.original.lock().copied);
+        let copied = self.original.lock().copied;
         self.remove_copies(copied);
     }
 

@@ -132,6 +132,24 @@ fn two_copies_for_one_stripe_against_evicting() {
     });
 }
 
+/// The last subscription leaves and removes the copies, while a reader that was opened meanwhile copies the directory.
+/// The copy may be stored after that, and the appender removes it all the same.
+#[test]
+fn a_copy_against_the_last_to_leave() {
+    check(|| {
+        let mut world = World::new(1);
+        world.publish();
+        let leaves = world.reader();
+        let leaving = spawn(move || drop(leaves));
+        let mut reader = world.reader();
+        let mut seen = Seen::default();
+        seen.drain(&mut reader);
+        leaving.join().expect("it ends");
+        world.publish();
+        world.keeps_the_newest(1);
+    });
+}
+
 /// The directory grows while a reader has the copy from before. A window that sees the new end has its batches.
 #[test]
 fn a_stale_copy_against_growing() {
