@@ -37,6 +37,11 @@ impl Seen {
     }
 }
 
+fn reader_of(broker: &Broker<Payload>) -> Subscription<Payload> {
+    let request = Request::new().namespace("*").start(Start::Oldest).lag_policy(LagPolicy::Continue);
+    broker.subscribe(request).expect("open")
+}
+
 struct World {
     broker: Broker<Payload>,
     /// The payloads that were published, by index.
@@ -49,8 +54,7 @@ impl World {
     }
 
     fn reader(&self) -> Subscription<Payload> {
-        let request = Request::new().namespace("*").start(Start::Oldest).lag_policy(LagPolicy::Continue);
-        self.broker.subscribe(request).expect("open")
+        reader_of(&self.broker)
     }
 
     fn publish(&mut self) {
@@ -140,11 +144,16 @@ fn a_copy_against_the_last_to_leave() {
         let mut world = World::new(1);
         world.publish();
         let leaves = world.reader();
-        let leaving = spawn(move || drop(leaves));
-        let mut reader = world.reader();
-        let mut seen = Seen::default();
-        seen.drain(&mut reader);
-        leaving.join().expect("it ends");
+        let reading = spawn({
+            let broker = world.broker.clone();
+            move || {
+                let mut reader = reader_of(&broker);
+                Seen::default().drain(&mut reader);
+                reader
+            }
+        });
+        drop(leaves);
+        let _reader = reading.join().expect("it ends");
         world.publish();
         world.keeps_the_newest(1);
     });
