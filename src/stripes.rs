@@ -1,11 +1,11 @@
 //! Deals a *stripe* to each thread: a number by which threads keep apart what they write when they read.
 //! What is kept once for each stripe is decided in `log` and `wait`.
 //!
-//! A thread keeps its stripe until it ends, and then the stripe is dealt again, the lowest first. So threads share a
-//! stripe only when more than [`STRIPES`] of them live that have read. They take turns then, as they would without
+//! A thread keeps its stripe until it ends, and then the stripe is dealt again, the lowest first. So a thread shares its
+//! stripe only if [`STRIPES`] others that have read lived when it read first. They take turns then, as they would without
 //! stripes.
 //!
-//! Invariant: a number that is dealt is dealt to one living thread.
+//! Invariant: a number that is dealt is dealt to one thread, until the destructors of its thread-local values run.
 //!
 //! Callers: `log` and `wait`, for whatever a reader locks or counts.
 

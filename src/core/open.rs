@@ -135,8 +135,8 @@ impl<P> Core<P> {
         Opened { waiter, grant, start_position, start_verdict, passed: from, live_from }
     }
 
-    /// Takes a subscription out of wait lists, registry and nodes.
-    pub(crate) fn leave(&self, waiter: &Waiter, principal: &Principal, grant: Option<&Grant>) {
+    /// Takes a subscription out of wait lists, registry and nodes. Returns whether none was left after it.
+    pub(crate) fn leave(&self, waiter: &Waiter, principal: &Principal, grant: Option<&Grant>) -> bool {
         let nodes = &waiter.shared.nodes;
         if nodes.is_empty() {
             self.unfiltered.leave(waiter, 0);
@@ -161,9 +161,7 @@ impl<P> Core<P> {
         let is_last = state.registry.len() == 0;
         drop(state);
         drop(waiting);
-        if is_last {
-            self.log.forget_readers();
-        }
         self.leave_nodes(nodes);
+        is_last
     }
 }

@@ -297,10 +297,14 @@ impl<P> Subscription<P> {
 
 impl<P> Drop for Subscription<P> {
     fn drop(&mut self) {
-        self.core.leave(&self.waiter, self.selector.principal(), self.selector.grant());
+        let was_last = self.core.leave(&self.waiter, self.selector.principal(), self.selector.grant());
         self.waiter.clear_signal();
         if self.ended.is_none() {
             self.core.hooks.observe(|observer| observer.on_end(self.id(), None));
+        }
+        if was_last {
+            // At the end: what this drops may be the last to hold what was evicted, and a payload's drop may panic.
+            self.core.log.forget_readers();
         }
     }
 }
