@@ -8,7 +8,7 @@
 //! Invariants:
 //! - the shards are numbered from 0, and an entry is in the shard that [`HashTable::shard`] computes from its hash;
 //! - a shard holds at most [`SPLIT_ABOVE`] entries on average, and at least [`MERGE_BELOW`] if there are several
-//!   shards.
+//!   shards, both less the table's phase.
 //!
 //! Callers: `table` and `names` under the broker's lock.
 
@@ -43,6 +43,9 @@ const SPLIT_ABOVE: usize = 512;
 /// The table removes a shard when a shard holds fewer than this many entries on average.
 const MERGE_BELOW: usize = 192;
 
+/// The phases of tables that grow together. They differ also as remainders of [`MERGE_BELOW`].
+pub(super) const PHASES: [usize; 3] = [0, SPLIT_ABOVE / 3, 2 * SPLIT_ABOVE / 3 - 64];
+
 /// A shard or a table is shrunk when its capacity is this many times its length.
 const SHRINK_RATIO: usize = 3;
 
@@ -53,11 +56,15 @@ pub(super) struct HashTable<V> {
     /// One less than the smallest power of two that is at least the number of shards.
     mask: usize,
     len: usize,
+    /// The table splits and merges as if it had this many more entries. Tables that have as many entries as each other
+    /// have different phases, so that one hold of the lock does not split or merge all of them.
+    phase: usize,
 }
 
 impl<V> HashTable<V> {
-    pub(super) fn new() -> Self {
-        Self { shards: vec![Shard::default()], mask: 0, len: 0 }
+    /// Creates a table of a phase, one of [`PHASES`].
+    pub(super) fn new(phase: usize) -> Self {
+        Self { shards: vec![Shard::default()], mask: 0, len: 0, phase }
     }
 
     /// Returns the number of the shard of a hash. It is computed from bits that the shard itself does not use: those
@@ -91,7 +98,7 @@ impl<V> HashTable<V> {
         let before = shard.insert(hash, value);
         debug_assert!(before.is_none(), "a hash has one value");
         self.len += 1;
-        if self.len > SPLIT_ABOVE * self.shards.len() {
+        if self.len + self.phase > SPLIT_ABOVE * self.shards.len() {
             self.split();
         }
     }
@@ -103,7 +110,7 @@ impl<V> HashTable<V> {
         let value = shard.remove(&hash)?;
         self.len -= 1;
         shrink(shard);
-        if self.shards.len() > 1 && self.len < MERGE_BELOW * self.shards.len() {
+        if self.shards.len() > 1 && self.len + self.phase < MERGE_BELOW * self.shards.len() {
             self.merge();
         }
         Some(value)
@@ -165,7 +172,7 @@ mod tests {
     #[test]
     fn entries_are_found_while_the_table_grows_and_shrinks() {
         const MANY: u64 = 20_000;
-        let mut table = HashTable::new();
+        let mut table = HashTable::new(PHASES[1]);
         for number in 0..MANY {
             table.insert(hash(number), number);
             if number % 1_000 == 0 {
@@ -192,7 +199,7 @@ mod tests {
     #[test]
     fn one_that_stays_keeps_no_more_than_itself() {
         for stays in [0, 7_777, 19_999] {
-            let mut table = HashTable::new();
+            let mut table = HashTable::new(PHASES[1]);
             (0..20_000).for_each(|number| table.insert(hash(number), number));
             (0..20_000).filter(|number| *number != stays).for_each(|number| _ = table.remove(hash(number)));
             assert_eq!((table.get(hash(stays)), table.shards.len()), (Some(&stays), 1));

@@ -56,10 +56,11 @@ impl Names {
     /// The smallest number of a name. Smaller numbers have other meanings: see `NamespaceScope`.
     const FIRST: u32 = 2;
 
-    pub(super) fn new() -> Self {
+    /// Creates an empty collection. `phase` is that of its hash table.
+    pub(super) fn new(phase: usize) -> Self {
         Self {
             hasher: RandomState::new(),
-            by_hash: HashTable::new(),
+            by_hash: HashTable::new(phase),
             named: BTreeMap::new(),
             next: Self::FIRST,
             recent: RefCell::default(),
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_name_keeps_its_number_while_it_is_in_use() {
-        let mut names = Names::new();
+        let mut names = Names::new(0);
         let text = SmolStr::from;
         let (job, node) = (names.intern(&text("Job")), names.intern(&text("Node")));
         assert_eq!(names.intern(&text("Job")), job);
@@ -198,7 +199,7 @@ mod tests {
     /// What was found is cached until the names change. There are more names than cache entries.
     #[test]
     fn a_name_is_found_while_it_is_in_use() {
-        let mut names = Names::new();
+        let mut names = Names::new(0);
         let text = |n: usize| SmolStr::from(format!("name {n}"));
         let found = |names: &Names| (0..4 * RECENT).map(|n| names.find(&text(n))).collect::<Vec<_>>();
         assert_eq!(found(&names), [None; 4 * RECENT]);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::bucket::Bucket;
 use super::filter::Filter;
-use super::hash_table::HashTable;
+use super::hash_table::{HashTable, PHASES};
 use super::jumps::{Jumps, NodeId};
 use super::keyed::KeyedBucket;
 use super::keys::KeyHasher;
@@ -68,16 +68,17 @@ impl<L: Default> Interest<L> {
     pub(crate) fn new() -> Self {
         let keys = KeyHasher::new();
         let [seed, any_key] = keys.seeds();
+        let [nodes, topics, namespaces] = PHASES;
         Self {
             keys,
             seed,
             any_key,
-            keyed: HashTable::new(),
-            keyless: HashTable::new(),
+            keyed: HashTable::new(nodes),
+            keyless: HashTable::new(nodes),
             wide: WideScopes::new(),
             jumps: RefCell::default(),
-            topics: Names::new(),
-            namespaces: Names::new(),
+            topics: Names::new(topics),
+            namespaces: Names::new(namespaces),
             nodes: 0,
             shapes: Shapes::default(),
             next_id: NonZeroU64::MIN,

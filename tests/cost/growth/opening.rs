@@ -7,15 +7,18 @@ use super::publishing::wide;
 use super::{Growth, assert_growth, assert_growth_with, broker, key, keys, steps_of, without_moves};
 
 /// No hold of the lock by a caller that does not publish makes more steps than this: some two hundred looks and nodes,
-/// and the rest entries moved, where several shards of several tables grow at once. The most seen was 3,262, beside
-/// 90,000 terms of as many topics and keys.
-pub const LONGEST_HOLD: u64 = 5_000;
+/// and the rest entries moved, where a shard of one table is split and some of others grow. Hashes are random, so the
+/// bound leaves room: the most seen in 75 storms was 2,286, and 4,714 where the tables split together.
+pub const LONGEST_HOLD: u64 = 4_000;
 
 /// The number of subscriptions, and some looks, that are ended or listed before the lock is released to others.
 pub const AT_ONCE: u64 = 300;
 
 #[track_caller]
 fn assert_short(what: &str, steps: &Steps) {
+    if std::env::var_os("COST_VERBOSE").is_some() {
+        println!("{what}: the longest hold of the lock took {} steps", steps.longest_hold);
+    }
     assert!(steps.longest_hold <= LONGEST_HOLD, "{what} held the lock for {} steps", steps.longest_hold);
 }
 
