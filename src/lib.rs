@@ -257,6 +257,8 @@ mod steps;
 mod stripes;
 mod subscription;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod types;
 mod wait;
 #[cfg(broker_steps)]

@@ -93,8 +93,10 @@ fn run_time_dependencies_are_few() {
         "futures-core",
         "parking_lot",
         "percent-encoding",
+        "proptest",
         "serde",
         "serde_json",
+        "similar",
         "smallvec",
         "smol_str",
     ];

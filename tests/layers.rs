@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("reader", &["subscription"]),
     ("host", &["broker", "frames"]),
     ("the reference's world", &["nomad"]),
+    ("for tests of stores", &["testing"]),
 ];
 
 /// What a module may not import although it stands in a row below, and why.
