@@ -68,6 +68,28 @@ mod real {
         }
     }
 
+    /// A condition that threads wait for beside a [`SleepMutex`].
+    #[cfg(feature = "testing")]
+    pub(crate) use std::sync::Condvar;
+
+    /// Waits until `is_met` returns true, or until this moment.
+    #[cfg(feature = "testing")]
+    pub(crate) fn wait_until<'a, T>(
+        condvar: &Condvar,
+        mut guard: SleepGuard<'a, T>,
+        until: std::time::Instant,
+        mut is_met: impl FnMut(&T) -> bool,
+    ) -> SleepGuard<'a, T> {
+        while !is_met(&guard) {
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            guard = condvar.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        guard
+    }
+
     /// Returns the id of this thread.
     pub(crate) fn thread_id() -> ThreadId {
         current().id()

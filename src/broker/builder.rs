@@ -59,6 +59,8 @@ pub struct Builder<P> {
     observer: Option<Box<dyn Observer>>,
     weigher: Option<Weigher<P>>,
     clock: Box<dyn Clock>,
+    #[cfg(feature = "testing")]
+    taps: Vec<Arc<crate::core::Tap<crate::core::Record<P>>>>,
 }
 
 impl<P> Builder<P> {
@@ -74,7 +76,16 @@ impl<P> Builder<P> {
             observer: None,
             weigher: None,
             clock: Box::new(SystemClock),
+            #[cfg(feature = "testing")]
+            taps: Vec::new(),
         }
+    }
+
+    /// Gives this tap all that will be published.
+    #[cfg(feature = "testing")]
+    pub(crate) fn tap(mut self, tap: Arc<crate::core::Tap<crate::core::Record<P>>>) -> Self {
+        self.taps.push(tap);
+        self
     }
 
     /// Bounds the buffer to exactly this many batches; the default is 100. The newest batch always stays.
@@ -327,6 +338,8 @@ impl<P> Builder<P> {
                 decisions: PendingDecisions::default(),
                 next_id: 0,
                 counters: BrokerCounters::default(),
+                #[cfg(feature = "testing")]
+                taps: self.taps,
             }),
             last_filter: Mutex::new(Weak::new()),
             hasher: RandomState::new(),
@@ -341,7 +354,10 @@ impl<P> Builder<P> {
 
 impl<P> fmt::Debug for Builder<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        let mut debug = f.debug_struct("Builder");
+        #[cfg(feature = "testing")]
+        debug.field("recorders", &self.taps.len());
+        debug
             .field("max_batches", &self.max_batches)
             .field("max_events", &self.max_events)
             .field("max_bytes", &self.max_bytes)

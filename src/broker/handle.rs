@@ -62,7 +62,7 @@ pub struct Broker<P> {
 }
 
 impl<P> Broker<P> {
-    fn core(&self) -> &Arc<Core<P>> {
+    pub(crate) fn core(&self) -> &Arc<Core<P>> {
         &self.owner.core
     }
 

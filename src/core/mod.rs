@@ -17,6 +17,7 @@
 //! - `registry` finds the subscriptions that an access change, an expiry or a new place concerns.
 //! - `decisions` records access changes while the authorizer decides.
 //! - `lock` is the broker's lock. It lets publishers go first.
+//! - `tap` is what a recorder of the test kit receives batches by, and `attach` gives it to a broker.
 //! - `cache_charge` charges what is cached beside a batch to the bytes of the buffer, and `evict` evicts for it.
 //!
 //! # One publish
@@ -57,6 +58,8 @@
 //! Callers: `broker` and `subscription`, without a lock.
 
 mod announce;
+#[cfg(feature = "testing")]
+mod attach;
 mod cache_charge;
 mod decisions;
 #[cfg(any(feature = "json", all(broker_loom, test)))]
@@ -73,6 +76,8 @@ mod registry;
 mod shared;
 mod start;
 mod state;
+#[cfg(feature = "testing")]
+mod tap;
 
 pub(crate) use decisions::PendingDecisions;
 pub(crate) use lock::PacedMutex;
@@ -83,3 +88,5 @@ pub(crate) use registry::{PendingStarts, Registry};
 pub(crate) use shared::{MAX_POLLED_NODES, Node, ReadCounts, SubscriptionShared, Waiter};
 pub(crate) use start::{StartPosition, StartVerdict};
 pub(crate) use state::{BrokerCounters, Core, Hooks, Published, Record, State, Weigher};
+#[cfg(feature = "testing")]
+pub(crate) use tap::Tap;

@@ -161,6 +161,8 @@ impl<P> Core<P> {
                 buffer,
             })
         });
+        #[cfg(feature = "testing")]
+        let tapped = (!state.taps.is_empty()).then(|| Arc::clone(&record));
         let bytes = if self.hooks.weigher.is_some() { record.bytes() } else { 0 };
         let cost = Cost { batches: 1, events: count, bytes };
         let oldest = appender.oldest();
@@ -201,6 +203,10 @@ impl<P> Core<P> {
         self.log.set_latest_index(place.index);
         appender.make_visible(&self.log);
         self.log.finish(place.index);
+        #[cfg(feature = "testing")]
+        if let Some(record) = tapped {
+            state.taps.iter().for_each(|tap| tap.push(&record));
+        }
         if state.hit_queue_readers > 0 {
             // A reader that registered meanwhile has visited the nodes, but may not have seen the end.
             queue_hits(hit.nodes(), after_unlock.wake_batch());

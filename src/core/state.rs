@@ -124,6 +124,9 @@ pub(crate) struct State<P> {
     pub(crate) decisions: PendingDecisions,
     pub(crate) next_id: u64,
     pub(crate) counters: BrokerCounters,
+    /// The recorders of tests.
+    #[cfg(feature = "testing")]
+    pub(crate) taps: Vec<Arc<super::tap::Tap<Record<P>>>>,
 }
 
 /// What the broker counts under its lock.

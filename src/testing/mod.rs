@@ -2,3 +2,13 @@
 //! Nothing here is used by the broker, and nothing here belongs into a server.
 //!
 //! Feature `testing`, meant for `[dev-dependencies]`.
+
+mod assert;
+mod diff;
+mod outline;
+mod recorder;
+
+#[doc(hidden)]
+pub use assert::{empty, ended, events, lagged, published, received};
+pub use outline::{EventPlace, Outline, Outlined};
+pub use recorder::{Recorder, RecorderBy, Recording, TIME_LIMIT};
