@@ -72,6 +72,8 @@ pub(crate) struct Plan {
     /// Batches published before all readers must have caught up.
     pub(crate) window: usize,
     pub(crate) payload: Payload,
+    /// Batches that the structure holds, or two windows.
+    pub(crate) capacity: Option<usize>,
     /// Whether each event has its own copy of the payload; otherwise all share one.
     pub(crate) copied: bool,
     /// What readers ask for where there is one group.
@@ -86,7 +88,19 @@ impl Plan {
 
     /// Each group of readers has its own key; one event per batch, windows of 64.
     pub(crate) fn selective(groups: u64) -> Self {
-        Self { groups, batch: 1, window: 64, payload: Payload::of(256), copied: false, all: Want::Everything }
+        Self {
+            groups,
+            batch: 1,
+            window: 64,
+            payload: Payload::of(256),
+            capacity: None,
+            copied: false,
+            all: Want::Everything,
+        }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity.unwrap_or(2 * self.window)
     }
 
     pub(crate) fn want(&self, reader: usize) -> Want {

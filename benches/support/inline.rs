@@ -13,10 +13,10 @@ pub(crate) struct Inline<S: Structure> {
 }
 
 impl<S: Structure> Inline<S> {
-    /// Opens this many readers, with room for two windows.
+    /// Opens this many readers.
     pub(crate) fn new(readers: usize, plan: Plan) -> Self {
         let wants: Vec<_> = (0..readers).map(|reader| plan.want(reader)).collect();
-        let (structure, readers) = S::open(&wants, plan.window * 2);
+        let (structure, readers) = S::open(&wants, plan.capacity());
         Self { structure, readers, plan, window: 0 }
     }
 

@@ -56,7 +56,19 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    fn are_complete(&self) -> bool {
+    /// Nothing yet, of a round whose last batch has this index.
+    pub(crate) fn until(last: u64, clock: Clock) -> Self {
+        Self { clock, last, list: Vec::new() }
+    }
+
+    /// Takes what has arrived since the last call. The last batch of a round must still be in the list when
+    /// [`are_complete`](Self::are_complete) is asked.
+    pub(crate) fn take(&mut self) -> std::vec::Drain<'_, (u64, u64)> {
+        self.list.drain(..)
+    }
+
+    /// Whether the last batch has arrived.
+    pub(crate) fn are_complete(&self) -> bool {
         self.list.last().is_some_and(|(index, _)| *index == self.last)
     }
 
@@ -89,7 +101,7 @@ pub(crate) fn publisher<T>(
     })
 }
 
-fn share(index: u64, events: Vec<Event>) -> Item {
+pub(crate) fn share(index: u64, events: Vec<Event>) -> Item {
     Arc::new(Batch::new(index, events))
 }
 

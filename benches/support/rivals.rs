@@ -9,7 +9,7 @@ use async_broadcast as asynchronous;
 use event_broker::Batch;
 use tokio::sync::broadcast;
 
-use super::event::{Event, Item};
+use super::event::{Event, Item, Payload};
 use super::{Awaited, Blocking, Seen, Stepwise, Structure, Want};
 
 /// A receiver with its request.
@@ -79,6 +79,49 @@ impl Stepwise for Tokio {
             Ok(batch) => Some(reader.take(&batch)),
             Err(broadcast::error::TryRecvError::Empty) => None,
             Err(error) => panic!("a reader was to get everything: {error}"),
+        }
+    }
+}
+
+/// `tokio::sync::broadcast` of batches by value: each receiver clones all events, keys and filter keys.
+pub(crate) struct TokioByValue(broadcast::Sender<Batch<Payload>>);
+
+impl Structure for TokioByValue {
+    type Reader = Filtered<broadcast::Receiver<Batch<Payload>>>;
+    type Prepared = Batch<Payload>;
+    const SEES_ALL: bool = true;
+
+    fn name() -> &'static str {
+        "tokio broadcast, by value"
+    }
+
+    fn open(wants: &[Want], capacity: usize) -> (Self, Vec<Self::Reader>) {
+        let sender = broadcast::Sender::new(capacity);
+        let readers = receivers(wants, || sender.subscribe());
+        (Self(sender), readers)
+    }
+
+    fn prepare(index: u64, events: Vec<Event>) -> Batch<Payload> {
+        Batch::new(index, events)
+    }
+
+    fn publish(&mut self, batch: Batch<Payload>) {
+        // An error only means that there is no receiver.
+        let _ = self.0.send(batch);
+    }
+
+    #[inline]
+    fn drain(&self, reader: &mut Self::Reader) -> Seen {
+        let mut seen = Seen::default();
+        loop {
+            match reader.receiver.try_recv() {
+                Ok(batch) => {
+                    black_box(batch.index());
+                    seen += Seen { batches: 1, events: reader.want.count(batch.events()) };
+                }
+                Err(broadcast::error::TryRecvError::Empty) => return seen,
+                Err(error) => panic!("a reader was to get everything: {error}"),
+            }
         }
     }
 }

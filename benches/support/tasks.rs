@@ -146,6 +146,8 @@ impl<S: Structure> Publisher<S> {
 pub(crate) enum Placement {
     /// A task among the readers, on a runtime of two workers.
     AmongTasks,
+    /// A task among the readers, on a runtime of so many workers.
+    AmongTasksOf(usize),
     /// A task among the readers, on a current-thread runtime.
     AmongTasksOfOneThread,
     /// A thread of its own; the readers are on a current-thread runtime.
@@ -166,11 +168,13 @@ impl<S: Awaited> Waiting<S> {
         let (publisher, opened) = Publisher::<S>::open(readers, plan);
         let among = placement != Placement::OwnThread;
         let mut threads = Vec::new();
-        let runtime = if placement == Placement::AmongTasks {
-            Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime")
-        } else {
-            Builder::new_current_thread().enable_time().build().expect("a runtime")
+        let workers = match placement {
+            Placement::AmongTasks => Some(2),
+            Placement::AmongTasksOf(workers) => Some(workers),
+            Placement::AmongTasksOfOneThread | Placement::OwnThread => None,
         };
+        let mut builder = if workers.is_some() { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+        let runtime = builder.worker_threads(workers.unwrap_or(1)).enable_time().build().expect("a runtime");
         let reading = opened.into_iter().map(|(mut duty, mut reader)| async move {
             duty.note::<S>(Seen::default());
             loop {
@@ -225,7 +229,7 @@ impl<S: Blocking> Waiting<S> {
 impl<S: Structure> Publisher<S> {
     fn open(readers: usize, plan: Plan) -> (Self, Vec<(Duty, S::Reader)>) {
         let wants: Vec<_> = (0..readers).map(|reader| plan.want(reader)).collect();
-        let (structure, opened) = S::open(&wants, plan.window * 2);
+        let (structure, opened) = S::open(&wants, plan.capacity());
         let gate = Arc::new(Gate::default());
         let opened = opened.into_iter().enumerate();
         let opened = opened.map(|(number, reader)| (Duty::new(number, &plan, &gate), reader)).collect();

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::point::Mode;
-use crate::support::floor::Ring;
+use crate::point::{Mode, Setting};
+use crate::support::floor::{Empty, Ring};
 use crate::support::indexed::{Crossbeam, Flume, Indexed, Rtrb};
 use crate::support::ours::Ours;
-use crate::support::rivals::{AsyncBroadcast, Tokio};
+use crate::support::rivals::{AsyncBroadcast, Tokio, TokioByValue};
 use crate::support::{Awaited, Structure};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,12 +16,18 @@ pub(crate) enum Contender {
     Drain,
     /// The crate, by owned deliveries.
     Owned,
+    /// `tokio::sync::broadcast` of shared batches.
     Tokio,
+    /// The same of batches that each receiver clones.
+    TokioByValue,
     AsyncBroadcast,
     Crossbeam,
     Flume,
     Rtrb,
+    /// A ring that cannot wait and detects no loss: a floor.
     Ring,
+    /// No structure: what the rig costs.
+    Empty,
 }
 
 /// What to run with the structure of a contender.
@@ -38,8 +44,16 @@ pub(crate) trait VisitAwaited {
 
 impl Contender {
     pub(crate) const OURS: [Self; 2] = [Self::Drain, Self::Owned];
-    pub(crate) const RIVALS: [Self; 6] =
-        [Self::Tokio, Self::AsyncBroadcast, Self::Crossbeam, Self::Flume, Self::Rtrb, Self::Ring];
+    pub(crate) const RIVALS: [Self; 8] = [
+        Self::Tokio,
+        Self::TokioByValue,
+        Self::AsyncBroadcast,
+        Self::Crossbeam,
+        Self::Flume,
+        Self::Rtrb,
+        Self::Ring,
+        Self::Empty,
+    ];
 
     pub(crate) fn is_ours(self) -> bool {
         Self::OURS.contains(&self)
@@ -50,11 +64,13 @@ impl Contender {
             Self::Drain => "event-broker",
             Self::Owned => "event-broker-owned",
             Self::Tokio => "tokio",
+            Self::TokioByValue => "tokio-by-value",
             Self::AsyncBroadcast => "async-broadcast",
             Self::Crossbeam => "crossbeam",
             Self::Flume => "flume",
             Self::Rtrb => "rtrb",
             Self::Ring => "ring",
+            Self::Empty => "empty",
         }
     }
 
@@ -64,20 +80,34 @@ impl Contender {
             Self::Drain => "event-broker, drain",
             Self::Owned => "event-broker, owned",
             Self::Tokio => "tokio broadcast, filtered",
+            Self::TokioByValue => "tokio broadcast, by value",
             Self::AsyncBroadcast => "async-broadcast, filtered",
             Self::Crossbeam => "crossbeam each, hash index",
             Self::Flume => "flume each, hash index",
             Self::Rtrb => "rtrb each, hash index",
             Self::Ring => "bare ring, filtered",
+            Self::Empty => "empty loop",
         }
     }
 
-    /// Whether readers can wait as the mode has it.
-    pub(crate) fn can(self, mode: Mode) -> bool {
-        match mode {
-            Mode::Drain => true,
-            Mode::Tasks => !matches!(self, Self::Crossbeam | Self::Rtrb | Self::Ring),
+    /// What the structure does not do that the crate does, for the page and the tables.
+    pub(crate) const fn lacks(self) -> &'static str {
+        match self {
+            Self::Drain | Self::Owned => "nothing",
+            Self::Tokio | Self::TokioByValue => "index, starts, access; each receiver filters",
+            Self::AsyncBroadcast => "index, starts, access, loss; each receiver filters; the publisher waits when full",
+            Self::Crossbeam | Self::Flume => "backlog, starts, access, loss; the publisher drops or waits when full",
+            Self::Rtrb => "waiting, backlog, starts, access, loss",
+            Self::Ring => "waiting, threads, starts, access, loss; each reader filters",
+            Self::Empty => "everything",
         }
+    }
+
+    /// Whether the structure can be measured in this setting.
+    pub(crate) fn can(self, setting: &Setting) -> bool {
+        let waits = !matches!(self, Self::TokioByValue | Self::Crossbeam | Self::Rtrb | Self::Ring | Self::Empty);
+        let filters = !matches!(self, Self::Empty) || setting.groups() == 1;
+        filters && (waits || setting.mode == Mode::Drain)
     }
 
     pub(crate) fn visit<V: Visit>(self, visit: V) -> V::Output {
@@ -85,11 +115,13 @@ impl Contender {
             Self::Drain => visit.inline::<Ours<false>>(),
             Self::Owned => visit.inline::<Ours<true>>(),
             Self::Tokio => visit.inline::<Tokio>(),
+            Self::TokioByValue => visit.inline::<TokioByValue>(),
             Self::AsyncBroadcast => visit.inline::<AsyncBroadcast>(),
             Self::Crossbeam => visit.inline::<Indexed<Crossbeam>>(),
             Self::Flume => visit.inline::<Indexed<Flume>>(),
             Self::Rtrb => visit.inline::<Indexed<Rtrb>>(),
             Self::Ring => visit.inline::<Ring<false>>(),
+            Self::Empty => visit.inline::<Empty>(),
         }
     }
 
@@ -101,7 +133,9 @@ impl Contender {
             Self::Tokio => visit.awaited::<Tokio>(),
             Self::AsyncBroadcast => visit.awaited::<AsyncBroadcast>(),
             Self::Flume => visit.awaited::<Indexed<Flume>>(),
-            Self::Crossbeam | Self::Rtrb | Self::Ring => unreachable!("{self} has no readers that are tasks"),
+            Self::TokioByValue | Self::Crossbeam | Self::Rtrb | Self::Ring | Self::Empty => {
+                unreachable!("{self} has no readers that are tasks")
+            }
         }
     }
 }

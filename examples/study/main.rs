@@ -1,17 +1,26 @@
-//! The study: the broker and its rivals over numbers of readers, selectivity, batch sizes and payload sizes.
+//! The study: the broker and its rivals over numbers of readers, selectivity, batch sizes and payload sizes, with
+//! intervals, and comparisons of runs.
 //!
-//! This file runs the points one after another. `cargo run --release --example study -- --help` describes the options.
+//! This file runs the settings one after another. `cargo run --release --example study -- --help` describes the options,
+//! and `METHOD.md` beside it what the figures mean.
 
+mod compare;
 mod contenders;
-mod machine;
+mod manifest;
+mod open_loop;
 mod options;
+mod paper;
 mod plots;
 mod point;
 mod progress;
+mod result;
 mod sheet;
+mod stats;
 mod summary;
 #[path = "../../benches/support/mod.rs"]
 mod support;
+mod turns;
+mod watch;
 mod weight;
 
 use std::error::Error;
@@ -19,9 +28,17 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde_json::json;
+
+use contenders::Contender;
+use manifest::Manifest;
+use open_loop::Noise;
 use options::{Command, HELP, Options};
 use progress::Progress;
+use result::{Row, Turns};
 use sheet::Sheet;
+use stats::Random;
+use watch::Others;
 
 fn main() -> ExitCode {
     let command = match options::parse(lexopt::Parser::from_env()) {
@@ -40,7 +57,8 @@ fn main() -> ExitCode {
             weight::print_own(&load);
             Ok(())
         }
-        Command::Plot(directory) => redraw(&directory),
+        Command::Plot(directory, base, seed) => redraw(&directory, base, seed),
+        Command::Compare { before, after, out, seed } => compare::run(&before, &after, out.as_deref(), seed),
         Command::Run(options) => run(&options),
     };
     match result {
@@ -52,39 +70,124 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures every point and draws the plots. Row and summary are written as soon as a point is measured, so an
-/// interrupted study keeps both.
+/// Measures every setting in passes, and draws the plots. A turn is written as soon as it is measured, and what follows
+/// from them with each pass of a setting, so an interrupted study keeps all of it.
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    if let Some(processors) = &options.pin {
+        pin(processors)?;
+    }
+    keep_earlier(&options.out)?;
     fs::create_dir_all(&options.out).map_err(|error| format!("cannot make {}: {error}", options.out.display()))?;
-    fs::write(options.out.join("machine.txt"), machine::description())?;
-    let mut sheet = Sheet::create(&options.out)?;
-    let points = options.points();
-    let mut progress = Progress::new(points.len());
+    let mut manifest = Manifest::begin(options);
+    manifest.write(&options.out)?;
+    let others = Others::begin();
+    let rows = closed_loop(options, &manifest.run)?;
+    let open = open_loop::run(options, &manifest.run)?;
+    let all = Noise {
+        points: rows.len() + open.points,
+        noisy: rows.iter().filter(|row| row.noisy).count() + open.noisy,
+        repeated: rows.iter().map(|row| row.repeated).sum::<usize>() + open.repeated,
+    };
+    let words = verdict(all, others.processors());
+    manifest.set("points", json!(all.points));
+    manifest.set("noisy_points", json!(all.noisy));
+    manifest.set("repeated_turns", json!(all.repeated));
+    manifest.set("processors_used_by_others", json!(others.processors()));
+    manifest.set("verdict", json!(words));
+    manifest.end();
+    manifest.write(&options.out)?;
+    show(&rows, &manifest.run, &options.out)?;
+    println!("{words}");
+    if let Some(before) = &options.against {
+        println!();
+        compare::run(before, &options.out, Some(&options.out), options.seed)?;
+    }
+    Ok(())
+}
+
+/// Measures all settings, pass by pass.
+fn closed_loop(options: &Options, run: &str) -> Result<Vec<Row>, Box<dyn Error>> {
+    let mut sheet = Sheet::create(&options.out, run)?;
+    let settings = options.settings();
+    let mut progress = Progress::new(settings.len() * options.method.passes);
     let mut weights = weight::Weights::default();
-    let mut rows = Vec::new();
-    for point in points {
-        progress.begin(&point);
-        let bytes = weights.of(&point);
-        let row = point::measure(&point, options.seconds_per_point, bytes);
-        sheet.append(&row)?;
-        rows.push(row);
-        summary::write(&rows, &options.out)?;
-        progress.done();
+    let mut random = Random::new(options.seed);
+    let (mut turns, mut rows) = (Turns::default(), Vec::<Row>::new());
+    for pass in 0..options.method.passes {
+        for (setting, contenders) in &settings {
+            progress.begin(setting);
+            turns::pass(*setting, contenders, &options.method, pass, &mut random, |taken| {
+                sheet.append(&taken)?;
+                turns.add(taken);
+                Ok(())
+            })?;
+            for contender in contenders {
+                let point = point::Point { setting: *setting, contender: *contender };
+                let Some(mut row) = turns.row(&point, options.method.base, options.seed) else { continue };
+                row.bytes_per_subscription = weights.of(&point);
+                match rows.iter_mut().find(|other| other.point == point) {
+                    Some(other) => *other = row,
+                    None => rows.push(row),
+                }
+            }
+            sheet::write_points(&rows, run, &options.out)?;
+            summary::write(&rows, &options.out)?;
+            progress.done();
+        }
     }
     progress.finish();
-    show(&rows, &options.out)
+    Ok(rows)
 }
 
-/// Plots an existing sheet, also of an interrupted run.
-fn redraw(directory: &Path) -> Result<(), Box<dyn Error>> {
-    let rows = sheet::read(directory)?;
-    show(&rows, directory)
+/// Whether the machine allowed the figures.
+fn verdict(Noise { points, noisy, repeated }: Noise, others: Option<f64>) -> String {
+    let others = others.map_or_else(String::new, |others| format!("; others used {others:.2} processors"));
+    let said = match noisy * 10 {
+        0 => "every interval is within its limit",
+        some if some < points => "a few points are noisy, and are marked",
+        _ => "this machine would not allow it: do not quote what is marked as noisy",
+    };
+    format!("{noisy} of {points} points are noisy, {repeated} turns were disturbed and repeated{others}: {said}")
 }
 
-fn show(rows: &[sheet::Row], directory: &Path) -> Result<(), Box<dyn Error>> {
-    let drawn = plots::draw(rows, directory)?;
+/// Moves an earlier run aside, and says so.
+fn keep_earlier(directory: &Path) -> Result<(), Box<dyn Error>> {
+    if !directory.join("turns.csv").exists() {
+        return Ok(());
+    }
+    let run = manifest::read(directory).and_then(|facts| Some(facts.get("run")?.as_str()?.to_owned()));
+    let mut kept = directory.as_os_str().to_owned();
+    kept.push(format!("-{}", run.as_deref().unwrap_or("earlier")));
+    fs::rename(directory, &kept).map_err(|error| format!("cannot move the earlier run aside: {error}"))?;
+    eprintln!("the earlier run in {} was moved to {}", directory.display(), Path::new(&kept).display());
+    Ok(())
+}
+
+/// Restricts this process to some processors. Threads that it starts later are restricted, too.
+fn pin(processors: &str) -> Result<(), Box<dyn Error>> {
+    let id = std::process::id().to_string();
+    let output = std::process::Command::new("taskset").args(["-pc", processors, &id]).output();
+    match output {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("--pin {processors}: {}", String::from_utf8_lossy(&output.stderr).trim()).into()),
+        Err(error) => Err(format!("--pin needs taskset: {error}").into()),
+    }
+}
+
+/// Draws the results of a run, also of an interrupted one.
+fn redraw(directory: &Path, base: Contender, seed: u64) -> Result<(), Box<dyn Error>> {
+    let (run, turns) = sheet::read(directory)?;
+    let rows = Turns::of(turns).rows(base, seed);
+    sheet::write_points(&rows, &run, directory)?;
+    show(&rows, &run, directory)
+}
+
+fn show(rows: &[Row], run: &str, directory: &Path) -> Result<(), Box<dyn Error>> {
+    let mut drawn = plots::draw(rows, directory)?;
+    drawn.extend(open_loop::draw(directory)?);
     summary::write(rows, directory)?;
+    paper::write(rows, run, directory)?;
     print!("{}", summary::table(rows));
-    println!("\n{} points and {} plots are in {}", rows.len(), drawn.len(), directory.display());
+    println!("\n{} points and {} plots of run {run} are in {}", rows.len(), drawn.len(), directory.display());
     Ok(())
 }

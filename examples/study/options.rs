@@ -7,43 +7,132 @@ use std::time::Duration;
 
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Parser, ValueExt};
+use serde_json::json;
 
-use crate::contenders::Contender;
-use crate::point::{Mode, Point};
+use crate::contenders::{Contender, UnknownName};
+use crate::open_loop::{Arrivals, Course};
+use crate::point::{Mode, Setting};
 use crate::weight::Load;
 
 pub(crate) const HELP: &str = "\
-Measures event-broker and its rivals, and plots the results.
+Measures event-broker and its rivals, compares runs, and plots the results.
 
-Usage: study [OPTIONS]
+Usage: study [OPTIONS]                measure
+       study compare A B [--out DIR]  compare the runs in two directories
 
+What is measured: every combination of
   --subscribers N,…        numbers of readers (1,10,100,1000,10000)
   --match F,…              fraction of the events that a reader asks for, 0 to 1 (1.0,0.1,0.001)
   --batch N,…              events a batch (1,16)
   --payload BYTES,…        size of an event's payload (64,2048)
-  --rivals NAME,…          rivals to compare with; \"none\" for no rival (all):
-                           tokio, async-broadcast, crossbeam, flume, rtrb, ring
+  --window N,…             batches that are published before all read them; 1 is live (1,64)
+  --buffer N,…             batches that the structure holds; 0 for two windows (0)
+  --workers N,…            threads of the runtime, where readers are tasks (2)
   --modes NAME,…           drain: publish and read on one thread; tasks: readers as tasks of a
-                           2-worker runtime, the publisher among them (drain,tasks)
-  --seconds-per-point S    how long a point is measured (0.5)
+                           runtime, the publisher among them; open: see below (drain,tasks)
+  --rivals NAME,…          rivals to compare with; \"none\" for no rival (all):
+                           tokio, tokio-by-value, async-broadcast, crossbeam, flume, rtrb, and two
+                           floors: ring, empty
+
+How: contenders of a setting take turns; all of it is repeated in passes with new readers
+  --seconds-per-point S    how long a point is measured in all (0.5)
+  --passes N               (5)
+  --turns N                of each contender in a pass (10)
+  --warm-up N              windows before a turn that are not measured (1)
+  --order NAME             of the contenders in a round: rotate, random, fixed (rotate)
+  --base NAME              what ratios compare with, where it is measured (tokio)
+  --seed N                 of orders and resamples (1)
+  --pin CPU,…              runs on these processors only, by taskset
   --quick                  few and short points, within a minute; other options still apply
-  --out DIR                where the results go (target/study)
+
+Open loop (mode open): events arrive at a given rate, whatever the readers do, and latency counts
+from the time at which an event was due until a reader has it
+  --rate N,…               batches a second (1000,10000,50000)
+  --arrivals NAME,…        constant, poisson, bursts (of 32 at once) (constant,poisson,bursts)
+
+Results
+  --out DIR                where they go (target/study); an earlier run there is moved aside
+  --against DIR            compares with the run in this directory at the end
   --plot-only DIR          measures nothing, draws the results of an earlier run again
   --help                   prints this text
 
-Writes points.csv, a row as soon as it is measured; summary.txt, anew with each row; machine.txt;
-and at the end plots as SVG, of the first batch and payload size. A run that is interrupted leaves
-its rows and its summary: --plot-only draws them. A reader that loses a delivery ends the study.
+Writes manifest.json; turns.csv, a row as soon as it is measured; points.csv, points.json and
+summary.txt, anew with each pass of a setting; table.md, table.tex and plots as SVG at the end; and
+of an open loop latency.csv and a distribution of each point as .hgrm. A run that is interrupted
+leaves its turns: --plot-only draws them. A reader that loses a delivery ends the study. What the
+figures mean is in examples/study/METHOD.md.
 ";
 
 /// What to do.
 #[derive(Debug)]
 pub(crate) enum Command {
     Help,
-    Run(Options),
-    Plot(PathBuf),
+    Run(Box<Options>),
+    Plot(PathBuf, Contender, u64),
+    Compare {
+        before: PathBuf,
+        after: PathBuf,
+        out: Option<PathBuf>,
+        seed: u64,
+    },
     /// Used by the study when it runs a copy of itself.
     Weigh(Load),
+}
+
+/// The order of the contenders in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Each round begins with another one.
+    Rotate,
+    Random,
+    Fixed,
+}
+
+impl Order {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Rotate => "rotate",
+            Self::Random => "random",
+            Self::Fixed => "fixed",
+        }
+    }
+}
+
+impl FromStr for Order {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        [Self::Rotate, Self::Random, Self::Fixed].into_iter().find(|order| order.name() == name).ok_or(UnknownName)
+    }
+}
+
+/// How a point is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Method {
+    pub(crate) time: Duration,
+    pub(crate) passes: usize,
+    pub(crate) turns: usize,
+    pub(crate) warm_up: u64,
+    pub(crate) order: Order,
+    pub(crate) base: Contender,
+}
+
+impl Method {
+    /// The length of a turn.
+    pub(crate) fn turn(&self) -> Duration {
+        self.time / u32::try_from(self.passes * self.turns).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        json!({
+            "seconds_per_point": self.time.as_secs_f64(),
+            "passes": self.passes,
+            "turns": self.turns,
+            "warm_up": self.warm_up,
+            "order": self.order.name(),
+            "base": self.base.name(),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -52,36 +141,66 @@ pub(crate) struct Options {
     fractions: Vec<f64>,
     batches: Vec<usize>,
     payloads: Vec<usize>,
+    windows: Vec<usize>,
+    buffers: Vec<usize>,
+    workers: Vec<usize>,
     contenders: Vec<Contender>,
     modes: Vec<Mode>,
-    pub(crate) seconds_per_point: Duration,
+    open: bool,
+    rates: Vec<u64>,
+    arrivals: Vec<Arrivals>,
+    pub(crate) method: Method,
+    pub(crate) seed: u64,
+    pub(crate) pin: Option<String>,
     pub(crate) out: PathBuf,
+    pub(crate) against: Option<PathBuf>,
 }
 
 impl Options {
-    /// Every combination, the cheap ones first.
-    pub(crate) fn points(&self) -> Vec<Point> {
-        let mut points = Vec::new();
+    /// Every combination, the cheap ones first, with the contenders that can be measured there.
+    pub(crate) fn settings(&self) -> Vec<(Setting, Vec<Contender>)> {
+        let mut settings = Vec::new();
         for &mode in &self.modes {
-            for &subscribers in &self.subscribers {
-                for &fraction in &self.fractions {
-                    for &batch in &self.batches {
-                        for &payload in &self.payloads {
-                            let able = self.contenders.iter().filter(|contender| contender.can(mode));
-                            points.extend(able.map(|&contender| Point {
-                                mode,
-                                contender,
-                                subscribers,
-                                fraction,
-                                batch,
-                                payload,
-                            }));
+            let workers: &[usize] = if mode == Mode::Tasks { &self.workers } else { &[0] };
+            for &window in &self.windows {
+                for &subscribers in &self.subscribers {
+                    for &fraction in &self.fractions {
+                        for &batch in &self.batches {
+                            for &payload in &self.payloads {
+                                for &buffer in &self.buffers {
+                                    settings.extend(workers.iter().map(|&workers| Setting {
+                                        mode,
+                                        subscribers,
+                                        fraction,
+                                        batch,
+                                        payload,
+                                        window,
+                                        buffer: if buffer == 0 { 0 } else { buffer.max(window) },
+                                        workers,
+                                    }));
+                                }
+                            }
                         }
                     }
                 }
             }
         }
-        points
+        let able = |setting: &Setting| self.contenders.iter().copied().filter(|each| each.can(setting)).collect();
+        settings.into_iter().map(|setting| (setting, able(&setting))).collect()
+    }
+
+    /// The points of the open loop.
+    pub(crate) fn courses(&self) -> Vec<Course> {
+        let mut courses = Vec::new();
+        for &arrivals in self.arrivals.iter().filter(|_| self.open) {
+            for &subscribers in &self.subscribers {
+                for &rate in &self.rates {
+                    let able = self.contenders.iter().filter(|contender| contender.is_timed());
+                    courses.extend(able.map(|&contender| Course { contender, arrivals, subscribers, rate }));
+                }
+            }
+        }
+        courses
     }
 }
 
@@ -92,6 +211,8 @@ pub(crate) enum OptionError {
     Syntax(lexopt::Error),
     /// An option without a meaning here.
     Value { option: &'static str, given: String, expected: &'static str },
+    /// Not two directories.
+    Compare(usize),
 }
 
 impl fmt::Display for OptionError {
@@ -99,6 +220,7 @@ impl fmt::Display for OptionError {
         match self {
             Self::Syntax(error) => error.fmt(f),
             Self::Value { option, given, expected } => write!(f, "{option} is \"{given}\", expected {expected}"),
+            Self::Compare(given) => write!(f, "compare has {given} directories, expected 2"),
         }
     }
 }
@@ -126,6 +248,11 @@ impl Given {
         OptionError::Value { option: self.option, given: self.text.clone(), expected }
     }
 
+    /// A value that satisfies `holds`.
+    fn one<T: FromStr>(&self, expected: &'static str, holds: impl Fn(&T) -> bool) -> Result<T, OptionError> {
+        self.text.parse().ok().filter(holds).ok_or_else(|| self.wrong(expected))
+    }
+
     /// A list whose items all satisfy `holds`.
     fn list<T: FromStr>(&self, expected: &'static str, holds: impl Fn(&T) -> bool) -> Result<Vec<T>, OptionError> {
         let items = self.text.split(',').map(|item| item.trim().parse().ok().filter(&holds));
@@ -135,68 +262,179 @@ impl Given {
 
 const COUNTS: &str = "numbers from 1 to 1000000, separated by commas";
 
-fn counts(given: &Given) -> Result<Vec<usize>, OptionError> {
-    given.list(COUNTS, |count| (1..=1_000_000).contains(count))
+fn counts(option: &'static str, parser: &mut Parser) -> Result<Vec<usize>, OptionError> {
+    Given::take(option, parser)?.list(COUNTS, |count| (1..=1_000_000).contains(count))
+}
+
+/// What was given, before the defaults.
+#[derive(Default)]
+struct Wanted {
+    subscribers: Option<Vec<usize>>,
+    fractions: Option<Vec<f64>>,
+    batches: Option<Vec<usize>>,
+    payloads: Option<Vec<usize>>,
+    windows: Option<Vec<usize>>,
+    buffers: Option<Vec<usize>>,
+    workers: Option<Vec<usize>>,
+    rivals: Option<Vec<Contender>>,
+    modes: Option<(Vec<Mode>, bool)>,
+    rates: Option<Vec<u64>>,
+    arrivals: Option<Vec<Arrivals>>,
+    seconds: Option<f64>,
+    passes: Option<usize>,
+    turns: Option<usize>,
+    warm_up: Option<u64>,
+    order: Option<Order>,
+    base: Option<Contender>,
+    seed: Option<u64>,
+    pin: Option<String>,
+    quick: bool,
+    out: Option<PathBuf>,
+    against: Option<PathBuf>,
+    plot: Option<PathBuf>,
+    /// `compare` and what follows it.
+    words: Vec<String>,
 }
 
 /// Reads the command line.
 pub(crate) fn parse(mut parser: Parser) -> Result<Command, OptionError> {
-    let (mut subscribers, mut fractions, mut batches, mut payloads) = (None, None, None, None);
-    let (mut contenders, mut modes, mut seconds, mut quick) = (None, None, None, false);
-    let mut out = PathBuf::from("target/study");
-    let mut plot = None;
+    let mut wanted = Wanted::default();
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
-            Long("quick") => quick = true,
-            Long("subscribers") => subscribers = Some(counts(&Given::take("--subscribers", &mut parser)?)?),
-            Long("batch") => batches = Some(counts(&Given::take("--batch", &mut parser)?)?),
-            Long("payload") => payloads = Some(counts(&Given::take("--payload", &mut parser)?)?),
-            Long("match") => {
-                let given = Given::take("--match", &mut parser)?;
-                fractions =
-                    Some(given.list("fractions from 0.000001 to 1, separated by commas", |fraction: &f64| {
-                        (1e-6..=1.0).contains(fraction)
-                    })?);
-            }
-            Long("rivals") => {
-                let given = Given::take("--rivals", &mut parser)?;
-                contenders = Some(if given.text == "none" {
-                    Vec::new()
-                } else {
-                    given.list("names of rivals as --help lists them", |contender: &Contender| !contender.is_ours())?
-                });
-            }
-            Long("modes") => {
-                modes = Some(Given::take("--modes", &mut parser)?.list("drain, tasks, or both", |_| true)?);
-            }
-            Long("seconds-per-point") => {
-                let given = Given::take("--seconds-per-point", &mut parser)?;
-                let number = given.text.parse().ok().filter(|number| (0.001..=3_600.0).contains(number));
-                seconds = Some(number.ok_or_else(|| given.wrong("seconds from 0.001 to 3600"))?);
-            }
-            Long("out") => out = PathBuf::from(parser.value()?),
-            Long("plot-only") => plot = Some(PathBuf::from(parser.value()?)),
             Long("weigh") => return Ok(Command::Weigh(load(&Given::take("--weigh", &mut parser)?)?)),
-            Value(_) | Short(_) | Long(_) => return Err(argument.unexpected().into()),
+            Value(word) if !wanted.words.is_empty() || word == "compare" => wanted.words.push(word.string()?),
+            Long(name) => {
+                let name = name.to_owned();
+                if !wanted.read(&name, &mut parser)? {
+                    return Err(Long(&name).unexpected().into());
+                }
+            }
+            Value(_) | Short(_) => return Err(argument.unexpected().into()),
         }
     }
-    if let Some(directory) = plot {
-        return Ok(Command::Plot(directory));
+    wanted.command()
+}
+
+impl Wanted {
+    /// Reads the value of an option, and returns whether there is such an option.
+    fn read(&mut self, name: &str, parser: &mut Parser) -> Result<bool, OptionError> {
+        match name {
+            "quick" => self.quick = true,
+            "subscribers" => self.subscribers = Some(counts("--subscribers", parser)?),
+            "batch" => self.batches = Some(counts("--batch", parser)?),
+            "payload" => self.payloads = Some(counts("--payload", parser)?),
+            "window" => self.windows = Some(counts("--window", parser)?),
+            "workers" => self.workers = Some(counts("--workers", parser)?),
+            "buffer" => {
+                let given = Given::take("--buffer", parser)?;
+                self.buffers = Some(given.list("numbers from 0 to 1000000", |count| (0..=1_000_000).contains(count))?);
+            }
+            "rate" => {
+                let given = Given::take("--rate", parser)?;
+                self.rates = Some(given.list("numbers from 1 to 10000000", |rate| (1..=10_000_000).contains(rate))?);
+            }
+            "arrivals" => {
+                let given = Given::take("--arrivals", parser)?;
+                self.arrivals = Some(given.list("constant, poisson, bursts", |_| true)?);
+            }
+            "match" => {
+                let given = Given::take("--match", parser)?;
+                let expected = "fractions from 0.000001 to 1, separated by commas";
+                self.fractions = Some(given.list(expected, |fraction: &f64| (1e-6..=1.0).contains(fraction))?);
+            }
+            "rivals" => {
+                let given = Given::take("--rivals", parser)?;
+                let expected = "names of rivals as --help lists them";
+                self.rivals = Some(match given.text.as_str() {
+                    "none" => Vec::new(),
+                    _ => given.list(expected, |contender: &Contender| !contender.is_ours())?,
+                });
+            }
+            "modes" => {
+                let given = Given::take("--modes", parser)?;
+                let open = given.text.split(',').any(|name| name.trim() == "open");
+                let rest: Vec<&str> = given.text.split(',').filter(|name| name.trim() != "open").collect();
+                let rest = Given { option: given.option, text: rest.join(",") };
+                let modes = if rest.text.is_empty() && open {
+                    Vec::new()
+                } else {
+                    rest.list("drain, tasks, open, or several of them", |_| true)?
+                };
+                self.modes = Some((modes, open));
+            }
+            "seconds-per-point" => {
+                let given = Given::take("--seconds-per-point", parser)?;
+                self.seconds = Some(given.one("seconds from 0.001 to 3600", |each| (0.001..=3_600.0).contains(each))?);
+            }
+            "passes" => {
+                let given = Given::take("--passes", parser)?;
+                self.passes = Some(given.one("a number from 1 to 1000", |each| (1..=1_000).contains(each))?);
+            }
+            "turns" => {
+                let given = Given::take("--turns", parser)?;
+                self.turns = Some(given.one("a number from 1 to 10000", |each| (1..=10_000).contains(each))?);
+            }
+            "warm-up" => {
+                let given = Given::take("--warm-up", parser)?;
+                self.warm_up = Some(given.one("a number from 0 to 10000", |each| (0..=10_000).contains(each))?);
+            }
+            "order" => self.order = Some(Given::take("--order", parser)?.one("rotate, random or fixed", |_| true)?),
+            "base" => {
+                let given = Given::take("--base", parser)?;
+                self.base = Some(given.one("the name of a contender, as in points.csv", |_| true)?);
+            }
+            "seed" => self.seed = Some(Given::take("--seed", parser)?.one("a number", |_| true)?),
+            "pin" => self.pin = Some(Given::take("--pin", parser)?.text),
+            "out" => self.out = Some(PathBuf::from(parser.value()?)),
+            "against" => self.against = Some(PathBuf::from(parser.value()?)),
+            "plot-only" => self.plot = Some(PathBuf::from(parser.value()?)),
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
-    let full = |full: &[usize], short: &[usize]| if quick { short.to_vec() } else { full.to_vec() };
-    let mut all = Contender::OURS.to_vec();
-    all.extend(contenders.unwrap_or_else(|| Contender::RIVALS.to_vec()));
-    Ok(Command::Run(Options {
-        subscribers: subscribers.unwrap_or_else(|| full(&[1, 10, 100, 1_000, 10_000], &[1, 10, 100, 1_000])),
-        fractions: fractions.unwrap_or_else(|| if quick { vec![1.0, 0.01] } else { vec![1.0, 0.1, 0.001] }),
-        batches: batches.unwrap_or_else(|| full(&[1, 16], &[1])),
-        payloads: payloads.unwrap_or_else(|| full(&[64, 2_048], &[64])),
-        contenders: all,
-        modes: modes.unwrap_or_else(|| Mode::ALL.to_vec()),
-        seconds_per_point: Duration::from_secs_f64(seconds.unwrap_or(if quick { 0.1 } else { 0.5 })),
-        out,
-    }))
+
+    fn command(self) -> Result<Command, OptionError> {
+        let quick = self.quick;
+        let (base, seed) = (self.base.unwrap_or(Contender::Tokio), self.seed.unwrap_or(1));
+        if let Some((_, directories)) = self.words.split_first() {
+            let [before, after] = directories else { return Err(OptionError::Compare(directories.len())) };
+            return Ok(Command::Compare { before: before.into(), after: after.into(), out: self.out, seed });
+        }
+        if let Some(directory) = self.plot {
+            return Ok(Command::Plot(directory, base, seed));
+        }
+        let full = |full: &[usize], short: &[usize]| if quick { short.to_vec() } else { full.to_vec() };
+        let mut contenders = Contender::OURS.to_vec();
+        contenders.extend(self.rivals.unwrap_or_else(|| Contender::RIVALS.to_vec()));
+        let (modes, open) = self.modes.unwrap_or_else(|| (Mode::ALL.to_vec(), false));
+        Ok(Command::Run(Box::new(Options {
+            subscribers: self.subscribers.unwrap_or_else(|| full(&[1, 10, 100, 1_000, 10_000], &[1, 10, 100, 1_000])),
+            fractions: self.fractions.unwrap_or_else(|| if quick { vec![1.0, 0.01] } else { vec![1.0, 0.1, 0.001] }),
+            batches: self.batches.unwrap_or_else(|| full(&[1, 16], &[1])),
+            payloads: self.payloads.unwrap_or_else(|| full(&[64, 2_048], &[64])),
+            windows: self.windows.unwrap_or_else(|| full(&[1, 64], &[64])),
+            buffers: self.buffers.unwrap_or_else(|| vec![0]),
+            workers: self.workers.unwrap_or_else(|| vec![2]),
+            contenders,
+            modes,
+            open,
+            rates: self.rates.unwrap_or_else(|| if quick { vec![10_000] } else { vec![1_000, 10_000, 50_000] }),
+            arrivals: self.arrivals.unwrap_or_else(|| Arrivals::ALL.to_vec()),
+            method: Method {
+                time: Duration::from_secs_f64(self.seconds.unwrap_or(if quick { 0.1 } else { 0.5 })),
+                passes: self.passes.unwrap_or(5),
+                turns: self.turns.unwrap_or(if quick { 4 } else { 10 }),
+                warm_up: self.warm_up.unwrap_or(1),
+                order: self.order.unwrap_or(Order::Rotate),
+                base,
+            },
+            seed,
+            pin: self.pin,
+            out: self.out.unwrap_or_else(|| PathBuf::from("target/study")),
+            against: self.against,
+        })))
+    }
 }
 
 /// `CONTENDER:GROUPS:READERS`.

@@ -1,24 +1,30 @@
-//! The plots: throughput and latency over the number of readers, and cost over selectivity, all contenders in one
-//! picture.
+//! The plots, drawn from rows alone, so that an old run can be plotted again.
 //!
-//! They are drawn from rows alone, so an old sheet can be plotted again.
+//! A picture is a row of panels on the same axes. Intervals are drawn, each line has its label at its end, and a figure
+//! that is noisy is a ring instead of a dot.
 
 use std::error::Error;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::contenders::Contender;
-use crate::point::Mode;
-use crate::sheet::Row;
+use crate::open_loop::Arrivals;
+use crate::point::{Mode, Setting};
+use crate::result::{NOISY, Row};
+use crate::stats::Estimate;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-const PANEL: (u32, u32) = (440, 400);
-const LEGEND: u32 = 230;
-const TITLE: u32 = 62;
+const PANEL: (u32, u32) = (400, 380);
+/// Room for the labels of the lines, beside each panel.
+const LABELS: u32 = 178;
+const TITLE: u32 = 66;
 const FONT: &str = "sans-serif";
+/// The distance of two labels.
+const LABEL_HEIGHT: i32 = 15;
 
 /// A number of three digits with its thousands as a letter.
 pub(crate) fn short(value: f64) -> String {
@@ -59,12 +65,22 @@ pub(crate) fn time(nanos: f64) -> String {
     }
 }
 
+fn times(ratio: f64) -> String {
+    format!("{}×", short(ratio))
+}
+
+/// A figure at a place on the horizontal axis.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    x: f64,
+    y: Estimate,
+    noisy: bool,
+}
+
 /// One line of a panel.
 struct Line {
     contender: Contender,
-    points: Vec<(f64, f64)>,
-    /// Whether it is the minor one of two lines of a contender.
-    thin: bool,
+    points: Vec<At>,
 }
 
 struct Panel {
@@ -72,63 +88,52 @@ struct Panel {
     lines: Vec<Line>,
 }
 
-/// A picture: panels side by side on the same axes, and one legend.
+/// What an axis shows, how its numbers are written, and a value that it must show, as a line across.
+#[derive(Clone, Copy)]
+struct Axis {
+    name: &'static str,
+    write: fn(f64) -> String,
+    line_at: Option<f64>,
+}
+
 struct Picture {
-    title: &'static str,
-    x: (&'static str, fn(f64) -> String),
-    y: (&'static str, fn(f64) -> String),
+    title: String,
+    subtitle: String,
+    x: Axis,
+    y: Axis,
     panels: Vec<Panel>,
 }
+
+const READERS: Axis = Axis { name: "readers", write: short, line_at: None };
 
 /// Draws every picture for which there are enough rows, and returns the files.
 pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut drawn = Vec::new();
     let Some(first) = rows.first() else { return Ok(drawn) };
-    let (batch, payload) = (first.point.batch, first.point.payload);
-    for mode in Mode::ALL {
-        let rows: Vec<&Row> = rows
-            .iter()
-            .filter(|row| row.point.mode == mode && row.point.batch == batch && row.point.payload == payload)
-            .collect();
-        if rows.is_empty() {
-            continue;
+    let Setting { batch, payload, buffer, .. } = first.point.setting;
+    let mut kinds: Vec<(Mode, usize, usize)> = Vec::new();
+    for row in rows {
+        let Setting { mode, window, workers, .. } = row.point.setting;
+        if !kinds.contains(&(mode, window, workers)) {
+            kinds.push((mode, window, workers));
         }
-        let subtitle = format!("{}; batches of {batch}, payloads of {payload} bytes", mode.title());
-        let readers = ("readers", short as fn(f64) -> String);
-        let pictures = [
-            (
-                "throughput",
-                Picture {
-                    title: "Deliveries of events a second",
-                    x: readers,
-                    y: ("deliveries a second", short),
-                    panels: by_fraction(&rows, |row| vec![(row.deliveries_per_second, false)]),
-                },
-            ),
-            (
-                "latency",
-                Picture {
-                    title: "Latency of publish: p50, and thin p99",
-                    x: readers,
-                    y: ("publish takes", time),
-                    panels: by_fraction(&rows, |row| {
-                        [(row.publish_p50, false), (row.publish_p99, true)].map(|(y, thin)| (count(y), thin)).to_vec()
-                    }),
-                },
-            ),
-            (
-                "selectivity",
-                Picture {
-                    title: "Cost of an event, published and read by all",
-                    x: ("fraction of the events that a reader asks for", short),
-                    y: ("an event takes", time),
-                    panels: by_readers(&rows),
-                },
-            ),
-        ];
-        for (name, picture) in pictures {
-            let path = directory.join(format!("{name}-{mode}.svg"));
-            if picture.draw(&path, &subtitle)? {
+    }
+    for (mode, window, workers) in kinds {
+        let like = |row: &&Row| {
+            let same = Setting { mode, batch, payload, window, buffer, workers, ..row.point.setting };
+            row.point.setting == same
+        };
+        let rows: Vec<&Row> = rows.iter().filter(like).collect();
+        let workers = if workers > 0 { format!(", {workers} workers") } else { String::new() };
+        let subtitle = format!(
+            "{}{workers}; windows of {window}, batches of {batch}, payloads of {payload} bytes; bars are 95 % intervals, \
+             a ring is a noisy figure",
+            mode.title()
+        );
+        for (name, picture) in pictures(&rows, &subtitle) {
+            let workers = if workers.is_empty() { String::new() } else { workers.replace(", ", "-").replace(' ', "-") };
+            let path = directory.join(format!("{name}-{mode}-window-{window}{workers}.svg"));
+            if picture.draw(&path)? {
                 drawn.push(path);
             }
         }
@@ -136,14 +141,67 @@ pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<d
     Ok(drawn)
 }
 
+fn pictures(rows: &[&Row], subtitle: &str) -> Vec<(&'static str, Picture)> {
+    let deliveries = |row: &Row| {
+        let Estimate { low, value, high } = row.nanos_per_event;
+        let each = row.deliveries_per_second;
+        Some(Estimate { low: each * value / high, value: each, high: each * value / low })
+    };
+    let base = rows.iter().find_map(|row| row.ratio).map_or(Contender::Tokio, |(base, _)| base);
+    let picture =
+        |title: String, y: Axis, panels| Picture { title, subtitle: subtitle.to_owned(), x: READERS, y, panels };
+    let axis = |name, write, line_at| Axis { name, write, line_at };
+    let many =
+        rows.iter().any(|row| row.point.setting.groups() != rows.first().map_or(0, |row| row.point.setting.groups()));
+    let mut pictures = vec![
+        (
+            "throughput",
+            picture(
+                "Deliveries of events a second".to_owned(),
+                axis("deliveries a second", short, None),
+                by_fraction(rows, deliveries),
+            ),
+        ),
+        (
+            "ratio",
+            picture(
+                format!("Time of an event, published and read by all, as a multiple of that of {base}"),
+                axis("ratio, turn by turn", times, Some(1.0)),
+                by_fraction(rows, |row| row.ratio.map(|(_, ratio)| ratio)),
+            ),
+        ),
+        (
+            "publish",
+            picture(
+                "Time of a publish, median".to_owned(),
+                axis("a publish takes", time, None),
+                by_fraction(rows, |row| Some(row.publish_p50)),
+            ),
+        ),
+    ];
+    if many {
+        pictures.push((
+            "selectivity",
+            Picture {
+                x: Axis { name: "fraction of the events that a reader asks for", write: short, line_at: None },
+                ..picture(
+                    "Time of an event, published and read by all".to_owned(),
+                    axis("an event takes", time, None),
+                    by_readers(rows),
+                )
+            },
+        ));
+    }
+    pictures
+}
+
 #[expect(clippy::cast_precision_loss, reason = "for show")]
 pub(crate) fn count(number: u64) -> f64 {
     number as f64
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for show")]
 fn readers(row: &Row) -> f64 {
-    row.point.subscribers as f64
+    count(row.point.setting.subscribers as u64)
 }
 
 fn distinct(mut values: Vec<f64>) -> Vec<f64> {
@@ -153,17 +211,17 @@ fn distinct(mut values: Vec<f64>) -> Vec<f64> {
 }
 
 /// Over the number of readers, a panel for each fraction.
-fn by_fraction(rows: &[&Row], values: impl Fn(&Row) -> Vec<(f64, bool)>) -> Vec<Panel> {
+fn by_fraction(rows: &[&Row], value: impl Fn(&Row) -> Option<Estimate>) -> Vec<Panel> {
     let panel = |fraction: f64| {
         let mut lines = Vec::<Line>::new();
-        for row in rows.iter().filter(|row| row.point.fraction.total_cmp(&fraction).is_eq()) {
-            for (y, thin) in values(row) {
-                add(&mut lines, row.point.contender, thin, (readers(row), y));
+        for row in rows.iter().filter(|row| row.point.setting.fraction.total_cmp(&fraction).is_eq()) {
+            if let Some(y) = value(row) {
+                add(&mut lines, row.point.contender, At { x: readers(row), y, noisy: y.uncertainty() > NOISY });
             }
         }
         Panel { caption: format!("each reader asks for {}", part(fraction)), lines }
     };
-    distinct(rows.iter().map(|row| row.point.fraction).collect()).into_iter().map(panel).collect()
+    distinct(rows.iter().map(|row| row.point.setting.fraction).collect()).into_iter().map(panel).collect()
 }
 
 /// Over the fraction, a panel for the three largest numbers of readers.
@@ -171,7 +229,8 @@ fn by_readers(rows: &[&Row]) -> Vec<Panel> {
     let panel = |subscribers: f64| {
         let mut lines = Vec::<Line>::new();
         for row in rows.iter().filter(|row| readers(row).total_cmp(&subscribers).is_eq()) {
-            add(&mut lines, row.point.contender, false, (row.point.fraction, row.nanos_per_event));
+            let at = At { x: row.point.setting.fraction, y: row.nanos_per_event, noisy: row.noisy };
+            add(&mut lines, row.point.contender, at);
         }
         Panel { caption: crowd(short(subscribers)), lines }
     };
@@ -180,128 +239,285 @@ fn by_readers(rows: &[&Row]) -> Vec<Panel> {
     largest.into_iter().rev().map(panel).collect()
 }
 
-fn add(lines: &mut Vec<Line>, contender: Contender, thin: bool, point: (f64, f64)) {
+fn add(lines: &mut Vec<Line>, contender: Contender, at: At) {
     // A logarithmic axis cannot show 0.
-    if point.1 <= 0.0 {
+    if at.y.low <= 0.0 || !at.y.high.is_finite() {
         return;
     }
-    match lines.iter_mut().find(|line| line.contender == contender && line.thin == thin) {
-        Some(line) => line.points.push(point),
-        None => lines.push(Line { contender, points: vec![point], thin }),
+    match lines.iter_mut().find(|line| line.contender == contender) {
+        Some(line) => line.points.push(at),
+        None => lines.push(Line { contender, points: vec![at] }),
     }
+}
+
+/// Latencies under load, of one contender at one rate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Curve {
+    pub(crate) contender: Contender,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) subscribers: f64,
+    pub(crate) rate: f64,
+    /// The quantile of all, and the least and the most of the rounds.
+    pub(crate) p50: [f64; 3],
+    pub(crate) p99: [f64; 3],
+    pub(crate) noisy: bool,
+}
+
+/// Draws latency over rate: a picture for each number of readers and quantile, a panel for each kind of arrivals.
+pub(crate) fn draw_latency(curves: &[Curve], directory: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut drawn = Vec::new();
+    for subscribers in distinct(curves.iter().map(|curve| curve.subscribers).collect()) {
+        let of_quantile = [("p50", (|curve: &Curve| curve.p50) as fn(&Curve) -> [f64; 3]), ("p99", |curve| curve.p99)];
+        for (name, of) in of_quantile {
+            let panel = |arrivals: Arrivals| {
+                let mut lines = Vec::new();
+                let like =
+                    |curve: &&Curve| curve.subscribers.total_cmp(&subscribers).is_eq() && curve.arrivals == arrivals;
+                for curve in curves.iter().filter(like) {
+                    let [value, low, high] = of(curve);
+                    add(
+                        &mut lines,
+                        curve.contender,
+                        At { x: curve.rate, y: Estimate { low, value, high }, noisy: curve.noisy },
+                    );
+                }
+                Panel { caption: format!("arrivals: {arrivals}"), lines }
+            };
+            let picture = Picture {
+                title: format!("Latency under load, {name}, from when a batch was due to its delivery"),
+                subtitle: format!(
+                    "{}, as tasks on one thread, the publisher on another; bars from the least to the most of the rounds, a \
+                     ring is a noisy figure",
+                    crowd(short(subscribers))
+                ),
+                x: Axis { name: "batches a second", write: short, line_at: None },
+                y: Axis { name: "latency", write: time, line_at: None },
+                panels: Arrivals::ALL.map(panel).into_iter().filter(|panel| !panel.lines.is_empty()).collect(),
+            };
+            let path = directory.join(format!("latency-{name}-{}-readers.svg", short(subscribers)));
+            if picture.draw(&path)? {
+                drawn.push(path);
+            }
+        }
+    }
+    Ok(drawn)
 }
 
 /// Colours that most readers with colour blindness can distinguish.
 fn colour(contender: Contender) -> RGBColor {
     match contender {
         Contender::Drain => RGBColor(200, 30, 30),
-        Contender::Owned => RGBColor(235, 130, 60),
+        Contender::Owned => RGBColor(225, 115, 40),
         Contender::Tokio => RGBColor(30, 90, 180),
-        Contender::AsyncBroadcast => RGBColor(90, 180, 230),
+        Contender::TokioByValue => RGBColor(20, 40, 90),
+        Contender::AsyncBroadcast => RGBColor(60, 160, 215),
         Contender::Crossbeam => RGBColor(20, 130, 80),
-        Contender::Flume => RGBColor(130, 190, 70),
+        Contender::Flume => RGBColor(110, 170, 50),
         Contender::Rtrb => RGBColor(140, 80, 170),
-        Contender::Ring => RGBColor(110, 110, 110),
+        Contender::Ring => RGBColor(95, 95, 95),
+        Contender::Empty => RGBColor(165, 165, 165),
     }
 }
 
-/// A dot, or a ring for the second contender of a pair, whose points often coincide.
-fn marker<At>(place: At, contender: Contender, thin: bool) -> Circle<At, i32> {
-    let radius = if thin { 2 } else { 4 };
-    let colour = colour(contender);
-    match contender {
-        Contender::Owned | Contender::AsyncBroadcast | Contender::Flume => {
-            Circle::new(place, radius + 2, colour.stroke_width(if thin { 1 } else { 2 }))
+/// A range that holds the values on a logarithmic axis, somewhat larger on both sides. It spans a factor of three at
+/// least, so that small differences look small.
+fn span(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
+    let (low, high) = values
+        .filter(|value| value.is_finite() && *value > 0.0)
+        .fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+    (high > 0.0).then(|| {
+        let missing = (3.0 / (high / low)).max(1.0).sqrt();
+        low / missing / 1.15..high * missing * 1.15
+    })
+}
+
+/// Moves labels apart, in the order of their places, so that none covers another: each group of labels that would is
+/// centred at the mean of its places.
+fn spread_labels(places: &mut [(i32, usize)], within: &Range<i32>) {
+    places.sort_unstable();
+    // Sums and sizes of groups. A place counts without the height of the labels before it, so that those of a group are
+    // equal.
+    let mut groups: Vec<(i32, i32)> = Vec::new();
+    let mut above = 0;
+    for (place, _) in places.iter() {
+        groups.push((*place - above, 1));
+        above += LABEL_HEIGHT;
+        while let [.., (sum, size), (last_sum, last_size)] = groups.as_slice() {
+            if sum * last_size <= last_sum * size {
+                break;
+            }
+            let joined = (sum + last_sum, size + last_size);
+            groups.truncate(groups.len() - 2);
+            groups.push(joined);
         }
-        _ => Circle::new(place, radius, colour.filled()),
     }
-}
-
-/// The whole decades that hold the values.
-fn decades(values: impl Iterator<Item = f64>) -> Option<std::ops::Range<f64>> {
-    let logs: Vec<f64> = values.map(f64::log10).collect();
-    let low = logs.iter().copied().min_by(f64::total_cmp)?.floor();
-    let high = logs.iter().copied().max_by(f64::total_cmp)?.ceil();
-    let high = if high > low { high } else { low + 1.0 };
-    // Slightly larger, so that markers do not touch the axes and rounding drops no label.
-    Some(10_f64.powf(low) * 0.85..10_f64.powf(high) * 1.15)
+    let centred = groups.iter().flat_map(|(sum, size)| (0..*size).map(move |_| sum / size));
+    let mut above = 0;
+    for ((place, _), centre) in places.iter_mut().zip(centred) {
+        *place = centre + above;
+        above += LABEL_HEIGHT;
+    }
+    let over = places.last().map_or(0, |(last, _)| (last - within.end).max(0));
+    let under = places.first().map_or(0, |(first, _)| (within.start - first).max(0));
+    for (place, _) in places.iter_mut() {
+        *place += under - over;
+    }
 }
 
 impl Picture {
-    /// Whether there was anything to draw.
-    fn draw(&self, path: &Path, subtitle: &str) -> Result<bool, Box<dyn Error>> {
+    /// Returns whether there was anything to draw.
+    fn draw(&self, path: &Path) -> Result<bool, Box<dyn Error>> {
         let points = || self.panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
-        let (Some(x), Some(y)) = (decades(points().map(|point| point.0)), decades(points().map(|point| point.1)))
-        else {
-            return Ok(false);
-        };
-        let panels = u32::try_from(self.panels.len())?;
-        let size = (PANEL.0 * panels + LEGEND, PANEL.1 + TITLE);
+        let ends = points().flat_map(|at| [at.y.low, at.y.high]).chain(self.y.line_at);
+        let (Some(x), Some(y)) = (span(points().map(|at| at.x)), span(ends)) else { return Ok(false) };
+        let width = PANEL.0 + LABELS;
+        let size = (width * u32::try_from(self.panels.len())?, PANEL.1 + TITLE);
         let root = SVGBackend::new(path, size).into_drawing_area();
         root.fill(&WHITE)?;
         let (title, body) = root.split_vertically(TITLE);
-        title.draw(&Text::new(self.title, (14, 12), (FONT, 18).into_font()))?;
-        title.draw(&Text::new(subtitle.to_owned(), (14, 37), (FONT, 13).into_font()))?;
-        let (left, legend) = body.split_horizontally(PANEL.0 * panels);
-        for (panel, area) in self.panels.iter().zip(left.split_evenly((1, self.panels.len()))) {
+        title.draw(&Text::new(self.title.clone(), (14, 12), (FONT, 18).into_font()))?;
+        title.draw(&Text::new(self.subtitle.clone(), (14, 39), (FONT, 12).into_font()))?;
+        for (panel, area) in self.panels.iter().zip(body.split_evenly((1, self.panels.len()))) {
             self.draw_panel(panel, &area, x.clone(), y.clone())?;
         }
-        self.draw_legend(&legend)?;
         root.present()?;
         Ok(true)
     }
 
-    fn draw_panel(
-        &self,
-        panel: &Panel,
-        area: &Area<'_>,
-        x: std::ops::Range<f64>,
-        y: std::ops::Range<f64>,
-    ) -> Result<(), Box<dyn Error>> {
-        let mut chart = ChartBuilder::on(area)
+    fn draw_panel(&self, panel: &Panel, area: &Area<'_>, x: Range<f64>, y: Range<f64>) -> Result<(), Box<dyn Error>> {
+        let (plot, _) = area.split_horizontally(PANEL.0);
+        let mut chart = ChartBuilder::on(&plot)
             .margin(10)
-            .margin_right(20)
+            .margin_right(4)
             .caption(&panel.caption, (FONT, 15))
             .x_label_area_size(44)
             .y_label_area_size(76)
-            .build_cartesian_2d(x.log_scale(), y.log_scale())?;
+            .build_cartesian_2d(x.clone().log_scale(), y.clone().log_scale())?;
         chart
             .configure_mesh()
-            .x_desc(self.x.0)
-            .y_desc(self.y.0)
+            .x_desc(self.x.name)
+            .y_desc(self.y.name)
             .x_labels(6)
             .y_labels(8)
-            .x_label_formatter(&|value| self.x.1(*value))
-            .y_label_formatter(&|value| self.y.1(*value))
+            .x_label_formatter(&|value| (self.x.write)(*value))
+            .y_label_formatter(&|value| (self.y.write)(*value))
             .label_style((FONT, 12))
             .axis_desc_style((FONT, 13))
             .bold_line_style(BLACK.mix(0.18))
             .light_line_style(BLACK.mix(0.05))
             .draw()?;
+        if let Some(at) = self.y.line_at {
+            chart.draw_series(LineSeries::new([(x.start, at), (x.end, at)], BLACK.mix(0.6)))?;
+        }
+        let mut labels = Vec::new();
         // The crate is drawn last, on top.
-        for line in panel.lines.iter().rev() {
-            let width = if line.thin { 1 } else { 2 + u32::from(line.contender.is_ours()) };
-            let style = colour(line.contender).stroke_width(width);
-            chart.draw_series(LineSeries::new(line.points.iter().copied(), style))?;
-            chart.draw_series(line.points.iter().map(|point| marker(*point, line.contender, line.thin)))?;
+        for (number, line) in panel.lines.iter().enumerate().rev() {
+            let colour = colour(line.contender);
+            let width = 1 + u32::from(line.contender.is_ours());
+            chart.draw_series(LineSeries::new(
+                line.points.iter().map(|at| (at.x, at.y.value)),
+                colour.stroke_width(width),
+            ))?;
+            chart.draw_series(line.points.iter().map(|at| {
+                PathElement::new(vec![(at.x, at.y.low), (at.x, at.y.high)], colour.mix(0.6).stroke_width(2))
+            }))?;
+            chart.draw_series(line.points.iter().map(|at| {
+                let style = if at.noisy { colour.stroke_width(2) } else { colour.filled() };
+                Circle::new((at.x, at.y.value), 4, style)
+            }))?;
+            if let Some(last) = line.points.iter().max_by(|a, b| a.x.total_cmp(&b.x)) {
+                let (x, y) = chart.backend_coord(&(last.x, last.y.value));
+                labels.push((y, number, x));
+            }
+        }
+        let (top, bottom) = (chart.backend_coord(&(x.start, y.end)).1, chart.backend_coord(&(x.start, y.start)).1);
+        let mut places: Vec<(i32, usize)> = labels.iter().map(|(y, number, _)| (*y, *number)).collect();
+        spread_labels(&mut places, &(top..bottom));
+        let origin = area.get_base_pixel();
+        for (place, number) in places {
+            let (Some(line), Some((y, _, x))) =
+                (panel.lines.get(number), labels.iter().find(|label| label.1 == number))
+            else {
+                continue;
+            };
+            let colour = colour(line.contender);
+            let inside = |(x, y): (i32, i32)| (x - origin.0, y - origin.1);
+            let right = i32::try_from(PANEL.0)?;
+            let (_, place) = inside((0, place));
+            let lead = vec![inside((x + 6, *y)), (right, place), (right + 6, place)];
+            area.draw(&PathElement::new(lead, colour.mix(0.5)))?;
+            let text = (FONT, 12).into_font().color(&colour);
+            area.draw(&Text::new(line.contender.title(), (right + 10, place - 6), text))?;
         }
         Ok(())
     }
+}
 
-    fn draw_legend(&self, area: &Area<'_>) -> Result<(), Box<dyn Error>> {
-        let lines = self.panels.iter().flat_map(|panel| &panel.lines);
-        let mut contenders: Vec<Contender> = lines.map(|line| line.contender).collect();
-        contenders.sort_unstable();
-        contenders.dedup();
-        let mut y = 44;
-        for contender in contenders {
-            let colour = colour(contender);
-            let width = 2 + u32::from(contender.is_ours());
-            area.draw(&PathElement::new(vec![(6, y), (34, y)], colour.stroke_width(width)))?;
-            area.draw(&marker((20, y), contender, false))?;
-            area.draw(&Text::new(contender.title(), (42, y - 6), (FONT, 13).into_font()))?;
-            y += 24;
-        }
-        Ok(())
+/// A change of a contender from one run to another.
+pub(crate) struct Change {
+    pub(crate) label: String,
+    pub(crate) factor: Estimate,
+    /// The factor of each point.
+    pub(crate) points: Vec<f64>,
+    /// How far from 1 a factor may be by noise.
+    pub(crate) limit: f64,
+    pub(crate) contender: Contender,
+}
+
+const CHANGE_HEIGHT: u32 = 24;
+
+/// Draws changes as a row each: the factors of the points, their mean with its interval, and the limit of noise.
+pub(crate) fn draw_changes(changes: &[Change], subtitle: &str, path: &Path) -> Result<(), Box<dyn Error>> {
+    let values =
+        changes.iter().flat_map(|change| change.points.iter().copied().chain([change.factor.low, change.factor.high]));
+    let (low, high) = values.fold((0.9_f64, 1.1_f64), |(low, high), value| (low.min(value), high.max(value)));
+    let (low, high) = (low.max(0.4) * 0.98, high.min(2.5) * 1.02);
+    let height = CHANGE_HEIGHT * u32::try_from(changes.len())? + 70;
+    let root = SVGBackend::new(path, (900, height + TITLE)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let (title, body) = root.split_vertically(TITLE);
+    title.draw(&Text::new(
+        "Change of the time of an event: after, as a multiple of before",
+        (14, 12),
+        (FONT, 18).into_font(),
+    ))?;
+    title.draw(&Text::new(subtitle.to_owned(), (14, 39), (FONT, 12).into_font()))?;
+    let (names, plot) = body.split_horizontally(270);
+    let rows = count(changes.len() as u64);
+    let mut chart = ChartBuilder::on(&plot)
+        .margin(6)
+        .margin_right(30)
+        .x_label_area_size(44)
+        .build_cartesian_2d((low..high).log_scale(), 0.0..rows)?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .disable_y_axis()
+        .x_labels(9)
+        .x_label_formatter(&|value| format!("{value:.2}×"))
+        .x_desc(
+            "dots are points, bars the geometric mean with its interval; grey is noise, by what cannot have changed",
+        )
+        .label_style((FONT, 12))
+        .bold_line_style(BLACK.mix(0.12))
+        .light_line_style(BLACK.mix(0.04))
+        .draw()?;
+    for (number, change) in changes.iter().enumerate() {
+        let y = rows - count(number as u64) - 0.5;
+        let colour = colour(change.contender);
+        let (from, to) = ((1.0 / change.limit).max(low), change.limit.min(high));
+        chart.draw_series([Rectangle::new([(from, y - 0.45), (to, y + 0.45)], BLACK.mix(0.08).filled())])?;
+        let inside = change.points.iter().filter(|factor| (low..high).contains(*factor));
+        chart.draw_series(inside.map(|factor| Circle::new((*factor, y), 2, colour.mix(0.35).filled())))?;
+        let Estimate { low: from, value, high: to } = change.factor;
+        let bar = vec![(from.max(low), y), (to.min(high), y)];
+        chart.draw_series([PathElement::new(bar, colour.stroke_width(3))])?;
+        chart.draw_series([Circle::new((value.clamp(low, high), y), 5, colour.filled())])?;
+        let (_, place) = chart.backend_coord(&(low, y));
+        let place = place - names.get_base_pixel().1;
+        names.draw(&Text::new(change.label.clone(), (14, place - 7), (FONT, 13).into_font().color(&colour)))?;
     }
+    chart.draw_series([PathElement::new(vec![(1.0, 0.0), (1.0, rows)], BLACK.mix(0.7))])?;
+    root.present()?;
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! One point of the study: its parameters and its measurement. The count of every reader is checked.
+//! One setting of the study, the rigs that measure a contender in it, and one turn of a rig. The count of every reader
+//! is checked.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +8,6 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::contenders::{Contender, UnknownName, Visit, VisitAwaited};
-use crate::sheet::Row;
 use crate::support::event::{Payload, Plan};
 use crate::support::inline::Inline;
 use crate::support::measure::nanos;
@@ -19,7 +19,7 @@ use crate::support::{Awaited, Structure, Want};
 pub(crate) enum Mode {
     /// On the publisher's thread: publish a window, and let every reader read it.
     Drain,
-    /// Tasks of a runtime with two workers, the publisher among them.
+    /// Tasks of a runtime, the publisher among them.
     Tasks,
 }
 
@@ -36,7 +36,7 @@ impl Mode {
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Drain => "publish and read on one thread",
-            Self::Tasks => "readers as tasks, 2 workers, publisher among them",
+            Self::Tasks => "readers as tasks, publisher among them",
         }
     }
 }
@@ -55,10 +55,10 @@ impl FromStr for Mode {
     }
 }
 
+/// What is the same for all contenders that take turns.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Point {
+pub(crate) struct Setting {
     pub(crate) mode: Mode,
-    pub(crate) contender: Contender,
     pub(crate) subscribers: usize,
     /// The part of the events that a reader asks for.
     pub(crate) fraction: f64,
@@ -66,16 +66,38 @@ pub(crate) struct Point {
     pub(crate) batch: usize,
     /// Bytes.
     pub(crate) payload: usize,
+    /// Batches that are published before all readers must have read them.
+    pub(crate) window: usize,
+    /// Batches that the structure holds; 0 for two windows.
+    pub(crate) buffer: usize,
+    /// Threads of the runtime; 0 where there is none.
+    pub(crate) workers: usize,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mode, subscribers, fraction, batch, payload, window, .. } = self;
+        write!(
+            f,
+            "{mode}, subscribers {subscribers}, match {fraction}, batch {batch}, payload {payload}, window {window}"
+        )
+    }
+}
+
+/// A setting and a contender.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Point {
+    pub(crate) setting: Setting,
+    pub(crate) contender: Contender,
 }
 
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mode, contender, subscribers, fraction, batch, payload } = self;
-        write!(f, "{mode} {contender}, subscribers {subscribers}, match {fraction}, batch {batch}, payload {payload}")
+        write!(f, "{}, {}", self.contender, self.setting)
     }
 }
 
-impl Point {
+impl Setting {
     /// Readers ask for one of `groups` keys, or for everything if it is 1.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the fraction is at least a millionth")]
     pub(crate) fn groups(&self) -> u64 {
@@ -86,62 +108,73 @@ impl Point {
         Plan {
             groups: self.groups(),
             batch: self.batch,
-            window: 64,
+            window: self.window,
             payload: Payload::of(self.payload),
+            capacity: (self.buffer > 0).then_some(self.buffer),
             copied: true,
             all: Want::Everything,
         }
     }
 
     /// Windows until every group has had an event.
-    fn round(&self) -> u64 {
-        self.groups().div_ceil(64 * self.batch as u64)
+    pub(crate) fn round(&self) -> u64 {
+        self.groups().div_ceil(self.window as u64 * self.batch as u64)
     }
 }
 
-/// The measurement.
-struct Measured {
-    elapsed: Duration,
-    windows: u64,
-    deliveries: u64,
-    publish: Histogram<u64>,
+/// How long a turn is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Length {
+    /// Windows before the turn that are not measured.
+    pub(crate) warm_up: u64,
+    /// At least this long, and at least one window.
+    pub(crate) time: Duration,
+    /// At least so many windows.
+    pub(crate) windows: u64,
 }
 
-impl Measured {
-    fn none() -> Self {
+/// What a turn measured.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) elapsed: Duration,
+    pub(crate) events: u64,
+    pub(crate) deliveries: u64,
+    /// The time of each publish.
+    pub(crate) publish: Histogram<u64>,
+}
+
+impl Turn {
+    fn new() -> Self {
         let publish = Histogram::new(3).expect("three digits");
-        Self { elapsed: Duration::ZERO, windows: 0, deliveries: 0, publish }
+        Self { elapsed: Duration::ZERO, events: 0, deliveries: 0, publish }
     }
 }
 
-/// Measures windows for at least this long and at least one full round of the groups, after one warm-up round.
-fn repeat(point: &Point, time: Duration, mut window: impl FnMut(&mut Measured)) -> Measured {
-    let mut warm = Measured::none();
-    let start = Instant::now();
-    for _ in 0..point.round() {
-        window(&mut warm);
-        if start.elapsed() > time {
-            break;
-        }
-    }
-    let mut measured = Measured::none();
-    let start = Instant::now();
-    while start.elapsed() < time || measured.windows < point.round() {
-        window(&mut measured);
-        measured.windows += 1;
-    }
-    measured
+/// A structure with its readers, which is measured turn by turn.
+pub(crate) trait Rig {
+    fn turn(&mut self, length: Length) -> Turn;
 }
 
-struct OneThread<'p>(&'p Point, Duration);
+/// Runs windows for a turn.
+fn turn(setting: &Setting, length: Length, mut window: impl FnMut(&mut Turn)) -> Turn {
+    let mut warm = Turn::new();
+    (0..length.warm_up).for_each(|_| window(&mut warm));
+    let mut turn = Turn::new();
+    let mut windows = 0;
+    while windows < length.windows.max(1) || turn.elapsed < length.time {
+        window(&mut turn);
+        windows += 1;
+    }
+    turn.events = windows * (setting.window * setting.batch) as u64;
+    turn
+}
 
-impl Visit for OneThread<'_> {
-    type Output = Measured;
+struct OneThread<S: Structure>(Setting, Inline<S>);
 
-    fn inline<S: Structure>(self) -> Measured {
-        let Self(point, time) = self;
-        let mut rig = Inline::<S>::new(point.subscribers, point.plan());
-        repeat(point, time, |measured| {
+impl<S: Structure> Rig for OneThread<S> {
+    fn turn(&mut self, length: Length) -> Turn {
+        let Self(setting, rig) = self;
+        turn(setting, length, |turn| {
             let window = rig.prepare();
             let expected = rig.expected();
             let start = Instant::now();
@@ -149,58 +182,55 @@ impl Visit for OneThread<'_> {
             for batch in window {
                 rig.structure.publish(batch);
                 let now = Instant::now();
-                measured.publish.record(nanos(now - last)).expect("resizes");
+                turn.publish.record(nanos(now - last)).expect("resizes");
                 last = now;
             }
             let deliveries = rig.drain();
-            measured.elapsed += start.elapsed();
-            assert_eq!(deliveries, expected, "{point}: deliveries were lost");
-            measured.deliveries += deliveries;
+            turn.elapsed += start.elapsed();
+            assert_eq!(deliveries, expected, "{}, {setting}: deliveries were lost", S::name());
+            turn.deliveries += deliveries;
         })
     }
 }
 
-struct AsTasks<'p>(&'p Point, Duration);
+struct AsTasks<S: Awaited>(Setting, Waiting<S>);
 
-impl VisitAwaited for AsTasks<'_> {
-    type Output = Measured;
-
-    fn awaited<S: Awaited>(self) -> Measured {
-        let Self(point, time) = self;
-        let mut rig = Waiting::<S>::tasks(point.subscribers, point.plan(), Placement::AmongTasks);
-        repeat(point, time, |measured| {
+impl<S: Awaited> Rig for AsTasks<S> {
+    fn turn(&mut self, length: Length) -> Turn {
+        let Self(setting, rig) = self;
+        turn(setting, length, |turn| {
             // The rig panics if a reader's count is wrong.
             let run = rig.run(1, Run::with_latencies());
-            measured.elapsed += run.elapsed;
-            measured.deliveries += run.deliveries;
-            measured.publish.add(run.latencies.expect("asked for")).expect("resizes");
+            turn.elapsed += run.elapsed;
+            turn.deliveries += run.deliveries;
+            turn.publish.add(run.latencies.expect("asked for")).expect("resizes");
         })
     }
 }
 
-/// Measures a point for this long. Panics if a reader receives more or less than it asked for.
-#[expect(clippy::cast_precision_loss, reason = "counts of what was measured are far below 2^52")]
-pub(crate) fn measure(point: &Point, time: Duration, bytes_per_subscription: Option<u64>) -> Row {
-    let measured = match point.mode {
-        Mode::Drain => point.contender.visit(OneThread(point, time)),
-        Mode::Tasks => point.contender.visit_awaited(AsTasks(point, time)),
-    };
-    let Measured { elapsed, windows, deliveries, publish } = measured;
-    let seconds = elapsed.as_secs_f64();
-    let batches = windows * 64;
-    let events = batches * point.batch as u64;
-    let quantile = |quantile| publish.value_at_quantile(quantile);
-    Row {
-        point: *point,
-        seconds,
-        events,
-        deliveries,
-        deliveries_per_second: deliveries as f64 / seconds,
-        nanos_per_event: seconds * 1e9 / events as f64,
-        publish_p50: quantile(0.5),
-        publish_p99: quantile(0.99),
-        publish_p999: quantile(0.999),
-        publish_max: publish.max(),
-        bytes_per_subscription,
+struct Open(Setting);
+
+impl Visit for Open {
+    type Output = Box<dyn Rig>;
+
+    fn inline<S: Structure>(self) -> Box<dyn Rig> {
+        Box::new(OneThread(self.0, Inline::<S>::new(self.0.subscribers, self.0.plan())))
+    }
+}
+
+impl VisitAwaited for Open {
+    type Output = Box<dyn Rig>;
+
+    fn awaited<S: Awaited>(self) -> Box<dyn Rig> {
+        let placement = Placement::AmongTasksOf(self.0.workers.max(1));
+        Box::new(AsTasks(self.0, Waiting::<S>::tasks(self.0.subscribers, self.0.plan(), placement)))
+    }
+}
+
+/// Opens all readers of a point.
+pub(crate) fn open(point: &Point) -> Box<dyn Rig> {
+    match point.setting.mode {
+        Mode::Drain => point.contender.visit(Open(point.setting)),
+        Mode::Tasks => point.contender.visit_awaited(Open(point.setting)),
     }
 }

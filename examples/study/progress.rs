@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::point::Point;
+use std::fmt::Display;
 
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -33,8 +33,8 @@ impl Progress {
     }
 
     /// Shows what is measured next.
-    pub(crate) fn begin(&mut self, point: &Point) {
-        let message = format!("{} left, {point}", self.left());
+    pub(crate) fn begin(&mut self, what: &impl Display) {
+        let message = format!("{} left, {what}", self.left());
         if let Some(bar) = &self.bar {
             bar.set_message(message);
         } else if self.printed.is_none_or(|printed| printed.elapsed() >= PLAIN) {

@@ -1,44 +1,102 @@
-//! The results as rows of a CSV file. Each row is written as soon as it is measured.
+//! The results as files: `turns.csv` has every turn as it was measured, and `points.csv` and `points.json` what follows
+//! from them. A turn is written as soon as it is measured, and an interrupted study is read again from the turns.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::point::Point;
+use crate::contenders::Contender;
+use crate::point::{Point, Setting};
+use crate::result::Row;
+use crate::turns::Taken;
+use crate::watch::Disturbance;
 
-const FILE: &str = "points.csv";
-const HEADER: &str = "mode,contender,subscribers,match,batch,payload,seconds,events,deliveries,\
-deliveries_per_second,ns_per_event,publish_p50_ns,publish_p99_ns,publish_p999_ns,publish_max_ns,\
-bytes_per_subscription,counts_checked";
+const TURNS: &str = "turns.csv";
+const SETTING: &str = "mode,contender,subscribers,match,batch,payload,window,buffer,workers";
+const TURN: &str = "pass,round,seconds,events,deliveries,ns_per_event,\
+publish_p50_ns,publish_p99_ns,publish_p999_ns,publish_max_ns,steal_ticks,switches,disturbed,counts";
+const POINT: &str = "turns,repeated,disturbed,events,deliveries,deliveries_per_second,\
+ns_per_event_quartile,ns_per_event,ns_per_event_low,ns_per_event_high,noisy,\
+base,ratio,ratio_low,ratio_high,publish_p50_ns,publish_p50_low,publish_p50_high,\
+publish_p99_ns,publish_p999_ns,publish_max_ns,bytes_per_subscription,counts_checked";
 
-/// One point and its result.
-#[derive(Clone, Debug)]
-pub(crate) struct Row {
-    pub(crate) point: Point,
-    pub(crate) seconds: f64,
-    pub(crate) events: u64,
-    pub(crate) deliveries: u64,
-    pub(crate) deliveries_per_second: f64,
-    /// The time to publish an event and for all readers to read it.
-    pub(crate) nanos_per_event: f64,
-    pub(crate) publish_p50: u64,
-    pub(crate) publish_p99: u64,
-    pub(crate) publish_p999: u64,
-    pub(crate) publish_max: u64,
-    /// Where the system says how much memory a process has.
-    pub(crate) bytes_per_subscription: Option<u64>,
+/// The columns that name a point.
+struct Columns<'p>(&'p Point);
+
+impl fmt::Display for Columns<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Point { contender, setting } = self.0;
+        let Setting { mode, subscribers, fraction, batch, payload, window, buffer, workers } = setting;
+        write!(f, "{mode},{contender},{subscribers},{fraction},{batch},{payload},{window},{buffer},{workers}")
+    }
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { point, pass, round, seconds, events, deliveries, nanos_per_event, .. } = self;
+        let Self { publish: [p50, p99, p999, max], disturbance: Disturbance { steal, switches }, .. } = self;
+        write!(f, "{},{pass},{round},{seconds:.6},{events},{deliveries},{nanos_per_event:.3},", Columns(point))?;
+        write!(f, "{p50},{p99},{p999},{max},{steal},{switches},{},{}", self.spoiled, self.counts)
+    }
+}
+
+type Fields<'l> = std::str::Split<'l, char>;
+
+fn field<T: FromStr>(fields: &mut Fields<'_>) -> Option<T> {
+    fields.next()?.parse().ok()
+}
+
+fn point(fields: &mut Fields<'_>) -> Option<Point> {
+    let (mode, contender): (_, Contender) = (field(fields)?, field(fields)?);
+    let setting = Setting {
+        mode,
+        subscribers: field(fields)?,
+        fraction: field(fields)?,
+        batch: field(fields)?,
+        payload: field(fields)?,
+        window: field(fields)?,
+        buffer: field(fields)?,
+        workers: field(fields)?,
+    };
+    Some(Point { setting, contender })
+}
+
+/// A turn after its run id.
+fn turn(line: &str) -> Option<Taken> {
+    let fields = &mut line.split(',');
+    fields.next()?;
+    let taken = Taken {
+        point: point(fields)?,
+        pass: field(fields)?,
+        round: field(fields)?,
+        seconds: field(fields)?,
+        events: field(fields)?,
+        deliveries: field(fields)?,
+        nanos_per_event: field(fields)?,
+        publish: [field(fields)?, field(fields)?, field(fields)?, field(fields)?],
+        disturbance: Disturbance { steal: field(fields)?, switches: field(fields)? },
+        spoiled: field(fields)?,
+        counts: field(fields)?,
+    };
+    fields.next().is_none().then_some(taken)
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Point { mode, contender, subscribers, fraction, batch, payload } = self.point;
-        write!(f, "{mode},{contender},{subscribers},{fraction},{batch},{payload},")?;
-        let Self { seconds, events, deliveries, deliveries_per_second, nanos_per_event, .. } = self;
-        write!(f, "{seconds:.6},{events},{deliveries},{deliveries_per_second:.1},{nanos_per_event:.2},")?;
-        let Self { publish_p50, publish_p99, publish_p999, publish_max, .. } = self;
-        write!(f, "{publish_p50},{publish_p99},{publish_p999},{publish_max},")?;
+        let Self { point, turns, repeated, disturbed, events, deliveries, .. } = self;
+        write!(f, "{},{turns},{repeated},{disturbed},{events},{deliveries},", Columns(point))?;
+        let (event, publish) = (self.nanos_per_event, self.publish_p50);
+        write!(f, "{:.1},{:.3},", self.deliveries_per_second, self.quartile)?;
+        write!(f, "{:.3},{:.3},{:.3},{},", event.value, event.low, event.high, self.noisy)?;
+        match self.ratio {
+            Some((base, ratio)) => write!(f, "{base},{:.4},{:.4},{:.4},", ratio.value, ratio.low, ratio.high)?,
+            None => f.write_str(",,,,")?,
+        }
+        write!(f, "{:.0},{:.0},{:.0},", publish.value, publish.low, publish.high)?;
+        let [p99, p999, max] = self.publish_high;
+        write!(f, "{p99:.0},{p999:.0},{max:.0},")?;
         // A point with a wrong count has no row.
         match self.bytes_per_subscription {
             Some(bytes) => write!(f, "{bytes},yes"),
@@ -47,57 +105,45 @@ impl fmt::Display for Row {
     }
 }
 
-impl Row {
-    fn parse(line: &str) -> Option<Self> {
-        fn field<T: FromStr>(fields: &mut std::str::Split<'_, char>) -> Option<T> {
-            fields.next()?.parse().ok()
-        }
-        let fields = &mut line.split(',');
-        let point = Point {
-            mode: field(fields)?,
-            contender: field(fields)?,
-            subscribers: field(fields)?,
-            fraction: field(fields)?,
-            batch: field(fields)?,
-            payload: field(fields)?,
-        };
-        let row = Self {
-            point,
-            seconds: field(fields)?,
-            events: field(fields)?,
-            deliveries: field(fields)?,
-            deliveries_per_second: field(fields)?,
-            nanos_per_event: field(fields)?,
-            publish_p50: field(fields)?,
-            publish_p99: field(fields)?,
-            publish_p999: field(fields)?,
-            publish_max: field(fields)?,
-            bytes_per_subscription: match fields.next()? {
-                "" => None,
-                bytes => Some(bytes.parse().ok()?),
-            },
-        };
-        (fields.next()? == "yes").then_some(row)
-    }
-}
-
-/// The file while the study runs.
+/// The file of turns while the study runs.
 #[derive(Debug)]
-pub(crate) struct Sheet(File);
+pub(crate) struct Sheet {
+    file: File,
+    run: String,
+}
 
 impl Sheet {
     /// Creates the file.
-    pub(crate) fn create(directory: &Path) -> io::Result<Self> {
-        let mut file = File::create(directory.join(FILE))?;
-        writeln!(file, "{HEADER}")?;
-        Ok(Self(file))
+    pub(crate) fn create(directory: &Path, run: &str) -> io::Result<Self> {
+        let mut file = File::create(directory.join(TURNS))?;
+        writeln!(file, "run,{SETTING},{TURN}")?;
+        Ok(Self { file, run: run.to_owned() })
     }
 
-    /// Adds a row, in one write.
-    pub(crate) fn append(&mut self, row: &Row) -> io::Result<()> {
-        self.0.write_all(format!("{row}\n").as_bytes())?;
-        self.0.flush()
+    /// Adds a turn, in one write.
+    pub(crate) fn append(&mut self, taken: &Taken) -> io::Result<()> {
+        self.file.write_all(format!("{},{taken}\n", self.run).as_bytes())
     }
+}
+
+/// Writes a file so that it is whole at any moment.
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    fs::write(&unfinished, text)?;
+    fs::rename(unfinished, path)
+}
+
+/// Writes the points, as CSV and as JSON.
+pub(crate) fn write_points(rows: &[Row], run: &str, directory: &Path) -> io::Result<()> {
+    let mut text = format!("run,{SETTING},{POINT}\n");
+    for row in rows {
+        _ = writeln!(text, "{run},{row}");
+    }
+    replace(&directory.join("points.csv"), &text)?;
+    let rows: Vec<_> = rows.iter().map(|row| row.json(run)).collect();
+    let text = serde_json::to_string_pretty(&rows).map_err(io::Error::other)?;
+    replace(&directory.join("points.json"), &(text + "\n"))
 }
 
 /// Why a sheet cannot be read.
@@ -105,7 +151,7 @@ impl Sheet {
 pub(crate) enum SheetError {
     File(PathBuf, io::Error),
     Header(PathBuf),
-    /// A line that is no row, counted from 1.
+    /// A line that is no turn, counted from 1.
     Row(PathBuf, usize),
 }
 
@@ -113,25 +159,30 @@ impl fmt::Display for SheetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, error) => write!(f, "cannot read {}: {error}", path.display()),
-            Self::Header(path) => write!(f, "{} has another header, expected \"{HEADER}\"", path.display()),
-            Self::Row(path, line) => write!(f, "line {line} of {} is no row of the study", path.display()),
+            Self::Header(path) => {
+                write!(f, "{} has another header, expected \"run,{SETTING},{TURN}\"", path.display())
+            }
+            Self::Row(path, line) => write!(f, "line {line} of {} is no turn of the study", path.display()),
         }
     }
 }
 
 impl std::error::Error for SheetError {}
 
-/// Reads the rows in a directory. An incomplete last line, as an interruption leaves it, is ignored.
-pub(crate) fn read(directory: &Path) -> Result<Vec<Row>, SheetError> {
-    let path = directory.join(FILE);
+/// Reads the turns in a directory, and the id of their run. An incomplete last line, as an interruption leaves it, is
+/// ignored.
+pub(crate) fn read(directory: &Path) -> Result<(String, Vec<Taken>), SheetError> {
+    let path = directory.join(TURNS);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => return Err(SheetError::File(path, error)),
     };
     let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
     let mut lines = whole.lines().enumerate();
-    if lines.next().is_none_or(|(_, header)| header != HEADER) {
+    if lines.next().is_none_or(|(_, header)| header != format!("run,{SETTING},{TURN}")) {
         return Err(SheetError::Header(path));
     }
-    lines.map(|(number, line)| Row::parse(line).ok_or_else(|| SheetError::Row(path.clone(), number + 1))).collect()
+    let run = whole.lines().nth(1).and_then(|line| line.split(',').next()).unwrap_or_default().to_owned();
+    let turns = lines.map(|(number, line)| turn(line).ok_or_else(|| SheetError::Row(path.clone(), number + 1)));
+    Ok((run, turns.collect::<Result<_, _>>()?))
 }

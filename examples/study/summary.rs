@@ -1,45 +1,98 @@
 //! The summary tables: each contender at the largest number of readers.
 
 use std::fmt::Write;
+use std::io;
 use std::path::Path;
-use std::{fs, io};
 
 use crate::plots::{count, crowd, part, short, time};
-use crate::point::Mode;
-use crate::sheet::Row;
+use crate::point::Setting;
+use crate::result::Row;
+use crate::sheet::replace;
 
 /// Writes the tables to a file atomically.
 pub(crate) fn write(rows: &[Row], directory: &Path) -> io::Result<()> {
-    let unfinished = directory.join("summary.txt.new");
-    fs::write(&unfinished, table(rows).trim_start())?;
-    fs::rename(unfinished, directory.join("summary.txt"))
+    replace(&directory.join("summary.txt"), table(rows).trim_start())
 }
 
-/// One table for each mode and fraction, at the first batch and payload.
+/// The rows of one table: those of a mode, a window and a fraction, at one number of readers, the first batch and the
+/// first payload.
+pub(crate) struct Section<'r> {
+    pub(crate) title: String,
+    pub(crate) rows: Vec<&'r Row>,
+}
+
+/// The tables of a run.
+pub(crate) fn sections(rows: &[Row]) -> Vec<Section<'_>> {
+    let Some(first) = rows.first() else { return Vec::new() };
+    let first = first.point.setting;
+    let mut kinds: Vec<Setting> = Vec::new();
+    for row in rows {
+        let setting = row.point.setting;
+        let kind =
+            Setting { subscribers: 0, batch: first.batch, payload: first.payload, buffer: first.buffer, ..setting };
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let section = |kind: &Setting| {
+        let like = |row: &&Row| {
+            let setting = row.point.setting;
+            setting == Setting { subscribers: setting.subscribers, ..*kind }
+        };
+        let rows: Vec<&Row> = rows.iter().filter(like).collect();
+        let subscribers = largest(&rows)?;
+        let rows = rows.into_iter().filter(|row| row.point.setting.subscribers == subscribers).collect();
+        let title = format!(
+            "{}, windows of {}: {}, each asking for {}",
+            kind.mode.title(),
+            kind.window,
+            crowd(subscribers.to_string()),
+            part(kind.fraction)
+        );
+        Some(Section { title, rows })
+    };
+    kinds.iter().filter_map(section).collect()
+}
+
+/// The tables as text.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = String::new();
-    let Some(first) = rows.first() else { return text };
-    let mut fractions: Vec<f64> = rows.iter().map(|row| row.point.fraction).collect();
-    fractions.sort_by(|a, b| b.total_cmp(a));
-    fractions.dedup();
-    for mode in Mode::ALL {
-        for &fraction in &fractions {
-            let rows: Vec<&Row> = rows
-                .iter()
-                .filter(|row| {
-                    let (point, first) = (&row.point, &first.point);
-                    point.mode == mode
-                        && point.fraction.total_cmp(&fraction).is_eq()
-                        && point.batch == first.batch
-                        && point.payload == first.payload
-                })
-                .collect();
-            if let Some(subscribers) = largest(&rows) {
-                let rows: Vec<&Row> = rows.into_iter().filter(|row| row.point.subscribers == subscribers).collect();
-                let title = format!("{}, each asking for {}", crowd(subscribers.to_string()), part(fraction));
-                section(&mut text, mode, &title, &rows);
-            }
+    for Section { title, rows } in sections(rows) {
+        let mut line = |line: String| text.write_str(&(line + "\n")).expect("a string takes everything");
+        line(format!("\n{title}"));
+        line(format!(
+            "{:<28} {:>13} {:>10} {:>22} {:>9} {:>16} {:>11} {:>11} {:>8}",
+            "", "deliveries/s", "an event", "interval", "ratio", "interval", "publish p50", "p99", "bytes"
+        ));
+        for row in rows {
+            let bytes = row.bytes_per_subscription.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
+            let event = row.nanos_per_event;
+            let (ratio, interval) = row.ratio.map_or_else(Default::default, |(_, ratio)| {
+                (format!("{:.2}x", ratio.value), format!("{:.2} to {:.2}", ratio.low, ratio.high))
+            });
+            line(format!(
+                "{:<28} {:>13} {:>10} {:>22} {ratio:>9} {interval:>16} {:>11} {:>11} {bytes:>8}{}",
+                row.point.contender.title(),
+                short(row.deliveries_per_second),
+                time(event.value),
+                format!("{} to {}", time(event.low), time(event.high)),
+                time(row.publish_p50.value),
+                time(row.publish_high[0]),
+                if row.noisy { "  noisy" } else { "" },
+            ));
         }
+    }
+    let repeated: usize = rows.iter().map(|row| row.repeated).sum();
+    let turns: usize = rows.iter().map(|row| row.turns).sum();
+    let noisy = rows.iter().filter(|row| row.noisy).count();
+    if !rows.is_empty() {
+        _ = write!(
+            text,
+            "\n{} points, {turns} turns, {repeated} repeated ({:.0} %), {noisy} points noisy; ratios are to {}\n",
+            rows.len(),
+            100.0 * count(repeated as u64) / count((turns + repeated) as u64),
+            rows.iter().find_map(|row| row.ratio).map_or("nothing", |(base, _)| base.title()),
+        );
     }
     text
 }
@@ -47,27 +100,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
 /// The largest number of readers at which the most contenders were measured: an interrupted run may not have reached
 /// all of them at its last number.
 fn largest(rows: &[&Row]) -> Option<usize> {
-    let measured = |subscribers: usize| rows.iter().filter(|row| row.point.subscribers == subscribers).count();
-    rows.iter().map(|row| row.point.subscribers).max_by_key(|&subscribers| (measured(subscribers), subscribers))
-}
-
-fn section(text: &mut String, mode: Mode, title: &str, rows: &[&Row]) {
-    let mut line = |line: String| text.write_str(&line).expect("a string takes everything");
-    line(format!("\n{}: {title}\n", mode.title()));
-    line(format!(
-        "{:<28} {:>13} {:>12} {:>12} {:>12} {:>12} {:>8}\n",
-        "", "deliveries/s", "an event", "publish p50", "p99", "max", "bytes"
-    ));
-    for row in rows {
-        let bytes = row.bytes_per_subscription.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
-        line(format!(
-            "{:<28} {:>13} {:>12} {:>12} {:>12} {:>12} {bytes:>8}\n",
-            row.point.contender.title(),
-            short(row.deliveries_per_second),
-            time(row.nanos_per_event),
-            time(count(row.publish_p50)),
-            time(count(row.publish_p99)),
-            time(count(row.publish_max)),
-        ));
-    }
+    let subscribers = |row: &Row| row.point.setting.subscribers;
+    let measured = |number: usize| rows.iter().filter(|row| subscribers(row) == number).count();
+    rows.iter().map(|row| subscribers(row)).max_by_key(|&number| (measured(number), number))
 }

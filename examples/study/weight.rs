@@ -28,7 +28,7 @@ pub(crate) struct Weights(HashMap<(&'static str, bool), Option<u64>>);
 impl Weights {
     /// Bytes of one subscription as the point has them, with room for two windows.
     pub(crate) fn of(&mut self, point: &Point) -> Option<u64> {
-        let narrow = point.groups() > 1;
+        let narrow = point.setting.groups() > 1;
         *self.0.entry((point.contender.name(), narrow)).or_insert_with(|| {
             // Narrow readers have a key each, which is the largest case.
             let groups = if narrow { READERS } else { 1 };

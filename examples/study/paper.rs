@@ -1,0 +1,62 @@
+//! The summary as tables for a paper: Markdown and LaTeX. A noisy figure is marked.
+
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
+
+use crate::plots::{short, time};
+use crate::result::Row;
+use crate::sheet::replace;
+use crate::summary::{Section, sections};
+
+/// Writes both.
+pub(crate) fn write(rows: &[Row], run: &str, directory: &Path) -> io::Result<()> {
+    let sections = sections(rows);
+    replace(&directory.join("table.md"), &markdown(&sections, run))?;
+    replace(&directory.join("table.tex"), &latex(&sections, run))
+}
+
+/// The cells of a row: contender, deliveries a second, an event with its interval, the ratio with its interval.
+fn cells(row: &Row) -> [String; 4] {
+    let event = row.nanos_per_event;
+    let ratio = row
+        .ratio
+        .map_or_else(String::new, |(_, ratio)| format!("{:.2} [{:.2}, {:.2}]", ratio.value, ratio.low, ratio.high));
+    let noisy = if row.noisy { " (noisy)" } else { "" };
+    [
+        row.point.contender.title().to_owned(),
+        short(row.deliveries_per_second),
+        format!("{} [{}, {}]{noisy}", time(event.value), time(event.low), time(event.high)),
+        ratio,
+    ]
+}
+
+fn markdown(sections: &[Section<'_>], run: &str) -> String {
+    let mut text = format!("Run {run}. Medians with 95 % intervals by bootstrap; ratios turn by turn.\n");
+    for Section { title, rows } in sections {
+        _ = write!(text, "\n**{title}**\n\n| | deliveries/s | an event | ratio | lacks |\n|---|---|---|---|---|\n");
+        for row in rows {
+            let [contender, deliveries, event, ratio] = cells(row);
+            _ = writeln!(text, "| {contender} | {deliveries} | {event} | {ratio} | {} |", row.point.contender.lacks());
+        }
+    }
+    text
+}
+
+fn latex(sections: &[Section<'_>], run: &str) -> String {
+    let mut text = format!("% Run {run}. Medians with 95 % intervals by bootstrap; ratios turn by turn.\n");
+    for Section { title, rows } in sections {
+        let escaped = |text: &str| text.replace('%', r"\%").replace('_', r"\_").replace('µ', r"$\mu$");
+        _ = write!(
+            text,
+            "\\begin{{table}}\n\\caption{{{}}}\n\\begin{{tabular}}{{lrll}}\n\\hline\n\
+             & deliveries/s & an event & ratio \\\\\n\\hline\n",
+            escaped(title)
+        );
+        for row in rows {
+            _ = writeln!(text, "{} \\\\", cells(row).map(|cell| escaped(&cell)).join(" & "));
+        }
+        text += "\\hline\n\\end{tabular}\n\\end{table}\n";
+    }
+    text
+}

@@ -1,0 +1,116 @@
+//! All contenders of a setting take turns: each measures a small window of time, then the next. A pass opens all
+//! readers anew. The method is described in `METHOD.md`.
+
+use std::time::{Duration, Instant};
+
+use crate::contenders::Contender;
+use crate::options::{Method, Order};
+use crate::point::{Length, Mode, Point, Setting, Turn, open};
+use crate::stats::Random;
+use crate::watch::{Disturbance, Moment};
+
+/// One turn of one contender.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    pub(crate) point: Point,
+    pub(crate) pass: usize,
+    pub(crate) round: usize,
+    pub(crate) seconds: f64,
+    pub(crate) events: u64,
+    pub(crate) deliveries: u64,
+    /// The time to publish an event and for all readers to read it.
+    pub(crate) nanos_per_event: f64,
+    /// Quantiles of the time of a publish, in nanoseconds: 0.5, 0.99, 0.999, and the longest.
+    pub(crate) publish: [u64; 4],
+    pub(crate) disturbance: Disturbance,
+    /// Whether something disturbed it.
+    pub(crate) spoiled: bool,
+    /// Whether it counts. One that was repeated does not.
+    pub(crate) counts: bool,
+}
+
+/// A pass ends when it has taken this many times as long as planned, after this many rounds at least: a single window of
+/// many readers can be longer than a turn.
+const OVERTIME: u32 = 3;
+const FEWEST_ROUNDS: usize = 3;
+
+/// Involuntary switches that a turn may have: none on one thread, and some of a runtime whose threads share processors.
+fn own_switches(setting: &Setting, elapsed: Duration) -> u64 {
+    match setting.mode {
+        Mode::Drain => 0,
+        Mode::Tasks => setting.workers as u64 * (1 + u64::try_from(elapsed.as_millis() / 4).unwrap_or(u64::MAX)),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a turn are far below 2^52")]
+fn taken(point: Point, pass: usize, round: usize, turn: &Turn, disturbance: Disturbance) -> Taken {
+    let seconds = turn.elapsed.as_secs_f64();
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| turn.publish.value_at_quantile(quantile));
+    Taken {
+        point,
+        pass,
+        round,
+        seconds,
+        events: turn.events,
+        deliveries: turn.deliveries,
+        nanos_per_event: seconds * 1e9 / turn.events as f64,
+        publish: [p50, p99, p999, turn.publish.max()],
+        disturbance,
+        spoiled: disturbance.spoils(own_switches(&point.setting, turn.elapsed)),
+        counts: true,
+    }
+}
+
+/// Measures one pass of a setting, and calls `note` with each turn.
+pub(crate) fn pass(
+    setting: Setting,
+    contenders: &[Contender],
+    method: &Method,
+    pass: usize,
+    random: &mut Random,
+    mut note: impl FnMut(Taken) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut rigs: Vec<_> = contenders
+        .iter()
+        .map(|&contender| {
+            let point = Point { setting, contender };
+            (point, open(&point))
+        })
+        .collect();
+    if rigs.is_empty() {
+        return Ok(());
+    }
+    let length = Length {
+        warm_up: method.warm_up,
+        time: method.turn(),
+        windows: setting.round().div_ceil((method.turns * method.passes) as u64),
+    };
+    let planned = length.time * u32::try_from(method.turns * rigs.len()).unwrap_or(u32::MAX);
+    let mut repeats_left = method.turns * rigs.len();
+    let start = Instant::now();
+    for round in 0..method.turns {
+        if round >= FEWEST_ROUNDS && start.elapsed() > OVERTIME * planned {
+            break;
+        }
+        match method.order {
+            Order::Rotate if round > 0 => rigs.rotate_left(1),
+            Order::Random => random.shuffle(&mut rigs),
+            Order::Rotate | Order::Fixed => {}
+        }
+        for (point, rig) in &mut rigs {
+            loop {
+                let before = Moment::now();
+                let turn = rig.turn(length);
+                let mut taken = taken(*point, pass, round, &turn, before.until_now());
+                let repeat = taken.spoiled && repeats_left > 0;
+                taken.counts = !repeat;
+                note(taken)?;
+                if !repeat {
+                    break;
+                }
+                repeats_left -= 1;
+            }
+        }
+    }
+    Ok(())
+}
