@@ -12,3 +12,4 @@ mod recorder;
 pub use assert::{empty, ended, events, lagged, published, received};
 pub use outline::{EventPlace, Outline, Outlined};
 pub use recorder::{Recorder, RecorderBy, Recording, TIME_LIMIT};
+pub mod oracle;
