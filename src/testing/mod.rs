@@ -12,4 +12,5 @@ mod recorder;
 pub use assert::{empty, ended, events, lagged, published, received};
 pub use outline::{EventPlace, Outline, Outlined};
 pub use recorder::{Recorder, RecorderBy, Recording, TIME_LIMIT};
+pub mod history;
 pub mod oracle;
