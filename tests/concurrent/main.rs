@@ -1,11 +1,9 @@
-//! Histories of real threads: publishers that share a commit lock, readers of every kind, and the validators of
-//! `support/history` over what each reader saw (G1 to G5, G8 and G10).
+//! Histories of real threads: publishers that share a commit lock, readers of every kind, and the validators of the test
+//! kit over what each reader saw (G1 to G5, G8 and G10).
 //!
 //! No thread sleeps to establish an order. Counters that only rise establish what happened before what.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
 
-#[path = "../support/history.rs"]
-mod history;
 #[path = "../common/random.rs"]
 mod random;
 mod readers;
@@ -14,11 +12,11 @@ mod world;
 use std::sync::mpsc;
 use std::thread;
 
+use event_broker::testing::history::{Trace, check_all};
 use event_broker::{Event, Start};
-use history::{Published, validate};
 use random::Random;
 use readers::{FOREVER, Log, Read, blocking, coming_and_going, draining, resuming, ringing, stalling, task};
-use world::{DENIED, Fact, NARROWED, Wish, World};
+use world::{DENIED, NARROWED, Wish, World};
 
 const BATCHES: usize = 360;
 const PUBLISHERS: usize = 3;
@@ -78,10 +76,9 @@ fn run(seed: u64, max_batches: u64) {
     });
 
     let commits = std::mem::take(&mut *world.commits.lock().unwrap());
-    let ids = |facts: &[Fact]| facts.iter().map(|fact| fact.id).collect();
-    let published = Published::new(commits.batches.iter().map(|(index, facts)| (*index, ids(facts))).collect());
-    for log in logs {
-        validate(&published, &log.wish.trace(&commits, log.begin, log.steps), &log.name);
+    let traces: Vec<Trace> = logs.into_iter().map(|log| log.wish.judge(log.trace, &commits)).collect();
+    if let Err(violation) = check_all(&commits.history, &traces) {
+        panic!("seed {seed}: {violation}");
     }
     assert_eq!(world.broker.stats().subscriptions, 0);
 }
@@ -132,9 +129,9 @@ fn g10_a_waiting_reader_is_woken_by_its_batch_alone() {
         for round in 1..=ROUNDS {
             let (topic, key) = [("A", 0), ("B", 1), ("A", 1)][usize::try_from(round % 3).unwrap()];
             let key = format!("k{key}");
-            let fact = Fact { id: round, topic, key: key.clone(), namespace: "n1" };
-            let expected = readers.iter().filter(|(wish, _)| wish.matches(&fact)).count();
-            world.broker.publish(round, [Event::new(topic, "t", key, round).with_namespace("n1")]).unwrap();
+            let event = Event::new(topic, "t", key, round).with_namespace("n1");
+            let expected = readers.iter().filter(|(wish, _)| wish.matches(&event)).count();
+            world.broker.publish(round, [event]).unwrap();
             for _ in 0..expected {
                 assert_eq!(comes.recv_timeout(FOREVER).expect("a wake-up was lost"), round);
             }

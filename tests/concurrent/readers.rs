@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use event_broker::testing::history::{Step, Trace};
 use event_broker::{Delivery, RecvError, RecvTimeoutError, Start, Subscription, TryRecvError, Verdict};
 
-use super::history::Step;
 use super::random::Random;
 use super::world::{Wish, World};
 
@@ -17,32 +17,24 @@ use super::world::{Wish, World};
 pub const FOREVER: Duration = Duration::from_secs(60);
 /// What a reader did and saw.
 pub struct Log {
-    pub name: String,
     pub wish: Wish,
-    pub begin: (usize, usize),
-    pub steps: Vec<Step>,
+    pub trace: Trace,
 }
 
 impl Log {
     pub fn new(name: &str, wish: &Wish) -> Self {
-        Self { name: name.to_owned(), wish: wish.clone(), begin: (0, 0), steps: Vec::new() }
+        Self { wish: wish.clone(), trace: Trace::new(name) }
     }
 
     pub fn delivery(&mut self, delivery: &Delivery<u64>) {
-        let events = delivery.events().map(|event| *event.payload()).collect();
-        self.steps.push(Step::Delivery { index: delivery.index(), events });
+        self.trace.delivered_by(delivery, |event| *event.payload());
     }
 
     /// Records an error, and returns whether the reader continues.
     pub fn error(&mut self, error: &RecvError) -> bool {
-        self.steps.push(match error {
-            RecvError::Lagged(lost) => {
-                Step::Lost { missed: lost.missed, from: lost.from, through: lost.through, resumes_at: lost.resumes_at }
-            }
-            RecvError::Closed => Step::Closed,
-            RecvError::Revoked(_) => Step::Revoked,
-            other => panic!("{}: {other}", self.name),
-        });
+        let expected = matches!(error, RecvError::Lagged(_) | RecvError::Closed | RecvError::Revoked(_));
+        assert!(expected, "{}: {error}", self.trace.reader());
+        self.trace.failed(error);
         !error.is_terminal()
     }
 
@@ -52,7 +44,7 @@ impl Log {
         match reader.try_recv() {
             Ok(delivery) => self.delivery(&delivery),
             Err(TryRecvError::Empty) => {
-                self.steps.push(Step::Empty { published });
+                self.trace.found_nothing(published);
                 return (true, false);
             }
             Err(TryRecvError::Recv(error)) => return (self.error(&error), true),
@@ -89,7 +81,7 @@ pub fn blocking(_: &World, reader: &mut Subscription<u64>, log: &mut Log, _: &mu
     loop {
         match reader.recv_timeout(FOREVER) {
             Ok(delivery) => log.delivery(&delivery),
-            Err(RecvTimeoutError::Timeout) => panic!("{}: a wake-up was lost", log.name),
+            Err(RecvTimeoutError::Timeout) => panic!("{}: a wake-up was lost", log.trace.reader()),
             Err(RecvTimeoutError::Recv(error)) if log.error(&error) => {}
             Err(RecvTimeoutError::Recv(_)) => return,
         }
@@ -161,13 +153,10 @@ pub fn resuming(world: &World, reader: &mut Subscription<u64>, log: &mut Log, ra
             // Closed: what is buffered can still be read.
             return blocking(world, reader, log, random);
         };
-        let lost = match next.verdict() {
-            Verdict::Whole => None,
-            Verdict::Lost { oldest } => oldest,
-            verdict => panic!("{}: {verdict:?}", log.name),
-        };
-        let published = world.commits.lock().unwrap().batches.len();
-        log.steps.push(Step::Resumed { lost, published });
+        let verdict = next.verdict();
+        let expected = matches!(verdict, Verdict::Whole | Verdict::Lost { oldest: Some(_) });
+        assert!(expected, "{}: {verdict:?}", log.trace.reader());
+        log.trace.resumed(verdict, world.commits.lock().unwrap().history.len());
         *reader = next;
     }
 }
@@ -182,15 +171,15 @@ pub fn coming_and_going(world: &World, seed: u64) -> Vec<Log> {
         let mut log = Log::new("coming and going", &Wish::new(some, &["n1"]));
         let before = world.done();
         let Ok(mut reader) = world.broker.subscribe(log.wish.request(Start::Latest)) else { return logs };
-        log.begin = (before, world.commits.lock().unwrap().batches.len());
+        log.trace = log.trace.begins(before..=world.commits.lock().unwrap().history.len());
         for _ in 0..random.number(40) {
             thread::yield_now();
             if !log.try_recv(world, &mut reader).0 {
                 break;
             }
         }
-        if log.steps.last() != Some(&Step::Closed) {
-            log.steps.push(Step::Stopped);
+        if log.trace.steps().last() != Some(&Step::Closed) {
+            log.trace.stopped();
         }
         logs.push(log);
     }

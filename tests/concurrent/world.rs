@@ -3,27 +3,20 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use event_broker::testing::history::{History, PastEvent, Trace};
 use event_broker::{
     AccessChange, AccessRequest, Authorizer, Broker, Denial, Event, Grant, LagPolicy, Principal, Request, Start, Term,
 };
 
-use super::history::{Step, Trace};
 use super::random::Random;
-
-/// One event of the run; its payload is its number.
-#[derive(Clone, Debug)]
-pub struct Fact {
-    pub id: u64,
-    pub topic: &'static str,
-    pub key: String,
-    pub namespace: &'static str,
-}
 
 /// The host's state, under its own lock.
 #[derive(Debug, Default)]
 pub struct Commits {
-    pub index: u64,
-    pub batches: Vec<(u64, Vec<Fact>)>,
+    /// The index of each batch.
+    pub indexes: Vec<u64>,
+    /// The payload of an event is its number.
+    pub history: History,
     /// The positions that the two access changes were published at.
     pub narrowed: Option<usize>,
     pub denied: Option<usize>,
@@ -85,9 +78,10 @@ impl World {
     #[expect(clippy::significant_drop_tightening, reason = "publishing is a part of the commit")]
     pub fn commit(&self, random: &mut Random, change: Option<u64>) {
         let mut commits = self.commits.lock().unwrap();
-        let position = commits.batches.len();
-        let repeats = commits.batches.iter().rev().take(2).filter(|(index, _)| *index == commits.index).count();
-        commits.index += if repeats < 2 && position > 0 { random.number(3) } else { 1 + random.number(3) };
+        let position = commits.history.len();
+        let last = commits.indexes.last().copied().unwrap_or_default();
+        let repeats = commits.indexes.iter().rev().take(2).filter(|index| **index == last).count();
+        let index = last + if repeats < 2 && position > 0 { random.number(3) } else { 1 + random.number(3) };
         match change {
             Some(NARROWED) => {
                 commits.narrowed = Some(position);
@@ -99,22 +93,18 @@ impl World {
             }
             _ => {}
         }
-        let facts: Vec<Fact> = (0..=random.number(4))
-            .map(|n| Fact {
-                id: (position as u64) << 8 | n,
-                topic: if random.number(2) == 0 { "A" } else { "B" },
-                key: format!("k{}", random.number(30)),
-                namespace: ["n1", "n2", ""][usize::try_from(random.number(3)).unwrap()],
+        let mut events: Vec<_> = (0..=random.number(4))
+            .map(|n| {
+                let topic = if random.number(2) == 0 { "A" } else { "B" };
+                let key = format!("k{}", random.number(30));
+                let namespace = ["n1", "n2", ""][usize::try_from(random.number(3)).unwrap()];
+                Event::new(topic, "t", key, (position as u64) << 8 | n).with_namespace(namespace)
             })
-            .collect();
-        let mut events: Vec<_> = facts
-            .iter()
-            .map(|fact| Event::new(fact.topic, "t", fact.key.as_str(), fact.id).with_namespace(fact.namespace))
             .collect();
         // No reader asks for this event.
         events.extend(change.map(|change| Event::new("Access", "t", "", change).with_namespace("nobody's")));
-        let index = commits.index;
-        commits.batches.push((index, facts));
+        commits.history.record_by(index, &events, |event| *event.payload());
+        commits.indexes.push(index);
         self.broker.publish(index, events).unwrap();
         self.done.store(position + 1, Ordering::SeqCst);
     }
@@ -152,34 +142,28 @@ impl Wish {
             .lag_policy(LagPolicy::Continue)
     }
 
-    pub fn matches(&self, fact: &Fact) -> bool {
-        (fact.namespace.is_empty() || self.namespaces.contains(&fact.namespace))
-            && self.terms.iter().any(|(topic, key)| *topic == fact.topic && (key == "*" || *key == fact.key))
+    pub fn matches<P>(&self, event: &Event<P>) -> bool {
+        let namespace = event.namespace();
+        (namespace.is_empty() || self.namespaces.iter().any(|name| namespace == name))
+            && self
+                .terms
+                .iter()
+                .any(|(topic, key)| event.topic() == topic && (key == "*" || event.key() == key.as_str()))
     }
 
-    /// Whether a fact at a position must be delivered, and whether it may be.
-    pub fn verdict(&self, commits: &Commits, position: usize, fact: &Fact) -> (bool, bool) {
-        let wanted = self.matches(fact);
-        let since = |change: Option<usize>| change.is_some_and(|change| position >= change);
+    /// Adds to a trace what its reader asked for, and what it may and must have seen.
+    pub fn judge(&self, trace: Trace, commits: &Commits) -> Trace {
+        let wish = self.clone();
+        let trace = trace.asks_for(move |event| wish.matches(event.event()));
+        let since = |change: Option<usize>| move |event: &PastEvent| change.is_some_and(|at| event.position() >= at);
+        let (narrowed, denied) = (since(commits.narrowed), since(commits.denied));
         match self.principal {
             // A later recheck may have narrowed the grant earlier.
-            "narrowed" if fact.namespace == "n2" => (false, wanted && !since(commits.narrowed)),
-            "denied" if since(commits.denied) => (false, false),
-            _ => (wanted, wanted),
+            "narrowed" => trace
+                .may_see(move |event| event.namespace() != "n2" || !narrowed(event))
+                .must_see(|event| event.namespace() != "n2"),
+            "denied" => trace.may_see(move |event| !denied(event)),
+            _ => trace,
         }
-    }
-
-    pub fn trace(&self, commits: &Commits, begin: (usize, usize), steps: Vec<Step>) -> Trace {
-        let of = |which: fn((bool, bool)) -> bool| {
-            let batches = commits.batches.iter().enumerate();
-            batches
-                .map(|(at, (_, facts))| {
-                    let chosen = facts.iter().filter(|fact| which(self.verdict(commits, at, fact)));
-                    chosen.map(|fact| fact.id).collect()
-                })
-                .collect()
-        };
-        let asked = commits.batches.iter().map(|(_, facts)| facts.iter().any(|fact| self.matches(fact))).collect();
-        Trace { begin, asked, must: of(|(must, _)| must), may: of(|(_, may)| may), steps }
     }
 }
