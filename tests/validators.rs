@@ -154,6 +154,31 @@ fn each_bad_history_is_refused_by_the_right_validators() {
     }
 }
 
+/// With many batches of one index a lost range may fit in several places. What is certain is still checked.
+#[test]
+fn a_lost_range_among_many_batches_of_one_index_is_not_refused() {
+    let mut history = History::new();
+    for number in 0..5_u64 {
+        history.record_by(7, &[Event::new("Job", "t", "web", number)], |event| *event.payload());
+    }
+    let one = |number| part(7, &[number]);
+    let judged = |steps| check_all(&history, [&of_all(steps)]).map_err(|violation| violation.position());
+    assert_eq!(judged(vec![one(0), lost(1, 7, 7, 7), one(2), one(3), one(4), Step::Closed]), Ok(()));
+    assert_eq!(judged(vec![one(0), lost(2, 7, 7, 7), RESUMED, one(3)]), Ok(()));
+    assert_eq!(judged(vec![one(0), lost(1, 7, 7, 7), one(3)]), Err(Some(2)), "2 is not lost");
+    assert_eq!(judged(vec![one(0), one(1), one(2), one(3), lost(1, 7, 7, 7)]), Err(Some(0)), "all but 4 were read");
+}
+
+/// A further subscription may follow an end, and nothing else.
+#[test]
+fn a_reader_may_come_back_after_an_end() {
+    let lagged = Step::Ended { why: "lagged" };
+    assert_eq!(refusals(&of_all(vec![batch(0), REVOKED, RESUMED, batch(1)])), [""; 0]);
+    assert_eq!(refusals(&of_all(vec![batch(0), lost(3, 1, 3, 5), lagged.clone(), RESUMED, batch(4)])), [""; 0]);
+    assert_eq!(refusals(&of_all(vec![batch(0), lost(3, 1, 3, 5), lagged, batch(4)])), ["fence"]);
+    assert_eq!(refusals(&of_all(vec![batch(0), REVOKED, RESUMED, REVOKED, batch(1)])), ["fence"]);
+}
+
 /// The first event or batch that is wrong, in words.
 #[test]
 fn a_report_names_what_is_wrong_first() {

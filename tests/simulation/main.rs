@@ -49,8 +49,8 @@ fn g1_to_g5_g8_to_g10_odd_seeds() {
     (0..SEEDS).for_each(|seed| run_seed(2 * seed + 1));
 }
 
-/// Runs seeds for a time: `SIMULATION_SECONDS=3600 SIMULATION_SEED=7 cargo test --release --test simulation --
-/// --nocapture long`. Without a seed it begins with one derived from the time.
+/// Runs seeds for a time: `SIMULATION_SECONDS=3600 SIMULATION_SEED=7 cargo test --release --features testing --test
+/// simulation -- --nocapture long`. Without a seed it begins with one derived from the time.
 #[test]
 fn long() {
     let setting = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use event_broker::Event;
+use event_broker::testing::history::History;
+
 use crate::host::{Faults, UNIT};
 use crate::script::{Dispatch, SLOTS, Step, Way};
-use crate::support::history::Published;
 use crate::support::naive::{self, Fact};
 use crate::support::reader::{End, Outcome};
 use crate::support::translate;
@@ -112,11 +114,19 @@ impl World<'_> {
     fn validate(&self) {
         let ends = self.epochs.iter().skip(1).copied().chain([self.naive.log.len()]);
         let batches: Vec<_> = self.epochs.iter().zip(ends).map(|(from, to)| &self.naive.log[*from..to]).collect();
-        let ids = |facts: &[Fact]| facts.iter().map(|fact| fact.id).collect();
-        let published = |batches: &&[naive::Batch]| {
-            Published::new(batches.iter().map(|batch| (batch.place.index, ids(&batch.facts))).collect())
+        let event = |fact: &Fact| {
+            let spec = &fact.spec;
+            Event::new(spec.topic, spec.kind, spec.key, fact.id).with_namespace(spec.namespace)
         };
-        let epochs: Vec<_> = batches.iter().map(published).collect();
+        let history = |batches: &&[naive::Batch]| {
+            let mut history = History::new();
+            for batch in *batches {
+                let events: Vec<_> = batch.facts.iter().map(event).collect();
+                history.record_by(batch.place.index, &events, |event| *event.payload());
+            }
+            history
+        };
+        let epochs: Vec<_> = batches.iter().map(history).collect();
         for trail in &self.trails {
             trail.check(&self.past, &epochs, &batches);
         }

@@ -1,7 +1,5 @@
-//! What the simulation uses of `tests/support/`: the naive broker and the validators.
+//! What the simulation uses of `tests/support/`: the naive broker.
 
-#[path = "../support/history.rs"]
-pub mod history;
 #[path = "../support/hooks.rs"]
 pub mod hooks;
 #[path = "../support/matching.rs"]

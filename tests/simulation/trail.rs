@@ -2,7 +2,10 @@
 //!
 //! That is derived from what was published, the rules and the changes of access, and not from the naive readers.
 
-use crate::support::history::{Published, Step, Trace, VALIDATORS};
+use std::sync::Arc;
+
+use event_broker::testing::history::{CHECKS, History, PastEvent, Step, Trace};
+
 use crate::support::matching::Grant;
 use crate::support::naive::{Batch, Fact, Place};
 use crate::support::op::{Change, RequestSpec, Rule};
@@ -43,7 +46,7 @@ impl Trail {
     pub fn split(&mut self, now: usize, begin: usize) -> Self {
         let mut rest = Self::new(self.name.clone(), self.epoch, self.request.clone(), self.opened);
         rest.begin = (begin, begin);
-        self.push(now, Step::Stopped);
+        self.push(now, Step::Ended { why: "skipped" });
         std::mem::replace(self, rest)
     }
 
@@ -66,23 +69,25 @@ impl Trail {
     }
 
     /// Panics with the first validator that refuses it.
-    pub fn check(&self, past: &Past, epochs: &[Published], batches: &[&[Batch]]) {
+    pub fn check(&self, past: &Past, epochs: &[History], batches: &[&[Batch]]) {
         let facts = batches[self.epoch];
-        let (mut must, mut may, mut asked) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, batch) in facts.iter().enumerate() {
-            let ids = |which: &dyn Fn(&Fact) -> bool| -> Vec<u64> {
-                let chosen = batch.facts.iter().filter(|fact| batch.place >= self.from && which(fact));
-                chosen.map(|fact| fact.id).collect()
+        let chosen = |which: &dyn Fn(usize, &Fact) -> bool| {
+            let of = |(at, batch): (usize, &Batch)| -> Vec<bool> {
+                batch.facts.iter().map(|fact| batch.place >= self.from && which(at, fact)).collect()
             };
-            let published = past.published[self.epoch][at];
-            asked.push(!ids(&|fact| self.request.matches(&fact.spec)).is_empty());
-            must.push(ids(&|fact| self.wants(fact) && past.must(&self.request, fact, self.opened, self.closed)));
-            may.push(ids(&|fact| self.wants(fact) && past.may(&self.request, fact, self.opened, published)));
-        }
-        let trace = Trace { begin: self.begin, asked, must, may, steps: self.steps.clone() };
-        for (name, check) in VALIDATORS {
-            if let Err(reason) = check(&epochs[self.epoch], &trace) {
-                panic!("{name}: {} of {:?}: {reason}: {:?}", self.name, self.request, self.steps);
+            let chosen: Arc<[Vec<bool>]> = facts.iter().enumerate().map(of).collect();
+            move |event: &PastEvent| chosen[event.position()][event.ordinal()]
+        };
+        let published = &past.published[self.epoch];
+        let mut trace = Trace::new(&*self.name)
+            .begins(self.begin.0..=self.begin.1)
+            .asks_for(chosen(&|_, fact| self.request.matches(&fact.spec)))
+            .may_see(chosen(&|at, fact| self.wants(fact) && past.may(&self.request, fact, self.opened, published[at])))
+            .must_see(chosen(&|_, fact| past.must(&self.request, fact, self.opened, self.closed)));
+        self.steps.iter().for_each(|step| trace.push(step.clone()));
+        for (guarantee, check) in CHECKS {
+            if let Err(violation) = check(&epochs[self.epoch], &trace) {
+                panic!("{guarantee}: {violation}\nof {:?}: {:?}", self.request, self.steps);
             }
         }
     }

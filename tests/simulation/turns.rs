@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use event_broker::testing::history::Step as Seen;
 use event_broker::{RecvError, Start, Verdict};
 
 use crate::actor::{Actor, Got, INTERVAL, try_recv};
 use crate::host::Faults;
 use crate::script::{SLOTS, Way};
-use crate::support::history::Step as Seen;
 use crate::support::hooks::Observed;
 use crate::support::matching::Decision;
 use crate::support::naive::{self, NaiveBroker};
@@ -270,7 +270,7 @@ impl World<'_> {
                 if !distinct {
                     fail!("delivery", "{} was given an event twice: {ids:?}", actor.trail.name);
                 }
-                actor.trail.push(now, Seen::Delivery { index, events: ids });
+                actor.trail.push(now, Seen::Delivery { index, events: ids.into_iter().map(Into::into).collect() });
                 actor.due = actor.due.map(|_| self.millis() + INTERVAL);
                 if let Some(token) = token {
                     self.keep_token(token);
@@ -321,9 +321,8 @@ impl World<'_> {
                 let (missed, from, through, resumes_at) = (lost.missed, lost.from, lost.through, lost.resumes_at);
                 actor.trail.push(now, Seen::Lost { missed, from, through, resumes_at });
             }
-            RecvError::Revoked(_) => actor.trail.push(now, Seen::Revoked),
             RecvError::Closed => actor.trail.push(now, Seen::Closed),
-            _ => actor.trail.push(now, Seen::Stopped),
+            _ => actor.trail.push(now, Seen::Ended { why: error.name() }),
         }
     }
 
@@ -368,14 +367,10 @@ impl World<'_> {
         let published = self.published_here();
         let opened = self.open(slot, way, &spec, Start::After(token), naive::Start::After(naive));
         let Some(mut actor) = opened else { return self.keep_trail(trail) };
-        let lost = match actor.verdict {
-            Verdict::Whole => Some(None),
-            Verdict::Lost { oldest: Some(oldest) } => Some(Some(oldest)),
-            _ => None,
-        };
-        match lost {
-            Some(lost) if !ended && !trail.is_fresh() && trail.epoch == actor.trail.epoch => {
-                trail.push(self.now, Seen::Resumed { lost, published });
+        let same = matches!(actor.verdict, Verdict::Whole | Verdict::Lost { oldest: Some(_) });
+        match actor.verdict {
+            verdict if same && !ended && !trail.is_fresh() && trail.epoch == actor.trail.epoch => {
+                trail.push(self.now, Seen::Resumed { verdict, published });
                 actor.trail = trail;
             }
             _ => self.keep_trail(trail),

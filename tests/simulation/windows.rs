@@ -1,10 +1,10 @@
 //! Windows, also those that stay open while batches are published.
 
 use event_broker::RecvError;
+use event_broker::testing::history::Step as Seen;
 
 use crate::actor::{Actor, Got};
 use crate::host::{Payload, planned};
-use crate::support::history::Step as Seen;
 use crate::support::op::EventSpec;
 use crate::support::reader::{Cursor, Outcome, Reader, Readiness, Window};
 use crate::support::translate;
