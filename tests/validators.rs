@@ -91,6 +91,11 @@ fn good_histories_pass_every_validator() {
         ("resumed and lost", of_all(vec![batch(0), resumed_lost(5, 5), batch(4)])),
         ("resumed and lost, and more went before the first read", of_all(vec![batch(0), resumed_lost(2, 4), batch(4)])),
         ("resumed and lost, and all went", of_all(vec![batch(0), resumed_lost(2, 4), lost(1, 5, 5, 8), batch(5)])),
+        // It did not ask for the first batch of index 3, and its token does not show that an empty read passed it.
+        ("resumed within an index, and lost", {
+            let steps = vec![batch(0), batch(1), Step::Empty { published: 3 }, RESUMED, lost(2, 3, 3, 5), batch(4)];
+            of_all(steps).asks_for(|event| event.position() != 2)
+        }),
         ("revoked", fenced(vec![batch(0), batch(1), batch(2), REVOKED])),
         ("lost beyond the fence, where it was asked for", fenced(vec![batch(0), lost(3, 1, 3, 5)])),
         ("revoked early, by a later recheck", fenced(vec![batch(0), REVOKED])),
