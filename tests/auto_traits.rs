@@ -167,3 +167,22 @@ fn futures_are_send() {
     future(reader.recv_async());
     future(reader.readable());
 }
+
+/// What readers on threads record, and what a naive broker returns.
+#[cfg(feature = "testing")]
+#[test]
+fn the_test_kits_oracle_and_histories_can_be_shared() {
+    use event_broker::testing::history::{EventId, Guarantee, History, PastEvent, Step, Trace, Violation};
+    use event_broker::testing::oracle::{NaiveBroker, NaiveDelivery, NaiveReader};
+
+    send::<NaiveBroker<Payload>>();
+    all::<NaiveDelivery<Payload>>();
+    plain::<NaiveReader>();
+    all::<Trace>();
+    plain::<History>();
+    plain::<PastEvent>();
+    plain::<EventId>();
+    plain::<Step>();
+    plain::<Guarantee>();
+    error::<Violation>();
+}

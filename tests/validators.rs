@@ -22,7 +22,9 @@ fn published() -> History {
 /// A reader that asked for everything from the first batch on.
 fn of_all(steps: Vec<Step>) -> Trace {
     let mut trace = Trace::new("reader");
-    steps.into_iter().for_each(|step| trace.push(step));
+    for step in steps {
+        trace.push(step);
+    }
     trace
 }
 

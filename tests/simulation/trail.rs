@@ -84,7 +84,9 @@ impl Trail {
             .asks_for(chosen(&|_, fact| self.request.matches(&fact.spec)))
             .may_see(chosen(&|at, fact| self.wants(fact) && past.may(&self.request, fact, self.opened, published[at])))
             .must_see(chosen(&|_, fact| past.must(&self.request, fact, self.opened, self.closed)));
-        self.steps.iter().for_each(|step| trace.push(step.clone()));
+        for step in &self.steps {
+            trace.push(step.clone());
+        }
         for (guarantee, check) in CHECKS {
             if let Err(violation) = check(&epochs[self.epoch], &trace) {
                 panic!("{guarantee}: {violation}\nof {:?}: {:?}", self.request, self.steps);
