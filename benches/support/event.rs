@@ -62,11 +62,63 @@ pub(crate) fn event(object: u64, payload: &Payload) -> Event {
     if object.is_multiple_of(2) { event } else { event.with_filter_key(node) }
 }
 
-/// Which events are published, and which of them each reader receives. Event `e` is of group `e % groups`, reader `r`
-/// wants group `r % groups`. With one group, all readers want everything.
+/// Events of groups that are drawn in proportion to `1 / rank`, always the same. After a cycle they begin again.
+#[derive(Debug)]
+pub(crate) struct Zipf {
+    /// The group of each event of the cycle.
+    groups: Vec<u64>,
+    /// The groups of each window, in rising order, and how many of its events are of each.
+    windows: Vec<Vec<(u64, u64)>>,
+}
+
+/// The least number of events in a cycle.
+const CYCLE: usize = 1 << 16;
+
+impl Zipf {
+    /// Draws the events of windows of this many events.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits")]
+    pub(crate) fn new(groups: u64, window: usize) -> Arc<Self> {
+        let mut cumulated = Vec::new();
+        let mut sum = 0.0;
+        for rank in 1..=groups {
+            sum += 1.0 / rank as f64;
+            cumulated.push(sum);
+        }
+        let mut state = 1_u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at = (state >> 11) as f64 / (1_u64 << 53) as f64 * sum;
+            (cumulated.partition_point(|each| *each <= at) as u64).min(groups - 1)
+        };
+        let groups: Vec<u64> = (0..CYCLE.div_ceil(window) * window).map(|_| draw()).collect();
+        let windows = groups.chunks(window).map(|window| {
+            let mut sorted = window.to_vec();
+            sorted.sort_unstable();
+            let same = sorted.chunk_by(|a, b| a == b);
+            same.filter_map(|same| Some((*same.first()?, same.len() as u64))).collect()
+        });
+        Arc::new(Self { windows: windows.collect(), groups })
+    }
+
+    fn group(&self, event: u64) -> u64 {
+        let at = usize::try_from(event % self.groups.len() as u64).unwrap_or_default();
+        self.groups.get(at).copied().unwrap_or_default()
+    }
+
+    fn window(&self, window: u64) -> &[(u64, u64)] {
+        let at = usize::try_from(window % self.windows.len() as u64).unwrap_or_default();
+        self.windows.get(at).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Which events are published, and which of them each reader receives. Event `e` is of group `e % groups`, or of one that
+/// is drawn, and reader `r` wants group `r % groups`. With one group, all readers want everything.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) groups: u64,
+    /// How the groups of events are drawn, if they do not take turns. It must have been made for this many groups and
+    /// for windows of this length.
+    pub(crate) drawn: Option<Arc<Zipf>>,
     /// Events in a batch.
     pub(crate) batch: usize,
     /// Batches published before all readers must have caught up.
@@ -90,6 +142,7 @@ impl Plan {
     pub(crate) fn selective(groups: u64) -> Self {
         Self {
             groups,
+            drawn: None,
             batch: 1,
             window: 64,
             payload: Payload::of(256),
@@ -111,12 +164,18 @@ impl Plan {
     pub(crate) fn events(&self, number: u64) -> Vec<Event> {
         let first = number * self.batch as u64;
         let payload = || if self.copied { Payload(Arc::from(&*self.payload.0)) } else { self.payload.clone() };
-        (first..first + self.batch as u64).map(|e| event(e % self.groups, &payload())).collect()
+        let group = |e: u64| self.drawn.as_ref().map_or(e % self.groups, |drawn| drawn.group(e));
+        (first..first + self.batch as u64).map(|e| event(group(e), &payload())).collect()
     }
 
     /// How many events of a window a reader must receive.
     pub(crate) fn expected(&self, reader: usize, window: u64) -> u64 {
         let group = reader as u64 % self.groups;
+        if let Some(drawn) = &self.drawn {
+            let groups = drawn.window(window);
+            let found = groups.binary_search_by_key(&group, |(group, _)| *group).ok();
+            return found.and_then(|found| groups.get(found)).map_or(0, |(_, events)| *events);
+        }
         let before = |events: u64| (events + self.groups - 1 - group) / self.groups;
         let len = (self.window * self.batch) as u64;
         before((window + 1) * len) - before(window * len)
@@ -134,8 +193,11 @@ impl Plan {
     pub(crate) fn concerned(&self, readers: usize, window: u64) -> impl Iterator<Item = usize> {
         let len = (self.window * self.batch) as u64;
         let groups = usize::try_from(self.groups).unwrap_or(usize::MAX);
+        let drawn = self.drawn.as_ref().map(|drawn| drawn.window(window));
         let first = if len < self.groups { usize::try_from(window * len % self.groups).unwrap_or(0) } else { 0 };
         let count = usize::try_from(len.min(self.groups)).unwrap_or(usize::MAX);
-        (first..first + count).flat_map(move |group| (group % groups..readers).step_by(groups))
+        let in_turn = if drawn.is_some() { first..first } else { first..first + count };
+        let drawn = drawn.into_iter().flatten().filter_map(|(group, _)| usize::try_from(*group).ok());
+        in_turn.chain(drawn).flat_map(move |group| (group % groups..readers).step_by(groups))
     }
 }

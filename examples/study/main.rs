@@ -124,7 +124,8 @@ fn closed_loop(options: &Options, run: &str) -> Result<Vec<Row>, Box<dyn Error>>
             for contender in contenders {
                 let point = point::Point { setting: *setting, contender: *contender };
                 let Some(mut row) = turns.row(&point, options.method.base, options.seed) else { continue };
-                row.bytes_per_subscription = weights.of(&point);
+                row.bytes_per_subscription = weights.of_subscription(&point);
+                row.bytes_per_batch = weights.of_batch(&point);
                 match rows.iter_mut().find(|other| other.point == point) {
                     Some(other) => *other = row,
                     None => rows.push(row),

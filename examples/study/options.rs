@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::contenders::{Contender, UnknownName};
 use crate::open_loop::{Arrivals, Course};
-use crate::point::{Mode, Setting};
+use crate::point::{Keys, Mode, Setting};
 use crate::weight::Load;
 
 pub(crate) const HELP: &str = "\
@@ -28,6 +28,7 @@ What is measured: every combination of
   --window N,…             batches that are published before all read them; 1 is live (1,64)
   --buffer N,…             batches that the structure holds; 0 for two windows (0)
   --workers N,…            threads of the runtime, where readers are tasks (2)
+  --keys NAME,…            of the events, where readers ask for a part: uniform, zipf (uniform)
   --modes NAME,…           drain: publish and read on one thread; tasks: readers as tasks of a
                            runtime, the publisher among them; open: see below (drain,tasks)
   --rivals NAME,…          rivals to compare with; \"none\" for no rival (all):
@@ -144,6 +145,7 @@ pub(crate) struct Options {
     windows: Vec<usize>,
     buffers: Vec<usize>,
     workers: Vec<usize>,
+    keys: Vec<Keys>,
     contenders: Vec<Contender>,
     modes: Vec<Mode>,
     open: bool,
@@ -168,16 +170,22 @@ impl Options {
                         for &batch in &self.batches {
                             for &payload in &self.payloads {
                                 for &buffer in &self.buffers {
-                                    settings.extend(workers.iter().map(|&workers| Setting {
-                                        mode,
-                                        subscribers,
-                                        fraction,
-                                        batch,
-                                        payload,
-                                        window,
-                                        buffer: if buffer == 0 { 0 } else { buffer.max(window) },
-                                        workers,
-                                    }));
+                                    let buffer = if buffer == 0 { 0 } else { buffer.max(window) };
+                                    for (&workers, &keys) in
+                                        workers.iter().flat_map(|each| self.keys.iter().map(move |keys| (each, keys)))
+                                    {
+                                        settings.push(Setting {
+                                            mode,
+                                            subscribers,
+                                            fraction,
+                                            batch,
+                                            payload,
+                                            window,
+                                            buffer,
+                                            workers,
+                                            keys,
+                                        });
+                                    }
                                 }
                             }
                         }
@@ -185,6 +193,8 @@ impl Options {
                 }
             }
         }
+        // Where all ask for everything, keys make no difference.
+        settings.retain(|setting| setting.keys == Keys::Uniform || setting.groups() > 1);
         let able = |setting: &Setting| self.contenders.iter().copied().filter(|each| each.can(setting)).collect();
         settings.into_iter().map(|setting| (setting, able(&setting))).collect()
     }
@@ -276,6 +286,7 @@ struct Wanted {
     windows: Option<Vec<usize>>,
     buffers: Option<Vec<usize>>,
     workers: Option<Vec<usize>>,
+    keys: Option<Vec<Keys>>,
     rivals: Option<Vec<Contender>>,
     modes: Option<(Vec<Mode>, bool)>,
     rates: Option<Vec<u64>>,
@@ -302,7 +313,11 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, OptionError> {
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
-            Long("weigh") => return Ok(Command::Weigh(load(&Given::take("--weigh", &mut parser)?)?)),
+            Long("weigh") => {
+                return Ok(Command::Weigh(
+                    Given::take("--weigh", &mut parser)?.one("what the study gives itself", |_| true)?,
+                ));
+            }
             Value(word) if !wanted.words.is_empty() || word == "compare" => wanted.words.push(word.string()?),
             Long(name) => {
                 let name = name.to_owned();
@@ -326,6 +341,7 @@ impl Wanted {
             "payload" => self.payloads = Some(counts("--payload", parser)?),
             "window" => self.windows = Some(counts("--window", parser)?),
             "workers" => self.workers = Some(counts("--workers", parser)?),
+            "keys" => self.keys = Some(Given::take("--keys", parser)?.list("uniform, zipf, or both", |_| true)?),
             "buffer" => {
                 let given = Given::take("--buffer", parser)?;
                 self.buffers = Some(given.list("numbers from 0 to 1000000", |count| (0..=1_000_000).contains(count))?);
@@ -416,6 +432,7 @@ impl Wanted {
             windows: self.windows.unwrap_or_else(|| full(&[1, 64], &[64])),
             buffers: self.buffers.unwrap_or_else(|| vec![0]),
             workers: self.workers.unwrap_or_else(|| vec![2]),
+            keys: self.keys.unwrap_or_else(|| vec![Keys::Uniform]),
             contenders,
             modes,
             open,
@@ -435,17 +452,4 @@ impl Wanted {
             against: self.against,
         })))
     }
-}
-
-/// `CONTENDER:GROUPS:READERS`.
-fn load(given: &Given) -> Result<Load, OptionError> {
-    let parts: Vec<&str> = given.text.split(':').collect();
-    let load = match parts.as_slice() {
-        [contender, groups, readers] => match (contender.parse(), groups.parse(), readers.parse()) {
-            (Ok(contender), Ok(groups), Ok(readers)) => Some(Load { contender, groups, readers }),
-            _ => None,
-        },
-        _ => None,
-    };
-    load.ok_or_else(|| given.wrong("CONTENDER:GROUPS:READERS"))
 }

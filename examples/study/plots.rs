@@ -12,7 +12,7 @@ use plotters::prelude::*;
 
 use crate::contenders::Contender;
 use crate::open_loop::Arrivals;
-use crate::point::{Mode, Setting};
+use crate::point::{Keys, Mode, Setting};
 use crate::result::{NOISY, Row};
 use crate::stats::Estimate;
 
@@ -111,28 +111,29 @@ pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<d
     let mut drawn = Vec::new();
     let Some(first) = rows.first() else { return Ok(drawn) };
     let Setting { batch, payload, buffer, .. } = first.point.setting;
-    let mut kinds: Vec<(Mode, usize, usize)> = Vec::new();
+    let mut kinds: Vec<(Mode, usize, usize, Keys)> = Vec::new();
     for row in rows {
-        let Setting { mode, window, workers, .. } = row.point.setting;
-        if !kinds.contains(&(mode, window, workers)) {
-            kinds.push((mode, window, workers));
+        let Setting { mode, window, workers, keys, .. } = row.point.setting;
+        if !kinds.contains(&(mode, window, workers, keys)) {
+            kinds.push((mode, window, workers, keys));
         }
     }
-    for (mode, window, workers) in kinds {
+    for (mode, window, workers, keys) in kinds {
         let like = |row: &&Row| {
-            let same = Setting { mode, batch, payload, window, buffer, workers, ..row.point.setting };
+            let same = Setting { mode, batch, payload, window, buffer, workers, keys, ..row.point.setting };
             row.point.setting == same
         };
         let rows: Vec<&Row> = rows.iter().filter(like).collect();
         let workers = if workers > 0 { format!(", {workers} workers") } else { String::new() };
         let subtitle = format!(
-            "{}{workers}; windows of {window}, batches of {batch}, payloads of {payload} bytes; bars are 95 % intervals, \
+            "{}{workers}; {keys} keys; windows of {window}, batches of {batch}, payloads of {payload} bytes; bars are 95 % intervals, \
              a ring is a noisy figure",
             mode.title()
         );
         for (name, picture) in pictures(&rows, &subtitle) {
             let workers = if workers.is_empty() { String::new() } else { workers.replace(", ", "-").replace(' ', "-") };
-            let path = directory.join(format!("{name}-{mode}-window-{window}{workers}.svg"));
+            let by_zipf = if keys == Keys::Zipf { "-zipf" } else { "" };
+            let path = directory.join(format!("{name}-{mode}-window-{window}{workers}{by_zipf}.svg"));
             if picture.draw(&path)? {
                 drawn.push(path);
             }

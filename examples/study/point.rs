@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::contenders::{Contender, UnknownName, Visit, VisitAwaited};
-use crate::support::event::{Payload, Plan};
+use crate::support::event::{Payload, Plan, Zipf};
 use crate::support::inline::Inline;
 use crate::support::measure::nanos;
 use crate::support::tasks::{Placement, Run, Waiting};
@@ -55,6 +55,38 @@ impl FromStr for Mode {
     }
 }
 
+/// Which keys the events have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// One after the other.
+    Uniform,
+    /// Drawn: the key of rank `k` in proportion to `1 / k`.
+    Zipf,
+}
+
+impl Keys {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Zipf => "zipf",
+        }
+    }
+}
+
+impl fmt::Display for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Keys {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        [Self::Uniform, Self::Zipf].into_iter().find(|keys| keys.name() == name).ok_or(UnknownName)
+    }
+}
+
 /// What is the same for all contenders that take turns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Setting {
@@ -72,14 +104,15 @@ pub(crate) struct Setting {
     pub(crate) buffer: usize,
     /// Threads of the runtime; 0 where there is none.
     pub(crate) workers: usize,
+    pub(crate) keys: Keys,
 }
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mode, subscribers, fraction, batch, payload, window, .. } = self;
+        let Self { mode, subscribers, fraction, batch, payload, window, keys, .. } = self;
         write!(
             f,
-            "{mode}, subscribers {subscribers}, match {fraction}, batch {batch}, payload {payload}, window {window}"
+            "{mode}, subscribers {subscribers}, match {fraction}, batch {batch}, payload {payload}, window {window}, {keys}"
         )
     }
 }
@@ -107,6 +140,7 @@ impl Setting {
     fn plan(&self) -> Plan {
         Plan {
             groups: self.groups(),
+            drawn: (self.keys == Keys::Zipf).then(|| Zipf::new(self.groups(), self.window * self.batch)),
             batch: self.batch,
             window: self.window,
             payload: Payload::of(self.payload),

@@ -36,6 +36,8 @@ pub(crate) struct Row {
     pub(crate) publish_high: [f64; 3],
     /// Where the system says how much memory a process has.
     pub(crate) bytes_per_subscription: Option<u64>,
+    /// Of a batch as the point has them, with its events.
+    pub(crate) bytes_per_batch: Option<u64>,
 }
 
 /// The figures of the turns that count, pass by pass.
@@ -90,6 +92,7 @@ fn row(point: Point, turns: &[&Taken], base: Option<(Contender, &[&Taken])>, see
         publish_p50: estimate(&by_pass(turns, |taken| taken.publish[0] as f64), 0.5, seed),
         publish_high: [median(&publish(1)), median(&publish(2)), publish(3).into_iter().fold(0.0, f64::max)],
         bytes_per_subscription: None,
+        bytes_per_batch: None,
     })
     .filter(|_| first.events > 0)
 }
@@ -161,6 +164,7 @@ impl Row {
             "window": setting.window,
             "buffer": setting.buffer,
             "workers": setting.workers,
+            "keys": setting.keys.name(),
             "turns": self.turns,
             "repeated": self.repeated,
             "disturbed": self.disturbed,
@@ -176,6 +180,7 @@ impl Row {
             "publish_p999_ns": self.publish_high[1],
             "publish_max_ns": self.publish_high[2],
             "bytes_per_subscription": self.bytes_per_subscription,
+            "bytes_per_batch": self.bytes_per_batch,
         })
     }
 }

@@ -14,13 +14,13 @@ use crate::turns::Taken;
 use crate::watch::Disturbance;
 
 const TURNS: &str = "turns.csv";
-const SETTING: &str = "mode,contender,subscribers,match,batch,payload,window,buffer,workers";
+const SETTING: &str = "mode,contender,subscribers,match,batch,payload,window,buffer,workers,keys";
 const TURN: &str = "pass,round,seconds,events,deliveries,ns_per_event,\
 publish_p50_ns,publish_p99_ns,publish_p999_ns,publish_max_ns,steal_ticks,switches,disturbed,counts";
 const POINT: &str = "turns,repeated,disturbed,events,deliveries,deliveries_per_second,\
 ns_per_event_quartile,ns_per_event,ns_per_event_low,ns_per_event_high,noisy,\
 base,ratio,ratio_low,ratio_high,publish_p50_ns,publish_p50_low,publish_p50_high,\
-publish_p99_ns,publish_p999_ns,publish_max_ns,bytes_per_subscription,counts_checked";
+publish_p99_ns,publish_p999_ns,publish_max_ns,bytes_per_subscription,bytes_per_batch,counts_checked";
 
 /// The columns that name a point.
 struct Columns<'p>(&'p Point);
@@ -28,8 +28,8 @@ struct Columns<'p>(&'p Point);
 impl fmt::Display for Columns<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Point { contender, setting } = self.0;
-        let Setting { mode, subscribers, fraction, batch, payload, window, buffer, workers } = setting;
-        write!(f, "{mode},{contender},{subscribers},{fraction},{batch},{payload},{window},{buffer},{workers}")
+        let Setting { mode, subscribers, fraction, batch, payload, window, buffer, workers, keys } = setting;
+        write!(f, "{mode},{contender},{subscribers},{fraction},{batch},{payload},{window},{buffer},{workers},{keys}")
     }
 }
 
@@ -59,6 +59,7 @@ fn point(fields: &mut Fields<'_>) -> Option<Point> {
         window: field(fields)?,
         buffer: field(fields)?,
         workers: field(fields)?,
+        keys: field(fields)?,
     };
     Some(Point { setting, contender })
 }
@@ -98,10 +99,9 @@ impl fmt::Display for Row {
         let [p99, p999, max] = self.publish_high;
         write!(f, "{p99:.0},{p999:.0},{max:.0},")?;
         // A point with a wrong count has no row.
-        match self.bytes_per_subscription {
-            Some(bytes) => write!(f, "{bytes},yes"),
-            None => f.write_str(",yes"),
-        }
+        let [subscription, batch] = [self.bytes_per_subscription, self.bytes_per_batch]
+            .map(|bytes| bytes.map_or_else(String::new, |bytes| bytes.to_string()));
+        write!(f, "{subscription},{batch},yes")
     }
 }
 

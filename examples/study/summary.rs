@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::plots::{count, crowd, part, short, time};
-use crate::point::Setting;
+use crate::point::{Keys, Setting};
 use crate::result::Row;
 use crate::sheet::replace;
 
@@ -43,11 +43,12 @@ pub(crate) fn sections(rows: &[Row]) -> Vec<Section<'_>> {
         let subscribers = largest(&rows)?;
         let rows = rows.into_iter().filter(|row| row.point.setting.subscribers == subscribers).collect();
         let title = format!(
-            "{}, windows of {}: {}, each asking for {}",
+            "{}, windows of {}: {}, each asking for {}{}",
             kind.mode.title(),
             kind.window,
             crowd(subscribers.to_string()),
-            part(kind.fraction)
+            part(kind.fraction),
+            if kind.keys == Keys::Zipf { ", keys by Zipf" } else { "" }
         );
         Some(Section { title, rows })
     };

@@ -1,67 +1,117 @@
-//! The memory of a subscription: a copy of this program opens many and reads its resident memory.
+//! The memory of a subscription and of a batch: a copy of this program makes many and reads its resident memory.
 //!
 //! The column is empty where the system does not report it.
 
 use std::collections::HashMap;
 use std::process::Command;
+use std::str::FromStr;
 
-use crate::contenders::{Contender, Visit};
+use crate::contenders::{Contender, UnknownName, Visit};
 use crate::point::Point;
-use crate::support::event::{Plan, key};
+use crate::support::event::{Payload, Plan};
 use crate::support::{Structure, Want};
 
 /// Enough that pages and the program's own memory do not matter.
 const READERS: usize = 10_000;
 
-/// What to open.
+/// Batches that are weighed.
+const BATCHES: usize = 4_096;
+
+/// What to weigh, as text of three parts: `readers:CONTENDER:GROUPS` or `batches:CONTENDER:EVENTS:BYTES`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Load {
-    pub(crate) contender: Contender,
-    pub(crate) groups: u64,
-    pub(crate) readers: usize,
+pub(crate) enum Load {
+    Readers { contender: Contender, groups: u64 },
+    Batches { contender: Contender, batch: usize, payload: usize },
 }
 
-/// Results so far.
+impl FromStr for Load {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let number = |text: &str| text.parse().map_err(|_| UnknownName);
+        match parts.as_slice() {
+            ["readers", contender, groups] => {
+                Ok(Self::Readers { contender: contender.parse()?, groups: number(groups)? as u64 })
+            }
+            ["batches", contender, batch, payload] => {
+                Ok(Self::Batches { contender: contender.parse()?, batch: number(batch)?, payload: number(payload)? })
+            }
+            _ => Err(UnknownName),
+        }
+    }
+}
+
+/// Results so far, by what was weighed.
 #[derive(Debug, Default)]
-pub(crate) struct Weights(HashMap<(&'static str, bool), Option<u64>>);
+pub(crate) struct Weights(HashMap<String, Option<u64>>);
 
 impl Weights {
     /// Bytes of one subscription as the point has them, with room for two windows.
-    pub(crate) fn of(&mut self, point: &Point) -> Option<u64> {
-        let narrow = point.setting.groups() > 1;
-        *self.0.entry((point.contender.name(), narrow)).or_insert_with(|| {
-            // Narrow readers have a key each, which is the largest case.
-            let groups = if narrow { READERS } else { 1 };
+    pub(crate) fn of_subscription(&mut self, point: &Point) -> Option<u64> {
+        // Narrow readers have a key each, which is the largest case.
+        let groups = if point.setting.groups() > 1 { READERS } else { 1 };
+        self.of(&format!("readers:{}:{groups}", point.contender))
+    }
+
+    /// Bytes of one batch as the point has them, its events included.
+    pub(crate) fn of_batch(&mut self, point: &Point) -> Option<u64> {
+        let Point { contender, setting } = point;
+        self.of(&format!("batches:{contender}:{}:{}", setting.batch, setting.payload))
+    }
+
+    fn of(&mut self, load: &str) -> Option<u64> {
+        if let Some(known) = self.0.get(load) {
+            return *known;
+        }
+        let weigh = || {
             let program = std::env::current_exe().ok()?;
-            let load = format!("{}:{groups}:{READERS}", point.contender);
-            let output = Command::new(program).args(["--weigh", &load]).output().ok()?;
+            let output = Command::new(program).args(["--weigh", load]).output().ok()?;
             String::from_utf8(output.stdout).ok()?.trim().parse().ok()
-        })
+        };
+        *self.0.entry(load.to_owned()).or_insert(weigh())
     }
 }
 
-struct Open(Load);
+struct Weigh(Load);
 
-impl Visit for Open {
+impl Visit for Weigh {
     type Output = Option<u64>;
 
     fn inline<S: Structure>(self) -> Option<u64> {
-        let Self(Load { groups, readers, .. }) = self;
-        let plan = Plan::selective(groups);
-        let wants: Vec<Want> = (0..readers).map(|reader| plan.want(reader)).collect();
         // Made before the first measurement, because it is allocated once.
-        drop(S::open(&[Want::Key(key(0))], 2 * plan.window));
-        let before = resident()?;
-        let opened = S::open(&wants, 2 * plan.window);
-        let after = resident()?;
-        assert_eq!(opened.1.len(), readers);
-        Some(after.saturating_sub(before) / readers as u64)
+        drop(S::open(&[Want::Everything], 128));
+        let before;
+        let (after, units) = match self.0 {
+            Load::Readers { groups, .. } => {
+                let plan = Plan::selective(groups);
+                let wants: Vec<Want> = (0..READERS).map(|reader| plan.want(reader)).collect();
+                before = resident()?;
+                let opened = S::open(&wants, 2 * plan.window);
+                let after = resident()?;
+                assert_eq!(opened.1.len(), READERS);
+                (after, READERS)
+            }
+            Load::Batches { batch, payload, .. } => {
+                let plan = Plan { batch, payload: Payload::of(payload), copied: true, ..Plan::everything() };
+                let (mut structure, readers) = S::open(&[Want::Everything], BATCHES);
+                before = resident()?;
+                for number in 0..BATCHES as u64 {
+                    structure.publish(S::prepare(number + 1, plan.events(number)));
+                }
+                let after = resident()?;
+                drop(readers);
+                (after, BATCHES)
+            }
+        };
+        Some(after.saturating_sub(before) / units as u64)
     }
 }
 
-/// Prints the bytes of one subscription in this process.
+/// Prints the bytes of one subscription or batch in this process.
 pub(crate) fn print_own(load: &Load) {
-    if let Some(bytes) = load.contender.visit(Open(*load)) {
+    let (Load::Readers { contender, .. } | Load::Batches { contender, .. }) = load;
+    if let Some(bytes) = contender.visit(Weigh(*load)) {
         println!("{bytes}");
     }
 }
