@@ -21,7 +21,9 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 const PANEL: (u32, u32) = (400, 380);
 /// Room for the labels of the lines, beside each panel.
 const LABELS: u32 = 178;
-const TITLE: u32 = 66;
+const TITLE: u32 = 84;
+/// A picture of one panel is made as wide as its title needs.
+const LEAST_WIDTH: u32 = 700;
 const FONT: &str = "sans-serif";
 /// The distance of two labels.
 const LABEL_HEIGHT: i32 = 15;
@@ -126,8 +128,8 @@ pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<d
         let rows: Vec<&Row> = rows.iter().filter(like).collect();
         let workers = if workers > 0 { format!(", {workers} workers") } else { String::new() };
         let subtitle = format!(
-            "{}{workers}; {keys} keys; windows of {window}, batches of {batch}, payloads of {payload} bytes; bars are 95 % intervals, \
-             a ring is a noisy figure",
+            "{}{workers}; {keys} keys; windows of {window}, batches of {batch}, payloads of {payload} bytes\n\
+             bars are 95 % intervals, a ring is a noisy figure",
             mode.title()
         );
         for (name, picture) in pictures(&rows, &subtitle) {
@@ -287,8 +289,8 @@ pub(crate) fn draw_latency(curves: &[Curve], directory: &Path) -> Result<Vec<Pat
             let picture = Picture {
                 title: format!("Latency under load, {name}, from when a batch was due to its delivery"),
                 subtitle: format!(
-                    "{}, as tasks on one thread, the publisher on another; bars from the least to the most of the rounds, a \
-                     ring is a noisy figure",
+                    "{}, as tasks on one thread, the publisher on another\n\
+                     bars go from the least to the most of the rounds, a ring is a noisy figure",
                     crowd(short(subscribers))
                 ),
                 x: Axis { name: "batches a second", write: short, line_at: None },
@@ -365,6 +367,16 @@ fn spread_labels(places: &mut [(i32, usize)], within: &Range<i32>) {
     }
 }
 
+/// Writes the lines below a title.
+fn subtitle(title: &Area<'_>, lines: &str) -> Result<(), Box<dyn Error>> {
+    let mut y = 38;
+    for line in lines.lines() {
+        title.draw(&Text::new(line.to_owned(), (14, y), (FONT, 12).into_font()))?;
+        y += LABEL_HEIGHT + 1;
+    }
+    Ok(())
+}
+
 impl Picture {
     /// Returns whether there was anything to draw.
     fn draw(&self, path: &Path) -> Result<bool, Box<dyn Error>> {
@@ -372,12 +384,13 @@ impl Picture {
         let ends = points().flat_map(|at| [at.y.low, at.y.high]).chain(self.y.line_at);
         let (Some(x), Some(y)) = (span(points().map(|at| at.x)), span(ends)) else { return Ok(false) };
         let width = PANEL.0 + LABELS;
-        let size = (width * u32::try_from(self.panels.len())?, PANEL.1 + TITLE);
+        let size = ((width * u32::try_from(self.panels.len())?).max(LEAST_WIDTH), PANEL.1 + TITLE);
         let root = SVGBackend::new(path, size).into_drawing_area();
         root.fill(&WHITE)?;
         let (title, body) = root.split_vertically(TITLE);
         title.draw(&Text::new(self.title.clone(), (14, 12), (FONT, 18).into_font()))?;
-        title.draw(&Text::new(self.subtitle.clone(), (14, 39), (FONT, 12).into_font()))?;
+        subtitle(&title, &self.subtitle)?;
+        let body = body.margin(0, 0, 0, size.0 - width * u32::try_from(self.panels.len())?);
         for (panel, area) in self.panels.iter().zip(body.split_evenly((1, self.panels.len()))) {
             self.draw_panel(panel, &area, x.clone(), y.clone())?;
         }
@@ -482,14 +495,14 @@ pub(crate) fn draw_changes(changes: &[Change], subtitle: &str, path: &Path) -> R
         (14, 12),
         (FONT, 18).into_font(),
     ))?;
-    title.draw(&Text::new(subtitle.to_owned(), (14, 39), (FONT, 12).into_font()))?;
+    self::subtitle(&title, subtitle)?;
     let (names, plot) = body.split_horizontally(270);
     let rows = count(changes.len() as u64);
     let mut chart = ChartBuilder::on(&plot)
         .margin(6)
         .margin_right(30)
         .x_label_area_size(44)
-        .build_cartesian_2d((low..high).log_scale(), 0.0..rows)?;
+        .build_cartesian_2d(low..high, 0.0..rows)?;
     chart
         .configure_mesh()
         .disable_y_mesh()
