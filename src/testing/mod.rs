@@ -5,12 +5,21 @@
 
 mod assert;
 mod diff;
+#[cfg(feature = "json")]
+mod golden;
 mod outline;
+mod random;
 mod recorder;
+pub mod sample;
+#[cfg(feature = "testing-proptest")]
+pub mod strategies;
 
 #[doc(hidden)]
 pub use assert::{empty, ended, events, lagged, published, received};
+#[cfg(feature = "json")]
+pub use golden::{Framed, GOLDEN_VARIABLE, Golden};
 pub use outline::{EventPlace, Outline, Outlined};
+pub use random::Random;
 pub use recorder::{Recorder, RecorderBy, Recording, TIME_LIMIT};
 pub mod history;
 pub mod oracle;

@@ -122,6 +122,12 @@ impl EventPlace {
     pub const fn of(index: u64) -> Self {
         Self { index, number: 1 }
     }
+
+    /// The batch of this number among those of the index, counted from 1.
+    #[cfg(feature = "json")]
+    pub(super) const fn nth(index: u64, number: u32) -> Self {
+        Self { index, number }
+    }
 }
 
 /// What an outline can be made of: deliveries and batches, one or several.
