@@ -6,36 +6,74 @@
 //!
 //! Callers: `publish` under the lock; `broker` and `testing` without it.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
-use crate::sync::{Condvar, SleepGuard, SleepMutex, wait_until};
+use crate::sync::{Condvar, SleepMutex, wait_until};
 
 /// The batches, as the records of the log, that were published since they were last taken.
 pub(crate) struct Tap<R> {
-    batches: SleepMutex<Vec<R>>,
+    recorded: SleepMutex<Recorded<R>>,
     more: Condvar,
+}
+
+enum Recorded<R> {
+    Batches(Vec<R>),
+    /// The recorder has gone, and a broker that it was given to before it was built still has the tap.
+    Closed,
+}
+
+impl<R> Recorded<R> {
+    fn batches(&self) -> &[R] {
+        match self {
+            Self::Batches(batches) => batches,
+            Self::Closed => &[],
+        }
+    }
 }
 
 impl<R: Clone> Tap<R> {
     pub(crate) fn new() -> Self {
-        Self { batches: SleepMutex::new(Vec::new()), more: Condvar::new() }
+        Self { recorded: SleepMutex::new(Recorded::Batches(Vec::new())), more: Condvar::new() }
     }
 
-    /// Adds a batch.
+    /// Adds a batch, unless the recorder has gone.
     pub(super) fn push(&self, record: &R) {
-        self.batches.lock().push(record.clone());
+        if let Recorded::Batches(batches) = &mut *self.recorded.lock() {
+            batches.push(record.clone());
+        }
         self.more.notify_all();
     }
 
-    /// Returns the batches.
-    pub(crate) fn batches(&self) -> SleepGuard<'_, Vec<R>> {
-        self.batches.lock()
+    /// Returns the number of batches.
+    pub(crate) fn len(&self) -> usize {
+        self.recorded.lock().batches().len()
+    }
+
+    /// Returns the batches, and leaves them there.
+    pub(crate) fn copied(&self) -> Vec<R> {
+        self.recorded.lock().batches().to_vec()
+    }
+
+    /// Takes the batches.
+    pub(crate) fn take(&self) -> Vec<R> {
+        match &mut *self.recorded.lock() {
+            Recorded::Batches(batches) => mem::take(batches),
+            Recorded::Closed => Vec::new(),
+        }
+    }
+
+    /// Drops the batches, and adds no more.
+    pub(crate) fn close(&self) {
+        let recorded = mem::replace(&mut *self.recorded.lock(), Recorded::Closed);
+        // Without the lock, as this drops payloads.
+        drop(recorded);
     }
 
     /// Waits until this many batches are there, and returns whether they are. Gives up after `limit`.
     pub(crate) fn wait_for(&self, batches: usize, limit: Duration) -> bool {
         let until = Instant::now() + limit;
-        let guard = wait_until(&self.more, self.batches.lock(), until, |recorded| recorded.len() >= batches);
-        guard.len() >= batches
+        let guard = wait_until(&self.more, self.recorded.lock(), until, |recorded| recorded.batches().len() >= batches);
+        guard.batches().len() >= batches
     }
 }

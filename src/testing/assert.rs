@@ -209,7 +209,7 @@ pub fn published(recorder: &impl Recording, expected: Outline) {
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "called by a macro")]
 pub fn events<P>(events: &(impl Outlined<P> + ?Sized), expected: Outline) {
-    compare("the events", &expected, &Outline::of(events));
+    compare("the list of events", &expected, &Outline::of(events));
 }
 
 #[doc(hidden)]

@@ -24,7 +24,8 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// that a reader would see. A batch without events is stored by no broker, and is not recorded; see
 /// [`Broker::latest_index`] and [`Observer`](crate::Observer).
 ///
-/// Clones share the recording. The recorder does not keep the broker open.
+/// Clones share the recording. When the last is dropped, what was recorded is dropped as well, and nothing more is
+/// recorded. The recorder does not keep the broker open.
 ///
 /// ```
 /// use event_broker::testing::Recorder;
@@ -72,7 +73,7 @@ impl<P> Recorder<P> {
 
     /// Returns the number of batches recorded since the last [`take`](Self::take).
     pub fn len(&self) -> usize {
-        self.inner.tap.batches().len()
+        self.inner.tap.len()
     }
 
     /// Returns whether nothing was recorded since the last [`take`](Self::take).
@@ -96,13 +97,12 @@ impl<P> Recorder<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn take(&self) -> Vec<Delivery<P>> {
-        let taken = std::mem::take(&mut *self.inner.tap.batches());
-        taken.into_iter().map(Delivery::whole).collect()
+        self.inner.tap.take().into_iter().map(Delivery::whole).collect()
     }
 
     /// Returns the batches recorded since the last [`take`](Self::take), and leaves them there.
     pub fn recorded(&self) -> Vec<Delivery<P>> {
-        self.inner.tap.batches().iter().map(|record| Delivery::whole(Arc::clone(record))).collect()
+        self.inner.tap.copied().into_iter().map(Delivery::whole).collect()
     }
 
     /// Waits until at least this many batches are recorded, and takes all of them. It does not poll: the publish that
@@ -213,6 +213,8 @@ impl<P> Drop for Inner<P> {
         for core in self.attached.lock().drain(..).filter_map(|core| core.upgrade()) {
             core.detach(&self.tap);
         }
+        // A broker that was built with it still has the tap.
+        self.tap.close();
     }
 }
 
