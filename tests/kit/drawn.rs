@@ -1,7 +1,10 @@
 //! Whatever the strategies draw can be published, recorded, outlined, encoded and decoded again.
 
+use std::fs;
+use std::path::PathBuf;
+
 use event_broker::testing::strategies::{self, Ask, ScriptStep};
-use event_broker::testing::{Outline, Recorder};
+use event_broker::testing::{Golden, Outline, Recorder};
 use event_broker::{
     Batch, Broker, Delivery, Event, Frame, FrameOptions, FrameReader, Key, Request, Start, Subscription, TryRecvError,
 };
@@ -24,6 +27,8 @@ fn events(delivery: &Delivery<u16>) -> Vec<Event<u16>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn batches_are_recorded_and_decoded_again(batches in strategies::batches(any::<u16>())) {
         let broker = Broker::builder().max_batches(100).build().unwrap();
@@ -72,6 +77,27 @@ proptest! {
         ] {
             prop_assert_eq!(line(&one) == line(&similar), one == similar);
         }
+    }
+
+    /// What is normalised is a stream of frames still, and normalising it again changes nothing.
+    #[test]
+    fn golden_files_take_whatever_is_published(batches in strategies::batches(any::<u16>())) {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("kit/drawn.ndjson");
+        let plain = || Golden::file(&path).heartbeats(true);
+        plain().rewrite(true).assert(&batches);
+        plain().assert(&batches);
+        let sent: String = batches.iter().map(|batch| Frame::encode(batch).unwrap().as_str().to_owned()).collect();
+        prop_assert_eq!(fs::read_to_string(&path).unwrap(), sent);
+
+        let names = ["Topic", "Key", "Namespace", "FilterKeys", "Payload", "/Events/1/Type"];
+        let normal = || names.into_iter().fold(plain().indexes_from_one().number_uuids(), Golden::volatile);
+        normal().assert(&batches); // the file is normalised when it is read
+        normal().rewrite(true).assert(&batches);
+        normal().assert(&batches);
+        let written = fs::read(&path).unwrap();
+        let decoded: Vec<_> = FrameReader::<_, u16>::new(&written[..]).map(|frame| frame.unwrap()).collect();
+        prop_assert_eq!(decoded.len(), batches.len());
+        plain().assert(&written);
     }
 
     /// Readers of a script receive what their requests ask for, by the definition, and nothing is lost.

@@ -77,6 +77,10 @@ fn all_that_is_published_or_sent_can_be_compared() {
     written.into_frames(options).write_to(&mut sent).unwrap();
     golden.assert(&sent);
     golden.assert(std::str::from_utf8(&sent).unwrap());
+    Golden::file(&path).heartbeats(true).rewrite(true).assert(b"{}\n{\"Index\":7}\n");
+    assert_eq!(fs::read(&path).unwrap(), b"{}\n{\"Index\":7}\n");
+    golden.rewrite(true).assert(&sent);
+    let golden = Golden::file(&path);
     let mut windows = windows;
     let borrowed: Vec<_> = windows.drain().unwrap().iter().map(|delivery| delivery.to_delivery()).collect();
     golden.assert(&borrowed);

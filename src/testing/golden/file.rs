@@ -118,7 +118,8 @@ impl Golden {
     /// the frames of the file, too, so a file may be recorded from a server and not be normalised.
     ///
     /// What the closure leaves as it is keeps its bytes and the order of its members. A frame must remain a frame: an
-    /// `Index` is a number, for example. Steps are applied in the order in which they were added.
+    /// `Index` is a number, for example. Steps are applied in the order in which they were added, but indexes and UUIDs
+    /// are numbered last.
     ///
     /// ```
     /// use event_broker::testing::Golden;

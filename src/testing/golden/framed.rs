@@ -77,6 +77,12 @@ impl Framed for Vec<u8> {
     }
 }
 
+impl<const N: usize> Framed for [u8; N] {
+    fn write_frames(&self, stream: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.as_slice().write_frames(stream)
+    }
+}
+
 impl Framed for str {
     fn write_frames(&self, stream: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.as_bytes().write_frames(stream)
