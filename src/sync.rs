@@ -22,6 +22,10 @@ mod real {
 
     pub(crate) use parking_lot::MutexGuard;
 
+    /// Of the test kit, which the models do not build.
+    #[cfg(feature = "testing")]
+    pub(crate) use parking_lot::Condvar;
+
     #[cfg(not(broker_steps))]
     pub(crate) use {
         parking_lot::Mutex,
@@ -70,12 +74,12 @@ mod real {
 
     /// A condition that threads wait for beside a [`SleepMutex`].
     #[cfg(feature = "testing")]
-    pub(crate) use std::sync::Condvar;
+    pub(crate) use std::sync::Condvar as SleepCondvar;
 
     /// Waits until `is_met` returns true, or until this moment.
     #[cfg(feature = "testing")]
     pub(crate) fn wait_until<'a, T>(
-        condvar: &Condvar,
+        condvar: &SleepCondvar,
         mut guard: SleepGuard<'a, T>,
         until: std::time::Instant,
         mut is_met: impl FnMut(&T) -> bool,

@@ -9,12 +9,12 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use crate::sync::{Condvar, SleepMutex, wait_until};
+use crate::sync::{SleepCondvar, SleepMutex, wait_until};
 
 /// The batches, as the records of the log, that were published since they were last taken.
 pub(crate) struct Tap<R> {
     recorded: SleepMutex<Recorded<R>>,
-    more: Condvar,
+    more: SleepCondvar,
 }
 
 enum Recorded<R> {
@@ -34,7 +34,7 @@ impl<R> Recorded<R> {
 
 impl<R: Clone> Tap<R> {
     pub(crate) fn new() -> Self {
-        Self { recorded: SleepMutex::new(Recorded::Batches(Vec::new())), more: Condvar::new() }
+        Self { recorded: SleepMutex::new(Recorded::Batches(Vec::new())), more: SleepCondvar::new() }
     }
 
     /// Adds a batch, unless the recorder has gone.

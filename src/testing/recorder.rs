@@ -9,13 +9,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::outline::{Outline, Show};
+use super::step::TIME_LIMIT;
 use crate::broker::{Broker, Builder};
 use crate::core::{Core, Record, Tap};
 use crate::subscription::Delivery;
 use crate::sync::Mutex;
-
-/// How long [`Recorder::wait_for`] waits for what must come. Only a deadlock or a lost commit takes so long.
-pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Receives everything that a broker publishes, in order.
 ///
