@@ -186,3 +186,40 @@ fn the_test_kits_oracle_and_histories_can_be_shared() {
     plain::<Guarantee>();
     error::<Violation>();
 }
+
+/// What a test shares with the hooks of a broker and with threads, and what it polls.
+#[cfg(feature = "testing")]
+#[test]
+fn the_test_kit_is_send() {
+    use event_broker::testing::{
+        Asked, AskedCounts, Gate, ManualClock, Observed, ObservedCounts, Probe, Random, RecordingObserver, Rule, Rules,
+        RunError, RunErrorKind, Sleep, YieldNow,
+    };
+
+    all::<ManualClock>();
+    all::<Sleep>();
+    all::<Gate>();
+    all::<Rule>();
+    all::<Rules<Payload>>();
+    all::<RecordingObserver>();
+    send::<Probe<Subscription<Payload>, ()>>();
+    plain::<Asked>();
+    plain::<AskedCounts>();
+    plain::<Observed>();
+    plain::<ObservedCounts>();
+    plain::<Random>();
+    plain::<RunErrorKind>();
+    plain::<YieldNow>();
+    error::<RunError>();
+}
+
+/// A stream of frames that a test times can be sent as any other.
+#[cfg(all(feature = "testing", feature = "json", feature = "stream"))]
+#[test]
+fn frames_that_a_test_times_are_send() {
+    use event_broker::FrameStream;
+    use event_broker::testing::ManualTicks;
+
+    all::<ManualTicks>();
+    send::<FrameStream<Payload, ManualTicks>>();
+}

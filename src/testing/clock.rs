@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::broker::Broker;
+use crate::panics::Panics;
 use crate::sync::Mutex;
 use crate::types::clock::Clock;
 
@@ -91,7 +92,7 @@ impl ManualClock {
         };
         assert!(representable, "a clock advanced by {by:?} shows a time that cannot be represented");
         over.sort_by_key(|(end, _)| *end);
-        over.iter().filter_map(|(_, alarm)| alarm.upgrade()).for_each(|alarm| alarm.end());
+        end_all(over.iter().map(|(_, alarm)| alarm));
     }
 
     /// Advances the time as [`advance`](Self::advance) does, and calls [`Broker::tick`]. That ends every subscription
@@ -256,7 +257,7 @@ enum State {
 
 impl Alarm {
     /// Ends the sleep and wakes the task that was pending, if it has not ended before.
-    pub(super) fn end(&self) {
+    fn end(&self) {
         let before = mem::replace(&mut *self.0.lock(), State::Ended);
         if let State::Asleep(Some(waker)) = before {
             waker.wake();
@@ -274,6 +275,15 @@ impl Alarm {
             State::Asleep(stored) => (Poll::Pending, stored.replace(waker)),
         }
     }
+}
+
+/// Ends these sleeps in their order. If a waker panics, the others are woken before the panic goes on.
+pub(super) fn end_all<'a>(alarms: impl IntoIterator<Item = &'a Weak<Alarm>>) {
+    let mut panics = Panics::default();
+    for alarm in alarms.into_iter().filter_map(Weak::upgrade) {
+        panics.catch(|| alarm.end());
+    }
+    panics.resume();
 }
 
 #[cfg(all(test, not(broker_loom)))]
@@ -312,6 +322,27 @@ mod tests {
         assert_eq!(woken.lock().len(), 4, "none is woken twice");
         let over: Vec<_> = (0..).zip(&mut sleeps).map(|(number, sleep)| poll(number, sleep)).collect();
         assert_eq!(over, [true, true, true, true, false]);
+    }
+
+    /// A waker that panics.
+    struct Rude;
+
+    impl Wake for Rude {
+        fn wake(self: Arc<Self>) {
+            panic!("not now");
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_nobody_asleep() {
+        let clock = ManualClock::new();
+        let mut sleeps = [(); 3].map(|()| Box::pin(clock.sleep(SECOND)));
+        let wakers = [Waker::noop().clone(), Waker::from(Arc::new(Rude)), Waker::noop().clone()];
+        for (sleep, waker) in sleeps.iter_mut().zip(&wakers) {
+            assert!(sleep.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        }
+        assert!(catch_unwind(AssertUnwindSafe(|| clock.advance(SECOND))).is_err(), "the panic is not hidden");
+        assert!(sleeps.iter().all(|sleep| sleep.is_over()));
     }
 
     #[test]

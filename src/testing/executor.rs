@@ -102,7 +102,8 @@ impl<'t> Executor<'t> {
         Self { seed, random: Random::new(seed), tasks, steps, max_steps: MAX_STEPS, failure: None }
     }
 
-    /// Sets how many steps may be taken: 100,000 by default. More are taken for a run without end.
+    /// Sets how many steps all runs of this executor may take together: 100,000 by default. A run that needs more fails, as
+    /// one without end.
     #[must_use]
     pub fn max_steps(mut self, steps: usize) -> Self {
         self.max_steps = steps;

@@ -5,10 +5,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::step::TIME_LIMIT;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// A gate at which threads wait until a test opens it. It is closed at first. It makes a hook slow, without a sleep.
 ///
@@ -109,10 +109,12 @@ impl Gate {
     /// Panics after [`TIME_LIMIT`].
     #[track_caller]
     pub fn wait_for(&self, threads: usize) {
-        if let Err(State { is_open, waiting, .. }) = self.0.wait_while(|state| state.waiting < threads) {
-            let gate = if is_open { "gate, which is open" } else { "gate" };
-            panic!("expected {threads} to wait at the {gate}, found {waiting} after {TIME_LIMIT:?}");
-        }
+        let mut state = self.0.state.lock();
+        let come = self.0.wait_while(&mut state, TIME_LIMIT, |state| state.waiting < threads);
+        let State { is_open, waiting, .. } = *state;
+        drop(state);
+        let gate = if is_open { "gate, which is open" } else { "gate" };
+        assert!(come, "expected {threads} to wait at the {gate}, found {waiting} after {TIME_LIMIT:?}");
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -123,17 +125,24 @@ impl Gate {
 impl Shared {
     #[track_caller]
     pub(super) fn pass(&self) {
-        let openings = {
-            let mut state = self.state.lock();
-            if state.is_open {
-                return;
-            }
-            state.waiting += 1;
-            state.openings
-        };
+        self.pass_within(TIME_LIMIT);
+    }
+
+    #[track_caller]
+    fn pass_within(&self, limit: Duration) {
+        let mut state = self.state.lock();
+        if state.is_open {
+            return;
+        }
+        let openings = state.openings;
+        state.waiting += 1;
         self.changed.notify_all();
-        let passed = self.wait_while(|state| state.openings == openings);
-        assert!(passed.is_ok(), "expected the gate to be opened, it is still closed after {TIME_LIMIT:?}");
+        let passed = self.wait_while(&mut state, limit, |state| state.openings == openings);
+        if !passed {
+            state.waiting -= 1;
+        }
+        drop(state);
+        assert!(passed, "expected the gate to be opened, it is still closed after {limit:?}");
     }
 
     fn open(&self) {
@@ -144,16 +153,20 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits while this holds. If it still does at the time limit, returns the state.
-    fn wait_while(&self, condition: impl Fn(&State) -> bool) -> Result<(), State> {
-        let deadline = Instant::now() + TIME_LIMIT;
-        let mut state = self.state.lock();
-        while condition(&state) {
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
-                return if condition(&state) { Err(*state) } else { Ok(()) };
+    /// Waits while this holds. Returns whether it ceased to hold within the limit.
+    fn wait_while(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        limit: Duration,
+        condition: impl Fn(&State) -> bool,
+    ) -> bool {
+        let deadline = Instant::now() + limit;
+        while condition(state) {
+            if self.changed.wait_until(state, deadline).timed_out() {
+                return !condition(state);
             }
         }
-        Ok(())
+        true
     }
 }
 
@@ -178,8 +191,10 @@ impl fmt::Debug for Gate {
 
 #[cfg(all(test, not(broker_loom)))]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::thread::scope;
 
+    use super::super::run_error::panic_message;
     use super::*;
 
     #[test]
@@ -212,5 +227,14 @@ mod tests {
             drop(gate);
             passing.join().expect("it is let through");
         });
+    }
+
+    #[test]
+    fn a_gate_that_nobody_opens_is_found() {
+        let gate = Gate::new();
+        let waiting = catch_unwind(AssertUnwindSafe(|| gate.shared().pass_within(Duration::from_millis(2))));
+        let message = panic_message(waiting.expect_err("it is closed"));
+        assert_eq!(message, "expected the gate to be opened, it is still closed after 2ms");
+        assert_eq!(gate.waiting(), 0, "it has left");
     }
 }

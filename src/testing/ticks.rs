@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::clock::{Alarm, ManualClock, Sleep};
+use super::clock::{Alarm, ManualClock, Sleep, end_all};
 use crate::frames::Timer;
 use crate::sync::Mutex;
 
@@ -75,7 +75,7 @@ impl ManualTicks {
     /// ```
     pub fn end_all(&self) {
         let alarms = std::mem::take(&mut self.begun.lock().alarms);
-        alarms.iter().filter_map(Weak::upgrade).for_each(|alarm| alarm.end());
+        end_all(&alarms);
     }
 
     /// Returns the number of sleeps that have begun and neither ended nor been dropped.
