@@ -38,7 +38,7 @@
 //!
 //! - To link it into a server: [commit, then publish](#commit-then-publish) and [list, then follow](#list-then-follow)
 //!   on this page, and the guide on [HTTP servers](guide::http_server).
-//! - To test a state store with it: [testing a store](#testing-a-store).
+//! - To test a state store with it: [testing a store](#testing-a-store), and the module `testing`.
 //! - To measure fan-out: [measuring](#measuring), and the guide on [ways of reading](guide::ways_of_reading), which
 //!   says what each way costs and what readers share.
 //!
@@ -185,6 +185,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The test kit (module `testing`, by the feature of that name) has what more than a few such tests need: a recorder of
+//! all that is published, assertions that show what differs, a clock and rules that the test changes, golden files, and a
+//! suite that checks with drawn scripts whatever readers of a store rely on. `examples/store_tests.rs` is a store with
+//! its tests.
+//!
 //! [`Subscription::explain`] says why a subscription does not receive an event. A test of expiry or heartbeats supplies
 //! a [`Clock`]. One that decides when waiting readers are woken uses [`Dispatcher::start`]. [`Decoder`] and
 //! [`FrameReader`] read recorded streams back as batches that can be published again.
@@ -192,7 +197,8 @@
 //! # Measuring
 //!
 //! The repository has the benchmarks, with other crates beside this one where they can do the same. `fanout` compares
-//! the ways of reading, `ratios` measures the sides alternately, and the example `study` measures fan-out in the large.
+//! the ways of reading, `ratios` measures the sides alternately, and the example `study` measures fan-out in the large,
+//! with intervals, and compares runs; `examples/study/METHOD.md` says how, and what its figures mean.
 //! The README has the figures, the commands and the processors, and `benches/record/` the dated records.
 //!
 //! # Limits
@@ -215,6 +221,8 @@
 //! | `json` | frames out, recorded streams in | `serde_json`; two words of cache a batch |
 //! | `stream` | `futures_core::Stream` for subscriptions and frames | `futures-core`, which has no code of its own |
 //! | `bytes`, off by default | a frame as `bytes::Bytes`, without a copy | `bytes`; `json` with it |
+//! | `testing`, off by default | the test kit, for dev-dependencies: module `testing` | `similar`; a publish looks for recorders |
+//! | `testing-proptest`, off by default | strategies of the test kit for property tests | `proptest`; `testing` with it |
 //!
 //! # When not to use it
 //!
