@@ -232,7 +232,7 @@ impl<'t> Executor<'t> {
             if self.steps.len() >= self.max_steps {
                 return Err(self.error(RunErrorKind::TooManySteps { steps: self.max_steps }));
             }
-            let place: usize = *self.random.pick(&woken);
+            let place: usize = self.random.pick(&woken);
             self.steps.push(place);
             if let Some(kind) = self.tasks.get_mut(place).and_then(Task::poll) {
                 return Err(self.error(kind));

@@ -93,6 +93,7 @@ pub mod sample;
 mod step;
 #[cfg(feature = "testing-proptest")]
 pub mod strategies;
+pub mod suite;
 #[cfg(all(feature = "json", feature = "stream"))]
 mod ticks;
 

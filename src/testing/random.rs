@@ -8,7 +8,7 @@
 ///
 /// let draw = |seed| {
 ///     let mut random = Random::new(seed);
-///     (0..8).map(|_| *random.pick(&["web", "db", "cache"])).collect::<Vec<_>>()
+///     (0..8).map(|_| random.pick(&["web", "db", "cache"])).collect::<Vec<_>>()
 /// };
 /// assert_eq!(draw(7), draw(7), "the same seed, the same numbers");
 /// assert_ne!(draw(7), draw(8));
@@ -59,11 +59,11 @@ impl Random {
     ///
     /// Panics if there is none.
     #[track_caller]
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         assert!(!from.is_empty(), "nothing can be picked from an empty slice");
         let place = self.below(from.len());
         let Some(picked) = from.get(place) else { unreachable!("{place} is below the length") };
-        picked
+        picked.clone()
     }
 }
 

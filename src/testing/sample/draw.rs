@@ -32,7 +32,7 @@ const OBJECTS: usize = 4;
 /// assert_ne!(draw(7), draw(8));
 /// ```
 pub fn any(random: &mut Random) -> Sample {
-    let job_id = *random.pick(&JOBS);
+    let job_id = random.pick(&JOBS);
     let (node_id, deployment_id) = (uuid(random, 0x0d), uuid(random, 0xde));
     let (sample, types): (Sample, &[EventType]) = match random.below(10) {
         0 => (
@@ -45,7 +45,7 @@ pub fn any(random: &mut Random) -> Sample {
                 event_type::NODE_EVENT,
             ],
         ),
-        1 => (node_pool(*random.pick(&POOLS)), &[event_type::NODE_POOL_UPSERTED, event_type::NODE_POOL_DELETED]),
+        1 => (node_pool(random.pick(&POOLS)), &[event_type::NODE_POOL_UPSERTED, event_type::NODE_POOL_DELETED]),
         2 => (
             job(job_id),
             &[event_type::JOB_REGISTERED, event_type::JOB_DEREGISTERED, event_type::JOB_BATCH_DEREGISTERED],
@@ -79,14 +79,14 @@ pub fn any(random: &mut Random) -> Sample {
             &[event_type::SERVICE_REGISTRATION, event_type::SERVICE_DEREGISTRATION],
         ),
         7 => (acl_token(uuid(random, 0xac)), &[event_type::ACL_TOKEN_UPSERTED, event_type::ACL_TOKEN_DELETED]),
-        8 => (acl_policy(*random.pick(&POLICIES)), &[event_type::ACL_POLICY_UPSERTED, event_type::ACL_POLICY_DELETED]),
+        8 => (acl_policy(random.pick(&POLICIES)), &[event_type::ACL_POLICY_UPSERTED, event_type::ACL_POLICY_DELETED]),
         _ => (
-            acl_role(uuid(random, 0x40), *random.pick(&POLICIES)),
+            acl_role(uuid(random, 0x40), random.pick(&POLICIES)),
             &[event_type::ACL_ROLE_UPSERTED, event_type::ACL_ROLE_DELETED],
         ),
     };
     let sample = sample.event_type(random.pick(types));
-    if sample.namespace.is_empty() { sample } else { sample.namespace(*random.pick(&NAMESPACES)) }
+    if sample.namespace.is_empty() { sample } else { sample.namespace(random.pick(&NAMESPACES)) }
 }
 
 /// Not every allocation and evaluation belongs to a deployment.

@@ -1,0 +1,131 @@
+//! The clauses about the names of events: namespaces, keys and filter keys, by the objects that the author names.
+//! What an object is called is decided in `store`.
+//!
+//! Callers: `config` and `single`.
+
+use super::run::{Done, denied};
+use super::store::{Object, Outcome, TestedStore};
+use super::violation::Violation;
+use crate::subscription::Delivery;
+use crate::types::event::Event;
+use crate::types::name::Key;
+use crate::types::term::{Scope, Term};
+
+/// The objects before and after a command.
+pub(super) struct Objects {
+    before: Vec<Object>,
+    after: Vec<Object>,
+}
+
+impl Objects {
+    pub(super) fn of<S: TestedStore>(done: &Done<S>) -> Self {
+        Self { before: S::objects(&done.before.1), after: S::objects(&done.after.1) }
+    }
+
+    /// Whether the author names them.
+    pub(super) fn are_known(&self) -> bool {
+        !self.before.is_empty() || !self.after.is_empty()
+    }
+
+    /// Those that were there and are not.
+    pub(super) fn removed(&self) -> impl Iterator<Item = &Object> {
+        self.before.iter().filter(|object| !self.after.iter().any(|other| other.is(object)))
+    }
+
+    /// Those that are new or have changed, as they are now.
+    fn written(&self) -> impl Iterator<Item = &Object> {
+        self.after.iter().filter(|object| !self.before.contains(object))
+    }
+
+    pub(super) fn only_removed(&self) -> bool {
+        self.written().next().is_none()
+    }
+
+    /// All that have changed. One that has moved is there in both forms.
+    fn changed(&self) -> Vec<&Object> {
+        let earlier = self.before.iter().filter(|object| !self.after.contains(object));
+        earlier.chain(self.written()).collect()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Object> {
+        self.before.iter().chain(&self.after)
+    }
+}
+
+/// The events of a commit, or nothing.
+fn events<S: TestedStore>(done: &Done<S>) -> impl Iterator<Item = &Event<S::Payload>> {
+    let batches = if matches!(done.outcome, Outcome::Committed(_)) { &*done.batches } else { &[] };
+    batches.iter().flat_map(Delivery::events)
+}
+
+/// The objects that an event can be about are those of its key that have changed, or, if none has, all of its key. The
+/// topic does not count: a change can be announced under a second one.
+pub(super) fn namespaces<S: TestedStore>(done: &Done<S>) -> Result<(), Violation> {
+    let objects = Objects::of(done);
+    let changed = objects.changed();
+    for event in events(done) {
+        let of_key = |object: &&Object| object.key == *event.key();
+        let mut subjects: Vec<_> = changed.iter().copied().filter(of_key).collect();
+        if subjects.is_empty() {
+            subjects = objects.all().filter(of_key).collect();
+        }
+        if let Some(object) = subjects.first()
+            && !subjects.iter().any(|object| object.namespace == *event.namespace())
+        {
+            let found = event.namespace();
+            return Err(done.violation(format!(
+                "{object} has changed, but its event {} has the namespace {found:?}",
+                event.event_type()
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn keys<S: TestedStore>(done: &Done<S>) -> Result<(), Violation> {
+    let objects = Objects::of(done);
+    let changed = objects.changed();
+    for event in events(done) {
+        let of_topic = |object: &&Object| object.topic == *event.topic();
+        let is_known = objects.all().any(|object| of_topic(&object) && object.key == *event.key());
+        let changed_in_topic: Vec<_> = changed.iter().copied().filter(of_topic).collect();
+        if !is_known || !changed_in_topic.is_empty() && changed_in_topic.iter().all(|it| it.key != *event.key()) {
+            // A topic of which there are no objects is not the author's matter.
+            if let Some(object) = changed_in_topic.first() {
+                let key = event.key();
+                return Err(done.violation(format!("{object} has changed, but an event of {key:?} is published")));
+            }
+        }
+    }
+    // A batch that is missing, and an event that is missing of what was removed, are the matter of other clauses.
+    let is_announced =
+        |object: &&Object| objects.after.contains(object) || events(done).any(|event| object.key == *event.key());
+    if events(done).next().is_none() {
+        return Ok(());
+    }
+    for object in changed.into_iter().filter(is_announced).filter(|object| !was_moved(object, &objects)) {
+        for key in std::iter::once(&object.key).chain(&object.filter_keys) {
+            if !key.is_empty() && *key != "*" && !finds(done, object, key)? {
+                let kind = if *key == object.key { "key" } else { "filter key" };
+                let what =
+                    format!("{object} has changed, but a subscription to its {kind} {key:?} does not receive it");
+                return Err(done.violation(what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is the earlier form of an object that is still there: it is looked for by its new names.
+fn was_moved(object: &Object, objects: &Objects) -> bool {
+    !objects.after.contains(object) && objects.after.iter().any(|other| other.is(object))
+}
+
+/// Whether a subscription to this key, in the object's topic and namespace, receives an event of the object.
+fn finds<S: TestedStore>(done: &Done<S>, object: &Object, key: &Key) -> Result<bool, Violation> {
+    let term = Term::new(object.topic.clone(), key.clone()).map_err(denied)?;
+    let scope = if object.namespace.is_empty() { "*".into() } else { object.namespace.clone() };
+    let scope = Scope::of(&[scope]).map_err(denied)?;
+    let receives = |event: &Event<S::Payload>| term.matches(event) && scope.admits(event.namespace());
+    Ok(events(done).any(|event| *event.key() == object.key && receives(event)))
+}

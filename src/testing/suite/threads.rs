@@ -1,0 +1,173 @@
+//! The clause about commits of several threads: published in the order of their indexes, none lost and none twice.
+//! What a single commit must do is checked in `single`.
+//!
+//! A publish of every second commit is held up before it reaches the broker until another has passed it, for a moment
+//! at most. A store that lets another commit publish between its commit and its publish is so found out soon. A store
+//! that publishes under its own lock only takes a moment longer.
+//!
+//! Callers: `config`.
+
+use std::sync::Arc;
+use std::thread::{ScopedJoinHandle, scope, yield_now};
+use std::time::{Duration, Instant};
+
+use super::run::{At, DIFFERENCE, Mirror, Run, apply, perform, state_of};
+use super::script::{Script, Step};
+use super::store::{Outcome, TestedStore};
+use super::violation::Violation;
+use crate::broker::Broker;
+use crate::subscription::Delivery;
+use crate::sync::{SleepCondvar, SleepMutex, wait_until};
+use crate::testing::outline::Outline;
+use crate::types::observer::Observer;
+
+/// The threads that commit.
+const THREADS: usize = 3;
+
+/// How long a publish is held up.
+const HOLD: Duration = Duration::from_millis(1);
+
+/// How often the state is listed while they commit.
+const LISTS: usize = 64;
+
+/// A bound that is never reached: a broker asks what a batch weighs only if it has one.
+const NO_BOUND: u64 = 1 << 50;
+
+#[derive(Default)]
+struct Passed {
+    begun: u64,
+    published: u64,
+}
+
+/// Holds up publishes. The broker calls it before it looks at the index, on the thread that publishes.
+struct HoldUp {
+    passed: SleepMutex<Passed>,
+    more: SleepCondvar,
+}
+
+impl HoldUp {
+    fn new() -> Self {
+        Self { passed: SleepMutex::new(Passed::default()), more: SleepCondvar::new() }
+    }
+
+    fn hold(&self) {
+        let mut passed = self.passed.lock();
+        passed.begun += 1;
+        let (is_held, published) = (passed.begun % 2 == 1, passed.published);
+        if is_held {
+            passed = wait_until(&self.more, passed, Instant::now() + HOLD, |passed| passed.published > published);
+        }
+        drop(passed);
+    }
+}
+
+impl Observer for HoldUp {
+    fn on_publish(&self, _: u64, _: usize) {
+        self.passed.lock().published += 1;
+        self.more.notify_all();
+    }
+}
+
+pub(super) fn concurrent<S: TestedStore>(script: &[Step<S::Command>]) -> Result<(), Violation> {
+    let hold_up = Arc::new(HoldUp::new());
+    let weigher = Arc::clone(&hold_up);
+    let broker = Broker::builder().max_bytes(NO_BOUND).observer(hold_up).weigher(move |_| {
+        weigher.hold();
+        1
+    });
+    let script = without_silent::<S>(script)?;
+    let run = Run::<S>::new(broker)?;
+    let mut mirror = Mirror::follow(&run.store, &run.now)?;
+    let (results, lists) = scope(|scope| {
+        let store = &run.store;
+        let threads: Vec<_> = (0..THREADS.min(script.len()))
+            .map(|first| {
+                let steps = script.iter().skip(first).step_by(THREADS);
+                scope.spawn(move || steps.map(|step| perform(store, step)).collect::<Result<Vec<_>, _>>())
+            })
+            .collect();
+        let mut lists: Vec<At<S>> = Vec::new();
+        while lists.len() < LISTS && !threads.iter().all(ScopedJoinHandle::is_finished) {
+            // A store that has panicked may panic at each read: the first panic is the one to show.
+            let Ok(list) = state_of(store) else { break };
+            if lists.last().is_none_or(|last| last.0 != list.0) {
+                lists.push(list);
+            }
+            yield_now();
+        }
+        let results: Vec<_> = threads.into_iter().filter_map(|thread| thread.join().ok()).collect();
+        (results, lists)
+    });
+    let mut outcomes = Vec::new();
+    for result in results {
+        outcomes.extend(result?);
+    }
+    let (batches, end) = (run.recorder.take(), state_of(&run.store)?);
+    numbers(&outcomes, &batches)?;
+    if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Silent(_))) {
+        // The events do not show all that has changed.
+        return Ok(());
+    }
+    for at in lists.iter().chain([&end]) {
+        let mut state = S::State::clone(&run.now.1);
+        let until = batches.partition_point(|batch| batch.index() <= at.0);
+        apply::<S>(&mut state, batches.get(..until).unwrap_or_default())?;
+        if state != *at.1 {
+            let what = format!("what is published up to index {} does not make the state of that index", at.0);
+            let missing = missing(&outcomes, &batches);
+            return Err(Violation::new(what + &missing).differing(DIFFERENCE, &*at.1, &state));
+        }
+    }
+    // The store's own broker may be too small for a reader that has not read meanwhile.
+    if mirror.read()? { mirror.check(&end) } else { Ok(()) }
+}
+
+/// Leaves out what is committed without events: the state could not be compared with the events after it.
+fn without_silent<S: TestedStore>(script: &[Step<S::Command>]) -> Result<Script<S>, Violation> {
+    let mut run = Run::<S>::new(Broker::builder())?;
+    let mut kept = Vec::with_capacity(script.len());
+    for (number, step) in script.iter().enumerate() {
+        if !matches!(run.step(number, step)?.outcome, Outcome::Silent(_)) {
+            kept.push(step.clone());
+        }
+    }
+    Ok(kept)
+}
+
+/// Each batch belongs to one commit, and no commit has two batches or the index of another.
+fn numbers<P>(outcomes: &[Outcome], batches: &[Delivery<P>]) -> Result<(), Violation> {
+    let mut committed = indexes(outcomes);
+    committed.sort_unstable();
+    if let Some(pair) = committed.windows(2).find(|pair| pair.first() == pair.last()) {
+        return Err(Violation::new(format!("two commits have the index {:?}", pair.first().copied().unwrap_or(0))));
+    }
+    let published: Vec<_> = batches.iter().map(Delivery::index).collect();
+    let shown = |what: String| Err(Violation::new(what).showing(&Outline::of(batches)));
+    if let Some(pair) = published.windows(2).find(|pair| pair.first() >= pair.last()) {
+        return shown(format!(
+            "index {:?} is published after {:?}",
+            pair.last().unwrap_or(&0),
+            pair.first().unwrap_or(&0)
+        ));
+    }
+    match published.iter().find(|index| committed.binary_search(index).is_err()) {
+        Some(index) => shown(format!("a batch is published under index {index}, which no commit has")),
+        None => Ok(()),
+    }
+}
+
+fn indexes(outcomes: &[Outcome]) -> Vec<u64> {
+    let committed = outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Committed(index) => Some(*index),
+        Outcome::Silent(_) | Outcome::Refused => None,
+    });
+    committed.collect()
+}
+
+/// The commits without a batch, as a part of a sentence.
+fn missing<P>(outcomes: &[Outcome], batches: &[Delivery<P>]) -> String {
+    let mut missing = indexes(outcomes);
+    missing.retain(|index| !batches.iter().any(|batch| batch.index() == *index));
+    missing.sort_unstable();
+    if missing.is_empty() { String::new() } else { format!("; not published: {missing:?}") }
+}
