@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use event_broker::{Batch, Broker, BuildError, PublishError};
+use event_broker::{Batch, Broker, BuildError, Builder, PublishError};
 
 use crate::acl::Acl;
 use crate::model::Object;
@@ -29,8 +29,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(max_batches: u64, keeps: Log) -> Result<Self, BuildError> {
+        Self::with(Broker::builder().max_batches(max_batches), keeps)
+    }
+
+    /// Creates the server with a broker of its own bounds.
+    pub(crate) fn with(broker: Builder<Object>, keeps: Log) -> Result<Self, BuildError> {
         let store = Arc::new(Store::default());
-        let broker = Broker::builder().max_batches(max_batches).authorizer(Acl::authorizer(&store)).build()?;
+        let broker = broker.authorizer(Acl::authorizer(&store)).build()?;
         Ok(Self { store, broker, index: 0, gaps: Random::new(7), keeps, log: Vec::new() })
     }
 

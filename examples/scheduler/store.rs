@@ -8,7 +8,7 @@ use event_broker::{Batch, BatchBuilder, EventType, Key, Namespace};
 use crate::model::{Allocation, Deployment, Evaluation, Job, Node, NodePool, Object, Policy, Role, Service, Token};
 
 /// The committed state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tables {
     /// The last commit.
     pub(crate) index: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    fn apply(&mut self, change: Change) {
+    pub(crate) fn apply(&mut self, change: Change) {
         fn set<K: Ord, R>(table: &mut BTreeMap<K, R>, key: K, row: R, is_there: bool) {
             if is_there {
                 table.insert(key, row);
@@ -68,10 +68,11 @@ impl Store {
     }
 }
 
+/// A row, and whether it is there.
 #[derive(Debug)]
-struct Change {
-    row: Object,
-    is_there: bool,
+pub(crate) struct Change {
+    pub(crate) row: Object,
+    pub(crate) is_there: bool,
 }
 
 /// A commit in progress. Dropping it changes nothing, and there is nothing to publish.
