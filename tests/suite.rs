@@ -384,6 +384,11 @@ fn a_run_of_all_clauses_panics_with_the_first_failure() {
     let text = panic.unwrap_err().downcast::<String>().unwrap();
     assert_eq!(*text, first_failure::<Store<STALE_PAYLOAD>>().to_string());
     Suite::<Store<NONE>>::new().scripts(4).run();
+    // A clause that is left out is not checked, and another length is part of the call that draws the script again.
+    let suite = Suite::<Store<ORDER_OF_A_HASH_MAP>>::new().commands(9);
+    suite.clone().without(Clause::Alike).run();
+    let failure = suite.check(Clause::Alike).unwrap_err();
+    assert!(failure.to_string().contains(".scripts(1).commands(9).assert(Clause::Alike)"), "{failure}");
 }
 
 #[track_caller]

@@ -1,5 +1,5 @@
 //! The clauses of the suite, with their names and what each demands in one sentence.
-//! How a clause is checked is decided in `single`, `readers`, `watch`, and `threads`.
+//! How a clause is checked is decided in `single`, `objects`, `readers`, `watch` and `threads`.
 //!
 //! Callers: tests of hosts, and the other files of this module.
 
@@ -19,6 +19,9 @@ pub enum Clause {
     /// A commit does not panic, and the state is then at its index, which is above the one before.
     Commits,
     /// Nothing is published before its commit: who is woken by a batch finds its change in the state.
+    ///
+    /// The state is read on another thread in the middle of the publish. A store that publishes under the lock that its
+    /// readers need lets nobody look in between, and so keeps the clause.
     CommitFirst,
     /// What is rolled back or refused publishes nothing and changes nothing.
     RollBack,

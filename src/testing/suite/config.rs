@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use super::clause::Clause;
 use super::objects;
 use super::readers;
-use super::script::{Script, Step, commits_something, draw, shrink};
+use super::script::{Step, commits_something, draw, shrink};
 use super::single;
 use super::store::TestedStore;
 use super::threads;
@@ -18,6 +18,9 @@ use super::watch::{self, Blocked};
 
 /// The variable that sets the seed of a single script, for a test that cannot be edited.
 const SEED: &str = "EVENT_BROKER_SUITE_SEED";
+
+/// The commands of a script, unless a test sets another number.
+const COMMANDS: usize = 24;
 
 /// Checks every clause with the default scripts.
 ///
@@ -75,7 +78,7 @@ pub struct Suite<S> {
 impl<S: TestedStore> Suite<S> {
     /// Creates the suite with its defaults.
     pub const fn new() -> Self {
-        Self { seed: 1, scripts: 16, commands: 24, without: Vec::new(), store: PhantomData }
+        Self { seed: 1, scripts: 16, commands: COMMANDS, without: Vec::new(), store: PhantomData }
     }
 
     /// Sets the seed of the first script. Each further script has the next number.
@@ -133,17 +136,18 @@ impl<S: TestedStore> Suite<S> {
         }
     }
 
-    /// Checks one clause, and returns how the store breaks it.
+    /// Checks one clause, and returns how the store breaks it. See [`Failure`] for an example.
     ///
     /// # Errors
     ///
     /// Returns the failure with the shortest script that was found.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the variable that [`seed`](Self::seed) names is set to something that is not a number.
     pub fn check(&self, clause: Clause) -> Result<(), Failure> {
-        let (first, scripts) = match std::env::var(SEED).ok().and_then(|seed| seed.trim().parse().ok()) {
-            Some(seed) => (seed, 1),
-            None => (self.seed, self.scripts),
-        };
-        let blocked = Blocked::default();
+        let (first, scripts) = seed_of_environment().map_or((self.seed, self.scripts), |seed| (seed, 1));
+        let blocked = Blocked::new();
         let mut committed = false;
         for seed in (0..scripts).map(|number| first.wrapping_add(u64::from(number))) {
             let script = draw::<S>(seed, self.commands, with_roll_backs(clause));
@@ -154,7 +158,8 @@ impl<S: TestedStore> Suite<S> {
             };
             if let Err(violation) = check_once::<S>(clause, &script, seed, &blocked) {
                 let (script, violation) = shrink::<S>(script, violation, check);
-                return Err(failure::<S>(clause, seed, &script, violation));
+                let commands = script.iter().map(ToString::to_string).collect();
+                return Err(self.failure(clause, seed, commands, violation));
             }
             committed = committed || clause != Clause::Commits || commits_something::<S>(&script);
         }
@@ -162,8 +167,22 @@ impl<S: TestedStore> Suite<S> {
             return Ok(());
         }
         let nothing = Violation::new("no command that was drawn is ever committed, so nothing can be checked");
-        Err(Failure::new(clause, first, Vec::new(), nothing))
+        Err(self.failure(clause, first, Vec::new(), nothing))
     }
+
+    fn failure(&self, clause: Clause, seed: u64, commands: Vec<String>, violation: Violation) -> Failure {
+        let length = match self.commands {
+            COMMANDS => String::new(),
+            length => format!(".commands({length})"),
+        };
+        let again = format!("Suite::new().seed({seed}).scripts(1){length}.assert(Clause::{clause:?})");
+        Failure::new(clause, seed, commands, violation, again)
+    }
+}
+
+fn seed_of_environment() -> Option<u64> {
+    let text = std::env::var(SEED).ok()?;
+    Some(text.trim().parse().unwrap_or_else(|_| panic!("{SEED} is {text:?}, expected a number")))
 }
 
 /// Whether the scripts of this clause have commands that are rolled back.
@@ -191,10 +210,6 @@ fn check_once<S: TestedStore>(
         Clause::Alike => single::alike::<S>(script),
         Clause::Concurrent => threads::concurrent::<S>(script),
     }
-}
-
-fn failure<S: TestedStore>(clause: Clause, seed: u64, script: &Script<S>, violation: Violation) -> Failure {
-    Failure::new(clause, seed, script.iter().map(ToString::to_string).collect(), violation)
 }
 
 impl<S: TestedStore> Default for Suite<S> {

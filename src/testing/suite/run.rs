@@ -73,9 +73,10 @@ impl<S: TestedStore> Done<S> {
         self.before.1 != self.after.1
     }
 
-    /// Returns the violation that was seen after this command, and shows what the command has published.
+    /// Returns the violation that was seen after this command, and shows what the command has published, without
+    /// payloads.
     pub(super) fn violation(&self, what: impl Into<String>) -> Violation {
-        Violation::new(what).after(self.step).showing(&self.outline())
+        Violation::new(what).after(self.step).showing(&Outline::of(&self.batches))
     }
 
     /// Returns the outline of what the command has published, with payloads.

@@ -163,7 +163,8 @@ pub(super) fn payloads<S: TestedStore>(done: &Done<S>) -> Result<(), Violation> 
     if mirror == *done.after.1 {
         return Ok(());
     }
-    let violation = done.violation("the events do not make the new state of the one before");
+    let what = "the events do not make the new state of the one before";
+    let violation = Violation::new(what).after(done.step).showing(&done.outline());
     Err(violation.differing(DIFFERENCE, &*done.after.1, &mirror))
 }
 

@@ -76,8 +76,8 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 
 /// A clause that a store breaks, with the shortest script that shows it.
 ///
-/// Its text names the clause and what it demands, says what was found, and has the commands, what was published, a
-/// diff, and the seed. It has 25 lines at most.
+/// Its text names the clause and what it demands, says what was found, and has the commands, what the last of them has
+/// published, a diff, and the seed. It has 25 lines at most.
 ///
 /// ```
 /// use event_broker::testing::suite::{Clause, Suite};
@@ -127,14 +127,22 @@ pub struct Failure {
     seed: u64,
     commands: Vec<String>,
     violation: Box<Violation>,
+    /// The call that draws the script again.
+    again: String,
 }
 
 impl Failure {
-    pub(super) fn new(clause: Clause, seed: u64, commands: Vec<String>, mut violation: Violation) -> Self {
+    pub(super) fn new(
+        clause: Clause,
+        seed: u64,
+        commands: Vec<String>,
+        mut violation: Violation,
+        again: String,
+    ) -> Self {
         if let Some(step) = violation.step {
             violation.what = format!("after command {}, {}", step + 1, violation.what);
         }
-        Self { clause, seed, commands, violation: Box::new(violation) }
+        Self { clause, seed, commands, violation: Box::new(violation), again }
     }
 
     /// Returns the clause.
@@ -160,7 +168,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { clause, seed, commands, violation } = self;
+        let Self { clause, seed, commands, violation, again } = self;
         let Violation { what: found, published, difference, .. } = &**violation;
         writeln!(f, "the store breaks `{clause}`: {}", clause.sentence())?;
         writeln!(f, "{}", short(found))?;
@@ -177,8 +185,7 @@ impl fmt::Display for Failure {
             writeln!(f, "{what}:")?;
             write_some(f, difference, MAX_DIFFERENCE)?;
         }
-        write!(f, "seed {seed}; again: Suite::new().seed({seed}).scripts(1).assert(Clause::{clause:?}), ")?;
-        write!(f, "or set EVENT_BROKER_SUITE_SEED={seed}")
+        write!(f, "seed {seed}; again: {again}, or set EVENT_BROKER_SUITE_SEED={seed}")
     }
 }
 

@@ -28,10 +28,13 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const LONG: Duration = Duration::from_secs(1);
 
 /// How often in a row the state could not be read during a publish. It is kept over all scripts of a run.
-#[derive(Default)]
 pub(super) struct Blocked(AtomicU32);
 
 impl Blocked {
+    pub(super) const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
     /// Whether it was so often that the store must be one that publishes under its own lock.
     fn for_good(&self) -> bool {
         // Relaxed: it only saves time.
