@@ -43,6 +43,17 @@ impl Random {
         usize::try_from(self.next_u64() % bound as u64).unwrap_or_default()
     }
 
+    /// Does the same with numbers that are no index.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `bound` is 0.
+    #[track_caller]
+    pub const fn number(&mut self, bound: u64) -> u64 {
+        assert!(bound > 0, "no number is below 0");
+        self.next_u64() % bound
+    }
+
     /// Returns `true` once in `count` times on average.
     ///
     /// # Panics
