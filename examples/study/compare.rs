@@ -185,8 +185,15 @@ fn report(compared: &[Compared], before: &str, after: &str, seed: u64) -> (Strin
             let Estimate { low, value, high } = mean;
             let verdict = if contender.is_ours() { one.verdict(&mean) } else { "control" };
             line(format!("| {contender} | {} | {value:.3} | {low:.3} to {high:.3} | {verdict} |", factors.len()));
-            let label =
-                format!("{}; {}", contender.title(), if one.mode == Mode::Drain { "one thread" } else { "tasks" });
+            let label = format!(
+                "{}; {}",
+                contender.title(),
+                match one.mode {
+                    Mode::Drain => "one thread",
+                    Mode::Tasks => "tasks",
+                    Mode::Threads => "threads",
+                }
+            );
             changes.push(Change { label, factor: mean, points: factors, limit: one.mean_limit, contender });
         }
         let moved = one.changed();

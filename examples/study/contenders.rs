@@ -8,7 +8,7 @@ use crate::support::floor::{Empty, Ring};
 use crate::support::indexed::{Crossbeam, Flume, Indexed, Rtrb};
 use crate::support::ours::Ours;
 use crate::support::rivals::{AsyncBroadcast, Tokio, TokioByValue};
-use crate::support::{Awaited, Structure};
+use crate::support::{Awaited, Blocking, Structure};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contender {
@@ -40,6 +40,12 @@ pub(crate) trait Visit {
 pub(crate) trait VisitAwaited {
     type Output;
     fn awaited<S: Awaited>(self) -> Self::Output;
+}
+
+/// The same for structures that readers can block on.
+pub(crate) trait VisitBlocking {
+    type Output;
+    fn blocking<S: Blocking>(self) -> Self::Output;
 }
 
 impl Contender {
@@ -105,9 +111,17 @@ impl Contender {
 
     /// Whether the structure can be measured in this setting.
     pub(crate) fn can(self, setting: &Setting) -> bool {
-        let waits = !matches!(self, Self::TokioByValue | Self::Crossbeam | Self::Rtrb | Self::Ring | Self::Empty);
         let filters = !matches!(self, Self::Empty) || setting.groups() == 1;
-        filters && (waits || setting.mode == Mode::Drain)
+        let waits = match setting.mode {
+            Mode::Drain => true,
+            Mode::Tasks => {
+                !matches!(self, Self::TokioByValue | Self::Crossbeam | Self::Rtrb | Self::Ring | Self::Empty)
+            }
+            Mode::Threads => {
+                !matches!(self, Self::TokioByValue | Self::AsyncBroadcast | Self::Rtrb | Self::Ring | Self::Empty)
+            }
+        };
+        filters && waits
     }
 
     pub(crate) fn visit<V: Visit>(self, visit: V) -> V::Output {
@@ -135,6 +149,22 @@ impl Contender {
             Self::Flume => visit.awaited::<Indexed<Flume>>(),
             Self::TokioByValue | Self::Crossbeam | Self::Rtrb | Self::Ring | Self::Empty => {
                 unreachable!("{self} has no readers that are tasks")
+            }
+        }
+    }
+}
+
+impl Contender {
+    /// As [`visit`](Self::visit), for those that [can](Self::can).
+    pub(crate) fn visit_blocking<V: VisitBlocking>(self, visit: V) -> V::Output {
+        match self {
+            Self::Drain => visit.blocking::<Ours<false>>(),
+            Self::Owned => visit.blocking::<Ours<true>>(),
+            Self::Tokio => visit.blocking::<Tokio>(),
+            Self::Crossbeam => visit.blocking::<Indexed<Crossbeam>>(),
+            Self::Flume => visit.blocking::<Indexed<Flume>>(),
+            Self::TokioByValue | Self::AsyncBroadcast | Self::Rtrb | Self::Ring | Self::Empty => {
+                unreachable!("{self} has no readers that are threads")
             }
         }
     }

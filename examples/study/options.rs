@@ -30,7 +30,8 @@ What is measured: every combination of
   --workers N,…            threads of the runtime, where readers are tasks (2)
   --keys NAME,…            of the events, where readers ask for a part: uniform, zipf (uniform)
   --modes NAME,…           drain: publish and read on one thread; tasks: readers as tasks of a
-                           runtime, the publisher among them; open: see below (drain,tasks)
+                           runtime, the publisher among them; threads: a thread for each of up to
+                           200 readers; open: see below (drain,tasks)
   --rivals NAME,…          rivals to compare with; \"none\" for no rival (all):
                            tokio, tokio-by-value, async-broadcast, crossbeam, flume, rtrb, and two
                            floors: ring, empty
@@ -63,6 +64,9 @@ of an open loop latency.csv and a distribution of each point as .hgrm. A run tha
 leaves its turns: --plot-only draws them. A reader that loses a delivery ends the study. What the
 figures mean is in examples/study/METHOD.md.
 ";
+
+/// The most readers that are threads.
+const MOST_THREADS: usize = 200;
 
 /// What to do.
 #[derive(Debug)]
@@ -193,6 +197,7 @@ impl Options {
                 }
             }
         }
+        settings.retain(|setting| setting.mode != Mode::Threads || setting.subscribers <= MOST_THREADS);
         // Where all ask for everything, keys make no difference.
         settings.retain(|setting| setting.keys == Keys::Uniform || setting.groups() > 1);
         let able = |setting: &Setting| self.contenders.iter().copied().filter(|each| each.can(setting)).collect();
@@ -375,7 +380,7 @@ impl Wanted {
                 let modes = if rest.text.is_empty() && open {
                     Vec::new()
                 } else {
-                    rest.list("drain, tasks, open, or several of them", |_| true)?
+                    rest.list("drain, tasks, threads, open, or several of them", |_| true)?
                 };
                 self.modes = Some((modes, open));
             }
@@ -423,7 +428,7 @@ impl Wanted {
         let full = |full: &[usize], short: &[usize]| if quick { short.to_vec() } else { full.to_vec() };
         let mut contenders = Contender::OURS.to_vec();
         contenders.extend(self.rivals.unwrap_or_else(|| Contender::RIVALS.to_vec()));
-        let (modes, open) = self.modes.unwrap_or_else(|| (Mode::ALL.to_vec(), false));
+        let (modes, open) = self.modes.unwrap_or_else(|| (vec![Mode::Drain, Mode::Tasks], false));
         Ok(Command::Run(Box::new(Options {
             subscribers: self.subscribers.unwrap_or_else(|| full(&[1, 10, 100, 1_000, 10_000], &[1, 10, 100, 1_000])),
             fractions: self.fractions.unwrap_or_else(|| if quick { vec![1.0, 0.01] } else { vec![1.0, 0.1, 0.001] }),

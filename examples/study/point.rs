@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::contenders::{Contender, UnknownName, Visit, VisitAwaited};
+use crate::contenders::{Contender, UnknownName, Visit, VisitAwaited, VisitBlocking};
 use crate::support::event::{Payload, Plan, Zipf};
 use crate::support::inline::Inline;
 use crate::support::measure::nanos;
 use crate::support::tasks::{Placement, Run, Waiting};
-use crate::support::{Awaited, Structure, Want};
+use crate::support::{Awaited, Blocking, Structure, Want};
 
 /// Where the readers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,15 +21,18 @@ pub(crate) enum Mode {
     Drain,
     /// Tasks of a runtime, the publisher among them.
     Tasks,
+    /// A thread for each reader, which blocks until there is something.
+    Threads,
 }
 
 impl Mode {
-    pub(crate) const ALL: [Self; 2] = [Self::Drain, Self::Tasks];
+    pub(crate) const ALL: [Self; 3] = [Self::Drain, Self::Tasks, Self::Threads];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Drain => "drain",
             Self::Tasks => "tasks",
+            Self::Threads => "threads",
         }
     }
 
@@ -37,6 +40,7 @@ impl Mode {
         match self {
             Self::Drain => "publish and read on one thread",
             Self::Tasks => "readers as tasks, publisher among them",
+            Self::Threads => "readers as threads",
         }
     }
 }
@@ -227,9 +231,10 @@ impl<S: Structure> Rig for OneThread<S> {
     }
 }
 
-struct AsTasks<S: Awaited>(Setting, Waiting<S>);
+/// Readers that wait, as tasks or threads.
+struct Waiters<S: Structure>(Setting, Waiting<S>);
 
-impl<S: Awaited> Rig for AsTasks<S> {
+impl<S: Structure> Rig for Waiters<S> {
     fn turn(&mut self, length: Length) -> Turn {
         let Self(setting, rig) = self;
         turn(setting, length, |turn| {
@@ -257,7 +262,15 @@ impl VisitAwaited for Open {
 
     fn awaited<S: Awaited>(self) -> Box<dyn Rig> {
         let placement = Placement::AmongTasksOf(self.0.workers.max(1));
-        Box::new(AsTasks(self.0, Waiting::<S>::tasks(self.0.subscribers, self.0.plan(), placement)))
+        Box::new(Waiters(self.0, Waiting::<S>::tasks(self.0.subscribers, self.0.plan(), placement)))
+    }
+}
+
+impl VisitBlocking for Open {
+    type Output = Box<dyn Rig>;
+
+    fn blocking<S: Blocking>(self) -> Box<dyn Rig> {
+        Box::new(Waiters(self.0, Waiting::<S>::threads(self.0.subscribers, self.0.plan())))
     }
 }
 
@@ -266,5 +279,6 @@ pub(crate) fn open(point: &Point) -> Box<dyn Rig> {
     match point.setting.mode {
         Mode::Drain => point.contender.visit(Open(point.setting)),
         Mode::Tasks => point.contender.visit_awaited(Open(point.setting)),
+        Mode::Threads => point.contender.visit_blocking(Open(point.setting)),
     }
 }

@@ -38,6 +38,7 @@ const FEWEST_ROUNDS: usize = 3;
 fn own_switches(setting: &Setting, elapsed: Duration) -> u64 {
     match setting.mode {
         Mode::Drain => 0,
+        Mode::Threads => setting.subscribers as u64 * (1 + u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)),
         Mode::Tasks => setting.workers as u64 * (1 + u64::try_from(elapsed.as_millis() / 4).unwrap_or(u64::MAX)),
     }
 }
