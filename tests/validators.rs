@@ -84,6 +84,7 @@ fn good_histories_pass_every_validator() {
         ("few", of_some(vec![batch(1), Step::Empty { published: 4 }, batch(4), part(8, &[19]), Step::Closed])),
         ("began late", of_all(vec![batch(3), batch(4), batch(5), Step::Closed]).begins(2..=4)),
         ("began latest", of_all(vec![batch(4), batch(5), Step::Closed]).begins(2..=4)),
+        ("began latest and resumed", of_all(vec![RESUMED, batch(3), batch(4), batch(5), Step::Closed]).begins(2..=4)),
         ("lost and reported", of_all(vec![batch(0), lost(3, 1, 3, 5), batch(4), batch(5), Step::Closed])),
         ("lost one of two of one index", of_all(vec![batch(0), batch(1), lost(1, 2, 3, 3), batch(3)])),
         // The reader had passed batch 0, which it did not ask for, with a read that found nothing.

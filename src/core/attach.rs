@@ -11,9 +11,12 @@ use super::state::{Core, Record};
 use super::tap::Tap;
 
 impl<P> Core<P> {
-    /// Gives this tap all that is buffered, and all that will be published.
+    /// Gives this tap all that is buffered, and all that will be published. A tap that has it already gets nothing twice.
     pub(crate) fn attach(&self, tap: &Arc<Tap<Record<P>>>) {
         let mut state = self.state.lock_priority();
+        if state.taps.iter().any(|other| Arc::ptr_eq(other, tap)) {
+            return;
+        }
         let mut position = state.appender.oldest();
         while position < state.appender.end() {
             if let Some(record) = state.appender.get(position) {

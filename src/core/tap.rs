@@ -70,10 +70,16 @@ impl<R: Clone> Tap<R> {
         drop(recorded);
     }
 
-    /// Waits until this many batches are there, and returns whether they are. Gives up after `limit`.
-    pub(crate) fn wait_for(&self, batches: usize, limit: Duration) -> bool {
-        let until = Instant::now() + limit;
-        let guard = wait_until(&self.more, self.recorded.lock(), until, |recorded| recorded.batches().len() >= batches);
-        guard.batches().len() >= batches
+    /// Waits until this many batches are there, and takes all of them. Gives up after `limit`.
+    pub(crate) fn wait_for(&self, batches: usize, limit: Duration) -> Option<Vec<R>> {
+        let now = Instant::now();
+        // A limit that cannot be represented is none: a year.
+        let until = now.checked_add(limit).unwrap_or_else(|| now + Duration::from_secs(365 * 24 * 3600));
+        let mut guard =
+            wait_until(&self.more, self.recorded.lock(), until, |recorded| recorded.batches().len() >= batches);
+        match &mut *guard {
+            Recorded::Batches(recorded) if recorded.len() >= batches => Some(mem::take(recorded)),
+            _ => None,
+        }
     }
 }

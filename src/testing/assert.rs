@@ -8,6 +8,7 @@ use super::outline::{Outline, Outlined};
 use super::recorder::Recording;
 use crate::subscription::{Delivery, Subscription};
 use crate::types::error::{Lagged, RecvError, TryRecvError};
+use crate::types::term::Scope;
 
 /// Asserts that a [`Recorder`](crate::testing::Recorder) has recorded exactly these events since it was last taken from,
 /// and takes them.
@@ -44,9 +45,7 @@ use crate::types::error::{Lagged, RecvError, TryRecvError};
 #[macro_export]
 macro_rules! assert_published {
     ($recorder:expr, $($expected:expr),+ $(,)?) => {
-        $crate::testing::published(&$recorder, $crate::testing::Outline::from_iter([
-            $($crate::testing::Outline::from($expected)),+
-        ]))
+        $crate::testing::published(&$recorder, $crate::testing::lines([$($crate::testing::line($expected)),+]))
     };
 }
 
@@ -58,7 +57,7 @@ macro_rules! assert_published {
 #[macro_export]
 macro_rules! assert_nothing_published {
     ($recorder:expr $(,)?) => {
-        $crate::testing::published(&$recorder, $crate::testing::Outline::default())
+        $crate::testing::published(&$recorder, $crate::testing::lines([]))
     };
 }
 
@@ -82,9 +81,30 @@ macro_rules! assert_nothing_published {
 #[macro_export]
 macro_rules! assert_events {
     ($events:expr, $($expected:expr),+ $(,)?) => {
-        $crate::testing::events(&$events, $crate::testing::Outline::from_iter([
-            $($crate::testing::Outline::from($expected)),+
-        ]))
+        $crate::testing::events(&$events, $crate::testing::lines([$($crate::testing::line($expected)),+]))
+    };
+}
+
+/// Asserts that an [`Outline`](crate::testing::Outline) has exactly these lines, for example one that shows payloads.
+///
+/// # Panics
+///
+/// Panics with the difference, as [`assert_published!`](crate::assert_published) does.
+///
+/// ```
+/// use event_broker::testing::Outline;
+/// use event_broker::{Broker, Event, Request, assert_outline, assert_recv};
+///
+/// let broker = Broker::<u32>::new();
+/// let mut reader = broker.subscribe(Request::new())?;
+/// broker.publish(7, [Event::new("Job", "JobRegistered", "web", 3)])?;
+/// assert_outline!(Outline::by_debug(&assert_recv!(reader)), "7 Job/JobRegistered web = 3");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[macro_export]
+macro_rules! assert_outline {
+    ($outline:expr, $($expected:expr),+ $(,)?) => {
+        $crate::testing::outline(&$outline, $crate::testing::lines([$($crate::testing::line($expected)),+]))
     };
 }
 
@@ -109,12 +129,16 @@ macro_rules! assert_events {
 #[macro_export]
 macro_rules! assert_recv {
     ($reader:expr $(,)?) => {
-        $crate::testing::received(&mut $reader, None)
+        {
+            use $crate::testing::AssertedReader as _;
+            $reader.assert_received(::core::option::Option::None)
+        }
     };
     ($reader:expr, $($expected:expr),+ $(,)?) => {
-        $crate::testing::received(&mut $reader, Some($crate::testing::Outline::from_iter([
-            $($crate::testing::Outline::from($expected)),+
-        ])))
+        {
+            use $crate::testing::AssertedReader as _;
+            $reader.assert_received(::core::option::Option::Some($crate::testing::lines([$($crate::testing::line($expected)),+])))
+        }
     };
 }
 
@@ -125,9 +149,10 @@ macro_rules! assert_recv {
 /// Panics with what was found. See [`assert_recv!`](crate::assert_recv) for an example.
 #[macro_export]
 macro_rules! assert_empty {
-    ($reader:expr $(,)?) => {
-        $crate::testing::empty(&mut $reader)
-    };
+    ($reader:expr $(,)?) => {{
+        use $crate::testing::AssertedReader as _;
+        $reader.assert_empty()
+    }};
 }
 
 /// Asserts that the next read of a [`Subscription`](crate::Subscription) reports a loss, and returns it. With a number,
@@ -150,12 +175,14 @@ macro_rules! assert_empty {
 /// ```
 #[macro_export]
 macro_rules! assert_lagged {
-    ($reader:expr $(,)?) => {
-        $crate::testing::lagged(&mut $reader, None)
-    };
-    ($reader:expr, $missed:expr $(,)?) => {
-        $crate::testing::lagged(&mut $reader, Some($missed))
-    };
+    ($reader:expr $(,)?) => {{
+        use $crate::testing::AssertedReader as _;
+        $reader.assert_lagged(::core::option::Option::None)
+    }};
+    ($reader:expr, $missed:expr $(,)?) => {{
+        use $crate::testing::AssertedReader as _;
+        $reader.assert_lagged(::core::option::Option::Some($missed))
+    }};
 }
 
 /// Asserts that a [`Subscription`](crate::Subscription) has ended, and that every further read returns the same end.
@@ -179,14 +206,19 @@ macro_rules! assert_lagged {
 #[macro_export]
 macro_rules! assert_ended {
     ($reader:expr $(,)?) => {
-        $crate::testing::ended(&mut $reader, |_| true, "an end")
+        {
+            use $crate::testing::AssertedReader as _;
+            $reader.assert_ended(|_| true, "an end")
+        }
     };
     ($reader:expr, $pattern:pat $(if $guard:expr)? $(,)?) => {
-        $crate::testing::ended(
-            &mut $reader,
-            |end| matches!(end, $pattern $(if $guard)?),
-            stringify!($pattern $(if $guard)?),
-        )
+        {
+            use $crate::testing::AssertedReader as _;
+            $reader.assert_ended(
+                |end| ::core::matches!(end, $pattern $(if $guard)?),
+                ::core::stringify!($pattern $(if $guard)?),
+            )
+        }
     };
 }
 
@@ -198,10 +230,26 @@ fn compare(what: &str, expected: &Outline, found: &Outline) {
     }
 }
 
+/// The lines of one expected text.
+#[doc(hidden)]
+pub fn line(expected: impl Into<Outline>) -> Outline {
+    expected.into()
+}
+
+/// The lines of all expected texts.
+#[doc(hidden)]
+pub fn lines<const N: usize>(expected: [Outline; N]) -> Outline {
+    Outline::from(expected)
+}
+
 #[doc(hidden)]
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "called by a macro")]
 pub fn published(recorder: &impl Recording, expected: Outline) {
+    assert!(
+        recorder.is_attached(),
+        "this recorder is attached to no broker, expected Recorder::of, Recorder::attach or Builder::record before"
+    );
     compare("what was published", &expected, &recorder.take_outline());
 }
 
@@ -214,49 +262,65 @@ pub fn events<P>(events: &(impl Outlined<P> + ?Sized), expected: Outline) {
 
 #[doc(hidden)]
 #[track_caller]
-pub fn received<P>(reader: &mut Subscription<P>, expected: Option<Outline>) -> Delivery<P> {
-    match reader.try_recv() {
-        Ok(delivery) => {
-            if let Some(expected) = expected {
-                compare("what was received", &expected, &Outline::of(&delivery));
+#[expect(clippy::needless_pass_by_value, reason = "called by a macro")]
+pub fn outline(found: &Outline, expected: Outline) {
+    compare("the outline", &expected, found);
+}
+
+/// The assertions about a reader, as methods, so that the macros take a subscription as well as a reference to one.
+#[doc(hidden)]
+pub trait AssertedReader<P> {
+    fn assert_received(&mut self, expected: Option<Outline>) -> Delivery<P>;
+    fn assert_empty(&mut self);
+    fn assert_lagged(&mut self, missed: Option<u64>) -> Lagged;
+    fn assert_ended(&mut self, matches: impl Fn(&RecvError) -> bool, pattern: &str) -> RecvError;
+}
+
+impl<P> AssertedReader<P> for Subscription<P> {
+    #[track_caller]
+    fn assert_received(&mut self, expected: Option<Outline>) -> Delivery<P> {
+        match self.try_recv() {
+            Ok(delivery) => {
+                if let Some(expected) = expected {
+                    compare("what was received", &expected, &Outline::of(&delivery));
+                }
+                delivery
             }
-            delivery
+            found => panic!("expected {}, found {}", delivery_of(expected.as_ref()), describe(self, &found)),
         }
-        found => panic!("expected {}, found {}", delivery_of(expected.as_ref()), describe(&found)),
     }
-}
 
-#[doc(hidden)]
-#[track_caller]
-pub fn empty<P>(reader: &mut Subscription<P>) {
-    match reader.try_recv() {
-        Err(TryRecvError::Empty) => {}
-        found => panic!("expected nothing to read, found {}", describe(&found)),
-    }
-}
-
-#[doc(hidden)]
-#[track_caller]
-pub fn lagged<P>(reader: &mut Subscription<P>, missed: Option<u64>) -> Lagged {
-    let expected = missed.map_or_else(|| "a loss".to_owned(), |missed| format!("a loss of {missed} batches"));
-    match reader.try_recv() {
-        Err(TryRecvError::Recv(RecvError::Lagged(lagged))) if missed.is_none_or(|missed| missed == lagged.missed) => {
-            lagged
+    #[track_caller]
+    fn assert_empty(&mut self) {
+        match self.try_recv() {
+            Err(TryRecvError::Empty) => {}
+            found => panic!("expected nothing to read, found {}", describe(self, &found)),
         }
-        found => panic!("expected {expected}, found {}", describe(&found)),
     }
-}
 
-#[doc(hidden)]
-#[track_caller]
-pub fn ended<P>(reader: &mut Subscription<P>, matches: impl Fn(&RecvError) -> bool, pattern: &str) -> RecvError {
-    let end = match reader.try_recv() {
-        Err(TryRecvError::Recv(end)) if end.is_terminal() && matches(&end) => end,
-        found => panic!("expected {pattern}, found {}", describe(&found)),
-    };
-    match reader.try_recv() {
-        Err(TryRecvError::Recv(again)) if again == end => end,
-        found => panic!("expected {end:?} again, found {}", describe(&found)),
+    #[track_caller]
+    fn assert_lagged(&mut self, missed: Option<u64>) -> Lagged {
+        let expected = missed.map_or_else(|| "a loss".to_owned(), |missed| format!("a loss of {missed} batches"));
+        match self.try_recv() {
+            Err(TryRecvError::Recv(RecvError::Lagged(lagged)))
+                if missed.is_none_or(|missed| missed == lagged.missed) =>
+            {
+                lagged
+            }
+            found => panic!("expected {expected}, found {}", describe(self, &found)),
+        }
+    }
+
+    #[track_caller]
+    fn assert_ended(&mut self, matches: impl Fn(&RecvError) -> bool, pattern: &str) -> RecvError {
+        let end = match self.try_recv() {
+            Err(TryRecvError::Recv(end)) if end.is_terminal() && matches(&end) => end,
+            found => panic!("expected {pattern}, found {}", describe(self, &found)),
+        };
+        match self.try_recv() {
+            Err(TryRecvError::Recv(again)) if again == end => end,
+            found => panic!("expected {end:?} again, found {}", describe(self, &found)),
+        }
     }
 }
 
@@ -268,11 +332,31 @@ fn delivery_of(expected: Option<&Outline>) -> String {
     }
 }
 
-/// Describes the result of a read.
-fn describe<P>(read: &Result<Delivery<P>, TryRecvError>) -> String {
+/// Describes the result of a read. A reader that finds nothing may not have asked for it, so what it asks for is said.
+fn describe<P>(reader: &Subscription<P>, read: &Result<Delivery<P>, TryRecvError>) -> String {
     match read {
         Ok(delivery) => format!("a delivery:\n{}", Outline::of(delivery).indented().trim_end()),
-        Err(TryRecvError::Empty) => "nothing to read".to_owned(),
+        Err(TryRecvError::Empty) => {
+            let terms: Vec<_> = reader.terms().iter().take(MAX_TERMS).map(|term| format!("`{term}`")).collect();
+            let more = reader.terms().len().saturating_sub(MAX_TERMS);
+            let everything = reader.terms().iter().any(|term| term.topic_name().is_none() && term.key_name().is_none());
+            let terms = match (everything || terms.is_empty(), more) {
+                (true, _) => "everything".to_owned(),
+                (false, 0) => terms.join(", "),
+                (false, more) => format!("{} and {more} more", terms.join(", ")),
+            };
+            let namespaces = match reader.scope() {
+                Scope::All => "all namespaces".to_owned(),
+                Scope::Named(names) => {
+                    let names: Vec<_> = names.as_slice().iter().map(|name| format!("`{name}`")).collect();
+                    format!("{} {}", if names.len() == 1 { "namespace" } else { "namespaces" }, names.join(", "))
+                }
+            };
+            format!("nothing to read: the reader asks for {terms} in {namespaces}")
+        }
         Err(TryRecvError::Recv(error)) => format!("{}: {error}", error.name()),
     }
 }
+
+/// The most terms that a message lists.
+const MAX_TERMS: usize = 4;

@@ -162,6 +162,11 @@ impl ManualClock {
         self.at(self.elapsed().saturating_add(duration))
     }
 
+    /// Does the same, and returns nothing if the instant cannot be represented.
+    pub(super) fn checked_after(&self, duration: Duration) -> Option<Instant> {
+        self.0.started.checked_add(self.elapsed().saturating_add(duration))
+    }
+
     /// Begins a sleep that ends when the clock has been advanced this far. A sleep of no time has ended already, and
     /// one whose end cannot be represented does not end.
     ///

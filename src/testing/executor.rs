@@ -266,8 +266,13 @@ impl Task<'_> {
                 Some(RunErrorKind::Panicked { task, message })
             }
         };
-        self.future = None;
-        kind
+        // A panic of the drop is the task's as well, unless it had panicked before.
+        let finished = self.future.take();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(finished)));
+        kind.or_else(|| {
+            let message = panic_message(dropped.err()?);
+            Some(RunErrorKind::Panicked { task: Some(self.name.clone()), message })
+        })
     }
 }
 

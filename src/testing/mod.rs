@@ -16,7 +16,7 @@
 //! | a test wants to | use |
 //! |---|---|
 //! | see all that a store publishes, whatever its broker buffers and whoever may read | [`Recorder`] |
-//! | say what was published, as a line an event, and see what differs | [`assert_published!`](crate::assert_published), [`assert_nothing_published!`](crate::assert_nothing_published), [`assert_events!`](crate::assert_events), [`Outline`] |
+//! | say what was published, as a line an event, and see what differs | [`assert_published!`](crate::assert_published), [`assert_nothing_published!`](crate::assert_nothing_published), [`assert_events!`](crate::assert_events), [`assert_outline!`](crate::assert_outline), [`Outline`] |
 //! | say what a reader receives | [`assert_recv!`](crate::assert_recv), [`assert_empty!`](crate::assert_empty), [`assert_lagged!`](crate::assert_lagged), [`assert_ended!`](crate::assert_ended) |
 //! | check everything that readers rely on, with scripts that are drawn and shrunk | [`suite`], [`store_tests!`](crate::store_tests) |
 //! | decide what time it is, and when a grant or a sleep ends | [`ManualClock`]; `ManualTicks` for streams of frames (features `json` and `stream`) |
@@ -98,7 +98,7 @@ pub mod suite;
 mod ticks;
 
 #[doc(hidden)]
-pub use assert::{empty, ended, events, lagged, published, received};
+pub use assert::{AssertedReader, events, line, lines, outline, published};
 pub use clock::{ManualClock, Sleep};
 pub use executor::{Executor, YieldNow, explore, yield_now};
 pub use gate::Gate;

@@ -90,7 +90,15 @@ impl Outline {
 
     fn collect<P>(events: &(impl Outlined<P> + ?Sized), show: Option<&Show<P>>) -> Self {
         let mut outline = Self::default();
-        events.each(&mut |batch, event| outline.lines.push(line(batch, event, show)));
+        let mut last = None;
+        events.each(&mut |EventPlace { index, number, first }, event| {
+            let number = number.unwrap_or(match last {
+                Some((before, number)) if before == index => number + u32::from(first),
+                _ => 1,
+            });
+            last = Some((index, number));
+            outline.lines.push(line(index, number, event, show));
+        });
         outline
     }
 
@@ -114,19 +122,27 @@ impl Outline {
 #[derive(Clone, Copy, Debug)]
 pub struct EventPlace {
     index: u64,
-    number: u32,
+    /// Of a batch by itself it is not known. Then it follows from the batch before, if that has the same index.
+    number: Option<u32>,
+    /// Whether the event is the first of its batch.
+    first: bool,
 }
 
 impl EventPlace {
     /// The first batch of this index.
     pub const fn of(index: u64) -> Self {
-        Self { index, number: 1 }
+        Self { index, number: Some(1), first: true }
+    }
+
+    /// An event of a batch whose number is not known.
+    const fn unnumbered(index: u64, first: bool) -> Self {
+        Self { index, number: None, first }
     }
 
     /// The batch of this number among those of the index, counted from 1.
     #[cfg(feature = "json")]
     pub(super) const fn nth(index: u64, number: u32) -> Self {
-        Self { index, number }
+        Self { index, number: Some(number), first: true }
     }
 }
 
@@ -139,20 +155,24 @@ pub trait Outlined<P> {
 impl<P> Outlined<P> for Delivery<P> {
     fn each(&self, event: &mut dyn FnMut(EventPlace, &Event<P>)) {
         let place = self.batch.place;
-        self.events().for_each(|each| event(EventPlace { index: place.index, number: place.count + 1 }, each));
+        self.events()
+            .for_each(|each| event(EventPlace { number: Some(place.count + 1), ..EventPlace::of(place.index) }, each));
     }
 }
 
 impl<P> Outlined<P> for DeliveryRef<'_, P> {
     fn each(&self, event: &mut dyn FnMut(EventPlace, &Event<P>)) {
         let place = self.batch.place;
-        self.events().for_each(|each| event(EventPlace { index: place.index, number: place.count + 1 }, each));
+        self.events()
+            .for_each(|each| event(EventPlace { number: Some(place.count + 1), ..EventPlace::of(place.index) }, each));
     }
 }
 
 impl<P> Outlined<P> for Batch<P> {
     fn each(&self, event: &mut dyn FnMut(EventPlace, &Event<P>)) {
-        self.events().iter().for_each(|each| event(EventPlace::of(self.index()), each));
+        for (ordinal, each) in self.events().iter().enumerate() {
+            event(EventPlace::unnumbered(self.index(), ordinal == 0), each);
+        }
     }
 }
 
@@ -176,11 +196,11 @@ impl<P, O: Outlined<P>, const N: usize> Outlined<P> for [O; N] {
     }
 }
 
-fn line<P>(published: EventPlace, event: &Event<P>, show: Option<&Show<P>>) -> String {
-    let mut line = published.index.to_string();
+fn line<P>(index: u64, number: u32, event: &Event<P>, show: Option<&Show<P>>) -> String {
+    let mut line = index.to_string();
     let mut write = |text: &dyn fmt::Display| _ = write!(line, "{text}");
-    if published.number > 1 {
-        write(&format_args!("#{}", published.number));
+    if number > 1 {
+        write(&format_args!("#{number}"));
     }
     write(&format_args!(" {}/{} ", Name(event.topic().as_str()), Name(event.event_type().as_str())));
     if !event.namespace().is_empty() {
@@ -196,7 +216,11 @@ fn line<P>(published: EventPlace, event: &Event<P>, show: Option<&Show<P>>) -> S
     if let Some(show) = show {
         // A line is a line: what breaks it is escaped.
         let payload = show.0(event.payload());
-        write(&format_args!(" = {}", payload.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")));
+        let payload = payload.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
+        // And so is the space at its end, which the lines of a text lack.
+        let shown = payload.trim_end();
+        let space = payload.get(shown.len()..).unwrap_or_default().escape_unicode();
+        write(&format_args!(" ={}{shown}{space}", if payload.is_empty() { "" } else { " " }));
     }
     line
 }

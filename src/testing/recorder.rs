@@ -13,7 +13,7 @@ use super::step::TIME_LIMIT;
 use crate::broker::{Broker, Builder};
 use crate::core::{Core, Record, Tap};
 use crate::subscription::Delivery;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// Receives everything that a broker publishes, in order.
 ///
@@ -46,13 +46,21 @@ struct Inner<P> {
     tap: Arc<Tap<Record<P>>>,
     /// The brokers that it was attached to after they were made.
     attached: Mutex<Vec<Weak<Core<P>>>>,
+    /// Whether it was given to any broker or builder.
+    is_attached: AtomicBool,
 }
 
 impl<P> Recorder<P> {
     /// Creates a recorder that is attached to no broker yet. A store that makes its own broker passes the builder to
     /// [`record`](Builder::record).
     pub fn new() -> Self {
-        Self { inner: Arc::new(Inner { tap: Arc::new(Tap::new()), attached: Mutex::new(Vec::new()) }) }
+        Self {
+            inner: Arc::new(Inner {
+                tap: Arc::new(Tap::new()),
+                attached: Mutex::new(Vec::new()),
+                is_attached: AtomicBool::new(false),
+            }),
+        }
     }
 
     /// Creates a recorder of this broker. It begins with what is buffered.
@@ -63,10 +71,16 @@ impl<P> Recorder<P> {
     }
 
     /// Records this broker as well. The recording continues with what the broker has buffered, and then has all that it
-    /// publishes. Batches of several brokers come in the order in which they were published.
+    /// publishes. Batches of several brokers come in the order in which they were published. Does nothing if it records
+    /// this broker already.
     pub fn attach(&self, broker: &Broker<P>) {
+        self.set_attached();
         broker.core().attach(&self.inner.tap);
         self.inner.attached.lock().push(Arc::downgrade(broker.core()));
+    }
+
+    fn set_attached(&self) {
+        self.inner.is_attached.store(true, Ordering::Relaxed);
     }
 
     /// Returns the number of batches recorded since the last [`take`](Self::take).
@@ -134,11 +148,16 @@ impl<P> Recorder<P> {
     /// Panics with an outline of what was recorded if it takes longer than `limit`.
     #[track_caller]
     pub fn wait_at_most(&self, limit: Duration, batches: usize) -> Vec<Delivery<P>> {
-        if !self.inner.tap.wait_for(batches, limit) {
-            let found = self.outline();
-            panic!("expected {batches} batches within {limit:?}, found {}:\n{}", self.len(), found.indented());
-        }
-        self.take()
+        let Some(taken) = self.inner.tap.wait_for(batches, limit) else {
+            let found = self.recorded();
+            let outline = match Outline::of(&found).indented() {
+                outline if outline.is_empty() => outline,
+                outline => format!(":\n{}", outline.trim_end()),
+            };
+            let plural = if batches == 1 { "batch" } else { "batches" };
+            panic!("expected {batches} {plural} within {limit:?}, found {}{outline}", found.len());
+        };
+        taken.into_iter().map(Delivery::whole).collect()
     }
 
     /// Returns the outline of what was recorded since the last [`take`](Self::take), without payloads, and leaves it
@@ -232,11 +251,18 @@ impl<P> fmt::Debug for RecorderBy<'_, P> {
 pub trait Recording {
     /// Takes what was recorded, as an outline.
     fn take_outline(&self) -> Outline;
+
+    /// Returns whether it records any broker. If it does not, the assertions fail.
+    fn is_attached(&self) -> bool;
 }
 
 impl<P> Recording for Recorder<P> {
     fn take_outline(&self) -> Outline {
         Outline::of(&self.take())
+    }
+
+    fn is_attached(&self) -> bool {
+        self.inner.is_attached.load(Ordering::Relaxed)
     }
 }
 
@@ -244,11 +270,19 @@ impl<P> Recording for RecorderBy<'_, P> {
     fn take_outline(&self) -> Outline {
         Outline::showing(&self.recorder.take(), &self.show)
     }
+
+    fn is_attached(&self) -> bool {
+        self.recorder.is_attached()
+    }
 }
 
 impl<R: Recording + ?Sized> Recording for &R {
     fn take_outline(&self) -> Outline {
         (**self).take_outline()
+    }
+
+    fn is_attached(&self) -> bool {
+        (**self).is_attached()
     }
 }
 
@@ -279,6 +313,7 @@ impl<P> Builder<P> {
     /// ```
     #[must_use]
     pub fn record(self, recorder: &Recorder<P>) -> Self {
+        recorder.set_attached();
         self.tap(Arc::clone(&recorder.inner.tap))
     }
 }

@@ -100,6 +100,7 @@ impl Rule {
     }
 
     /// Lets each grant of this rule expire this long after it was given, by a clock that the broker should have as well.
+    /// If that time cannot be represented, it does not expire.
     #[must_use]
     pub fn expires_after(mut self, clock: &ManualClock, duration: Duration) -> Self {
         self.expiry = Some(Expiry::After(clock.clone(), duration));
@@ -122,7 +123,10 @@ impl Rule {
         Ok(match &self.expiry {
             None => grant,
             Some(Expiry::At(expiry)) => grant.expires_at(*expiry),
-            Some(Expiry::After(clock, duration)) => grant.expires_at(clock.after(*duration)),
+            Some(Expiry::After(clock, duration)) => match clock.checked_after(*duration) {
+                Some(expiry) => grant.expires_at(expiry),
+                None => grant,
+            },
         })
     }
 }

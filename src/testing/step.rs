@@ -45,6 +45,9 @@ pub struct Probe<T, O> {
     wakes: Arc<Wakes>,
     /// The number of wake-ups before the last poll.
     seen: u64,
+    /// Whether it is a future, which must not be polled after it was ready, and whether it was.
+    once: bool,
+    finished: bool,
 }
 
 /// A count of wake-ups, which may come from any thread.
@@ -103,7 +106,7 @@ impl<P> Probe<Subscription<P>, Result<Delivery<P>, RecvError>> {
 }
 
 impl<F: Future> Probe<Pin<Box<F>>, F::Output> {
-    /// Creates a probe of a future. As any future, it must not be polled after it was ready.
+    /// Creates a probe of a future. As any future, it must not be polled after it was ready: the probe panics then.
     ///
     /// ```
     /// use event_broker::testing::Probe;
@@ -118,7 +121,7 @@ impl<F: Future> Probe<Pin<Box<F>>, F::Output> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn future(future: F) -> Self {
-        Self::by(Box::pin(future), |future, context| future.as_mut().poll(context))
+        Self { once: true, ..Self::by(Box::pin(future), |future, context| future.as_mut().poll(context)) }
     }
 }
 
@@ -139,13 +142,21 @@ impl<T, O> Probe<T, O> {
     /// ```
     pub fn by(polled: T, poll: fn(&mut T, &mut Context<'_>) -> Poll<O>) -> Self {
         let wakes = Arc::new(Wakes(AtomicU64::new(0)));
-        Self { polled, poll, waker: Waker::from(Arc::clone(&wakes)), wakes, seen: 0 }
+        Self { polled, poll, waker: Waker::from(Arc::clone(&wakes)), wakes, seen: 0, once: false, finished: false }
     }
 
     /// Polls once.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is a future that was ready before. The assertions do so, too.
+    #[track_caller]
     pub fn poll(&mut self) -> Poll<O> {
+        assert!(!self.finished, "the future was ready already, and must not be polled again");
         self.seen = self.wakes.get();
-        (self.poll)(&mut self.polled, &mut Context::from_waker(&self.waker))
+        let polled = (self.poll)(&mut self.polled, &mut Context::from_waker(&self.waker));
+        self.finished = self.once && polled.is_ready();
+        polled
     }
 
     /// Returns whether it was woken since the last poll began. A runtime would poll it again.

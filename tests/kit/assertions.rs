@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use event_broker::testing::{Outline, Recorder};
 use event_broker::{
-    Batch, Broker, Event, LagPolicy, RecvError, Request, Start, Subscription, assert_empty, assert_ended,
-    assert_events, assert_lagged, assert_nothing_published, assert_published, assert_recv,
+    Batch, Broker, Event, LagPolicy, RecvError, Request, Start, Subscription, Term, assert_empty, assert_ended,
+    assert_events, assert_lagged, assert_nothing_published, assert_outline, assert_published, assert_recv,
 };
 
 use crate::failing::{alone, fails, is_alone};
@@ -76,11 +76,20 @@ fn events() {
 #[test]
 fn recv() {
     let (broker, _, mut reader) = broker();
-    assert_eq!(fails!(assert_recv!(reader)), "expected a delivery, found nothing to read");
+    assert_eq!(
+        fails!(assert_recv!(reader)),
+        "expected a delivery, found nothing to read: the reader asks for everything in namespace `default`"
+    );
     let message = fails!(assert_recv!(reader, "1 Job/Changed default:a"));
-    assert_eq!(message, "expected `1 Job/Changed default:a`, found nothing to read");
+    assert_eq!(
+        message,
+        "expected `1 Job/Changed default:a`, found nothing to read: the reader asks for everything in namespace `default`"
+    );
     let message = fails!(assert_recv!(reader, "1 Job/Changed default:a", "1 Job/Changed default:b\n2 x"));
-    assert_eq!(message, "expected `1 Job/Changed default:a` and 2 more, found nothing to read");
+    assert_eq!(
+        message,
+        "expected `1 Job/Changed default:a` and 2 more, found nothing to read: the reader asks for everything in namespace `default`"
+    );
 
     broker.publish(1, [event("a")]).unwrap();
     assert_eq!(assert_recv!(reader).index(), 1);
@@ -115,7 +124,10 @@ fn lagged() {
     let broker = Broker::builder().max_batches(1).build().unwrap();
     let request = Request::new().start(Start::Latest).lag_policy(LagPolicy::Continue);
     let mut reader = broker.subscribe(request).unwrap();
-    assert_eq!(fails!(assert_lagged!(reader)), "expected a loss, found nothing to read");
+    assert_eq!(
+        fails!(assert_lagged!(reader)),
+        "expected a loss, found nothing to read: the reader asks for everything in namespace `default`"
+    );
     for index in 1..=4 {
         broker.publish(index, [event("a")]).unwrap();
     }
@@ -132,9 +144,15 @@ fn lagged() {
 #[test]
 fn ended() {
     let (broker, _, mut reader) = broker();
-    assert_eq!(fails!(assert_ended!(reader)), "expected an end, found nothing to read");
+    assert_eq!(
+        fails!(assert_ended!(reader)),
+        "expected an end, found nothing to read: the reader asks for everything in namespace `default`"
+    );
     let message = fails!(assert_ended!(reader, RecvError::Closed));
-    assert_eq!(message, "expected RecvError::Closed, found nothing to read");
+    assert_eq!(
+        message,
+        "expected RecvError::Closed, found nothing to read: the reader asks for everything in namespace `default`"
+    );
     broker.publish(1, [event("a")]).unwrap();
     let message = fails!(assert_ended!(reader, RecvError::Closed));
     assert_eq!(message, "expected RecvError::Closed, found a delivery:\n  1 Job/Changed default:a");
@@ -167,7 +185,7 @@ fn waiting_too_long() {
     let (broker, recorder, _) = broker();
     broker.publish(1, [event("a")]).unwrap();
     let message = fails!(recorder.wait_at_most(Duration::from_millis(1), 2));
-    assert_eq!(message, "expected 2 batches within 1ms, found 1:\n  1 Job/Changed default:a\n");
+    assert_eq!(message, "expected 2 batches within 1ms, found 1:\n  1 Job/Changed default:a");
     assert_eq!(recorder.wait_for(1).len(), 1, "a failed wait has taken nothing");
     assert_eq!(recorder.wait_for(0).len(), 0);
 }
@@ -212,4 +230,74 @@ fn outlines_are_made_of_many_things() {
     assert_eq!(lines, ["1 A/B c", "2 A/B d"].into_iter().collect());
     assert_eq!(lines, Outline::from(&lines));
     assert!(Outline::from(" \n").is_empty());
+}
+
+/// In a helper, a reader is a reference that is not `mut` itself.
+#[test]
+fn readers_may_be_references() {
+    fn all_of(reader: &mut Subscription<u32>) {
+        assert_recv!(reader, "1 Job/Changed default:a");
+        assert_empty!(reader);
+        assert_lagged!(reader, 1);
+        assert_ended!(reader, RecvError::Lagged(_));
+    }
+    let broker = Broker::builder().max_batches(1).build().unwrap();
+    let mut reader = broker.subscribe(Request::new()).unwrap();
+    broker.publish(1, [event("a")]).unwrap();
+    assert_recv!(reader, "1 Job/Changed default:a");
+    assert_empty!(&mut reader);
+    (2..=3).for_each(|index| broker.publish(index, [event("a")]).unwrap());
+    let mut other = broker.subscribe(Request::new().start(Start::Latest)).unwrap();
+    assert_empty!(other);
+    let _ = all_of;
+    assert_lagged!(reader, 1);
+}
+
+/// The most likely mistake of a first test: the default request is for one namespace.
+#[test]
+fn a_reader_that_finds_nothing_says_what_it_asks_for() {
+    let broker = Broker::<u32>::new();
+    broker.publish(1, [event("a").with_namespace("prod")]).unwrap();
+    let terms = ["a", "b", "c", "d", "e", "f"].map(|key| Term::new("Job", key).unwrap());
+    let mut some = broker.subscribe(Request::new().terms(terms).namespace("dev").namespace("test")).unwrap();
+    assert_eq!(
+        fails!(assert_recv!(some, "1 Job/Changed prod:a")),
+        "expected `1 Job/Changed prod:a`, found nothing to read: the reader asks for `Job:a`, `Job:b`, `Job:c`, `Job:d` \
+         and 2 more in namespaces `dev`, `test`"
+    );
+    let mut all = broker.subscribe(Request::new().term(Term::topic("Node").unwrap()).namespace("*")).unwrap();
+    assert_eq!(
+        fails!(assert_recv!(all)),
+        "expected a delivery, found nothing to read: the reader asks for `Node:*` in all namespaces"
+    );
+}
+
+#[test]
+fn outlines_with_payloads_are_compared() {
+    let (broker, _, mut reader) = broker();
+    broker.publish(1, [event("a")]).unwrap();
+    let delivery = assert_recv!(reader);
+    assert_outline!(Outline::by_debug(&delivery), "1 Job/Changed default:a = 5");
+    assert_eq!(
+        fails!(assert_outline!(Outline::by_debug(&delivery), "1 Job/Changed default:a = 6")),
+        "the outline differs (- expected, + found):\n- 1 Job/Changed default:a = 6\n+ 1 Job/Changed default:a = 5"
+    );
+}
+
+/// Two batches of one index are not one batch.
+#[test]
+fn batches_of_one_index_are_numbered_in_a_list() {
+    let two = [Batch::new(7, vec![event("a"), event("b")]), Batch::new(7, vec![event("c")])];
+    assert_events!(two, "7 Job/Changed default:a", "7 Job/Changed default:b", "7#2 Job/Changed default:c");
+    let one = Batch::new(7, two.into_iter().flat_map(Batch::into_events).collect::<Vec<_>>());
+    assert_events!(one, "7 Job/Changed default:a", "7 Job/Changed default:b", "7 Job/Changed default:c");
+}
+
+#[test]
+fn payloads_that_are_empty_or_end_with_space_can_be_expected() {
+    let batch = |payload: &str| Batch::new(1, vec![Event::new("Note", "Set", "a", payload.to_owned())]);
+    for payload in ["", " ", "x ", " x", "x\n"] {
+        let outline = Outline::by(&batch(payload), |payload: &String| payload.clone());
+        assert_eq!(Outline::from(outline.to_string()), outline, "{payload:?}");
+    }
 }

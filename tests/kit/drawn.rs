@@ -84,6 +84,7 @@ proptest! {
     fn golden_files_take_whatever_is_published(batches in strategies::batches(any::<u16>())) {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("kit/drawn.ndjson");
         let plain = || Golden::file(&path).heartbeats(true);
+        prop_assume!(!batches.is_empty()); // no file is written of nothing
         plain().rewrite(true).assert(&batches);
         plain().assert(&batches);
         let sent: String = batches.iter().map(|batch| Frame::encode(batch).unwrap().as_str().to_owned()).collect();

@@ -365,3 +365,33 @@ fn the_environment_decides() {
     assert_eq!(fs::read_to_string(&path).unwrap(), text_of(&[job(7, json!(1))]), "comparing changes nothing");
     assert!(run(&[("EVENT_BROKER_GOLDEN", "write")]).0 && run(&[]).0);
 }
+
+/// An empty file would be equal to a stream that nobody looked at.
+#[test]
+fn nothing_is_no_golden_file() {
+    let path = path_of("nothing");
+    let message = fails!(Golden::file(&path).rewrite(true).assert(&Vec::<Batch<Value>>::new()));
+    assert_eq!(message, format!("{} is not written: nothing was found that it could have", path.display()));
+    assert!(!path.exists());
+}
+
+/// Members of one name are compared each, whatever is normalised beside them.
+#[test]
+fn members_of_one_name_are_not_mixed_up() {
+    let path = path_of("twice");
+    let frame = |payload: &str| {
+        let event = format!(
+            r#"{{"Topic":"Job","Type":"t","Key":"web","Namespace":"","FilterKeys":null,"Index":7,"Payload":{payload}}}"#
+        );
+        format!("{{\"Index\":7,\"Events\":[{event}]}}\n")
+    };
+    for (one, other) in
+        [(r#"{"x":{"a":1},"x":{"At":1}}"#, r#"{"x":{"a":2},"x":{"At":1}}"#), (r#"{"x":5,"x":1}"#, r#"{"x":6,"x":1}"#)]
+    {
+        let golden = || Golden::file(&path).volatile("At");
+        golden().rewrite(true).assert(&frame(one));
+        golden().assert(&frame(one));
+        let message = fails!(golden().assert(&frame(other)));
+        assert!(message.contains("differs"), "{message}");
+    }
+}

@@ -11,3 +11,4 @@ mod failing;
 mod golden;
 mod recorder;
 mod samples;
+mod stepping;

@@ -4,6 +4,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use crate::failing::fails;
 use event_broker::testing::{Recorder, TIME_LIMIT};
 use event_broker::{
     AccessRequest, Authorizer, Broker, Denial, Epoch, Event, Grant, Principal, RecvError, Request, Token, assert_ended,
@@ -219,4 +220,50 @@ fn it_records_in_the_order_of_readers() {
     let received: Vec<_> = std::iter::from_fn(|| reader.try_recv().ok()).collect();
     assert_eq!(payloads(&recorder.take()), payloads(&received));
     assert_eq!(received.len(), 400);
+}
+
+/// In the builder and again afterwards, or twice afterwards.
+#[test]
+fn one_that_is_attached_twice_records_once() {
+    let recorder = Recorder::new();
+    let broker = Broker::<u32>::builder().record(&recorder).build().unwrap();
+    recorder.attach(&broker);
+    recorder.attach(&broker);
+    publish(&broker, [1]);
+    assert_published!(recorder, "1 Job/Changed web");
+}
+
+#[test]
+fn one_that_is_attached_to_nothing_is_no_witness() {
+    let recorder = Recorder::<u32>::new();
+    assert!(recorder.is_empty());
+    for failed in [
+        fails!(assert_nothing_published!(recorder)),
+        fails!(assert_published!(recorder.by_debug(), "1 Job/Changed web = 0")),
+    ] {
+        assert!(failed.starts_with("this recorder is attached to no broker, expected Recorder::of"), "{failed}");
+    }
+    let _builder = Broker::<u32>::builder().record(&recorder);
+    assert_nothing_published!(recorder);
+}
+
+/// What a wait counts, it takes, whoever else takes meanwhile.
+#[test]
+fn a_wait_takes_what_it_has_waited_for() {
+    let broker = Broker::<u32>::builder().max_batches(4).build().unwrap();
+    let recorder = Recorder::of(&broker);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let recorder = recorder.clone();
+            scope.spawn(move || {
+                for _ in 0..500 {
+                    assert!(!recorder.wait_for(1).is_empty(), "fewer than it has waited for");
+                }
+            });
+        }
+        // More than all of them wait for, even if each takes what was there for another.
+        let publishing = broker.clone();
+        scope.spawn(move || publish(&publishing, 1..=200_000));
+    });
+    assert!(Recorder::of(&broker).wait_at_most(Duration::MAX, 1).len() > 1);
 }

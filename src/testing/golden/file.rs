@@ -168,7 +168,8 @@ impl Golden {
     }
 
     /// Replaces the indexes of frames and of their events by 1, 2, 3, in the order in which they come. Equal ones
-    /// remain equal, so it is still compared which batches are of one commit. Indexes in payloads stay.
+    /// remain equal, so it is still compared which batches are of one commit. Indexes in payloads stay. What is numbered
+    /// hides whether indexes rise.
     ///
     /// ```
     /// use event_broker::testing::Golden;
@@ -231,7 +232,7 @@ impl Golden {
     ///
     /// # Panics
     ///
-    /// Panics with the difference. Also panics if the file is missing, if it cannot be read or written, if the file or
+    /// Panics with the difference. Also panics if there is nothing to write, if the file is missing, if it cannot be read or written, if the file or
     /// what was found has a line that is not a frame, and if a payload cannot be encoded as JSON.
     #[track_caller]
     pub fn assert(&self, found: &(impl Framed + ?Sized)) {
@@ -274,6 +275,9 @@ impl Golden {
     }
 
     fn write(&self, found: &[Line]) -> Result<(), String> {
+        if found.is_empty() {
+            return Err(format!("{} is not written: nothing was found that it could have", self.shown));
+        }
         let failed = |error| format!("{} cannot be written: {error}", self.shown);
         let text: String = found.iter().flat_map(|line| [&line.text, "\n"]).collect();
         if fs::read(&self.path).is_ok_and(|old| old == text.as_bytes()) {

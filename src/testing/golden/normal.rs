@@ -126,6 +126,10 @@ fn patch(text: &str, before: &Value, after: &Value) -> String {
             serde_json::from_str::<Members<'_>>(text).ok().map(|members| {
                 let kept = members.0.iter().filter_map(|(name, raw)| {
                     let (before, after) = (before.get(name)?, after.get(name)?);
+                    // Of members of one name a value has the last.
+                    if serde_json::from_str::<Value>(raw.get()).is_ok_and(|own| own != *before) {
+                        return Some(member(name, raw.get()));
+                    }
                     Some(member(name, &patch(raw.get(), before, after)))
                 });
                 let added = after.iter().filter(|(name, _)| !before.contains_key(*name));

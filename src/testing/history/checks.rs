@@ -285,7 +285,8 @@ pub fn check_resumable(history: &History, trace: &Trace) -> Result<(), Violation
     let case = Case { guarantee: Guarantee::Resumable, history, trace };
     // Where the reader certainly stands. After a verdict of loss that is unknown. An empty read has passed at least what
     // was certainly published before it; a delivery may be of a batch that was not certain yet.
-    let mut place = Some(trace.range().1);
+    let (lowest, highest) = trace.range();
+    let mut place = (lowest == highest).then_some(lowest);
     let mut resumed_at = None;
     for step in trace.steps() {
         let resumed = resumed_at.take();
@@ -303,7 +304,7 @@ pub fn check_resumable(history: &History, trace: &Trace) -> Result<(), Violation
                 }
                 place = Some(at + 1);
             }
-            Step::Empty { published } => place = place.map(|place| place.max(*published)),
+            Step::Empty { published } => place = Some(place.map_or(*published, |place| place.max(*published))),
             Step::Lost { through, resumes_at, .. } => {
                 place = match history.resumptions(*through, *resumes_at).as_slice() {
                     [] => place,

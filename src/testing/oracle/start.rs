@@ -76,7 +76,8 @@ impl<P> NaiveBroker<P> {
             cancelled: false,
             ended: None,
         });
-        let oldest_is_whole = self.log.get(self.oldest).is_none_or(|oldest| oldest.place.count == 0);
+        let oldest_is_whole =
+            verdict == Verdict::Whole || self.log.get(self.oldest).is_none_or(|oldest| oldest.place.count == 0);
         Ok(NaiveReader { number: self.readers.len() - 1, verdict, oldest_is_whole })
     }
 

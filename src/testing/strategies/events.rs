@@ -29,7 +29,7 @@ pub fn plausible() -> impl Strategy<Value = Sample> {
     let ids = || (1_u32..5).prop_map(|id| format!("{id:08x}-7f0a-4124-b8b1-a4015aa82c40"));
     let jobs = select(&["web", "db", "cache"][..]);
     let namespaces = select(&["default", "prod", "dev"][..]);
-    let drawn = (0..10, ids(), jobs, namespaces, ids(), option::of(ids()));
+    let drawn = (0..11, ids(), jobs, namespaces, ids(), option::of(ids()));
     drawn.prop_map(|(kind, id, job, namespace, node, deployment)| {
         let deployed = |sample: Sample| match &deployment {
             Some(deployment) => sample.deployment(deployment.as_str()),
@@ -45,6 +45,7 @@ pub fn plausible() -> impl Strategy<Value = Sample> {
             6 => sample::node(node).event_type(event_type::NODE_DRAIN),
             7 => sample::acl_token(id),
             8 => sample::acl_policy(namespace),
+            9 => sample::node_pool(job),
             _ => sample::acl_role(id, namespace),
         }
     })
