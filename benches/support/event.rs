@@ -84,13 +84,21 @@ impl Zipf {
             sum += 1.0 / rank as f64;
             cumulated.push(sum);
         }
+        let mut state_of_order = 2_u64;
         let mut state = 1_u64;
         let mut draw = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let at = (state >> 11) as f64 / (1_u64 << 53) as f64 * sum;
             (cumulated.partition_point(|each| *each <= at) as u64).min(groups - 1)
         };
-        let groups: Vec<u64> = (0..CYCLE.div_ceil(window) * window).map(|_| draw()).collect();
+        // Each group has an event in a cycle, so that every reader receives something.
+        let drawn = CYCLE.max(usize::try_from(8 * groups).unwrap_or(CYCLE)).div_ceil(window) * window;
+        let mut groups: Vec<u64> = (0..groups).chain(std::iter::repeat_with(&mut draw)).take(drawn).collect();
+        for last in (1..groups.len()).rev() {
+            state_of_order =
+                state_of_order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            groups.swap(last, usize::try_from((state_of_order >> 33) % (last as u64 + 1)).unwrap_or(last));
+        }
         let windows = groups.chunks(window).map(|window| {
             let mut sorted = window.to_vec();
             sorted.sort_unstable();

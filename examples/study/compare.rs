@@ -1,11 +1,13 @@
 //! The comparison of two runs: what changed beyond noise.
 //!
 //! The contenders that are not the crate are controls: the same code in both runs, or at least not what is compared. By
-//! how much they moved says how fast the machine was (their median) and how large noise is (their spread).
+//! how much they moved says how fast the machine was (the mean of their means) and how large noise is (their spread).
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use crate::contenders::Contender;
 use crate::manifest;
@@ -19,11 +21,14 @@ use crate::turns::Taken;
 /// No change below this is reported, however quiet the machine is: code that is placed otherwise makes as much.
 const LEAST: f64 = 1.02;
 
-/// How many standard deviations of the controls' means a mean must be away from 1.
+/// How many standard deviations a mean must be away from that of the controls.
 const DEVIATIONS: f64 = 2.5;
 
-/// The limit of noise where there are no controls.
-const WITHOUT_CONTROLS: f64 = 1.1;
+/// The fewest controls whose means say how large noise is.
+const FEWEST_CONTROLS: usize = 3;
+
+/// The least limit of noise where there are fewer.
+const WITH_FEW_CONTROLS: f64 = 1.1;
 
 /// The most points that are listed.
 const LISTED: usize = 24;
@@ -45,18 +50,37 @@ fn figures(turns: &Turns, point: &Point, figure: fn(&Taken) -> f64) -> Vec<Vec<f
 struct Compared {
     mode: Mode,
     points: Vec<Both>,
-    /// By what factor the controls moved, which is taken out of all factors.
-    drift: Option<f64>,
-    /// How far from 1 the factor of a point, and the mean of a contender, may be by noise.
+    /// By what factor the controls moved, which is taken out of all factors, and how many controls there are.
+    drift: f64,
+    controls: usize,
+    /// The standard deviation of the controls' means, as a logarithm.
+    between: f64,
+    /// That of the points of a contender, pooled, or nothing if no contender has two points.
+    within: Option<f64>,
+    /// How far from 1 the factor of a point may be by noise.
     point_limit: f64,
-    mean_limit: f64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of points")]
+fn number(count: usize) -> f64 {
+    count as f64
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / number(values.len())
+}
+
+/// The sum of the squares of the distances from the mean.
+fn squares(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    values.iter().map(|value| (value - mean).powi(2)).sum()
 }
 
 impl Compared {
     fn new(mode: Mode, before: &Turns, after: &Turns, seed: u64) -> Self {
         let event = |taken: &Taken| taken.nanos_per_event;
         let both = |point: &&Point| point.setting.mode == mode && after.points().any(|other| other == *point);
-        let mut points: Vec<Both> = before
+        let points = before
             .points()
             .filter(both)
             .map(|point| {
@@ -66,28 +90,58 @@ impl Compared {
             })
             .filter(|both| both.factor.value.is_finite())
             .collect();
-        let controls = |points: &[Both]| -> Vec<f64> {
-            points.iter().filter(|both| !both.point.contender.is_ours()).map(|both| both.factor.value).collect()
-        };
-        let drift = (!controls(&points).is_empty()).then(|| median(&controls(&points)));
-        for both in &mut points {
-            let Estimate { low, value, high } = both.factor;
-            let by = drift.unwrap_or(1.0);
-            both.factor = Estimate { low: low / by, value: value / by, high: high / by };
-        }
-        let apart: Vec<f64> = controls(&points).iter().map(|factor| factor.ln().abs()).collect();
-        let mut compared = Self { mode, points, drift, point_limit: WITHOUT_CONTROLS, mean_limit: WITHOUT_CONTROLS };
-        if drift.is_some() {
-            compared.point_limit = quantile(&apart, 0.95).exp().max(LEAST);
-            let means: Vec<f64> = Contender::RIVALS
-                .into_iter()
-                .filter_map(|contender| Some(compared.mean(contender, seed)?.value.ln().powi(2)))
-                .collect();
-            #[expect(clippy::cast_precision_loss, reason = "eight at most")]
-            let deviation = (means.iter().sum::<f64>() / means.len() as f64).sqrt();
-            compared.mean_limit = (DEVIATIONS * deviation).exp().max(LEAST);
-        }
+        let mut compared =
+            Self { mode, points, drift: 1.0, controls: 0, between: 0.0, within: None, point_limit: WITH_FEW_CONTROLS };
+        compared.take_out_drift();
         compared
+    }
+
+    /// The logarithms of the factors of a contender's points.
+    fn logs(&self, contender: Contender) -> Vec<f64> {
+        self.factors(contender).iter().map(|factor| factor.ln()).collect()
+    }
+
+    fn take_out_drift(&mut self) {
+        let controls: Vec<Vec<f64>> =
+            Contender::RIVALS.into_iter().map(|each| self.logs(each)).filter(|logs| !logs.is_empty()).collect();
+        let all: Vec<Vec<f64>> =
+            Contender::OURS.into_iter().map(|each| self.logs(each)).chain(controls.clone()).collect();
+        let degrees: usize = all.iter().map(|logs| logs.len().saturating_sub(1)).sum();
+        let sum: f64 = all.iter().filter(|logs| !logs.is_empty()).map(|logs| squares(logs)).sum();
+        self.within = (degrees > 0).then(|| (sum / number(degrees)).sqrt());
+        self.controls = controls.len();
+        if controls.is_empty() {
+            return;
+        }
+        let means: Vec<f64> = controls.iter().map(|logs| mean(logs)).collect();
+        self.drift = mean(&means).exp();
+        if means.len() > 1 {
+            self.between = (squares(&means) / number(means.len() - 1)).sqrt();
+        }
+        for both in &mut self.points {
+            let Estimate { low, value, high } = both.factor;
+            both.factor = Estimate { low: low / self.drift, value: value / self.drift, high: high / self.drift };
+        }
+        let apart: Vec<f64> = controls.iter().flatten().map(|log| (log - self.drift.ln()).abs()).collect();
+        let least = if self.controls < FEWEST_CONTROLS { WITH_FEW_CONTROLS } else { LEAST };
+        self.point_limit = quantile(&apart, 0.95).exp().max(least);
+    }
+
+    /// How far from 1 the mean of a contender may be by noise, or nothing if there are too few points to say so.
+    fn mean_limit(&self, contender: Contender) -> Option<f64> {
+        let (within, points) = (self.within?, self.factors(contender).len());
+        if points < 2 {
+            return None;
+        }
+        let of_points = within / number(points).sqrt();
+        if self.controls >= FEWEST_CONTROLS {
+            let deviation = self.between.max(of_points) * (1.0 + 1.0 / number(self.controls)).sqrt();
+            return Some((DEVIATIONS * deviation).exp().max(LEAST));
+        }
+        let of_controls: usize = Contender::RIVALS.into_iter().map(|each| self.factors(each).len()).sum();
+        let of_controls = if of_controls == 0 { 0.0 } else { 1.0 / number(of_controls) };
+        let deviation = within * (1.0 / number(points) + of_controls).sqrt();
+        Some((DEVIATIONS * deviation).exp().max(WITH_FEW_CONTROLS))
     }
 
     fn factors(&self, contender: Contender) -> Vec<f64> {
@@ -99,9 +153,10 @@ impl Compared {
         (!factors.is_empty()).then(|| geometric_mean(&factors, seed))
     }
 
-    /// What a mean says.
-    fn verdict(&self, mean: &Estimate) -> &'static str {
-        let beyond = mean.value > self.mean_limit || mean.value < 1.0 / self.mean_limit;
+    /// What the mean of a contender says.
+    fn verdict(&self, contender: Contender, mean: &Estimate) -> &'static str {
+        let Some(limit) = self.mean_limit(contender) else { return "too few points" };
+        let beyond = mean.value > limit || mean.value < 1.0 / limit;
         match mean {
             Estimate { low, .. } if beyond && *low > 1.0 => "slower",
             Estimate { high, .. } if beyond && *high < 1.0 => "faster",
@@ -122,68 +177,114 @@ impl Compared {
     }
 }
 
-fn name(directory: &Path, run: &str) -> String {
-    let fact = |facts: &serde_json::Map<String, serde_json::Value>, name: &str| {
-        facts.get(name).and_then(|fact| fact.as_str().map(str::to_owned)).unwrap_or_default()
-    };
-    match manifest::read(directory) {
-        Some(facts) => {
-            let dirty = facts.get("dirty").and_then(serde_json::Value::as_bool).unwrap_or_default();
-            let commit: String = fact(&facts, "commit").chars().take(8).collect();
-            let changed = if dirty { ", with changes" } else { "" };
-            format!("run {run}, commit {commit}{changed}, {}", fact(&facts, "processor"))
-        }
-        None => format!("run {run}"),
+/// A run that is compared.
+pub(crate) struct Side {
+    directory: PathBuf,
+    run: String,
+    turns: Turns,
+    facts: serde_json::Map<String, Value>,
+}
+
+impl Side {
+    /// Reads a run.
+    pub(crate) fn read(directory: &Path) -> Result<Self, sheet::SheetError> {
+        let (run, turns) = sheet::read(directory)?;
+        let facts = manifest::read(directory).unwrap_or_default();
+        Ok(Self { directory: directory.to_owned(), run, turns: Turns::of(turns), facts })
     }
+
+    fn fact(&self, name: &str) -> Option<&str> {
+        self.facts.get(name)?.as_str()
+    }
+
+    fn name(&self) -> String {
+        let dirty = self.facts.get("dirty").and_then(Value::as_bool).unwrap_or_default();
+        let commit: String = self.fact("commit").unwrap_or("unknown").chars().take(8).collect();
+        let old = self.facts.get("older_than_commit").and_then(Value::as_bool).unwrap_or_default();
+        let changed = match (dirty, old) {
+            (_, true) => ", by a program that is older",
+            (true, false) => ", with changes",
+            (false, false) => "",
+        };
+        let verdict = self.fact("verdict").unwrap_or("interrupted");
+        format!("run {}, commit {commit}{changed}; {verdict}", self.run)
+    }
+}
+
+/// What the runs do not have in common that their figures depend on.
+fn differences(before: &Side, after: &Side) -> Vec<String> {
+    let facts = ["processor", "compiler", "flags", "features", "rivals", "method", "pinned", "governor", "build"];
+    let text = |side: &Side, fact: &str| side.facts.get(fact).map_or_else(|| "unknown".to_owned(), Value::to_string);
+    let differ = facts.into_iter().filter(|fact| text(before, fact) != text(after, fact));
+    differ.map(|fact| format!("{fact}: {} before, {} after", text(before, fact), text(after, fact))).collect()
 }
 
 /// Compares the runs in two directories, prints what changed, and writes it as `compare.md` and `compare.svg`.
 pub(crate) fn run(before: &Path, after: &Path, out: Option<&Path>, seed: u64) -> Result<(), Box<dyn Error>> {
-    let ((run_before, turns_before), (run_after, turns_after)) = (sheet::read(before)?, sheet::read(after)?);
-    let (was, is) = (Turns::of(turns_before), Turns::of(turns_after));
+    let (before, after) = (Side::read(before)?, Side::read(after)?);
+    let out = out.unwrap_or(&after.directory).to_owned();
+    sides(&before, &after, &out, seed)
+}
+
+/// Compares two runs, prints what changed, and writes it into a directory.
+pub(crate) fn sides(before: &Side, after: &Side, out: &Path, seed: u64) -> Result<(), Box<dyn Error>> {
     let compared: Vec<Compared> = Mode::ALL
         .into_iter()
-        .map(|mode| Compared::new(mode, &was, &is, seed))
+        .map(|mode| Compared::new(mode, &before.turns, &after.turns, seed))
         .filter(|compared| !compared.points.is_empty())
         .collect();
     if compared.is_empty() {
         return Err("the runs have no point in common".into());
     }
-    let (text, changes) = report(&compared, &name(before, &run_before), &name(after, &run_after), seed);
+    let (text, changes) = report(&compared, before, after, seed);
     print!("{text}");
-    let out = out.unwrap_or(after);
     std::fs::create_dir_all(out)?;
     replace(&out.join("compare.md"), &text)?;
-    let subtitle = format!("before: run {run_before}; after: run {run_after}");
+    let subtitle = format!("before: run {}; after: run {}", before.run, after.run);
     draw_changes(&changes, &subtitle, &out.join("compare.svg"))?;
     Ok(())
 }
 
-fn report(compared: &[Compared], before: &str, after: &str, seed: u64) -> (String, Vec<Change>) {
-    let mut text = format!("# Comparison\n\n- before: {before}\n- after: {after}\n");
+fn report(compared: &[Compared], before: &Side, after: &Side, seed: u64) -> (String, Vec<Change>) {
+    let mut text = format!("# Comparison\n\n- before: {}\n- after: {}\n", before.name(), after.name());
     let mut changes = Vec::new();
     let mut line = |line: String| text.write_str(&(line + "\n")).expect("a string takes everything");
+    for difference in differences(before, after) {
+        line(format!("- the runs differ in {difference}"));
+    }
+    let points = |one: &Side, other: &Side| {
+        one.turns.points().filter(|point| !other.turns.points().any(|each| each == *point)).count()
+    };
+    match [points(before, after), points(after, before)] {
+        [0, 0] => {}
+        [was, is] => line(format!("- {was} points are only in the run before, and {is} only in the one after")),
+    }
     for one in compared {
         line(format!("\n## {}\n", one.mode.title()));
-        match one.drift {
-            Some(drift) => line(format!(
-                "The contenders that cannot have changed took {drift:.3}x, which is taken out. They say that noise moves \
-                 a point by up to {:.1} %, and a mean by up to {:.1} %.\n",
-                (one.point_limit - 1.0) * 100.0,
-                (one.mean_limit - 1.0) * 100.0
-            )),
-            None => line(format!(
-                "No contender that cannot have changed is in both runs, so that noise is unknown and taken for {:.0} %. \
-                 Measure with rivals.\n",
-                (WITHOUT_CONTROLS - 1.0) * 100.0
-            )),
+        let limit = one.mean_limit(Contender::Drain).or_else(|| one.mean_limit(Contender::Owned));
+        let limit =
+            limit.map_or_else(|| "an unknown factor".to_owned(), |limit| format!("{:.1} %", (limit - 1.0) * 100.0));
+        if one.controls > 0 {
+            line(format!(
+                "The contenders that cannot have changed took {:.3}x, which is taken out. They say that noise moves a \
+                 point by up to {:.1} %, and a mean by up to {limit}.",
+                one.drift,
+                (one.point_limit - 1.0) * 100.0
+            ));
         }
+        if one.controls < FEWEST_CONTROLS {
+            line(format!(
+                "Fewer than {FEWEST_CONTROLS} contenders that cannot have changed are in both runs, so noise is hardly \
+                 known, and nothing below {limit} counts. Measure with rivals."
+            ));
+        }
+        line(String::new());
         line("| contender | points | after / before | interval | |\n|---|---|---|---|---|".to_owned());
         for contender in Contender::OURS.into_iter().chain(Contender::RIVALS) {
             let Some(mean) = one.mean(contender, seed) else { continue };
             let factors = one.factors(contender);
             let Estimate { low, value, high } = mean;
-            let verdict = if contender.is_ours() { one.verdict(&mean) } else { "control" };
+            let verdict = if contender.is_ours() { one.verdict(contender, &mean) } else { "control" };
             line(format!("| {contender} | {} | {value:.3} | {low:.3} to {high:.3} | {verdict} |", factors.len()));
             let label = format!(
                 "{}; {}",
@@ -194,7 +295,13 @@ fn report(compared: &[Compared], before: &str, after: &str, seed: u64) -> (Strin
                     Mode::Threads => "threads",
                 }
             );
-            changes.push(Change { label, factor: mean, points: factors, limit: one.mean_limit, contender });
+            changes.push(Change {
+                label,
+                factor: mean,
+                points: factors,
+                limit: one.mean_limit(contender).unwrap_or(f64::INFINITY),
+                contender,
+            });
         }
         let moved = one.changed();
         let ours = moved.iter().filter(|both| both.point.contender.is_ours()).count();

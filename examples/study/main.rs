@@ -35,7 +35,7 @@ use manifest::Manifest;
 use open_loop::Noise;
 use options::{Command, HELP, Options};
 use progress::Progress;
-use result::{Row, Turns};
+use result::{NOISY, Row, Turns};
 use sheet::Sheet;
 use stats::Random;
 use watch::Others;
@@ -73,6 +73,8 @@ fn main() -> ExitCode {
 /// Measures every setting in passes, and draws the plots. A turn is written as soon as it is measured, and what follows
 /// from them with each pass of a setting, so an interrupted study keeps all of it.
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    // Before anything is measured, and before an earlier run is moved, which may be the one to compare with.
+    let before = options.against.as_deref().map(compare::Side::read).transpose()?;
     if let Some(processors) = &options.pin {
         pin(processors)?;
     }
@@ -88,7 +90,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         noisy: rows.iter().filter(|row| row.noisy).count() + open.noisy,
         repeated: rows.iter().map(|row| row.repeated).sum::<usize>() + open.repeated,
     };
-    let words = verdict(all, others.processors());
+    let certain = |row: &&Row| row.ratio.is_some_and(|(_, ratio)| ratio.uncertainty() <= NOISY);
+    let ratios = rows.iter().filter(certain).count();
+    let words = verdict(all, others.processors()) + &format!("; ratios are certain to 10 % at {ratios} points");
+    manifest.set("certain_ratios", json!(ratios));
     manifest.set("points", json!(all.points));
     manifest.set("noisy_points", json!(all.noisy));
     manifest.set("repeated_turns", json!(all.repeated));
@@ -98,9 +103,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     manifest.write(&options.out)?;
     show(&rows, &manifest.run, &options.out)?;
     println!("{words}");
-    if let Some(before) = &options.against {
+    if let Some(before) = before {
         println!();
-        compare::run(before, &options.out, Some(&options.out), options.seed)?;
+        compare::sides(&before, &compare::Side::read(&options.out)?, &options.out, options.seed)?;
     }
     Ok(())
 }
@@ -144,6 +149,7 @@ fn closed_loop(options: &Options, run: &str) -> Result<Vec<Row>, Box<dyn Error>>
 fn verdict(Noise { points, noisy, repeated }: Noise, others: Option<f64>) -> String {
     let others = others.map_or_else(String::new, |others| format!("; others used {others:.2} processors"));
     let said = match noisy * 10 {
+        0 if points == 0 => "nothing was measured",
         0 => "every interval is within its limit",
         some if some < points => "a few points are noisy, and are marked",
         _ => "this machine would not allow it: do not quote what is marked as noisy",
@@ -176,9 +182,18 @@ fn pin(processors: &str) -> Result<(), Box<dyn Error>> {
 }
 
 /// Draws the results of a run, also of an interrupted one.
-fn redraw(directory: &Path, base: Contender, seed: u64) -> Result<(), Box<dyn Error>> {
+fn redraw(directory: &Path, base: Option<Contender>, seed: Option<u64>) -> Result<(), Box<dyn Error>> {
+    // As the run had it, unless something else is wanted.
+    let facts = manifest::read(directory).unwrap_or_default();
+    let measured = || facts.get("method")?.get("base")?.as_str()?.parse().ok();
+    let base = base.or_else(measured).unwrap_or(Contender::Tokio);
+    let seed = seed.or_else(|| facts.get("seed")?.as_u64()).unwrap_or(1);
     let (run, turns) = sheet::read(directory)?;
-    let rows = Turns::of(turns).rows(base, seed);
+    if turns.is_empty() {
+        return Err(format!("{} has no turn", directory.display()).into());
+    }
+    let mut rows = Turns::of(turns).rows(base, seed);
+    sheet::keep_weights(&mut rows, directory);
     sheet::write_points(&rows, &run, directory)?;
     show(&rows, &run, directory)
 }

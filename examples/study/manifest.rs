@@ -50,6 +50,14 @@ fn dirty() -> Option<bool> {
     git(&["status", "--porcelain", "--untracked-files=no"]).map(|changes| !changes.is_empty())
 }
 
+/// Whether the program was built before the commit was made, so that it is of an earlier one.
+fn older_than_commit() -> Option<bool> {
+    let built = fs::metadata(std::env::current_exe().ok()?).ok()?.modified().ok()?;
+    let built = built.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let committed: u64 = git(&["log", "-1", "--format=%ct"])?.parse().ok()?;
+    Some(built < committed)
+}
+
 fn system() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
     let release = fs::read_to_string("/etc/os-release").ok().and_then(|text| {
@@ -137,6 +145,7 @@ impl Manifest {
             "event-broker": env!("CARGO_PKG_VERSION"),
             "commit": commit,
             "dirty": dirty(),
+            "older_than_commit": older_than_commit(),
             "build": if cfg!(debug_assertions) { "debug: do not use these figures" } else { "release" },
             "flags": option_env!("RUSTFLAGS").unwrap_or_default(),
             "features": features,

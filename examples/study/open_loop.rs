@@ -249,7 +249,7 @@ fn measure(course: &Course, batches: usize, random: &mut Random) -> Round {
 
 const FILE: &str = "latency.csv";
 const HEADER: &str = "run,contender,arrivals,subscribers,rate,batches,deliveries,rounds,achieved_rate,\
-late_p50_ns,late_p99_ns,p50_ns,p50_low,p50_high,p90_ns,p99_ns,p99_low,p99_high,p999_ns,p9999_ns,max_ns,noisy";
+late_p50_ns,late_p99_ns,p50_ns,p50_low,p50_high,p90_ns,p99_ns,p99_low,p99_high,p999_ns,p9999_ns,max_ns,p50_noisy,p99_noisy";
 
 /// The least and the most of one quantile in the rounds, around that of all.
 fn spread(rounds: &[Round], all: &Histogram<u64>, quantile: f64) -> [u64; 3] {
@@ -276,7 +276,7 @@ fn row(run: &str, course: &Course, batches: usize, rounds: &[Round]) -> (String,
     let [p50, p99] = [0.5, 0.99].map(|quantile| spread(rounds, &all, quantile));
     let at = |quantile| all.value_at_quantile(quantile);
     let row = format!(
-        "{run},{contender},{arrivals},{subscribers},{rate},{batches},{},{},{achieved:.0},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+        "{run},{contender},{arrivals},{subscribers},{rate},{batches},{},{},{achieved:.0},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
         all.len(),
         rounds.len(),
         late.value_at_quantile(0.5),
@@ -292,6 +292,7 @@ fn row(run: &str, course: &Course, batches: usize, rounds: &[Round]) -> (String,
         at(0.9999),
         all.max(),
         is_noisy(&p50),
+        is_noisy(&p99),
     );
     (row, all)
 }
@@ -352,7 +353,6 @@ pub(crate) fn run(options: &Options, run: &str) -> io::Result<Noise> {
         return Ok(noise);
     }
     let method = &options.method;
-    let mut random = Random::new(options.seed);
     let mut progress = Progress::new(courses.len());
     let mut file = File::create(options.out.join(FILE))?;
     writeln!(file, "{HEADER}")?;
@@ -374,6 +374,8 @@ pub(crate) fn run(options: &Options, run: &str) -> io::Result<Noise> {
                 let place = (place + pass) % same.len();
                 let (Some(course), Some(rounds)) = (same.get(place), rounds.get_mut(place)) else { continue };
                 progress.begin(course);
+                // The same times for all of them.
+                let mut random = Random::new(options.seed ^ (pass as u64 + 1) << 32);
                 let (round, repeated) = measure_undisturbed(course, batches, &mut random, &mut repeats);
                 noise.repeated += repeated;
                 rounds.push(round);
@@ -421,7 +423,7 @@ pub(crate) fn draw(directory: &Path) -> Result<Vec<PathBuf>, Box<dyn std::error:
                 rate: number(4)?,
                 p50: [number(11)?, number(12)?, number(13)?],
                 p99: [number(15)?, number(16)?, number(17)?],
-                noisy: *fields.get(21)? == "true",
+                noisy: [21, 22].map(|place| fields.get(place) == Some(&"true")),
             })
         };
         curves.extend(parsed());

@@ -22,7 +22,8 @@ Usage: study [OPTIONS]                measure
 
 What is measured: every combination of
   --subscribers N,…        numbers of readers (1,10,100,1000,10000)
-  --match F,…              fraction of the events that a reader asks for, 0 to 1 (1.0,0.1,0.001)
+  --match F,…              part of the keys that a reader asks for: 1 divided by a whole number
+                           (1.0,0.1,0.001)
   --batch N,…              events a batch (1,16)
   --payload BYTES,…        size of an event's payload (64,2048)
   --window N,…             batches that are published before all read them; 1 is live (1,64)
@@ -73,7 +74,7 @@ const MOST_THREADS: usize = 200;
 pub(crate) enum Command {
     Help,
     Run(Box<Options>),
-    Plot(PathBuf, Contender, u64),
+    Plot(PathBuf, Option<Contender>, Option<u64>),
     Compare {
         before: PathBuf,
         after: PathBuf,
@@ -228,6 +229,8 @@ pub(crate) enum OptionError {
     Value { option: &'static str, given: String, expected: &'static str },
     /// Not two directories.
     Compare(usize),
+    /// No point can be measured.
+    Nothing,
 }
 
 impl fmt::Display for OptionError {
@@ -235,6 +238,11 @@ impl fmt::Display for OptionError {
         match self {
             Self::Syntax(error) => error.fmt(f),
             Self::Value { option, given, expected } => write!(f, "{option} is \"{given}\", expected {expected}"),
+            Self::Nothing => write!(
+                f,
+                "no point is left to measure: threads are for up to {MOST_THREADS} readers, and keys make a difference \
+                 only where readers ask for a part"
+            ),
             Self::Compare(given) => write!(f, "compare has {given} directories, expected 2"),
         }
     }
@@ -270,7 +278,14 @@ impl Given {
 
     /// A list whose items all satisfy `holds`.
     fn list<T: FromStr>(&self, expected: &'static str, holds: impl Fn(&T) -> bool) -> Result<Vec<T>, OptionError> {
-        let items = self.text.split(',').map(|item| item.trim().parse().ok().filter(&holds));
+        // Once each.
+        let mut texts: Vec<&str> = Vec::new();
+        for text in self.text.split(',').map(str::trim) {
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        let items = texts.into_iter().map(|item| item.parse().ok().filter(&holds));
         items.collect::<Option<Vec<T>>>().ok_or_else(|| self.wrong(expected))
     }
 }
@@ -279,6 +294,14 @@ const COUNTS: &str = "numbers from 1 to 1000000, separated by commas";
 
 fn counts(option: &'static str, parser: &mut Parser) -> Result<Vec<usize>, OptionError> {
     Given::take(option, parser)?.list(COUNTS, |count| (1..=1_000_000).contains(count))
+}
+
+fn folder(option: &'static str, parser: &mut Parser) -> Result<PathBuf, OptionError> {
+    let folder = PathBuf::from(parser.value()?);
+    if folder.as_os_str().is_empty() {
+        return Err(OptionError::Value { option, given: String::new(), expected: "a folder" });
+    }
+    Ok(folder)
 }
 
 /// What was given, before the defaults.
@@ -361,8 +384,9 @@ impl Wanted {
             }
             "match" => {
                 let given = Given::take("--match", parser)?;
-                let expected = "fractions from 0.000001 to 1, separated by commas";
-                self.fractions = Some(given.list(expected, |fraction: &f64| (1e-6..=1.0).contains(fraction))?);
+                let expected = "1 divided by whole numbers up to 1000000, such as 1,0.5,0.001";
+                let one_of = |fraction: f64| (1.0 / fraction - (1.0 / fraction).round()).abs() < 1e-3 / fraction;
+                self.fractions = Some(given.list(expected, |each: &f64| (1e-6..=1.0).contains(each) && one_of(*each))?);
             }
             "rivals" => {
                 let given = Given::take("--rivals", parser)?;
@@ -407,8 +431,8 @@ impl Wanted {
             }
             "seed" => self.seed = Some(Given::take("--seed", parser)?.one("a number", |_| true)?),
             "pin" => self.pin = Some(Given::take("--pin", parser)?.text),
-            "out" => self.out = Some(PathBuf::from(parser.value()?)),
-            "against" => self.against = Some(PathBuf::from(parser.value()?)),
+            "out" => self.out = Some(folder("--out", parser)?),
+            "against" => self.against = Some(folder("--against", parser)?),
             "plot-only" => self.plot = Some(PathBuf::from(parser.value()?)),
             _ => return Ok(false),
         }
@@ -423,13 +447,13 @@ impl Wanted {
             return Ok(Command::Compare { before: before.into(), after: after.into(), out: self.out, seed });
         }
         if let Some(directory) = self.plot {
-            return Ok(Command::Plot(directory, base, seed));
+            return Ok(Command::Plot(directory, self.base, self.seed));
         }
         let full = |full: &[usize], short: &[usize]| if quick { short.to_vec() } else { full.to_vec() };
         let mut contenders = Contender::OURS.to_vec();
         contenders.extend(self.rivals.unwrap_or_else(|| Contender::RIVALS.to_vec()));
         let (modes, open) = self.modes.unwrap_or_else(|| (vec![Mode::Drain, Mode::Tasks], false));
-        Ok(Command::Run(Box::new(Options {
+        let options = Options {
             subscribers: self.subscribers.unwrap_or_else(|| full(&[1, 10, 100, 1_000, 10_000], &[1, 10, 100, 1_000])),
             fractions: self.fractions.unwrap_or_else(|| if quick { vec![1.0, 0.01] } else { vec![1.0, 0.1, 0.001] }),
             batches: self.batches.unwrap_or_else(|| full(&[1, 16], &[1])),
@@ -453,8 +477,13 @@ impl Wanted {
             },
             seed,
             pin: self.pin,
-            out: self.out.unwrap_or_else(|| PathBuf::from("target/study")),
+            // Without a slash at the end, since an earlier run there is moved to a name beside it.
+            out: self.out.map_or_else(|| PathBuf::from("target/study"), |out| out.components().collect()),
             against: self.against,
-        })))
+        };
+        if options.settings().is_empty() && options.courses().is_empty() {
+            return Err(OptionError::Nothing);
+        }
+        Ok(Command::Run(Box::new(options)))
     }
 }

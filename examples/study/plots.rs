@@ -263,26 +263,25 @@ pub(crate) struct Curve {
     /// The quantile of all, and the least and the most of the rounds.
     pub(crate) p50: [f64; 3],
     pub(crate) p99: [f64; 3],
-    pub(crate) noisy: bool,
+    /// Of each of the two.
+    pub(crate) noisy: [bool; 2],
 }
 
 /// Draws latency over rate: a picture for each number of readers and quantile, a panel for each kind of arrivals.
 pub(crate) fn draw_latency(curves: &[Curve], directory: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut drawn = Vec::new();
     for subscribers in distinct(curves.iter().map(|curve| curve.subscribers).collect()) {
-        let of_quantile = [("p50", (|curve: &Curve| curve.p50) as fn(&Curve) -> [f64; 3]), ("p99", |curve| curve.p99)];
+        type Of = fn(&Curve) -> ([f64; 3], bool);
+        let of_quantile: [(&str, Of); 2] =
+            [("p50", |curve| (curve.p50, curve.noisy[0])), ("p99", |curve| (curve.p99, curve.noisy[1]))];
         for (name, of) in of_quantile {
             let panel = |arrivals: Arrivals| {
                 let mut lines = Vec::new();
                 let like =
                     |curve: &&Curve| curve.subscribers.total_cmp(&subscribers).is_eq() && curve.arrivals == arrivals;
                 for curve in curves.iter().filter(like) {
-                    let [value, low, high] = of(curve);
-                    add(
-                        &mut lines,
-                        curve.contender,
-                        At { x: curve.rate, y: Estimate { low, value, high }, noisy: curve.noisy },
-                    );
+                    let ([value, low, high], noisy) = of(curve);
+                    add(&mut lines, curve.contender, At { x: curve.rate, y: Estimate { low, value, high }, noisy });
                 }
                 Panel { caption: format!("arrivals: {arrivals}"), lines }
             };
@@ -332,6 +331,23 @@ fn span(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
         let missing = (3.0 / (high / low)).max(1.0).sqrt();
         low / missing / 1.15..high * missing * 1.15
     })
+}
+
+/// The numbers that an axis shows: powers of ten, and 2 and 5 times them where there are few.
+fn key_points(span: &Range<f64>) -> Vec<f64> {
+    let decades = (span.end / span.start).log10();
+    let steps: &[f64] = if decades < 1.0 {
+        &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0]
+    } else if decades < 3.0 {
+        &[1.0, 2.0, 5.0]
+    } else {
+        &[1.0]
+    };
+    let first = span.start.log10().floor();
+    let count = decades.ceil() + 1.0;
+    let powers = std::iter::successors(Some(0.0), |step| Some(step + 1.0)).take_while(|step| *step <= count);
+    let points = powers.flat_map(|step| steps.iter().map(move |each| each * 10_f64.powf(first + step)));
+    points.filter(|point| span.contains(point)).collect()
 }
 
 /// Moves labels apart, in the order of their places, so that none covers another: each group of labels that would is
@@ -406,7 +422,7 @@ impl Picture {
             .caption(&panel.caption, (FONT, 15))
             .x_label_area_size(44)
             .y_label_area_size(76)
-            .build_cartesian_2d(x.clone().log_scale(), y.clone().log_scale())?;
+            .build_cartesian_2d(x.clone().log_scale(), y.clone().log_scale().with_key_points(key_points(&y)))?;
         chart
             .configure_mesh()
             .x_desc(self.x.name)

@@ -12,6 +12,9 @@ use crate::turns::Taken;
 /// Half the width of an interval, as a part of the figure, above which a point is noisy.
 pub(crate) const NOISY: f64 = 0.1;
 
+/// The fewest passes from which an interval says something: with three it holds the figure in three of four cases.
+pub(crate) const FEWEST_PASSES: usize = 5;
+
 /// A point and its result. Times are nanoseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -87,7 +90,7 @@ fn row(point: Point, turns: &[&Taken], base: Option<(Contender, &[&Taken])>, see
         deliveries_per_second: deliveries_per_event * 1e9 / event.value,
         quartile: quantile(&all, 0.25),
         nanos_per_event: event,
-        noisy: event.uncertainty() > NOISY,
+        noisy: event.uncertainty() > NOISY || each.len() < FEWEST_PASSES,
         ratio: ratio.filter(|(_, ratio)| ratio.value.is_finite()),
         publish_p50: estimate(&by_pass(turns, |taken| taken.publish[0] as f64), 0.5, seed),
         publish_high: [median(&publish(1)), median(&publish(2)), publish(3).into_iter().fold(0.0, f64::max)],

@@ -146,6 +146,18 @@ pub(crate) fn write_points(rows: &[Row], run: &str, directory: &Path) -> io::Res
     replace(&directory.join("points.json"), &(text + "\n"))
 }
 
+/// Takes the bytes, which do not follow from turns, from the points that the run has written.
+pub(crate) fn keep_weights(rows: &mut [Row], directory: &Path) {
+    let Ok(text) = fs::read_to_string(directory.join("points.csv")) else { return };
+    let named = |row: &Row| format!(",{},", Columns(&row.point));
+    for row in rows {
+        let line = text.lines().find(|line| line.contains(&named(row)));
+        let mut last = line.into_iter().flat_map(|line| line.rsplit(',').skip(1));
+        row.bytes_per_batch = last.next().and_then(|bytes| bytes.parse().ok());
+        row.bytes_per_subscription = last.next().and_then(|bytes| bytes.parse().ok());
+    }
+}
+
 /// Why a sheet cannot be read.
 #[derive(Debug)]
 pub(crate) enum SheetError {

@@ -48,7 +48,12 @@ pub(crate) fn sections(rows: &[Row]) -> Vec<Section<'_>> {
             kind.window,
             crowd(subscribers.to_string()),
             part(kind.fraction),
-            if kind.keys == Keys::Zipf { ", keys by Zipf" } else { "" }
+            match (kind.keys, kind.workers) {
+                (Keys::Zipf, 0) => ", keys by Zipf".to_owned(),
+                (Keys::Uniform, 0) => String::new(),
+                (Keys::Zipf, workers) => format!(", keys by Zipf, {workers} workers"),
+                (Keys::Uniform, workers) => format!(", {workers} workers"),
+            }
         );
         Some(Section { title, rows })
     };

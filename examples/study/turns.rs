@@ -34,6 +34,9 @@ pub(crate) struct Taken {
 const OVERTIME: u32 = 3;
 const FEWEST_ROUNDS: usize = 3;
 
+/// The most times that one turn is repeated. A contender repeats as many turns of a pass as the pass has.
+const MOST_REPEATS: usize = 2;
+
 /// Involuntary switches that a turn may have: none on one thread, and some of a runtime whose threads share processors.
 fn own_switches(setting: &Setting, elapsed: Duration) -> u64 {
     match setting.mode {
@@ -87,7 +90,8 @@ pub(crate) fn pass(
         windows: setting.round().div_ceil((method.turns * method.passes) as u64),
     };
     let planned = length.time * u32::try_from(method.turns * rigs.len()).unwrap_or(u32::MAX);
-    let mut repeats_left = method.turns * rigs.len();
+    // For each contender, so that one does not have all of them.
+    let mut repeated: Vec<(Contender, usize)> = contenders.iter().map(|contender| (*contender, 0)).collect();
     let start = Instant::now();
     for round in 0..method.turns {
         if round >= FEWEST_ROUNDS && start.elapsed() > OVERTIME * planned {
@@ -99,17 +103,22 @@ pub(crate) fn pass(
             Order::Rotate | Order::Fixed => {}
         }
         for (point, rig) in &mut rigs {
-            loop {
+            for tries in 0.. {
                 let before = Moment::now();
                 let turn = rig.turn(length);
                 let mut taken = taken(*point, pass, round, &turn, before.until_now());
-                let repeat = taken.spoiled && repeats_left > 0;
+                let left = repeated.iter_mut().find(|(contender, _)| *contender == point.contender);
+                let repeat = taken.spoiled
+                    && tries < MOST_REPEATS
+                    && left.is_some_and(|(_, repeats)| {
+                        *repeats += 1;
+                        *repeats <= method.turns
+                    });
                 taken.counts = !repeat;
                 note(taken)?;
                 if !repeat {
                     break;
                 }
-                repeats_left -= 1;
             }
         }
     }
