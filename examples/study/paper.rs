@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
-use crate::plots::{short, time};
+use crate::plots::{ratio as ratio_of, short, time};
 use crate::result::Row;
 use crate::sheet::replace;
 use crate::summary::{Section, sections};
@@ -19,9 +19,9 @@ pub(crate) fn write(rows: &[Row], run: &str, directory: &Path) -> io::Result<()>
 /// The cells of a row: contender, deliveries a second, an event with its interval, the ratio with its interval.
 fn cells(row: &Row) -> [String; 4] {
     let event = row.nanos_per_event;
-    let ratio = row
-        .ratio
-        .map_or_else(String::new, |(_, ratio)| format!("{:.2} [{:.2}, {:.2}]", ratio.value, ratio.low, ratio.high));
+    let ratio = row.ratio.map_or_else(String::new, |(_, ratio)| {
+        format!("{} [{}, {}]", ratio_of(ratio.value), ratio_of(ratio.low), ratio_of(ratio.high))
+    });
     let noisy = if row.noisy { " (noisy)" } else { "" };
     [
         row.point.contender.title().to_owned(),

@@ -67,6 +67,11 @@ pub(crate) fn time(nanos: f64) -> String {
     }
 }
 
+/// A ratio, with three digits where it is small.
+pub(crate) fn ratio(ratio: f64) -> String {
+    if ratio < 0.0995 { format!("{ratio:.3}") } else { format!("{ratio:.2}") }
+}
+
 fn times(ratio: f64) -> String {
     format!("{}×", short(ratio))
 }

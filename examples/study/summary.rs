@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
-use crate::plots::{count, crowd, part, short, time};
+use crate::plots::{count, crowd, part, ratio as ratio_of, short, time};
 use crate::point::{Keys, Setting};
 use crate::result::Row;
 use crate::sheet::replace;
@@ -74,7 +74,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
             let bytes = row.bytes_per_subscription.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
             let event = row.nanos_per_event;
             let (ratio, interval) = row.ratio.map_or_else(Default::default, |(_, ratio)| {
-                (format!("{:.2}x", ratio.value), format!("{:.2} to {:.2}", ratio.low, ratio.high))
+                (ratio_of(ratio.value) + "x", format!("{} to {}", ratio_of(ratio.low), ratio_of(ratio.high)))
             });
             line(format!(
                 "{:<28} {:>13} {:>10} {:>22} {ratio:>9} {interval:>16} {:>11} {:>11} {bytes:>8}{}",
