@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::significant_drop_tightening, reason = "a store holds its lock until it has published")]
 
+#[path = "suite/counter.rs"]
+mod counter;
 #[path = "suite/right.rs"]
 mod right;
 #[path = "suite/store.rs"]

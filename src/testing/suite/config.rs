@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use super::clause::Clause;
 use super::objects;
 use super::readers;
-use super::script::{Step, commits_something, draw, shrink};
+use super::script::{Drawn, Step, commits_something, draw, shrink};
 use super::single;
 use super::store::TestedStore;
 use super::threads;
@@ -150,16 +150,20 @@ impl<S: TestedStore> Suite<S> {
         let blocked = Blocked::new();
         let mut committed = false;
         for seed in (0..scripts).map(|number| first.wrapping_add(u64::from(number))) {
-            let script = draw::<S>(seed, self.commands, with_roll_backs(clause));
+            let Drawn { script, cut } = draw::<S>(seed, self.commands, with_roll_backs(clause));
             let check = |script: &[Step<S::Command>]| {
                 // What depends on threads or on chance may have to be tried again.
                 let tries = if matches!(clause, Clause::Concurrent | Clause::Alike) { 4 } else { 1 };
                 (0..tries).find_map(|_| check_once::<S>(clause, script, seed, &blocked).err())
             };
+            let shown = |script: &[Step<S::Command>]| script.iter().map(ToString::to_string).collect();
             if let Err(violation) = check_once::<S>(clause, &script, seed, &blocked) {
                 let (script, violation) = shrink::<S>(script, violation, check);
-                let commands = script.iter().map(ToString::to_string).collect();
-                return Err(self.failure(clause, seed, commands, violation));
+                return Err(self.failure(clause, seed, shown(&script), violation));
+            }
+            // Only now: a clause that is broken may be why the next command cannot be drawn.
+            if let Some(cut) = cut {
+                return Err(self.failure(clause, seed, shown(&script), cut));
             }
             committed = committed || clause != Clause::Commits || commits_something::<S>(&script);
         }

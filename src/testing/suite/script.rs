@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::store::{Outcome, TestedStore};
-use super::violation::Violation;
+use super::violation::{Kind, Violation, guarded};
 use crate::broker::Broker;
 use crate::panics::catch_panic;
 use crate::testing::random::Random;
@@ -51,15 +51,25 @@ impl<C: fmt::Debug> fmt::Display for Step<C> {
 /// A script of a store.
 pub(super) type Script<S> = Vec<Step<<S as TestedStore>::Command>>;
 
+/// What was drawn.
+pub(super) struct Drawn<S: TestedStore> {
+    pub(super) script: Script<S>,
+    /// Why it is shorter than it should be, if that is not a matter of a clause.
+    pub(super) cut: Option<Violation>,
+}
+
 /// Draws a script. A store of its own commits what is drawn, so that later commands can be drawn by the state. One
-/// command in five is to be rolled back, if the clause has use for that. Ends early at a panic of the store, with the
-/// command that it panics at.
-pub(super) fn draw<S: TestedStore>(seed: u64, commands: usize, with_roll_backs: bool) -> Script<S> {
+/// command in five is to be rolled back, if the clause has use for that. Ends early at a panic of a commit, with the
+/// command that it panics at, and at a panic of `draw`.
+pub(super) fn draw<S: TestedStore>(seed: u64, commands: usize, with_roll_backs: bool) -> Drawn<S> {
     let mut random = Random::new(seed);
     let store = S::make(Broker::builder());
     let mut script = Vec::with_capacity(commands);
-    for _ in 0..commands {
-        let Some(command) = catch_panic(|| store.draw(&mut random)) else { break };
+    for number in 1..=commands {
+        let command = match guarded(&format!("`draw`, at command {number},"), || store.draw(&mut random)) {
+            Ok(command) => command,
+            Err(panic) => return Drawn { script, cut: Some(Violation::unchecked(panic.what)) },
+        };
         if random.one_in(5) && with_roll_backs {
             script.push(Step::RollBack(command));
             continue;
@@ -69,7 +79,7 @@ pub(super) fn draw<S: TestedStore>(seed: u64, commands: usize, with_roll_backs: 
             break;
         }
     }
-    script
+    Drawn { script, cut: None }
 }
 
 /// Whether some of these scripts commits something: otherwise the suite says nothing about the store.
@@ -117,7 +127,7 @@ impl<C: Clone, F: Fn(&[Step<C>]) -> Option<Violation>> Shortest<C, F> {
         }
         self.tries += 1;
         let Some(violation) = (self.check)(&script) else { return false };
-        self.panics += u32::from(violation.is_panic);
+        self.panics += u32::from(violation.kind == Kind::Panicked);
         (self.script, self.violation) = (script, violation);
         true
     }

@@ -98,7 +98,8 @@ pub trait TestedStore: Sized + Sync {
     fn broker(&self) -> Broker<Self::Payload>;
 
     /// Draws a command. It takes chance from `random` alone, and may look at the state. Let it draw from few names, so
-    /// that objects are changed and removed, and also commands that the store refuses.
+    /// that objects are changed and removed, and also commands that the store refuses. A panic is a failure of the clause
+    /// that the command was drawn for.
     fn draw(&self, random: &mut Random) -> Self::Command;
 
     /// Commits a command, and returns when its events are published.

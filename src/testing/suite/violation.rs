@@ -26,12 +26,28 @@ pub(super) struct Violation {
     pub(super) published: Vec<String>,
     /// What the lines of the difference are, and the difference.
     pub(super) difference: Option<(String, Vec<String>)>,
-    pub(super) is_panic: bool,
+    pub(super) kind: Kind,
+}
+
+/// What kind of violation it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The store breaks the clause.
+    Broken,
+    /// Code of the store panicked.
+    Panicked,
+    /// The clause could not be checked.
+    Unchecked,
 }
 
 impl Violation {
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { step: None, what: what.into(), published: Vec::new(), difference: None, is_panic: false }
+        Self { step: None, what: what.into(), published: Vec::new(), difference: None, kind: Kind::Broken }
+    }
+
+    /// The clause could not be checked, for this reason.
+    pub(super) fn unchecked(what: impl Into<String>) -> Self {
+        Self { kind: Kind::Unchecked, ..Self::new(what) }
     }
 
     /// It was seen after this command.
@@ -64,7 +80,7 @@ impl Violation {
 pub(super) fn guarded<R>(what: &str, run: impl FnOnce() -> R) -> Result<R, Violation> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
         let mut violation = Violation::new(format!("{what} panicked: {}", text_of(&*panic)));
-        violation.is_panic = true;
+        violation.kind = Kind::Panicked;
         violation
     })
 }
@@ -169,8 +185,11 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clause, seed, commands, violation, again } = self;
-        let Violation { what: found, published, difference, .. } = &**violation;
-        writeln!(f, "the store breaks `{clause}`: {}", clause.sentence())?;
+        let Violation { what: found, published, difference, kind, .. } = &**violation;
+        match kind {
+            Kind::Broken | Kind::Panicked => writeln!(f, "the store breaks `{clause}`: {}", clause.sentence())?,
+            Kind::Unchecked => writeln!(f, "`{clause}` could not be checked: {}", clause.sentence())?,
+        }
         writeln!(f, "{}", short(found))?;
         if !commands.is_empty() {
             writeln!(f, "commands:")?;

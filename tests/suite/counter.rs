@@ -1,0 +1,78 @@
+//! A store of one number with a switch for each bug, for what a store with objects does not show.
+
+use std::sync::{Mutex, PoisonError};
+
+use event_broker::testing::Random;
+use event_broker::testing::suite::{Clause, Failure, Outcome, Suite, TestedStore};
+use event_broker::{Broker, Builder, Event};
+
+const NONE: u32 = 0;
+const PANICS_IN_DRAW: u32 = 1;
+const PICKS_FROM_NOTHING: u32 = 2;
+
+/// Holds its lock until it has published.
+struct Counter<const BUG: u32> {
+    state: Mutex<(u64, u32)>,
+    broker: Broker<u32>,
+}
+
+impl<const BUG: u32> TestedStore for Counter<BUG> {
+    type Payload = u32;
+    type State = u32;
+    type Command = u32;
+
+    fn make(broker: Builder<u32>) -> Self {
+        Self { state: Mutex::default(), broker: broker.build().unwrap() }
+    }
+
+    fn broker(&self) -> Broker<u32> {
+        self.broker.clone()
+    }
+
+    fn draw(&self, random: &mut Random) -> u32 {
+        match BUG {
+            PANICS_IN_DRAW => assert!(self.state().0 < 2, "nothing to choose"),
+            PICKS_FROM_NOTHING => _ = random.pick::<u32>(&[]),
+            _ => {}
+        }
+        random.pick(&[1, 2, 3])
+    }
+
+    fn commit(&self, more: &u32) -> Outcome {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = (state.0 + 1, state.1 + more);
+        self.broker.publish(state.0, [Event::new("Count", "Changed", "", state.1)]).unwrap();
+        Outcome::Committed(state.0)
+    }
+
+    fn state(&self) -> (u64, u32) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(state: &mut u32, event: &Event<u32>) {
+        *state = *event.payload();
+    }
+}
+
+/// The first clause that a store breaks.
+fn first_failure<const BUG: u32>() -> Failure {
+    let suite = Suite::<Counter<BUG>>::new();
+    Clause::ALL.into_iter().find_map(|clause| suite.check(clause).err()).unwrap()
+}
+
+#[test]
+fn it_is_right_without_bugs() {
+    Suite::<Counter<NONE>>::new().run();
+}
+
+#[test]
+fn a_panic_in_draw_is_a_failure() {
+    let failure = first_failure::<PANICS_IN_DRAW>();
+    assert_eq!((failure.clause(), failure.commands().len(), failure.seed()), (Clause::Commits, 2, 1), "{failure}");
+    assert_eq!(failure.found(), "`draw`, at command 3, panicked: nothing to choose");
+    let text = failure.to_string();
+    assert!(text.starts_with("`commits` could not be checked: a commit does not panic"), "{text}");
+    assert!(Clause::ALL.into_iter().all(|clause| Suite::<Counter<PANICS_IN_DRAW>>::new().check(clause).is_err()));
+    let failure = first_failure::<PICKS_FROM_NOTHING>();
+    assert_eq!(failure.found(), "`draw`, at command 1, panicked: nothing can be picked from an empty slice");
+}
