@@ -9,6 +9,7 @@ use event_broker::{Broker, Builder, Event};
 const NONE: u32 = 0;
 const PANICS_IN_DRAW: u32 = 1;
 const PICKS_FROM_NOTHING: u32 = 2;
+const PANICS_IN_MAKE: u32 = 3;
 
 /// Holds its lock until it has published.
 struct Counter<const BUG: u32> {
@@ -22,6 +23,7 @@ impl<const BUG: u32> TestedStore for Counter<BUG> {
     type Command = u32;
 
     fn make(broker: Builder<u32>) -> Self {
+        assert!(BUG != PANICS_IN_MAKE, "no disk");
         Self { state: Mutex::default(), broker: broker.build().unwrap() }
     }
 
@@ -75,4 +77,12 @@ fn a_panic_in_draw_is_a_failure() {
     assert!(Clause::ALL.into_iter().all(|clause| Suite::<Counter<PANICS_IN_DRAW>>::new().check(clause).is_err()));
     let failure = first_failure::<PICKS_FROM_NOTHING>();
     assert_eq!(failure.found(), "`draw`, at command 1, panicked: nothing can be picked from an empty slice");
+}
+
+#[test]
+fn a_panic_in_make_is_a_failure() {
+    for clause in Clause::ALL {
+        let failure = Suite::<Counter<PANICS_IN_MAKE>>::new().seed(5).check(clause).unwrap_err();
+        assert_eq!((failure.clause(), failure.seed(), failure.found()), (clause, 5, "`make` panicked: no disk"));
+    }
 }

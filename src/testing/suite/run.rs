@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::script::Step;
+use super::script::{Step, make};
 use super::store::{Outcome, TestedStore};
 use super::violation::{Violation, guarded};
 use crate::broker::Builder;
@@ -43,7 +43,7 @@ pub(super) fn state_of<S: TestedStore>(store: &S) -> Result<At<S>, Violation> {
 
 impl<S: TestedStore> Run<S> {
     pub(super) fn new(broker: Builder<S::Payload>) -> Result<Self, Violation> {
-        let store = guarded("the making of the store", || S::make(broker))?;
+        let store = make::<S>(broker)?;
         let recorder = Recorder::of(&store.broker());
         recorder.take();
         let now = state_of(&store)?;

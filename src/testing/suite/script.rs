@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::store::{Outcome, TestedStore};
 use super::violation::{Kind, Violation, guarded};
-use crate::broker::Broker;
+use crate::broker::{Broker, Builder};
 use crate::panics::catch_panic;
 use crate::testing::random::Random;
 
@@ -51,6 +51,11 @@ impl<C: fmt::Debug> fmt::Display for Step<C> {
 /// A script of a store.
 pub(super) type Script<S> = Vec<Step<<S as TestedStore>::Command>>;
 
+/// Makes a store.
+pub(super) fn make<S: TestedStore>(broker: Builder<S::Payload>) -> Result<S, Violation> {
+    guarded("`make`", || S::make(broker))
+}
+
 /// What was drawn.
 pub(super) struct Drawn<S: TestedStore> {
     pub(super) script: Script<S>,
@@ -60,10 +65,13 @@ pub(super) struct Drawn<S: TestedStore> {
 
 /// Draws a script. A store of its own commits what is drawn, so that later commands can be drawn by the state. One
 /// command in five is to be rolled back, if the clause has use for that. Ends early at a panic of a commit, with the
-/// command that it panics at, and at a panic of `draw`.
+/// command that it panics at, and at a panic of `make` or `draw`.
 pub(super) fn draw<S: TestedStore>(seed: u64, commands: usize, with_roll_backs: bool) -> Drawn<S> {
     let mut random = Random::new(seed);
-    let store = S::make(Broker::builder());
+    let store = match make::<S>(Broker::builder()) {
+        Ok(store) => store,
+        Err(panic) => return Drawn { script: Vec::new(), cut: Some(Violation::unchecked(panic.what)) },
+    };
     let mut script = Vec::with_capacity(commands);
     for number in 1..=commands {
         let command = match guarded(&format!("`draw`, at command {number},"), || store.draw(&mut random)) {
