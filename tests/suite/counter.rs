@@ -86,3 +86,13 @@ fn a_panic_in_make_is_a_failure() {
         assert_eq!((failure.clause(), failure.seed(), failure.found()), (clause, 5, "`make` panicked: no disk"));
     }
 }
+
+#[test]
+fn a_suite_that_would_check_nothing_is_refused() {
+    let text =
+        |run: fn() -> Suite<Counter<NONE>>| *std::panic::catch_unwind(run).unwrap_err().downcast::<&str>().unwrap();
+    assert_eq!(text(|| Suite::new().scripts(0)), "without scripts nothing is checked");
+    assert_eq!(text(|| Suite::new().commands(0)), "without commands nothing is checked");
+    // A single command is enough, also if it is to be rolled back.
+    Suite::<Counter<NONE>>::new().scripts(1).commands(1).run();
+}

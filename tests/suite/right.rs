@@ -152,6 +152,9 @@ impl TestedStore for Idle {
 
 #[test]
 fn a_store_that_commits_nothing_is_told() {
-    let failure = Suite::<Idle>::new().check(Clause::Commits).unwrap_err();
-    assert!(failure.found().contains("nothing can be checked"), "{failure}");
+    for clause in Clause::ALL {
+        let failure = Suite::<Idle>::new().check(clause).unwrap_err();
+        assert!(failure.found().contains("nothing can be checked"), "{failure}");
+        assert!(failure.to_string().starts_with(&format!("`{clause}` could not be checked: ")), "{failure}");
+    }
 }

@@ -90,10 +90,18 @@ pub(super) fn draw<S: TestedStore>(seed: u64, commands: usize, with_roll_backs: 
     Drawn { script, cut: None }
 }
 
-/// Whether some of these scripts commits something: otherwise the suite says nothing about the store.
-pub(super) fn commits_something<S: TestedStore>(script: &[Step<S::Command>]) -> bool {
-    let store = S::make(Broker::builder());
-    script.iter().any(|step| !matches!(store.commit(step.command()), Outcome::Refused))
+/// Whether a script would commit something, if all of its commands were to be committed. Otherwise it says nothing
+/// about the store.
+pub(super) fn commits_something<S: TestedStore>(script: &[Step<S::Command>]) -> Result<bool, Violation> {
+    let store = make::<S>(Broker::builder())?;
+    for (number, step) in script.iter().enumerate() {
+        let commit = || store.commit(step.command());
+        let outcome = guarded("the commit", commit).map_err(|violation| violation.after(number))?;
+        if !matches!(outcome, Outcome::Refused) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Makes a script that fails as short as it can: first without what comes after the failure, then with fewer commands,
