@@ -11,7 +11,9 @@ mod right;
 #[path = "suite/store.rs"]
 mod store;
 
-use event_broker::testing::suite::{Clause, Failure, Suite, TestedStore, assert_store};
+use event_broker::testing::Random;
+use event_broker::testing::suite::{Clause, Failure, Outcome, Suite, TestedStore, assert_store};
+use event_broker::{Broker, Builder, Event};
 
 use store::*;
 
@@ -25,6 +27,48 @@ fn without_the_names_of_objects_deletions_are_seen_in_the_state() {
     }
     let failure = first_failure::<Unnamed<STALE_PAYLOAD>>();
     assert_eq!((failure.clause(), failure.commands().len()), (Clause::Payloads, 2), "{failure}");
+}
+
+/// A store with parameters that are types.
+struct Generic<A>(Store<STALE_PAYLOAD>, std::marker::PhantomData<fn() -> A>);
+
+impl<A: Sync> TestedStore for Generic<A> {
+    type Payload = Change;
+    type State = Tables;
+    type Command = Command;
+
+    fn make(broker: Builder<Change>) -> Self {
+        Self(Store::make(broker), std::marker::PhantomData)
+    }
+
+    fn broker(&self) -> Broker<Change> {
+        self.0.broker()
+    }
+
+    fn draw(&self, random: &mut Random) -> Command {
+        self.0.draw(random)
+    }
+
+    fn commit(&self, command: &Command) -> Outcome {
+        self.0.commit(command)
+    }
+
+    fn state(&self) -> (u64, Tables) {
+        TestedStore::state(&self.0)
+    }
+
+    fn apply(tables: &mut Tables, event: &Event<Change>) {
+        Store::<STALE_PAYLOAD>::apply(tables, event);
+    }
+}
+
+#[test]
+fn the_call_that_is_shown_names_the_store() {
+    let failure = Suite::<Generic<Vec<Option<Task>>>>::new().check(Clause::Payloads).unwrap_err();
+    let again = "again: Suite::<Generic<Vec<Option<Task>>>>::new().seed(1).scripts(1).assert(Clause::Payloads), or set";
+    assert!(failure.to_string().contains(again), "{failure}");
+    let failure = Suite::<Generic<(&str, [u8; 2])>>::new().check(Clause::Payloads).unwrap_err();
+    assert!(failure.to_string().contains("again: Suite::<Generic<(&str, [u8; 2])>>::new()"), "{failure}");
 }
 
 mod without_bugs {
@@ -77,7 +121,7 @@ fn caught<const BUG: u32>(clause: Clause, commands: usize, found: &str) {
     assert!(failure.found().contains(found), "{text}");
     assert!(failure.commands().len() <= commands, "{text}");
     assert!(text.lines().count() <= 25, "{text}");
-    let again = format!("Suite::new().seed({}).scripts(1).assert(Clause::{clause:?})", failure.seed());
+    let again = format!("Suite::<Store<{BUG}>>::new().seed({}).scripts(1).assert(Clause::{clause:?})", failure.seed());
     assert!(text.contains(&again) && text.contains(clause.sentence()), "{text}");
     for command in failure.commands() {
         assert!(text.contains(command), "{text}");

@@ -193,9 +193,20 @@ impl<S: TestedStore> Suite<S> {
             COMMANDS => String::new(),
             length => format!(".commands({length})"),
         };
-        let again = format!("Suite::new().seed({seed}).scripts(1){length}.assert(Clause::{clause:?})");
+        let store = short_name(std::any::type_name::<S>());
+        let again = format!("Suite::<{store}>::new().seed({seed}).scripts(1){length}.assert(Clause::{clause:?})");
         Failure::new(clause, seed, commands, violation, again)
     }
+}
+
+/// Returns the name of a type without the modules that it and its parameters are in.
+fn short_name(name: &str) -> String {
+    let mut short = String::new();
+    for part in name.split_inclusive(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | ':' | '{' | '}')) {
+        // A part is a path and what separates it from the next one.
+        short.push_str(part.rsplit_once("::").map_or(part, |(_, last)| last));
+    }
+    short
 }
 
 fn seed_of_environment() -> Option<u64> {

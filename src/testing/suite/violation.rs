@@ -134,7 +134,8 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 ///      the state by events against the store's (- store, + events):\n\
 ///      - 1\n\
 ///      + 0\n\
-///      seed 7; again: Suite::new().seed(7).scripts(1).assert(Clause::Payloads), or set EVENT_BROKER_SUITE_SEED=7",
+///      seed 7; again: Suite::<Counter>::new().seed(7).scripts(1).assert(Clause::Payloads), \
+///      or set EVENT_BROKER_SUITE_SEED=7",
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
