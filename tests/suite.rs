@@ -91,13 +91,28 @@ fn breaks_a_clause_if_asked() {
     }
 }
 
-#[test]
-fn the_environment_can_set_the_seed() {
+/// What that test prints with this seed in the environment.
+fn broken_with(seed: &str) -> String {
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "breaks_a_clause_if_asked"]).env("BREAK_A_CLAUSE", "1").env("EVENT_BROKER_SUITE_SEED", "77");
+    child.args(["--exact", "breaks_a_clause_if_asked"]).env("BREAK_A_CLAUSE", "1").env("EVENT_BROKER_SUITE_SEED", seed);
     let output = child.output().unwrap();
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stdout).contains("seed 77; again: "), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn the_environment_can_set_the_seed() {
+    let text = broken_with("77");
+    assert!(text.contains("seed 77; again: "), "{text}");
+    let text = broken_with("");
+    assert!(text.contains("seed 1; again: "), "{text}");
+}
+
+#[test]
+fn a_seed_that_is_no_number_is_an_error_of_the_caller() {
+    let text = broken_with("x");
+    assert!(text.contains("EVENT_BROKER_SUITE_SEED is \"x\", expected a number or nothing"), "{text}");
+    assert!(text.contains("panicked at tests/suite.rs:"), "{text}");
 }
 
 #[test]

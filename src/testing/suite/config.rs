@@ -83,7 +83,8 @@ impl<S: TestedStore> Suite<S> {
 
     /// Sets the seed of the first script. Each further script has the next number.
     ///
-    /// If the environment variable `EVENT_BROKER_SUITE_SEED` has a number, there is one script, of that seed.
+    /// If the environment variable `EVENT_BROKER_SUITE_SEED` has a number, there is one script, of that seed. An empty one
+    /// counts as none.
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -158,8 +159,12 @@ impl<S: TestedStore> Suite<S> {
     /// # Panics
     ///
     /// Panics if the variable that [`seed`](Self::seed) names is set to something that is not a number.
+    #[track_caller]
     pub fn check(&self, clause: Clause) -> Result<(), Failure> {
-        let (first, scripts) = seed_of_environment().map_or((self.seed, self.scripts), |seed| (seed, 1));
+        let (first, scripts) = match seed_of_environment() {
+            Some(seed) => (seed, 1),
+            None => (self.seed, self.scripts),
+        };
         let blocked = Blocked::new();
         let mut committed = false;
         for seed in (0..scripts).map(|number| first.wrapping_add(u64::from(number))) {
@@ -209,9 +214,16 @@ fn short_name(name: &str) -> String {
     short
 }
 
+#[track_caller]
 fn seed_of_environment() -> Option<u64> {
-    let text = std::env::var(SEED).ok()?;
-    Some(text.trim().parse().unwrap_or_else(|_| panic!("{SEED} is {text:?}, expected a number")))
+    let text = std::env::var_os(SEED)?;
+    let text = text.to_string_lossy();
+    let number = text.trim();
+    if number.is_empty() {
+        return None;
+    }
+    let Ok(seed) = number.parse() else { panic!("{SEED} is {text:?}, expected a number or nothing") };
+    Some(seed)
 }
 
 /// Whether the scripts of this clause have commands that are rolled back.
