@@ -138,6 +138,7 @@ fn caught<const BUG: u32>(clause: Clause, commands: usize, found: &str) {
     assert!(text.lines().count() <= 25, "{text}");
     let again = format!("Suite::<Store<{BUG}>>::new().seed({}).scripts(1).assert(Clause::{clause:?})", failure.seed());
     assert!(text.contains(&again) && text.contains(clause.sentence()), "{text}");
+    assert_eq!(text.ends_with("; it depends on threads: repeat it"), clause == Clause::Concurrent, "{text}");
     for command in failure.commands() {
         assert!(text.contains(command), "{text}");
     }

@@ -93,7 +93,8 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 /// A clause that a store breaks, with the shortest script that shows it.
 ///
 /// Its text names the clause and what it demands, says what was found, and has the commands, what the last of them has
-/// published, a diff, and the seed. It has 25 lines at most.
+/// published, a diff, and the seed. It has 25 lines at most. What [`Clause::Concurrent`] has found depends on how threads
+/// interleave: the same seed may have to be tried some times until it fails again, and the text says so.
 ///
 /// ```
 /// use event_broker::testing::suite::{Clause, Suite};
@@ -205,7 +206,11 @@ impl fmt::Display for Failure {
             writeln!(f, "{what}:")?;
             write_some(f, difference, MAX_DIFFERENCE)?;
         }
-        write!(f, "seed {seed}; again: {again}, or set EVENT_BROKER_SUITE_SEED={seed}")
+        write!(f, "seed {seed}; again: {again}, or set EVENT_BROKER_SUITE_SEED={seed}")?;
+        if *clause == Clause::Concurrent && *kind != Kind::Unchecked {
+            f.write_str("; it depends on threads: repeat it")?;
+        }
+        Ok(())
     }
 }
 
