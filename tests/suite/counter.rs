@@ -1,5 +1,6 @@
 //! A store of one number with a switch for each bug, for what a store with objects does not show.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use event_broker::testing::Random;
@@ -10,6 +11,14 @@ const NONE: u32 = 0;
 const PANICS_IN_DRAW: u32 = 1;
 const PICKS_FROM_NOTHING: u32 = 2;
 const PANICS_IN_MAKE: u32 = 3;
+const LOSES_AN_UPDATE: u32 = 4;
+/// The same, but it promises no order.
+const LOSES_AN_UPDATE_ON_PURPOSE: u32 = 5;
+/// The state has a number that the store draws.
+const DRAWS_A_NUMBER: u32 = 6;
+
+/// What such a store draws.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Holds its lock until it has published.
 struct Counter<const BUG: u32> {
@@ -41,14 +50,21 @@ impl<const BUG: u32> TestedStore for Counter<BUG> {
     }
 
     fn commit(&self, more: &u32) -> Outcome {
+        let (_, before) = self.state();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = (state.0 + 1, state.1 + more);
+        let before = if matches!(BUG, LOSES_AN_UPDATE | LOSES_AN_UPDATE_ON_PURPOSE) { before } else { state.1 };
+        let drawn = if BUG == DRAWS_A_NUMBER { 10 * NEXT.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        *state = (state.0 + 1, before + more + drawn);
         self.broker.publish(state.0, [Event::new("Count", "Changed", "", state.1)]).unwrap();
         Outcome::Committed(state.0)
     }
 
     fn state(&self) -> (u64, u32) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_serial() -> bool {
+        BUG != LOSES_AN_UPDATE_ON_PURPOSE
     }
 
     fn apply(state: &mut u32, event: &Event<u32>) {
@@ -95,4 +111,16 @@ fn a_suite_that_would_check_nothing_is_refused() {
     assert_eq!(text(|| Suite::new().commands(0)), "without commands nothing is checked");
     // A single command is enough, also if it is to be rolled back.
     Suite::<Counter<NONE>>::new().scripts(1).commands(1).run();
+}
+
+#[test]
+fn a_commit_that_is_made_of_a_stale_read_is_a_failure() {
+    let failure = first_failure::<LOSES_AN_UPDATE>();
+    assert_eq!(failure.clause(), Clause::Concurrent, "{failure}");
+    assert!(failure.found().starts_with("one thread makes another state of the same commands"), "{failure}");
+    assert!(failure.commands().len() <= 4, "{failure}");
+    let text = failure.to_string();
+    assert!(text.contains("the state (- of several threads, + of one thread in the order of the indexes):"), "{text}");
+    Suite::<Counter<LOSES_AN_UPDATE_ON_PURPOSE>>::new().run();
+    Suite::<Counter<DRAWS_A_NUMBER>>::new().without(Clause::Alike).run();
 }

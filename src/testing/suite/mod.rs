@@ -33,6 +33,7 @@ mod objects;
 mod readers;
 mod run;
 mod script;
+mod serial;
 mod single;
 mod store;
 mod threads;

@@ -118,6 +118,17 @@ pub trait TestedStore: Sized + Sync {
         Outcome::Refused
     }
 
+    /// Returns whether what a command does depends on the commits before it alone, in the order of their indexes. By
+    /// default it does, and the suite makes the same commits on another store, where the state must become the same:
+    /// those of several threads in the order of their indexes ([`Clause::Concurrent`](super::Clause::Concurrent)).
+    ///
+    /// Return `false` for a store that may plan a commit by an older snapshot, or that takes ids or numbers outside of its
+    /// lock. A store that looks at the time, or draws numbers of its own, need not: what differs does not count if one
+    /// thread does not do the same twice.
+    fn is_serial() -> bool {
+        true
+    }
+
     /// Returns the objects of a state, each with the names that readers must find it by. By default there are none, and
     /// namespaces and keys are not checked.
     fn objects(state: &Self::State) -> Vec<Object> {
@@ -164,6 +175,16 @@ pub enum Outcome {
     Silent(u64),
     /// It was refused or rolled back: the state is as before, and nothing was published. The index may have moved.
     Refused,
+}
+
+impl Outcome {
+    /// The index of the commit.
+    pub(super) const fn index(self) -> Option<u64> {
+        match self {
+            Self::Committed(index) | Self::Silent(index) => Some(index),
+            Self::Refused => None,
+        }
+    }
 }
 
 impl From<Option<u64>> for Outcome {

@@ -12,7 +12,8 @@ use std::thread::{ScopedJoinHandle, scope, yield_now};
 use std::time::{Duration, Instant};
 
 use super::run::{At, DIFFERENCE, Mirror, Run, apply, perform, state_of};
-use super::script::{Script, Step};
+use super::script::Step;
+use super::serial::{self, Ran};
 use super::store::{Outcome, TestedStore};
 use super::violation::Violation;
 use crate::broker::Broker;
@@ -75,15 +76,17 @@ pub(super) fn concurrent<S: TestedStore>(script: &[Step<S::Command>]) -> Result<
         weigher.hold();
         1
     });
-    let script = without_silent::<S>(script)?;
+    let ran = serial::run::<S>(script)?;
+    let steps = without_silent::<S>(script, &ran);
     let run = Run::<S>::new(broker)?;
     let mut mirror = Mirror::follow(&run.store, &run.now)?;
     let (results, lists) = scope(|scope| {
         let store = &run.store;
-        let threads: Vec<_> = (0..THREADS.min(script.len()))
+        let threads: Vec<_> = (0..THREADS.min(steps.len()))
             .map(|first| {
-                let steps = script.iter().skip(first).step_by(THREADS);
-                scope.spawn(move || steps.map(|step| perform(store, step)).collect::<Result<Vec<_>, _>>())
+                let steps = steps.iter().skip(first).step_by(THREADS);
+                let commit = |step| perform(store, step).map(|outcome| (step, outcome));
+                scope.spawn(move || steps.copied().map(commit).collect::<Result<Vec<_>, _>>())
             })
             .collect();
         let mut lists: Vec<At<S>> = Vec::new();
@@ -98,10 +101,11 @@ pub(super) fn concurrent<S: TestedStore>(script: &[Step<S::Command>]) -> Result<
         let results: Vec<_> = threads.into_iter().filter_map(|thread| thread.join().ok()).collect();
         (results, lists)
     });
-    let mut outcomes = Vec::new();
+    let mut commits = Vec::new();
     for result in results {
-        outcomes.extend(result?);
+        commits.extend(result?);
     }
+    let outcomes: Vec<_> = commits.iter().map(|(_, outcome)| *outcome).collect();
     let (batches, end) = (run.recorder.take(), state_of(&run.store)?);
     numbers(&outcomes, &batches)?;
     // From a commit without events on, the events do not show all that has changed.
@@ -121,19 +125,18 @@ pub(super) fn concurrent<S: TestedStore>(script: &[Step<S::Command>]) -> Result<
         }
     }
     // The store's own broker may be too small for a reader that has not read meanwhile.
-    if mirror.read()? && end.0 < silent { mirror.check(&end) } else { Ok(()) }
+    if mirror.read()? && end.0 < silent {
+        mirror.check(&end)?;
+    }
+    commits.retain(|(_, outcome)| *outcome != Outcome::Refused);
+    commits.sort_by_key(|(_, outcome)| outcome.index());
+    serial::in_order::<S>(&commits, &end, script, &ran)
 }
 
 /// Leaves out what is committed without events: the state could not be compared with the events after it.
-fn without_silent<S: TestedStore>(script: &[Step<S::Command>]) -> Result<Script<S>, Violation> {
-    let mut run = Run::<S>::new(Broker::builder())?;
-    let mut kept = Vec::with_capacity(script.len());
-    for (number, step) in script.iter().enumerate() {
-        if !matches!(run.step(number, step)?.outcome, Outcome::Silent(_)) {
-            kept.push(step.clone());
-        }
-    }
-    Ok(kept)
+fn without_silent<'s, S: TestedStore>(script: &'s [Step<S::Command>], ran: &[Ran<S>]) -> Vec<&'s Step<S::Command>> {
+    let steps = script.iter().zip(ran);
+    steps.filter(|(_, (outcome, _))| !matches!(outcome, Outcome::Silent(_))).map(|(step, _)| step).collect()
 }
 
 /// Each batch belongs to one commit, and no commit has two batches or the index of another.
