@@ -16,6 +16,14 @@ const LOSES_AN_UPDATE: u32 = 4;
 const LOSES_AN_UPDATE_ON_PURPOSE: u32 = 5;
 /// The state has a number that the store draws.
 const DRAWS_A_NUMBER: u32 = 6;
+/// What is rolled back is added by the next commit.
+const KEEPS_WHAT_IS_PENDING: u32 = 7;
+/// After a refusal, the next command is refused, too.
+const LOCKS_AFTER_A_REFUSAL: u32 = 8;
+/// The same, but it promises no order.
+const LOCKS_ON_PURPOSE: u32 = 9;
+/// A roll-back takes an index, and the state has the sum of the indexes.
+const ROLL_BACKS_TAKE_INDEXES: u32 = 10;
 
 /// What such a store draws.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -23,6 +31,8 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Holds its lock until it has published.
 struct Counter<const BUG: u32> {
     state: Mutex<(u64, u32)>,
+    /// What a roll-back has left.
+    left: AtomicU32,
     broker: Broker<u32>,
 }
 
@@ -33,7 +43,7 @@ impl<const BUG: u32> TestedStore for Counter<BUG> {
 
     fn make(broker: Builder<u32>) -> Self {
         assert!(BUG != PANICS_IN_MAKE, "no disk");
-        Self { state: Mutex::default(), broker: broker.build().unwrap() }
+        Self { state: Mutex::default(), left: AtomicU32::new(0), broker: broker.build().unwrap() }
     }
 
     fn broker(&self) -> Broker<u32> {
@@ -54,7 +64,15 @@ impl<const BUG: u32> TestedStore for Counter<BUG> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = if matches!(BUG, LOSES_AN_UPDATE | LOSES_AN_UPDATE_ON_PURPOSE) { before } else { state.1 };
         let drawn = if BUG == DRAWS_A_NUMBER { 10 * NEXT.fetch_add(1, Ordering::Relaxed) } else { 0 };
-        *state = (state.0 + 1, before + more + drawn);
+        let left = self.left.swap(0, Ordering::Relaxed);
+        match BUG {
+            LOCKS_AFTER_A_REFUSAL | LOCKS_ON_PURPOSE if left > 0 => return Outcome::Refused,
+            ROLL_BACKS_TAKE_INDEXES => {
+                let index = state.0 + 1 + u64::from(left);
+                *state = (index, before + u32::try_from(index).unwrap());
+            }
+            _ => *state = (state.0 + 1, before + more + drawn + left),
+        }
         self.broker.publish(state.0, [Event::new("Count", "Changed", "", state.1)]).unwrap();
         Outcome::Committed(state.0)
     }
@@ -63,8 +81,17 @@ impl<const BUG: u32> TestedStore for Counter<BUG> {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn roll_back(&self, more: &u32) -> Outcome {
+        match BUG {
+            KEEPS_WHAT_IS_PENDING => self.left.store(*more, Ordering::Relaxed),
+            LOCKS_AFTER_A_REFUSAL | LOCKS_ON_PURPOSE | ROLL_BACKS_TAKE_INDEXES => self.left.store(1, Ordering::Relaxed),
+            _ => {}
+        }
+        Outcome::Refused
+    }
+
     fn is_serial() -> bool {
-        BUG != LOSES_AN_UPDATE_ON_PURPOSE
+        !matches!(BUG, LOSES_AN_UPDATE_ON_PURPOSE | LOCKS_ON_PURPOSE)
     }
 
     fn apply(state: &mut u32, event: &Event<u32>) {
@@ -123,4 +150,22 @@ fn a_commit_that_is_made_of_a_stale_read_is_a_failure() {
     assert!(text.contains("the state (- of several threads, + of one thread in the order of the indexes):"), "{text}");
     Suite::<Counter<LOSES_AN_UPDATE_ON_PURPOSE>>::new().run();
     Suite::<Counter<DRAWS_A_NUMBER>>::new().without(Clause::Alike).run();
+}
+
+#[test]
+fn what_is_rolled_back_and_returns_later_is_a_failure() {
+    let failure = first_failure::<KEEPS_WHAT_IS_PENDING>();
+    assert_eq!((failure.clause(), failure.commands().len()), (Clause::RollBack, 2), "{failure}");
+    let found = "after command 2, the state is another one than without the commands before it that were refused";
+    assert_eq!(failure.found(), found);
+    let text = failure.to_string();
+    assert!(text.contains("the state (- in the script, + without those commands):\n- "), "{text}");
+    let failure = first_failure::<LOCKS_AFTER_A_REFUSAL>();
+    assert_eq!((failure.clause(), failure.commands().len()), (Clause::RollBack, 2), "{failure}");
+    assert!(
+        failure.found().ends_with("but Committed(1) without the commands before it that were refused"),
+        "{failure}"
+    );
+    Suite::<Counter<LOCKS_ON_PURPOSE>>::new().run();
+    Suite::<Counter<ROLL_BACKS_TAKE_INDEXES>>::new().run();
 }

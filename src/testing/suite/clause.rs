@@ -24,6 +24,11 @@ pub enum Clause {
     /// readers need lets nobody look in between, and so keeps the clause.
     CommitFirst,
     /// What is rolled back or refused publishes nothing and changes nothing.
+    ///
+    /// It does not show in later commits either: without it, the other commands of a script have the same outcomes and
+    /// make the same states on another store. A store that counts what it refuses says so by
+    /// [`TestedStore::is_serial`](super::TestedStore::is_serial). If a commit then has another index, nothing is compared
+    /// from there on.
     RollBack,
     /// Each commit that changes the state is published once, whole, as one batch, under its index.
     Once,

@@ -7,6 +7,7 @@ use super::lines::lines_of;
 use super::objects::Objects;
 use super::run::{DIFFERENCE, Done, Run, apply};
 use super::script::Step;
+use super::serial;
 use super::store::{Outcome, TestedStore};
 use super::violation::Violation;
 use crate::broker::Broker;
@@ -39,13 +40,16 @@ pub(super) fn commits<S: TestedStore>(done: &Done<S>) -> Result<(), Violation> {
     }
 }
 
-/// Runs a script, and checks each command that was not committed.
+/// Runs a script, and checks each command that was not committed; and then what the others do without them.
 pub(super) fn roll_back_each<S: TestedStore>(script: &[Step<S::Command>]) -> Result<(), Violation> {
     let mut run = Run::<S>::new(Broker::builder())?;
+    let mut ran = Vec::with_capacity(script.len());
     for (number, step) in script.iter().enumerate() {
-        roll_back(&run.step(number, step)?, step)?;
+        let done = run.step(number, step)?;
+        roll_back(&done, step)?;
+        ran.push((done.outcome, done.after));
     }
-    Ok(())
+    serial::without_refused::<S>(script, &ran)
 }
 
 fn roll_back<S: TestedStore>(done: &Done<S>, step: &Step<S::Command>) -> Result<(), Violation> {

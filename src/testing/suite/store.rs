@@ -120,10 +120,11 @@ pub trait TestedStore: Sized + Sync {
 
     /// Returns whether what a command does depends on the commits before it alone, in the order of their indexes. By
     /// default it does, and the suite makes the same commits on another store, where the state must become the same:
-    /// those of several threads in the order of their indexes ([`Clause::Concurrent`](super::Clause::Concurrent)).
+    /// those of several threads in the order of their indexes ([`Clause::Concurrent`](super::Clause::Concurrent)), and those
+    /// of a script without the commands that were refused or rolled back ([`Clause::RollBack`](super::Clause::RollBack)).
     ///
-    /// Return `false` for a store that may plan a commit by an older snapshot, or that takes ids or numbers outside of its
-    /// lock. A store that looks at the time, or draws numbers of its own, need not: what differs does not count if one
+    /// Return `false` for a store that may plan a commit by an older snapshot, that takes ids or numbers outside of its
+    /// lock, or that counts what it refuses. A store that looks at the time, or draws numbers of its own, need not: what differs does not count if one
     /// thread does not do the same twice.
     fn is_serial() -> bool {
         true
