@@ -24,6 +24,13 @@ const LOCKS_AFTER_A_REFUSAL: u32 = 8;
 const LOCKS_ON_PURPOSE: u32 = 9;
 /// A roll-back takes an index, and the state has the sum of the indexes.
 const ROLL_BACKS_TAKE_INDEXES: u32 = 10;
+const PUBLISHES_AN_EVENT_TWICE: u32 = 11;
+/// The same, and it says so.
+const REPEATS_EVENTS: u32 = 12;
+/// An event adds one, so a batch has as many as the command adds.
+const ADDS_UP: u32 = 13;
+/// There is a second kind of event, twice, that no state shows.
+const RINGS_TWICE: u32 = 14;
 
 /// What such a store draws.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -73,7 +80,14 @@ impl<const BUG: u32> TestedStore for Counter<BUG> {
             }
             _ => *state = (state.0 + 1, before + more + drawn + left),
         }
-        self.broker.publish(state.0, [Event::new("Count", "Changed", "", state.1)]).unwrap();
+        let event = |kind, count| Event::new("Count", kind, "", count);
+        let events = match BUG {
+            PUBLISHES_AN_EVENT_TWICE | REPEATS_EVENTS => vec![event("Changed", state.1), event("Changed", state.1)],
+            ADDS_UP => (0..*more).map(|_| event("Added", 1)).collect(),
+            RINGS_TWICE => vec![event("Changed", state.1), event("Rung", 0), event("Rung", 0)],
+            _ => vec![event("Changed", state.1)],
+        };
+        self.broker.publish(state.0, events).unwrap();
         Outcome::Committed(state.0)
     }
 
@@ -90,12 +104,20 @@ impl<const BUG: u32> TestedStore for Counter<BUG> {
         Outcome::Refused
     }
 
+    fn repeats_events() -> bool {
+        BUG == REPEATS_EVENTS
+    }
+
     fn is_serial() -> bool {
         !matches!(BUG, LOSES_AN_UPDATE_ON_PURPOSE | LOCKS_ON_PURPOSE)
     }
 
     fn apply(state: &mut u32, event: &Event<u32>) {
-        *state = *event.payload();
+        match event.event_type().as_str() {
+            "Added" => *state += event.payload(),
+            "Rung" => {}
+            _ => *state = *event.payload(),
+        }
     }
 }
 
@@ -168,4 +190,17 @@ fn what_is_rolled_back_and_returns_later_is_a_failure() {
     );
     Suite::<Counter<LOCKS_ON_PURPOSE>>::new().run();
     Suite::<Counter<ROLL_BACKS_TAKE_INDEXES>>::new().run();
+}
+
+#[test]
+fn an_event_that_a_batch_has_twice_is_a_failure() {
+    let failure = first_failure::<PUBLISHES_AN_EVENT_TWICE>();
+    assert_eq!((failure.clause(), failure.commands().len()), (Clause::Once, 1), "{failure}");
+    let found =
+        format!("after command 1, its batch has an event twice: Count/Changed \"\" = {}", failure.commands().concat());
+    assert_eq!(failure.found(), found);
+    assert_eq!(failure.to_string().matches("\n  1 Count/Changed").count(), 2, "{failure}");
+    Suite::<Counter<REPEATS_EVENTS>>::new().run();
+    Suite::<Counter<ADDS_UP>>::new().run();
+    Suite::<Counter<RINGS_TWICE>>::new().run();
 }

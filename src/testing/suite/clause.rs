@@ -31,6 +31,10 @@ pub enum Clause {
     /// from there on.
     RollBack,
     /// Each commit that changes the state is published once, whole, as one batch, under its index.
+    ///
+    /// The batch has no event twice, with the same names and the same `Debug` form of the payload, if the second changes
+    /// nothing that the first has not. A store that means it says so by
+    /// [`TestedStore::repeats_events`](super::TestedStore::repeats_events).
     Once,
     /// An event has the namespace of the object that has changed.
     Namespaces,

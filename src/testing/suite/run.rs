@@ -13,6 +13,7 @@ use crate::subscription::{Delivery, Subscription};
 use crate::testing::outline::Outline;
 use crate::testing::recorder::Recorder;
 use crate::types::error::{RecvError, TryRecvError};
+use crate::types::event::Event;
 use crate::types::request::Request;
 use crate::types::start::Start;
 
@@ -87,13 +88,15 @@ impl<S: TestedStore> Done<S> {
 
 /// Applies the events of batches to a state.
 pub(super) fn apply<S: TestedStore>(state: &mut S::State, batches: &[Delivery<S::Payload>]) -> Result<(), Violation> {
-    for event in batches.iter().flat_map(Delivery::events) {
-        guarded("apply", || S::apply(state, event)).map_err(|violation| {
-            let event = format!("{}/{} {}", event.topic(), event.event_type(), event.key());
-            Violation { what: format!("{} (at {event})", violation.what), ..violation }
-        })?;
-    }
-    Ok(())
+    batches.iter().flat_map(Delivery::events).try_for_each(|event| apply_event::<S>(state, event))
+}
+
+/// Applies an event to a state.
+pub(super) fn apply_event<S: TestedStore>(state: &mut S::State, event: &Event<S::Payload>) -> Result<(), Violation> {
+    guarded("apply", || S::apply(state, event)).map_err(|violation| {
+        let event = format!("{}/{} {}", event.topic(), event.event_type(), event.key());
+        Violation { what: format!("{} (at {event})", violation.what), ..violation }
+    })
 }
 
 /// A copy of the state, and a reader of all that comes after it.

@@ -5,12 +5,14 @@
 
 use super::lines::lines_of;
 use super::objects::Objects;
-use super::run::{DIFFERENCE, Done, Run, apply};
+use super::run::{DIFFERENCE, Done, Run, apply, apply_event};
 use super::script::Step;
 use super::serial;
 use super::store::{Outcome, TestedStore};
 use super::violation::Violation;
 use crate::broker::Broker;
+use crate::subscription::Delivery;
+use crate::testing::outline::Outline;
 
 /// Runs a script, and checks each command.
 pub(super) fn each<S: TestedStore>(
@@ -92,8 +94,32 @@ pub(super) fn once<S: TestedStore>(done: &Done<S>) -> Result<(), Violation> {
             let found = batch.index();
             Err(done.violation(format!("commit {index} is published under index {found}")))
         }
+        Some(_) if !S::repeats_events() => superfluous(done),
         None | Some(_) => Ok(()),
     }
+}
+
+/// An event that a batch has twice, with the same names and payload: the first makes a difference to the state, and the
+/// second makes none.
+fn superfluous<S: TestedStore>(done: &Done<S>) -> Result<(), Violation> {
+    let outline = Outline::by_debug(&done.batches);
+    let lines = outline.lines();
+    for (at, line) in lines.iter().enumerate() {
+        let Some(first) = lines.iter().take(at).position(|other| other == line) else { continue };
+        // That an event cannot be applied is the matter of another clause.
+        let [all, once, none] = [&[][..], &[at], &[first, at]].map(|left_out| {
+            let mut state = S::State::clone(&done.before.1);
+            let events = done.batches.iter().flat_map(Delivery::events).enumerate();
+            let mut kept = events.filter(|(number, _)| !left_out.contains(number));
+            kept.try_for_each(|(_, event)| apply_event::<S>(&mut state, event)).map(|()| state).ok()
+        });
+        if all.is_some() && all == once && all != none {
+            let shown = line.split_once(' ').map_or(line.as_str(), |(_, event)| event);
+            let violation = Violation::new(format!("its batch has an event twice: {shown}")).after(done.step);
+            return Err(violation.showing(&outline));
+        }
+    }
+    Ok(())
 }
 
 /// Whether all that a command has changed is that something is gone.
@@ -121,7 +147,7 @@ pub(super) fn deletions<S: TestedStore>(done: &Done<S>) -> Result<(), Violation>
     let mut mirror = S::State::clone(&done.before.1);
     if objects.are_known() {
         for gone in objects.removed() {
-            let mut events = done.batches.iter().flat_map(crate::Delivery::events);
+            let mut events = done.batches.iter().flat_map(Delivery::events);
             if !events.any(|event| *event.topic() == gone.topic && *event.key() == gone.key) {
                 return Err(done.violation(format!("{gone} has left the state, but no event has its topic and key")));
             }

@@ -130,6 +130,13 @@ pub trait TestedStore: Sized + Sync {
         true
     }
 
+    /// Returns whether a batch may have an event twice, with the same names and payload, although once would do. By default
+    /// it may not ([`Clause::Once`](super::Clause::Once)). Events that add up, and events that no state shows, may be
+    /// repeated anyway.
+    fn repeats_events() -> bool {
+        false
+    }
+
     /// Returns the objects of a state, each with the names that readers must find it by. By default there are none, and
     /// namespaces and keys are not checked.
     fn objects(state: &Self::State) -> Vec<Object> {
