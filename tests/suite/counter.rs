@@ -31,6 +31,9 @@ const REPEATS_EVENTS: u32 = 12;
 const ADDS_UP: u32 = 13;
 /// There is a second kind of event, twice, that no state shows.
 const RINGS_TWICE: u32 = 14;
+const ROLL_BACKS_PUBLISH_NOTHING: u32 = 15;
+/// The same, after it has moved the index of the state.
+const ROLL_BACKS_MOVE_BOTH_INDEXES: u32 = 16;
 
 /// What such a store draws.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -96,7 +99,13 @@ impl<const BUG: u32> TestedStore for Counter<BUG> {
     }
 
     fn roll_back(&self, more: &u32) -> Outcome {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match BUG {
+            ROLL_BACKS_PUBLISH_NOTHING => self.broker.publish(state.0 + 1, []).unwrap(),
+            ROLL_BACKS_MOVE_BOTH_INDEXES => {
+                state.0 += 1;
+                self.broker.publish(state.0, []).unwrap();
+            }
             KEEPS_WHAT_IS_PENDING => self.left.store(*more, Ordering::Relaxed),
             LOCKS_AFTER_A_REFUSAL | LOCKS_ON_PURPOSE | ROLL_BACKS_TAKE_INDEXES => self.left.store(1, Ordering::Relaxed),
             _ => {}
@@ -203,4 +212,13 @@ fn an_event_that_a_batch_has_twice_is_a_failure() {
     Suite::<Counter<REPEATS_EVENTS>>::new().run();
     Suite::<Counter<ADDS_UP>>::new().run();
     Suite::<Counter<RINGS_TWICE>>::new().run();
+}
+
+#[test]
+fn a_batch_without_events_of_what_is_rolled_back_is_a_failure() {
+    let failure = first_failure::<ROLL_BACKS_PUBLISH_NOTHING>();
+    assert_eq!((failure.clause(), failure.commands().len()), (Clause::RollBack, 1), "{failure}");
+    let found = "after command 1, which was not committed, the broker is at index 1, but the state at 0";
+    assert_eq!(failure.found(), found);
+    Suite::<Counter<ROLL_BACKS_MOVE_BOTH_INDEXES>>::new().run();
 }

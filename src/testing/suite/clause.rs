@@ -25,6 +25,8 @@ pub enum Clause {
     CommitFirst,
     /// What is rolled back or refused publishes nothing and changes nothing.
     ///
+    /// The index of the state may move. That of the broker may follow, by a batch without events, and not pass it.
+    ///
     /// It does not show in later commits either: without it, the other commands of a script have the same outcomes and
     /// make the same states on another store. A store that counts what it refuses says so by
     /// [`TestedStore::is_serial`](super::TestedStore::is_serial). If a commit then has another index, nothing is compared

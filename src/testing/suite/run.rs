@@ -35,6 +35,8 @@ pub(super) struct Done<S: TestedStore> {
     pub(super) before: At<S>,
     pub(super) after: At<S>,
     pub(super) batches: Vec<Delivery<S::Payload>>,
+    /// The latest index of the broker, before and after.
+    pub(super) latest: (u64, u64),
 }
 
 /// Reads a store's state.
@@ -53,10 +55,13 @@ impl<S: TestedStore> Run<S> {
 
     /// Runs a command, and returns what it has done.
     pub(super) fn step(&mut self, number: usize, step: &Step<S::Command>) -> Result<Done<S>, Violation> {
+        let broker = self.store.broker();
+        let latest = broker.latest_index();
         let outcome = perform(&self.store, step).map_err(|violation| violation.after(number))?;
         let after = state_of(&self.store).map_err(|violation| violation.after(number))?;
         let before = std::mem::replace(&mut self.now, after.clone());
-        Ok(Done { step: number, outcome, before, after, batches: self.recorder.take() })
+        let latest = (latest, broker.latest_index());
+        Ok(Done { step: number, outcome, before, after, batches: self.recorder.take(), latest })
     }
 }
 

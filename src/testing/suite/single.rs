@@ -59,6 +59,13 @@ fn roll_back<S: TestedStore>(done: &Done<S>, step: &Step<S::Command>) -> Result<
         (Outcome::Refused, _) if !done.batches.is_empty() => {
             Err(done.violation("which was not committed, something is published"))
         }
+        // A batch without events is not recorded.
+        (Outcome::Refused, _) if done.latest.1 > done.latest.0.max(done.after.0) => {
+            let (broker, state) = (done.latest.1, done.after.0);
+            Err(done.violation(format!(
+                "which was not committed, the broker is at index {broker}, but the state at {state}"
+            )))
+        }
         (Outcome::Refused, _) if done.changed() => {
             let violation = done.violation("which was not committed, the state has changed");
             Err(violation.differing("the state (- before, + after)", &*done.before.1, &*done.after.1))
