@@ -226,7 +226,7 @@ fn line<P>(index: u64, number: u32, event: &Event<P>, show: Option<&Show<P>>) ->
 }
 
 /// A name, quoted where it could be mistaken.
-struct Name<'n>(&'n str);
+pub(super) struct Name<'n>(pub(super) &'n str);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

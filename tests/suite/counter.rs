@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use event_broker::testing::Random;
-use event_broker::testing::suite::{Clause, Failure, Outcome, Suite, TestedStore};
+use event_broker::testing::suite::{Clause, Failure, Object, Outcome, Suite, TestedStore};
 use event_broker::{Broker, Builder, Event};
 
 const NONE: u32 = 0;
@@ -34,6 +34,7 @@ const RINGS_TWICE: u32 = 14;
 const ROLL_BACKS_PUBLISH_NOTHING: u32 = 15;
 /// The same, after it has moved the index of the state.
 const ROLL_BACKS_MOVE_BOTH_INDEXES: u32 = 16;
+const PANICS_IN_APPLY: u32 = 17;
 
 /// What such a store draws.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -122,6 +123,7 @@ impl<const BUG: u32> TestedStore for Counter<BUG> {
     }
 
     fn apply(state: &mut u32, event: &Event<u32>) {
+        assert!(BUG != PANICS_IN_APPLY, "no such counter");
         match event.event_type().as_str() {
             "Added" => *state += event.payload(),
             "Rung" => {}
@@ -221,4 +223,13 @@ fn a_batch_without_events_of_what_is_rolled_back_is_a_failure() {
     let found = "after command 1, which was not committed, the broker is at index 1, but the state at 0";
     assert_eq!(failure.found(), found);
     Suite::<Counter<ROLL_BACKS_MOVE_BOTH_INDEXES>>::new().run();
+}
+
+#[test]
+fn a_panic_in_apply_is_a_failure_of_payloads() {
+    let failure = first_failure::<PANICS_IN_APPLY>();
+    assert_eq!((failure.clause(), failure.commands().len()), (Clause::Payloads, 1), "{failure}");
+    let found = "after command 1, `apply` panicked: no such counter (at Count/Changed \"\")";
+    assert_eq!(failure.found(), found);
+    assert_eq!(Object::new("Count", "", &1).to_string(), "Count \"\"");
 }

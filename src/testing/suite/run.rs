@@ -10,7 +10,7 @@ use super::store::{Outcome, TestedStore};
 use super::violation::{Violation, guarded};
 use crate::broker::Builder;
 use crate::subscription::{Delivery, Subscription};
-use crate::testing::outline::Outline;
+use crate::testing::outline::{Name, Outline};
 use crate::testing::recorder::Recorder;
 use crate::types::error::{RecvError, TryRecvError};
 use crate::types::event::Event;
@@ -98,8 +98,8 @@ pub(super) fn apply<S: TestedStore>(state: &mut S::State, batches: &[Delivery<S:
 
 /// Applies an event to a state.
 pub(super) fn apply_event<S: TestedStore>(state: &mut S::State, event: &Event<S::Payload>) -> Result<(), Violation> {
-    guarded("apply", || S::apply(state, event)).map_err(|violation| {
-        let event = format!("{}/{} {}", event.topic(), event.event_type(), event.key());
+    guarded("`apply`", || S::apply(state, event)).map_err(|violation| {
+        let event = format!("{}/{} {}", event.topic(), event.event_type(), Name(event.key().as_str()));
         Violation { what: format!("{} (at {event})", violation.what), ..violation }
     })
 }

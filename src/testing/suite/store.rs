@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::broker::{Broker, Builder};
+use crate::testing::outline::Name;
 use crate::testing::random::Random;
 use crate::types::event::Event;
 use crate::types::name::{Key, Namespace, Topic};
@@ -269,6 +270,6 @@ impl fmt::Display for Object {
         if !self.namespace.is_empty() {
             write!(f, "{}:", self.namespace)?;
         }
-        write!(f, "{}", self.key)
+        write!(f, "{}", Name(self.key.as_str()))
     }
 }
