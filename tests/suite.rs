@@ -8,6 +8,8 @@
 mod counter;
 #[path = "suite/right.rs"]
 mod right;
+#[path = "suite/scoped.rs"]
+mod scoped;
 #[path = "suite/store.rs"]
 mod store;
 

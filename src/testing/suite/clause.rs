@@ -39,6 +39,8 @@ pub enum Clause {
     /// [`TestedStore::repeats_events`](super::TestedStore::repeats_events).
     Once,
     /// An event has the namespace of the object that has changed.
+    ///
+    /// If objects of one key have changed, there is no event of that key in the namespace of another that has not.
     Namespaces,
     /// A changed object is found by its topic and key, and by each filter key; no event has another object's key.
     Keys,

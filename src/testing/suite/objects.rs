@@ -72,6 +72,10 @@ pub(super) fn namespaces<S: TestedStore>(done: &Done<S>) -> Result<(), Violation
         if let Some(object) = subjects.first()
             && !subjects.iter().any(|object| object.namespace == *event.namespace())
         {
+            let in_namespace = |object: &&Object| object.namespace == *event.namespace();
+            if let Some(unchanged) = objects.all().filter(of_key).find(in_namespace) {
+                return Err(done.violation(of_unchanged(done, &objects, &subjects, unchanged)));
+            }
             let found = event.namespace();
             return Err(done.violation(format!(
                 "{object} has changed, but its event {} has the namespace {found:?}",
@@ -80,6 +84,20 @@ pub(super) fn namespaces<S: TestedStore>(done: &Done<S>) -> Result<(), Violation
         }
     }
     Ok(())
+}
+
+/// Why there is an event of an object that has not changed, if others of its key have.
+fn of_unchanged<S: TestedStore>(done: &Done<S>, objects: &Objects, changed: &[&Object], unchanged: &Object) -> String {
+    let is_announced =
+        |object: &Object| events(done).any(|it| *it.key() == object.key && *it.namespace() == object.namespace);
+    let what = format!("an event of {unchanged}, which has not changed, is published");
+    match changed.iter().find(|object| !is_announced(object)) {
+        None => what,
+        Some(gone) if !objects.after.iter().any(|object| object.is(gone)) => {
+            format!("{gone} has left the state, but no event has its key and namespace; {what}")
+        }
+        Some(object) => format!("{object} has changed, but no event has its key and namespace; {what}"),
+    }
 }
 
 pub(super) fn keys<S: TestedStore>(done: &Done<S>) -> Result<(), Violation> {
