@@ -141,6 +141,8 @@ fn caught<const BUG: u32>(clause: Clause, commands: usize, found: &str) {
     let again = format!("Suite::<Store<{BUG}>>::new().seed({}).scripts(1).assert(Clause::{clause:?})", failure.seed());
     assert!(text.contains(&again) && text.contains(clause.sentence()), "{text}");
     assert_eq!(text.ends_with("; it depends on threads: repeat it"), clause == Clause::Concurrent, "{text}");
+    let is_noted = text.contains(", thread 1: ");
+    assert_eq!(is_noted, clause == Clause::Concurrent && !text.contains("panicked"), "{text}");
     for command in failure.commands() {
         assert!(text.contains(command), "{text}");
     }

@@ -180,6 +180,9 @@ fn a_commit_that_is_made_of_a_stale_read_is_a_failure() {
     assert!(failure.found().starts_with("one thread makes another state of the same commands"), "{failure}");
     assert!(failure.commands().len() <= 4, "{failure}");
     let text = failure.to_string();
+    assert!(text.contains("\n  1  index ") && text.contains(", thread 1: "), "{text}");
+    assert!(text.contains("\npublished:\n  1 Count/Changed \"\" = "), "{text}");
+    assert!(text.lines().count() <= 25, "{text}");
     assert!(text.contains("the state (- of several threads, + of one thread in the order of the indexes):"), "{text}");
     Suite::<Counter<LOSES_AN_UPDATE_ON_PURPOSE>>::new().run();
     Suite::<Counter<DRAWS_A_NUMBER>>::new().without(Clause::Alike).run();

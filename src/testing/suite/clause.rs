@@ -56,6 +56,8 @@ pub enum Clause {
     Alike,
     /// Commits of several threads are published in the order of their indexes, none lost and none twice.
     ///
+    /// A failure shows the index and the thread of each command. Commands that one thread commits silently are left out.
+    ///
     /// One thread that makes the same commits on another store, in the order of their indexes, arrives at the same state:
     /// no commit was made of a stale read. A store that does not promise this says so by
     /// [`TestedStore::is_serial`](super::TestedStore::is_serial). What was refused is left out. If an index then becomes

@@ -79,13 +79,15 @@ pub(super) fn concurrent<S: TestedStore>(script: &[Step<S::Command>]) -> Result<
     let ran = serial::run::<S>(script)?;
     let steps = without_silent::<S>(script, &ran);
     let run = Run::<S>::new(broker)?;
-    let mut mirror = Mirror::follow(&run.store, &run.now)?;
+    let mirror = Mirror::follow(&run.store, &run.now)?;
     let (results, lists) = scope(|scope| {
         let store = &run.store;
         let threads: Vec<_> = (0..THREADS.min(steps.len()))
             .map(|first| {
                 let steps = steps.iter().skip(first).step_by(THREADS);
-                let commit = |step| perform(store, step).map(|outcome| (step, outcome));
+                let commit = move |(number, step)| {
+                    perform(store, step).map(|outcome| Commit { number, thread: first + 1, step, outcome })
+                };
                 scope.spawn(move || steps.copied().map(commit).collect::<Result<Vec<_>, _>>())
             })
             .collect();
@@ -105,37 +107,87 @@ pub(super) fn concurrent<S: TestedStore>(script: &[Step<S::Command>]) -> Result<
     for result in results {
         commits.extend(result?);
     }
-    let outcomes: Vec<_> = commits.iter().map(|(_, outcome)| *outcome).collect();
-    let (batches, end) = (run.recorder.take(), state_of(&run.store)?);
-    numbers(&outcomes, &batches)?;
+    let all =
+        All { script, ran: &ran, start: &run.now, lists, end: state_of(&run.store)?, batches: run.recorder.take() };
+    check(&all, &commits, mirror).map_err(|violation| violation.noting(notes(script.len(), &commits)))
+}
+
+/// A command that a thread has run.
+struct Commit<'s, C> {
+    /// Its number in the script.
+    number: usize,
+    /// The number of the thread, counted from 1.
+    thread: usize,
+    step: &'s Step<C>,
+    outcome: Outcome,
+}
+
+/// What there is beside the commits.
+struct All<'s, S: TestedStore> {
+    script: &'s [Step<S::Command>],
+    /// What one thread has done.
+    ran: &'s [Ran<S>],
+    start: &'s At<S>,
+    /// The state as it was listed meanwhile, and at the end.
+    lists: Vec<At<S>>,
+    end: At<S>,
+    batches: Vec<Delivery<S::Payload>>,
+}
+
+/// What is shown beside each command of a script: its index and its thread.
+fn notes<C>(commands: usize, commits: &[Commit<'_, C>]) -> Vec<String> {
+    let mut notes = vec!["left out".to_owned(); commands];
+    for Commit { number, thread, outcome, .. } in commits {
+        if let Some(note) = notes.get_mut(*number) {
+            let became = outcome.index().map_or_else(|| "refused".to_owned(), |index| format!("index {index}"));
+            *note = format!("{became}, thread {thread}");
+        }
+    }
+    notes
+}
+
+fn check<S: TestedStore>(
+    all: &All<'_, S>,
+    commits: &[Commit<'_, S::Command>],
+    mut mirror: Mirror<S>,
+) -> Result<(), Violation> {
+    let All { script, ran, start, lists, end, batches } = all;
+    let outcomes: Vec<_> = commits.iter().map(|commit| commit.outcome).collect();
+    numbers(&outcomes, batches)?;
+    let shown = |violation: Violation| violation.showing(&Outline::by(batches, S::show as fn(&S::Payload) -> String));
     // From a commit without events on, the events do not show all that has changed.
     let silent = outcomes.iter().filter_map(|outcome| match outcome {
         Outcome::Silent(index) => Some(*index),
         Outcome::Committed(_) | Outcome::Refused => None,
     });
     let silent = silent.min().unwrap_or(u64::MAX);
-    for at in lists.iter().chain([&end]).filter(|at| at.0 < silent) {
-        let mut state = S::State::clone(&run.now.1);
+    for at in lists.iter().chain([end]).filter(|at| at.0 < silent) {
+        let mut state = S::State::clone(&start.1);
         let until = batches.partition_point(|batch| batch.index() <= at.0);
         apply::<S>(&mut state, batches.get(..until).unwrap_or_default())?;
         if state != *at.1 {
             let what = format!("what is published up to index {} does not make the state of that index", at.0);
-            let missing = missing(&outcomes, &batches);
-            return Err(Violation::new(what + &missing).differing(DIFFERENCE, &*at.1, &state));
+            let missing = missing(&outcomes, batches);
+            return Err(shown(Violation::new(what + &missing).differing(DIFFERENCE, &*at.1, &state)));
         }
     }
     // The store's own broker may be too small for a reader that has not read meanwhile.
     if mirror.read()? && end.0 < silent {
-        mirror.check(&end)?;
+        mirror.check(end).map_err(shown)?;
     }
-    commits.retain(|(_, outcome)| *outcome != Outcome::Refused);
-    commits.sort_by_key(|(_, outcome)| outcome.index());
-    serial::in_order::<S>(&commits, &end, script, &ran)
+    let is_commit = |commit: &&Commit<'_, _>| commit.outcome != Outcome::Refused;
+    let mut in_order: Vec<_> = commits.iter().filter(is_commit).map(|commit| (commit.step, commit.outcome)).collect();
+    in_order.sort_by_key(|(_, outcome)| outcome.index());
+    serial::in_order::<S>(&in_order, end, script, ran).map_err(shown)
 }
 
-/// Leaves out what is committed without events: the state could not be compared with the events after it.
-fn without_silent<'s, S: TestedStore>(script: &'s [Step<S::Command>], ran: &[Ran<S>]) -> Vec<&'s Step<S::Command>> {
-    let steps = script.iter().zip(ran);
+/// Leaves out what is committed without events: the state could not be compared with the events after it. Each of the
+/// others has its number in the script.
+fn without_silent<'s, S: TestedStore>(
+    script: &'s [Step<S::Command>],
+    ran: &[Ran<S>],
+) -> Vec<(usize, &'s Step<S::Command>)> {
+    let steps = script.iter().enumerate().zip(ran);
     steps.filter(|(_, (outcome, _))| !matches!(outcome, Outcome::Silent(_))).map(|(step, _)| step).collect()
 }
 

@@ -23,9 +23,11 @@ pub(super) struct Violation {
     /// The command after which it was seen, counted from 0.
     pub(super) step: Option<usize>,
     pub(super) what: String,
+    /// What is shown before each command, or nothing.
+    pub(super) notes: Vec<String>,
     pub(super) published: Vec<String>,
     /// What the lines of the difference are, and the difference.
-    pub(super) difference: Option<(String, Vec<String>)>,
+    pub(super) difference: Option<Box<(String, Vec<String>)>>,
     pub(super) kind: Kind,
 }
 
@@ -42,7 +44,14 @@ pub(super) enum Kind {
 
 impl Violation {
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { step: None, what: what.into(), published: Vec::new(), difference: None, kind: Kind::Broken }
+        Self {
+            step: None,
+            what: what.into(),
+            notes: Vec::new(),
+            published: Vec::new(),
+            difference: None,
+            kind: Kind::Broken,
+        }
     }
 
     /// The clause could not be checked, for this reason.
@@ -65,13 +74,19 @@ impl Violation {
         self
     }
 
+    /// Shows these notes, one before each command.
+    pub(super) fn noting(mut self, notes: Vec<String>) -> Self {
+        self.notes = notes;
+        self
+    }
+
     /// Shows what differs in two values, an entry a line: `what` says which line is of which.
     pub(super) fn differing<T: fmt::Debug>(self, what: &str, expected: &T, found: &T) -> Self {
         self.differing_lines(what, &entries_of(expected), &entries_of(found))
     }
 
     pub(super) fn differing_lines(mut self, what: &str, expected: &[String], found: &[String]) -> Self {
-        self.difference = Some((what.to_owned(), difference(expected, found, MAX_DIFFERENCE)));
+        self.difference = Some(Box::new((what.to_owned(), difference(expected, found, MAX_DIFFERENCE))));
         self
     }
 }
@@ -94,7 +109,8 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 ///
 /// Its text names the clause and what it demands, says what was found, and has the commands, what the last of them has
 /// published, a diff, and the seed. It has 25 lines at most. What [`Clause::Concurrent`] has found depends on how threads
-/// interleave: the same seed may have to be tried some times until it fails again, and the text says so.
+/// interleave: the same seed may have to be tried some times until it fails again, and the text says so. It also has
+/// the index and the thread of each command.
 ///
 /// ```
 /// use event_broker::testing::suite::{Clause, Suite};
@@ -187,7 +203,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clause, seed, commands, violation, again } = self;
-        let Violation { what: found, published, difference, kind, .. } = &**violation;
+        let Violation { what: found, notes, published, difference, kind, .. } = &**violation;
         match kind {
             Kind::Broken | Kind::Panicked => writeln!(f, "the store breaks `{clause}`: {}", clause.sentence())?,
             Kind::Unchecked => writeln!(f, "`{clause}` could not be checked: {}", clause.sentence())?,
@@ -195,14 +211,16 @@ impl fmt::Display for Failure {
         writeln!(f, "{}", short(found))?;
         if !commands.is_empty() {
             writeln!(f, "commands:")?;
-            let numbered = commands.iter().zip(1..).map(|(command, number)| format!("  {number}  {command}"));
+            let notes = notes.iter().map(|note| format!("{note}: ")).chain(std::iter::repeat(String::new()));
+            let numbered = commands.iter().zip(1..).zip(notes);
+            let numbered = numbered.map(|((command, number), note)| format!("  {number}  {note}{command}"));
             write_some(f, &numbered.collect::<Vec<_>>(), MAX_COMMANDS)?;
         }
         if !published.is_empty() {
             writeln!(f, "published:")?;
             write_some(f, published, MAX_PUBLISHED)?;
         }
-        if let Some((what, difference)) = difference {
+        if let Some((what, difference)) = difference.as_deref() {
             writeln!(f, "{what}:")?;
             write_some(f, difference, MAX_DIFFERENCE)?;
         }
