@@ -175,6 +175,7 @@ bugs! {
     a_wrong_index: WRONG_INDEX, Once, 1, "under index 2";
     a_wrong_namespace: WRONG_NAMESPACE, Namespaces, 1, "has the namespace \"default\"";
     a_filter_key_that_is_forgotten: FORGETS_A_FILTER_KEY, Keys, 1, "a subscription to its filter key";
+    a_filter_key_too_many: TOO_MANY_FILTER_KEYS, Keys, 1, "has the filter key \"everything\", which is not the object's";
     a_wrong_key: WRONG_KEY, Keys, 1, "an event of \"task\" is published";
     a_cascade_that_is_forgotten: FORGETS_A_CASCADE, Deletions, 2, "has left the state, but no event has";
     deletions_that_are_forgotten: FORGETS_DELETIONS, Deletions, 2, "has left the state, but no event has";

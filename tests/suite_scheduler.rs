@@ -141,7 +141,7 @@ fn object(row: &Row) -> Object {
         Row::Deployment(it) => (&it.namespace, ("Deployment", &it.id), vec![&it.job_id]),
         Row::Service(it) => (&it.namespace, ("Service", &it.id), vec![&it.job_id, &it.service_name]),
     };
-    named(key.0, key.1, row).with_namespace(namespace).with_filter_keys(filter_keys)
+    named(key.0, key.1, row).with_namespace(namespace).with_filter_keys(filter_keys).with_no_more_filter_keys()
 }
 
 event_broker::store_tests!(Scheduled, event_broker::testing::suite::Suite::new().scripts(6));

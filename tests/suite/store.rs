@@ -35,6 +35,7 @@ pub(crate) const RESETS_NOW_AND_THEN: u32 = 22;
 pub(crate) const RESETS_AFTER_EVICTION: u32 = 23;
 pub(crate) const PUBLISHES_WHAT_IS_REFUSED: u32 = 24;
 pub(crate) const LISTS_WITHOUT_THE_LOCK: u32 = 25;
+pub(crate) const TOO_MANY_FILTER_KEYS: u32 = 26;
 
 /// Jobs by namespace and name, and their tasks by id, each with its job.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -105,8 +106,11 @@ fn event(bug: u32, Change { row, is_there, noted }: Change) -> Event<Change> {
     let namespace = if bug == WRONG_NAMESPACE && topic == "Task" { "default".to_owned() } else { namespace };
     let key = if bug == WRONG_KEY && topic == "Task" { "task".to_owned() } else { key };
     let job = job.filter(|_| bug != FORGETS_A_FILTER_KEY);
+    let more = (bug == TOO_MANY_FILTER_KEYS && topic == "Task").then(|| "everything".to_owned());
     let happened = if is_there { "Written" } else { "Removed" };
-    Event::new(topic, happened, key, Change { row, is_there, noted }).with_namespace(namespace).with_filter_keys(job)
+    Event::new(topic, happened, key, Change { row, is_there, noted })
+        .with_namespace(namespace)
+        .with_filter_keys(job.into_iter().chain(more))
 }
 
 impl<const BUG: u32> Store<BUG> {
@@ -284,7 +288,7 @@ impl<const BUG: u32> TestedStore for Store<BUG> {
         };
         let task = |(id, task): (&String, &Task)| {
             let object = Object::new("Task", id.as_str(), task).with_namespace(task.namespace.as_str());
-            object.with_filter_key(task.job.as_str())
+            object.with_filter_key(task.job.as_str()).with_no_more_filter_keys()
         };
         tables.jobs.iter().map(job).chain(tables.tasks.iter().map(task)).collect()
     }

@@ -43,6 +43,10 @@ pub enum Clause {
     /// If objects of one key have changed, there is no event of that key in the namespace of another that has not.
     Namespaces,
     /// A changed object is found by its topic and key, and by each filter key; no event has another object's key.
+    ///
+    /// An event may have further filter keys, also those of other objects, unless the object says that there are none by
+    /// [`Object::with_no_more_filter_keys`](super::Object::with_no_more_filter_keys). Those that it had before the commit
+    /// are allowed beside the new ones.
     Keys,
     /// An object that leaves the state is in the events of the commit that removes it.
     Deletions,

@@ -115,6 +115,7 @@ pub(super) fn keys<S: TestedStore>(done: &Done<S>) -> Result<(), Violation> {
             }
         }
     }
+    further_keys(done, &objects)?;
     // A batch that is missing, and an event that is missing of what was removed, are the matter of other clauses.
     let is_announced =
         |object: &&Object| objects.after.contains(object) || events(done).any(|event| object.key == *event.key());
@@ -129,6 +130,24 @@ pub(super) fn keys<S: TestedStore>(done: &Done<S>) -> Result<(), Violation> {
                     format!("{object} has changed, but a subscription to its {kind} {key:?} does not receive it");
                 return Err(done.violation(what));
             }
+        }
+    }
+    Ok(())
+}
+
+/// An event has no filter key that its object does not have, if the author names all of them.
+fn further_keys<S: TestedStore>(done: &Done<S>, objects: &Objects) -> Result<(), Violation> {
+    for event in events(done) {
+        let is_subject = |object: &&Object| {
+            object.topic == *event.topic() && object.namespace == *event.namespace() && object.key == *event.key()
+        };
+        let forms: Vec<_> = objects.all().filter(is_subject).collect();
+        let Some(object) = forms.last().filter(|_| forms.iter().all(|form| !form.has_more_keys)) else { continue };
+        let is_known = |key: &&Key| *key == event.key() || forms.iter().any(|form| form.filter_keys.contains(key));
+        if let Some(key) = event.filter_keys().iter().find(|key| !is_known(key)) {
+            return Err(
+                done.violation(format!("an event of {object} has the filter key {key:?}, which is not the object's"))
+            );
         }
     }
     Ok(())

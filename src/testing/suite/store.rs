@@ -222,6 +222,8 @@ pub struct Object {
     pub(super) key: Key,
     pub(super) namespace: Namespace,
     pub(super) filter_keys: Vec<Key>,
+    /// Whether an event of the object may have other filter keys.
+    pub(super) has_more_keys: bool,
     value: String,
 }
 
@@ -233,6 +235,7 @@ impl Object {
             key: key.into(),
             namespace: Namespace::NONE,
             filter_keys: Vec::new(),
+            has_more_keys: true,
             value: format!("{value:?}"),
         }
     }
@@ -255,6 +258,14 @@ impl Object {
     #[must_use]
     pub fn with_filter_keys<K: Into<Key>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         self.filter_keys.extend(keys.into_iter().map(Into::into));
+        self
+    }
+
+    /// Demands that events of the object have no filter keys but those that were added, now or in the state before the
+    /// commit; its own key may be among them. By default an event may have more, and those are not checked.
+    #[must_use]
+    pub const fn with_no_more_filter_keys(mut self) -> Self {
+        self.has_more_keys = false;
         self
     }
 
