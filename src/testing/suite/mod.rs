@@ -23,6 +23,9 @@
 //! [`assert_store`] runs all of them, [`Suite`] some, and [`store_tests!`](crate::store_tests) makes a test of each. A
 //! [`Failure`] has the shortest script that shows it. A store implements [`TestedStore`], where an example is.
 //!
+//! The suite waits for the store without a bound: see [`TestedStore::commit`] on stores that deadlock. How long it takes
+//! is said at [`Suite`].
+//!
 //! Clauses rest on each other in this order, so the first that fails is the one to look at. [`Clause::Namespaces`] and
 //! [`Clause::Keys`] need [`TestedStore::objects`].
 

@@ -104,6 +104,11 @@ pub trait TestedStore: Sized + Sync {
     fn draw(&self, random: &mut Random) -> Self::Command;
 
     /// Commits a command, and returns when its events are published.
+    ///
+    /// The suite waits for it without a bound, as it does for [`roll_back`](Self::roll_back) and [`state`](Self::state): a
+    /// thread that hangs cannot be ended. A store that deadlocks makes the test hang without a message. If a test of the
+    /// suite does not return, look for a lock that one of these methods takes twice. Run the tests under a bound of time,
+    /// such as `slow-timeout` of `cargo nextest`, or `timeout 60 cargo test`.
     fn commit(&self, command: &Self::Command) -> Outcome;
 
     /// Returns the index of the last commit, and the state as of that commit, read together.
