@@ -35,6 +35,11 @@ const ROLL_BACKS_PUBLISH_NOTHING: u32 = 15;
 /// The same, after it has moved the index of the state.
 const ROLL_BACKS_MOVE_BOTH_INDEXES: u32 = 16;
 const PANICS_IN_APPLY: u32 = 17;
+/// Its commits are counted.
+const COUNTED: u32 = 18;
+
+/// What the suite has committed to such stores.
+static COMMITS: AtomicU32 = AtomicU32::new(0);
 
 /// What such a store draws.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -71,6 +76,7 @@ impl<const BUG: u32> TestedStore for Counter<BUG> {
     }
 
     fn commit(&self, more: &u32) -> Outcome {
+        COMMITS.fetch_add(u32::from(BUG == COUNTED), Ordering::Relaxed);
         let (_, before) = self.state();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = if matches!(BUG, LOSES_AN_UPDATE | LOSES_AN_UPDATE_ON_PURPOSE) { before } else { state.1 };
@@ -235,4 +241,14 @@ fn a_panic_in_apply_is_a_failure_of_payloads() {
     let found = "after command 1, `apply` panicked: no such counter (at Count/Changed \"\")";
     assert_eq!(failure.found(), found);
     assert_eq!(Object::new("Count", "", &1).to_string(), "Count \"\"");
+}
+
+/// The documentation of `Suite` has the numbers.
+#[test]
+fn the_number_of_commits_is_known() {
+    Suite::<Counter<COUNTED>>::new().run();
+    let commits = COMMITS.swap(0, Ordering::Relaxed);
+    Suite::<Counter<COUNTED>>::new().scripts(2).commands(8).run();
+    let few = COMMITS.swap(0, Ordering::Relaxed);
+    assert!((10_300..10_700).contains(&commits) && (400..470).contains(&few), "{commits} and {few}");
 }
