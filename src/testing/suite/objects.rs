@@ -109,7 +109,8 @@ pub(super) fn keys<S: TestedStore>(done: &Done<S>) -> Result<(), Violation> {
         let changed_in_topic: Vec<_> = changed.iter().copied().filter(of_topic).collect();
         if !is_known || !changed_in_topic.is_empty() && changed_in_topic.iter().all(|it| it.key != *event.key()) {
             // A topic of which there are no objects is not the author's matter.
-            if let Some(object) = changed_in_topic.first() {
+            let is_found = |object: &&Object| events(done).any(|other| *other.key() == object.key);
+            if let Some(object) = changed_in_topic.iter().find(|object| !is_found(object)) {
                 let key = event.key();
                 return Err(done.violation(format!("{object} has changed, but an event of {key:?} is published")));
             }

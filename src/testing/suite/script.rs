@@ -4,6 +4,7 @@
 //! Callers: `config`.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use super::store::{Outcome, TestedStore};
 use super::violation::{Kind, Violation, guarded};
@@ -16,6 +17,9 @@ const MAX_TRIES: u32 = 400;
 
 /// The same for a store that panics: each panic is written to the output of the test.
 const MAX_PANICS: u32 = 12;
+
+/// How long scripts are tried, for a store whose commits take time.
+const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// One command of a script, and what is done with it.
 #[derive(Clone)]
@@ -111,7 +115,7 @@ pub(super) fn shrink<S: TestedStore>(
     violation: Violation,
     check: impl Fn(&[Step<S::Command>]) -> Option<Violation>,
 ) -> (Script<S>, Violation) {
-    let mut shortest = Shortest { script, violation, tries: 0, panics: 0, check };
+    let mut shortest = Shortest { script, violation, tries: 0, panics: 0, begun: Instant::now(), check };
     if let Some(step) = shortest.violation.step {
         let mut cut = shortest.script.clone();
         cut.truncate(step + 1);
@@ -132,18 +136,25 @@ struct Shortest<C, F> {
     violation: Violation,
     tries: u32,
     panics: u32,
+    begun: Instant,
     check: F,
 }
 
 impl<C: Clone, F: Fn(&[Step<C>]) -> Option<Violation>> Shortest<C, F> {
     /// Takes this script instead, if it fails, and returns whether it does.
     fn try_it(&mut self, script: Vec<Step<C>>) -> bool {
-        if self.tries >= MAX_TRIES || self.panics >= MAX_PANICS || script.is_empty() {
+        let is_over = self.tries >= MAX_TRIES || self.panics >= MAX_PANICS || self.begun.elapsed() >= MAX_TIME;
+        if is_over || script.is_empty() {
             return false;
         }
         self.tries += 1;
         let Some(violation) = (self.check)(&script) else { return false };
-        self.panics += u32::from(violation.kind == Kind::Panicked);
+        let panicked = |violation: &Violation| violation.kind == Kind::Panicked;
+        self.panics += u32::from(panicked(&violation));
+        // A command that was drawn by a state may panic without the commands that led there: that is another failure.
+        if panicked(&violation) && !panicked(&self.violation) {
+            return false;
+        }
         (self.script, self.violation) = (script, violation);
         true
     }

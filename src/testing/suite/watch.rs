@@ -24,6 +24,10 @@ use crate::types::start::Start;
 /// How long a publish waits for the state to be read.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// The same for a store that has not let it be read several times: it may publish some commits under its own lock and
+/// others not.
+const LITTLE_PATIENCE: Duration = Duration::from_millis(2);
+
 /// How long the second thread sleeps at most before it looks again.
 const LONG: Duration = Duration::from_secs(1);
 
@@ -35,15 +39,17 @@ impl Blocked {
         Self(AtomicU32::new(0))
     }
 
-    /// Whether it was so often that the store must be one that publishes under its own lock.
-    fn for_good(&self) -> bool {
-        // Relaxed: it only saves time.
-        self.0.load(Ordering::Relaxed) >= 2
+    /// How long the next publish waits. Relaxed: it only saves time.
+    fn patience(&self) -> Duration {
+        if self.0.load(Ordering::Relaxed) >= 2 { LITTLE_PATIENCE } else { PATIENCE }
     }
 
     fn count(&self, was_read: bool) {
-        let count = if was_read { 0 } else { self.0.load(Ordering::Relaxed) + 1 };
-        self.0.store(count, Ordering::Relaxed);
+        let before = self.0.load(Ordering::Relaxed);
+        self.0.store(
+            if was_read && before < 2 { 0 } else { before.saturating_add(u32::from(!was_read)) },
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -63,7 +69,7 @@ enum Stage {
 struct Pause {
     stage: SleepMutex<Stage>,
     changed: SleepCondvar,
-    is_blocked: bool,
+    patience: Duration,
 }
 
 impl Pause {
@@ -84,11 +90,8 @@ impl Pause {
 
 impl Wake for Pause {
     fn wake(self: Arc<Self>) {
-        if self.is_blocked {
-            return;
-        }
         self.set(Stage::Asked);
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         let mut stage = wait_until(&self.changed, self.stage.lock(), until, |stage| *stage != Stage::Asked);
         if matches!(*stage, Stage::Read { .. }) {
             *stage = Stage::Read { in_time: true };
@@ -111,7 +114,7 @@ pub(super) fn commit_first<S: TestedStore>(script: &[Step<S::Command>], blocked:
         let pause = Arc::new(Pause {
             stage: SleepMutex::new(Stage::Idle),
             changed: SleepCondvar::new(),
-            is_blocked: blocked.for_good(),
+            patience: blocked.patience(),
         });
         let mut reader = woken_by_the_next(&run.store, &pause)?;
         let mut seen = None;
