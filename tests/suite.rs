@@ -6,6 +6,8 @@
 
 #[path = "suite/counter.rs"]
 mod counter;
+#[path = "suite/jobs.rs"]
+mod jobs;
 #[path = "suite/right.rs"]
 mod right;
 #[path = "suite/scoped.rs"]
