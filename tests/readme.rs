@@ -126,7 +126,7 @@ fn commands_name_what_the_manifest_has() {
             assert!(manifest_has(kind, name), "{option}{name} is not in the manifest");
         }
     }
-    for line in ["cargo run --release --example scheduler", "cargo test"] {
+    for line in ["cargo run --release --example scheduler", "cargo test --all-features"] {
         assert!(readme.lines().any(|found| found == line), "{line} has no line of its own");
     }
     for program in [".ci/run", "benches/guard", "benches/record/take", "tests/planted/prove"] {
