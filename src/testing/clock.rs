@@ -296,11 +296,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::task::Wake;
 
-    use super::super::rule::Rule;
-    use super::super::rules::Rules;
-    use super::super::step::Probe;
     use super::*;
-    use crate::types::request::Request;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -352,20 +348,6 @@ mod tests {
         }
         assert!(catch_unwind(AssertUnwindSafe(|| clock.advance(SECOND))).is_err(), "the panic is not hidden");
         assert!(sleeps.iter().all(|sleep| sleep.is_over()));
-    }
-
-    #[test]
-    fn a_tick_ends_what_has_expired() {
-        let clock = ManualClock::new();
-        let rules = Rules::new();
-        rules.set(Rule::allow().expires_after(&clock, SECOND));
-        let broker = Broker::<()>::builder().authorizer(rules).clock(clock.clone()).build().expect("all defaults");
-        let mut reader = Probe::reading(broker.subscribe(Request::new()).expect("it is allowed"));
-        reader.assert_pending();
-        clock.advance(SECOND);
-        assert!(!reader.is_woken(), "time alone wakes nobody");
-        clock.advance_and_tick(&broker, Duration::ZERO);
-        assert!(reader.is_woken());
     }
 
     #[test]

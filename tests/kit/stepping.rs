@@ -41,3 +41,16 @@ fn a_grant_for_ever_does_not_expire() {
     clock.advance_and_tick(&broker, Duration::from_secs(1_000_000_000));
     assert!(reader.try_recv().is_err_and(|error| error == event_broker::TryRecvError::Empty));
 }
+
+#[test]
+fn a_tick_ends_what_has_expired() {
+    let (rules, clock, second) = (Rules::new(), ManualClock::new(), Duration::from_secs(1));
+    rules.set(Rule::allow().expires_after(&clock, second));
+    let broker = Broker::<()>::builder().authorizer(rules).clock(clock.clone()).build().unwrap();
+    let mut reader = Probe::reading(broker.subscribe(Request::new()).unwrap());
+    reader.assert_pending();
+    clock.advance(second);
+    assert!(!reader.is_woken(), "time alone wakes nobody");
+    clock.advance_and_tick(&broker, Duration::ZERO);
+    assert!(reader.is_woken());
+}
