@@ -13,8 +13,8 @@
 //! 1. [`Core::state`]. Only one publisher, subscriber or closer holds it at a time. A thread that does not publish
 //!    takes the turn of [`PacedMutex`] before it.
 //! 2. The [`WaitList`] of a node, or that of unfiltered readers.
-//! 3. The signal or the hit queue of a waiter, the directory of the log, one of its copies, and the queue of the
-//!    dispatchers.
+//! 3. The signal or the hit queue of a waiter, the directory of the log, one of its copies, the queue of the
+//!    dispatchers, and the list of a recorder of the test kit.
 //!
 //! A reader is *unfiltered* if it asks for all events and so has no nodes.
 //!
