@@ -69,6 +69,8 @@ pub(crate) struct Zipf {
     groups: Vec<u64>,
     /// The groups of each window, in rising order, and how many of its events are of each.
     windows: Vec<Vec<(u64, u64)>>,
+    /// The windows of each group, in rising order.
+    windows_of: Vec<Vec<u64>>,
 }
 
 /// The least number of events in a cycle.
@@ -93,6 +95,7 @@ impl Zipf {
         };
         // Each group has an event in a cycle, so that every reader receives something.
         let drawn = CYCLE.max(usize::try_from(8 * groups).unwrap_or(CYCLE)).div_ceil(window) * window;
+        let mut windows_of = vec![Vec::new(); usize::try_from(groups).unwrap_or(usize::MAX)];
         let mut groups: Vec<u64> = (0..groups).chain(std::iter::repeat_with(&mut draw)).take(drawn).collect();
         for last in (1..groups.len()).rev() {
             state_of_order =
@@ -103,9 +106,28 @@ impl Zipf {
             let mut sorted = window.to_vec();
             sorted.sort_unstable();
             let same = sorted.chunk_by(|a, b| a == b);
-            same.filter_map(|same| Some((*same.first()?, same.len() as u64))).collect()
+            same.filter_map(|same| Some((*same.first()?, same.len() as u64))).collect::<Vec<_>>()
         });
-        Arc::new(Self { windows: windows.collect(), groups })
+        let windows: Vec<_> = windows.collect();
+        for (number, window) in (0..).zip(&windows) {
+            for (group, _) in window {
+                let of = usize::try_from(*group).ok().and_then(|group| windows_of.get_mut(group));
+                of.expect("one of the groups").push(number);
+            }
+        }
+        Arc::new(Self { groups, windows, windows_of })
+    }
+
+    /// The first window from `from` on that has an event of the group.
+    fn next(&self, group: u64, from: u64) -> u64 {
+        let windows = usize::try_from(group).ok().and_then(|group| self.windows_of.get(group));
+        let windows = windows.map(Vec::as_slice).unwrap_or_default();
+        let cycle = self.windows.len() as u64;
+        let (before, at) = (from / cycle * cycle, from % cycle);
+        match windows.get(windows.partition_point(|window| *window < at)) {
+            Some(window) => before + window,
+            None => before + cycle + windows.first().copied().expect("each group has an event in a cycle"),
+        }
     }
 
     fn group(&self, event: u64) -> u64 {
@@ -172,8 +194,12 @@ impl Plan {
     pub(crate) fn events(&self, number: u64) -> Vec<Event> {
         let first = number * self.batch as u64;
         let payload = || if self.copied { Payload(Arc::from(&*self.payload.0)) } else { self.payload.clone() };
-        let group = |e: u64| self.drawn.as_ref().map_or(e % self.groups, |drawn| drawn.group(e));
-        (first..first + self.batch as u64).map(|e| event(group(e), &payload())).collect()
+        (first..first + self.batch as u64).map(|e| event(self.group(e), &payload())).collect()
+    }
+
+    /// The group of the event that is the `number`th since the beginning.
+    pub(crate) fn group(&self, number: u64) -> u64 {
+        self.drawn.as_ref().map_or(number % self.groups, |drawn| drawn.group(number))
     }
 
     /// How many events of a window a reader must receive.
@@ -187,6 +213,17 @@ impl Plan {
         let before = |events: u64| (events + self.groups - 1 - group) / self.groups;
         let len = (self.window * self.batch) as u64;
         before((window + 1) * len) - before(window * len)
+    }
+
+    /// The first window from `from` on that has an event for a reader.
+    pub(crate) fn next(&self, reader: usize, from: u64) -> u64 {
+        let group = reader as u64 % self.groups;
+        if let Some(drawn) = &self.drawn {
+            return drawn.next(group, from);
+        }
+        let len = (self.window * self.batch) as u64;
+        let first = from * len;
+        (first + (self.groups + group - first % self.groups) % self.groups) / len
     }
 
     /// How many deliveries of events a window makes to `readers` readers.

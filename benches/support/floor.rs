@@ -8,7 +8,7 @@ use std::sync::Arc;
 use event_broker::Batch;
 
 use super::event::{Event, Item};
-use super::{Seen, Structure, Want};
+use super::{Churning, Seen, Structure, Want};
 
 /// A ring of batches. Its readers borrow them, or with `CLONE` share them.
 pub(crate) struct Ring<const CLONE: bool> {
@@ -49,22 +49,42 @@ impl<const CLONE: bool> Structure for Ring<CLONE> {
 
     #[inline]
     fn drain(&self, reader: &mut Cursor) -> Seen {
+        self.read(reader, |batch, want| {
+            let events = if CLONE {
+                let batch = Arc::clone(batch);
+                black_box(batch.index());
+                want.count(batch.events())
+            } else {
+                black_box(batch.index());
+                want.count(batch.events())
+            };
+            Seen { batches: 1, events }
+        })
+    }
+}
+
+impl<const CLONE: bool> Ring<CLONE> {
+    /// Reads all that is new by a function of a batch and of what the reader wants.
+    #[inline]
+    pub(crate) fn read(&self, reader: &mut Cursor, mut read: impl FnMut(&Item, &Want) -> Seen) -> Seen {
         let mut seen = Seen::default();
         while reader.at < self.end {
             let slot = usize::try_from(reader.at & self.mask).ok().and_then(|at| self.slots.get(at));
             let batch = slot.and_then(Option::as_ref).expect("published");
             reader.at += 1;
-            let events = if CLONE {
-                let batch = Arc::clone(batch);
-                black_box(batch.index());
-                reader.want.count(batch.events())
-            } else {
-                black_box(batch.index());
-                reader.want.count(batch.events())
-            };
-            seen += Seen { batches: 1, events };
+            seen += read(batch, &reader.want);
         }
         seen
+    }
+}
+
+impl<const CLONE: bool> Churning for Ring<CLONE> {
+    fn join(&mut self, want: &Want) -> Cursor {
+        Cursor { at: self.end, want: want.clone() }
+    }
+
+    fn leave(&mut self, reader: Cursor) {
+        drop(reader);
     }
 }
 
@@ -109,4 +129,12 @@ impl Structure for Empty {
         }
         seen
     }
+}
+
+impl Churning for Empty {
+    fn join(&mut self, _want: &Want) -> u64 {
+        self.end
+    }
+
+    fn leave(&mut self, _reader: u64) {}
 }

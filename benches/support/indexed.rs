@@ -4,46 +4,46 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hint::black_box;
-use std::sync::Arc;
 
 use ahash::RandomState;
-use event_broker::{Batch, Key};
+use event_broker::Key;
 
+use super::carried::Carried;
 use super::event::{Event, Item};
-use super::{Awaited, Blocking, Seen, Structure, Want};
+use super::{Awaited, Blocking, Churning, Seen, Structure, Want};
 
 /// A channel for one reader.
 pub(crate) trait Channel: Send + 'static {
-    type Sender: Send + 'static;
-    type Receiver: Send + 'static;
+    type Sender<T: Carried>: Send + 'static;
+    type Receiver<T: Carried>: Send + 'static;
     const NAME: &'static str;
     const NAME_WITH_BACKLOG: &'static str;
 
-    fn open(capacity: usize) -> (Self::Sender, Self::Receiver);
+    fn open<T: Carried>(capacity: usize) -> (Self::Sender<T>, Self::Receiver<T>);
     /// Returns whether there was room.
-    fn send(sender: &mut Self::Sender, batch: Item) -> bool;
-    fn try_recv(receiver: &mut Self::Receiver) -> Option<Item>;
+    fn send<T: Carried>(sender: &mut Self::Sender<T>, batch: T) -> bool;
+    fn try_recv<T: Carried>(receiver: &mut Self::Receiver<T>) -> Option<T>;
 }
 
 pub(crate) struct Crossbeam;
 
 impl Channel for Crossbeam {
-    type Sender = crossbeam_channel::Sender<Item>;
-    type Receiver = crossbeam_channel::Receiver<Item>;
+    type Sender<T: Carried> = crossbeam_channel::Sender<T>;
+    type Receiver<T: Carried> = crossbeam_channel::Receiver<T>;
     const NAME: &'static str = "crossbeam a reader, hash index";
     const NAME_WITH_BACKLOG: &'static str = "crossbeam a reader, hash index, backlog deque";
 
-    fn open(capacity: usize) -> (Self::Sender, Self::Receiver) {
+    fn open<T: Carried>(capacity: usize) -> (Self::Sender<T>, Self::Receiver<T>) {
         crossbeam_channel::bounded(capacity)
     }
 
     #[inline]
-    fn send(sender: &mut Self::Sender, batch: Item) -> bool {
+    fn send<T: Carried>(sender: &mut Self::Sender<T>, batch: T) -> bool {
         sender.try_send(batch).is_ok()
     }
 
     #[inline]
-    fn try_recv(receiver: &mut Self::Receiver) -> Option<Item> {
+    fn try_recv<T: Carried>(receiver: &mut Self::Receiver<T>) -> Option<T> {
         receiver.try_recv().ok()
     }
 }
@@ -51,22 +51,22 @@ impl Channel for Crossbeam {
 pub(crate) struct Flume;
 
 impl Channel for Flume {
-    type Sender = flume::Sender<Item>;
-    type Receiver = flume::Receiver<Item>;
+    type Sender<T: Carried> = flume::Sender<T>;
+    type Receiver<T: Carried> = flume::Receiver<T>;
     const NAME: &'static str = "flume a reader, hash index";
     const NAME_WITH_BACKLOG: &'static str = "flume a reader, hash index, backlog deque";
 
-    fn open(capacity: usize) -> (Self::Sender, Self::Receiver) {
+    fn open<T: Carried>(capacity: usize) -> (Self::Sender<T>, Self::Receiver<T>) {
         flume::bounded(capacity)
     }
 
     #[inline]
-    fn send(sender: &mut Self::Sender, batch: Item) -> bool {
+    fn send<T: Carried>(sender: &mut Self::Sender<T>, batch: T) -> bool {
         sender.try_send(batch).is_ok()
     }
 
     #[inline]
-    fn try_recv(receiver: &mut Self::Receiver) -> Option<Item> {
+    fn try_recv<T: Carried>(receiver: &mut Self::Receiver<T>) -> Option<T> {
         receiver.try_recv().ok()
     }
 }
@@ -75,51 +75,60 @@ impl Channel for Flume {
 pub(crate) struct Rtrb;
 
 impl Channel for Rtrb {
-    type Sender = rtrb::Producer<Item>;
-    type Receiver = rtrb::Consumer<Item>;
+    type Sender<T: Carried> = rtrb::Producer<T>;
+    type Receiver<T: Carried> = rtrb::Consumer<T>;
     const NAME: &'static str = "rtrb a reader, hash index";
     const NAME_WITH_BACKLOG: &'static str = "rtrb a reader, hash index, backlog deque";
 
-    fn open(capacity: usize) -> (Self::Sender, Self::Receiver) {
+    fn open<T: Carried>(capacity: usize) -> (Self::Sender<T>, Self::Receiver<T>) {
         rtrb::RingBuffer::new(capacity)
     }
 
     #[inline]
-    fn send(sender: &mut Self::Sender, batch: Item) -> bool {
+    fn send<T: Carried>(sender: &mut Self::Sender<T>, batch: T) -> bool {
         sender.push(batch).is_ok()
     }
 
     #[inline]
-    fn try_recv(receiver: &mut Self::Receiver) -> Option<Item> {
+    fn try_recv<T: Carried>(receiver: &mut Self::Receiver<T>) -> Option<T> {
         receiver.pop().ok()
     }
 }
 
-struct Outlet<T> {
-    sender: T,
+struct Outlet<S> {
+    sender: S,
     /// The number of the last batch that was sent, so that none is sent twice.
     last: u64,
+    /// The place of the reader in the list that it is in.
+    place: usize,
 }
 
 /// The channels of the readers, found by key. With `BACKLOG` the last batches are kept for readers that join later.
-pub(crate) struct Indexed<C: Channel, const BACKLOG: bool = false> {
-    outlets: Vec<Outlet<C::Sender>>,
+pub(crate) struct IndexedOf<C: Channel, T: Carried, const BACKLOG: bool> {
+    /// By number of reader. That of a reader that has left stays until the next takes its place.
+    outlets: Vec<Outlet<C::Sender<T>>>,
+    free: Vec<usize>,
     everyone: Vec<usize>,
     by_key: HashMap<Key, Vec<usize>, RandomState>,
-    backlog: VecDeque<Item>,
+    backlog: VecDeque<T>,
     capacity: usize,
     published: u64,
 }
 
+/// The same of shared batches.
+pub(crate) type Indexed<C, const BACKLOG: bool = false> = IndexedOf<C, Item, BACKLOG>;
+
 /// A receiver with its request, to count the events of a batch.
 pub(crate) struct Inlet<R> {
-    receiver: R,
-    want: Want,
+    pub(super) receiver: R,
+    pub(super) want: Want,
+    number: usize,
 }
 
 impl<R> Inlet<R> {
     #[inline]
-    fn take(&self, batch: &Item) -> Seen {
+    fn take(&self, batch: &impl Carried) -> Seen {
+        let batch = batch.batch();
         black_box(batch.index());
         // The index has already checked a batch of one event.
         let events = if batch.events().len() == 1 { 1 } else { self.want.count(batch.events()) };
@@ -128,19 +137,19 @@ impl<R> Inlet<R> {
 }
 
 #[inline]
-fn send<C: Channel>(outlets: &mut [Outlet<C::Sender>], readers: &[usize], number: u64, batch: &Item) {
+fn send<C: Channel, T: Carried>(outlets: &mut [Outlet<C::Sender<T>>], readers: &[usize], number: u64, batch: &T) {
     for reader in readers {
         let outlet = outlets.get_mut(*reader).expect("listed");
         if outlet.last != number {
             outlet.last = number;
-            assert!(C::send(&mut outlet.sender, Arc::clone(batch)), "the window fits");
+            assert!(C::send(&mut outlet.sender, batch.clone()), "the window fits");
         }
     }
 }
 
-impl<C: Channel, const BACKLOG: bool> Structure for Indexed<C, BACKLOG> {
-    type Reader = Inlet<C::Receiver>;
-    type Prepared = Item;
+impl<C: Channel, T: Carried, const BACKLOG: bool> Structure for IndexedOf<C, T, BACKLOG> {
+    type Reader = Inlet<C::Receiver<T>>;
+    type Prepared = T::Raw;
     const SEES_ALL: bool = false;
 
     fn name() -> &'static str {
@@ -148,33 +157,32 @@ impl<C: Channel, const BACKLOG: bool> Structure for Indexed<C, BACKLOG> {
     }
 
     fn open(wants: &[Want], capacity: usize) -> (Self, Vec<Self::Reader>) {
-        let mut by_key = HashMap::<Key, Vec<usize>, RandomState>::default();
-        let (mut outlets, mut everyone, mut readers) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, want) in wants.iter().enumerate() {
-            let (sender, receiver) = C::open(capacity);
-            outlets.push(Outlet { sender, last: 0 });
-            readers.push(Inlet { receiver, want: want.clone() });
-            match want {
-                Want::Everything | Want::DefaultNamespace => everyone.push(number),
-                Want::Key(key) => by_key.entry(key.clone()).or_default().push(number),
-            }
-        }
-        let backlog = VecDeque::with_capacity(capacity);
-        (Self { outlets, everyone, by_key, backlog, capacity, published: 0 }, readers)
+        let mut indexed = Self {
+            outlets: Vec::new(),
+            free: Vec::new(),
+            everyone: Vec::new(),
+            by_key: HashMap::default(),
+            backlog: VecDeque::with_capacity(capacity),
+            capacity,
+            published: 0,
+        };
+        let readers = wants.iter().map(|want| indexed.join(want)).collect();
+        (indexed, readers)
     }
 
-    fn prepare(index: u64, events: Vec<Event>) -> Item {
-        Arc::new(Batch::new(index, events))
+    fn prepare(index: u64, events: Vec<Event>) -> T::Raw {
+        T::prepare(index, events)
     }
 
-    fn publish(&mut self, batch: Item) {
+    fn publish(&mut self, batch: T::Raw) {
+        let batch = T::wrap(batch);
         self.published += 1;
-        send::<C>(&mut self.outlets, &self.everyone, self.published, &batch);
+        send::<C, T>(&mut self.outlets, &self.everyone, self.published, &batch);
         if !self.by_key.is_empty() {
-            for event in batch.events() {
+            for event in batch.batch().events() {
                 for key in std::iter::once(event.key()).chain(event.filter_keys()) {
                     if let Some(readers) = self.by_key.get(key) {
-                        send::<C>(&mut self.outlets, readers, self.published, &batch);
+                        send::<C, T>(&mut self.outlets, readers, self.published, &batch);
                     }
                 }
             }
@@ -194,6 +202,41 @@ impl<C: Channel, const BACKLOG: bool> Structure for Indexed<C, BACKLOG> {
             seen += reader.take(&batch);
         }
         seen
+    }
+}
+
+impl<C: Channel, T: Carried, const BACKLOG: bool> Churning for IndexedOf<C, T, BACKLOG> {
+    fn join(&mut self, want: &Want) -> Self::Reader {
+        let (sender, receiver) = C::open(self.capacity);
+        let list = match want {
+            Want::Everything | Want::DefaultNamespace => &mut self.everyone,
+            Want::Key(key) => self.by_key.entry(key.clone()).or_default(),
+        };
+        let outlet = Outlet { sender, last: 0, place: list.len() };
+        let number = self.free.pop().unwrap_or(self.outlets.len());
+        list.push(number);
+        match self.outlets.get_mut(number) {
+            Some(free) => *free = outlet,
+            None => self.outlets.push(outlet),
+        }
+        Inlet { receiver, want: want.clone(), number }
+    }
+
+    fn leave(&mut self, reader: Self::Reader) {
+        let place = self.outlets.get(reader.number).expect("joined").place;
+        self.free.push(reader.number);
+        let list = match &reader.want {
+            Want::Everything | Want::DefaultNamespace => &mut self.everyone,
+            Want::Key(key) => self.by_key.get_mut(key).expect("joined"),
+        };
+        list.swap_remove(place);
+        if let Some(moved) = list.get(place).and_then(|moved| self.outlets.get_mut(*moved)) {
+            moved.place = place;
+        } else if list.is_empty()
+            && let Want::Key(key) = &reader.want
+        {
+            self.by_key.remove(key);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! The caller decides which part it times.
 
 use super::event::Plan;
-use super::{Seen, Structure};
+use super::{Churning, Seen, Structure, Want};
 
 pub(crate) struct Inline<S: Structure> {
     pub(crate) structure: S,
@@ -46,13 +46,19 @@ impl<S: Structure> Inline<S> {
     /// Reads the published window, and only notes what was read. [`check`](Self::check) must follow: checking each reader
     /// takes as long as a reader of a bare ring does, so it is not for the measured time.
     pub(crate) fn read(&mut self) {
+        self.read_by(S::drain);
+    }
+
+    /// The same by another way of reading.
+    #[inline]
+    pub(crate) fn read_by(&mut self, mut read: impl FnMut(&S, &mut S::Reader) -> Seen) {
         let Self { structure, readers, plan, window, seen } = self;
         seen.clear();
         if S::SEES_ALL || plan.groups == 1 {
-            seen.extend(readers.iter_mut().enumerate().map(|(number, reader)| (number, structure.drain(reader))));
+            seen.extend(readers.iter_mut().enumerate().map(|(number, reader)| (number, read(structure, reader))));
         } else {
             for number in plan.concerned(readers.len(), *window) {
-                seen.push((number, structure.drain(readers.get_mut(number).expect("concerned"))));
+                seen.push((number, read(structure, readers.get_mut(number).expect("concerned"))));
             }
         }
     }
@@ -70,8 +76,28 @@ impl<S: Structure> Inline<S> {
         deliveries
     }
 
+    /// The plan, and the number of the next window.
+    pub(crate) fn next(&self) -> (&Plan, u64) {
+        (&self.plan, self.window)
+    }
+
     /// The number of deliveries of the next window.
     pub(crate) fn expected(&self) -> u64 {
         self.plan.deliveries(self.readers.len(), self.window)
+    }
+}
+
+impl<S: Churning> Inline<S> {
+    /// Closes the last readers, and then opens as many that ask for the same.
+    pub(crate) fn replace_last(&mut self, readers: usize, wants: &[Want]) {
+        let all = self.readers.len();
+        for _ in 0..readers {
+            if let Some(reader) = self.readers.pop() {
+                self.structure.leave(reader);
+            }
+        }
+        for want in wants.get(all - readers..).unwrap_or_default() {
+            self.readers.push(self.structure.join(want));
+        }
     }
 }

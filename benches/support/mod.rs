@@ -11,8 +11,11 @@
 //! | `turns` | comparisons whose sides take turns, their command line and their tables |
 //! | `ours`, `dispatched` | the crate as a structure under test, also with a dispatcher; publishing and subscribing in one call |
 //! | `rivals`, `indexed` | broadcast channels, and a channel for each reader behind an index |
+//! | `carried` | what these carry: a shared batch, or one that was encoded when it was published |
+//! | `framed` | reading frames instead of events |
 //! | `floor`, `wakers` | what a shared buffer and waking tasks cost at least: a bare ring, and a bare list of wakers |
 //! | `inline`, `parallel` | rigs without waiting: all readers on one thread, or on several that read at once |
+//! | `commits` | the former with several threads that publish |
 //! | `crew` | the threads of the latter |
 //! | `link` | one publisher and one reader on two threads, and when what was published arrived |
 //! | `mix` | readers of parts of batches: their plan, structures and rigs |
@@ -20,10 +23,14 @@
 
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
+pub(crate) mod carried;
+pub(crate) mod commits;
 pub(crate) mod crew;
 pub(crate) mod dispatched;
 pub(crate) mod event;
 pub(crate) mod floor;
+#[cfg(feature = "json")]
+pub(crate) mod framed;
 pub(crate) mod indexed;
 pub(crate) mod inline;
 pub(crate) mod link;
@@ -86,7 +93,7 @@ impl AddAssign for Seen {
 pub(crate) trait Structure: Sized + Send + 'static {
     type Reader: Send + 'static;
     /// A batch as `publish` takes it, built outside the measured time.
-    type Prepared: Send;
+    type Prepared: Send + 'static;
     /// Whether every reader examines every batch, whatever it asked for.
     const SEES_ALL: bool;
 
@@ -98,6 +105,14 @@ pub(crate) trait Structure: Sized + Send + 'static {
     fn publish(&mut self, batch: Self::Prepared);
     /// Reads everything that is available, without waiting.
     fn drain(&self, reader: &mut Self::Reader) -> Seen;
+}
+
+/// A structure whose readers come and go.
+pub(crate) trait Churning: Structure {
+    /// Opens another reader, of what is published from now on.
+    fn join(&mut self, want: &Want) -> Self::Reader;
+    /// Closes a reader.
+    fn leave(&mut self, reader: Self::Reader);
 }
 
 /// A structure whose readers can take one batch at a time.

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use event_broker::{Broker, RecvError, Request, Start, Subscription, Term, TryRecvError};
 
 use super::event::{Event, Payload, TOPIC};
-use super::{Awaited, Blocking, Seen, Stepwise, Structure, Want};
+use super::{Awaited, Blocking, Churning, Seen, Stepwise, Structure, Want};
 
 /// The broker. Its readers drain windows, or with `OWNED` take one owned delivery at a time.
 pub(crate) struct Ours<const OWNED: bool> {
@@ -97,6 +97,16 @@ impl<const OWNED: bool> Structure for Ours<OWNED> {
                 Err(error) => panic!("a reader was to get everything: {error}"),
             }
         }
+    }
+}
+
+impl<const OWNED: bool> Churning for Ours<OWNED> {
+    fn join(&mut self, want: &Want) -> Self::Reader {
+        subscribe(&self.broker, want)
+    }
+
+    fn leave(&mut self, reader: Self::Reader) {
+        drop(reader);
     }
 }
 

@@ -9,18 +9,19 @@ use async_broadcast as asynchronous;
 use event_broker::Batch;
 use tokio::sync::broadcast;
 
+use super::carried::Carried;
 use super::event::{Event, Item, Payload};
-use super::{Awaited, Blocking, Seen, Stepwise, Structure, Want};
+use super::{Awaited, Blocking, Churning, Seen, Stepwise, Structure, Want};
 
 /// A receiver with its request.
 pub(crate) struct Filtered<R> {
-    receiver: R,
-    want: Want,
+    pub(super) receiver: R,
+    pub(super) want: Want,
 }
 
 impl<R> Filtered<R> {
     #[inline]
-    fn take(&self, batch: &Item) -> Seen {
+    fn take(&self, batch: &Batch<Payload>) -> Seen {
         black_box(batch.index());
         Seen { batches: 1, events: self.want.count(batch.events()) }
     }
@@ -35,12 +36,15 @@ fn receivers<R>(wants: &[Want], mut receiver: impl FnMut() -> R) -> Vec<Filtered
     wants.iter().map(|want| Filtered { receiver: receiver(), want: want.clone() }).collect()
 }
 
-/// `tokio::sync::broadcast` of shared batches.
-pub(crate) struct Tokio(pub(crate) broadcast::Sender<Item>);
+/// `tokio::sync::broadcast` of what can be cloned cheaply.
+pub(crate) struct TokioOf<T>(pub(crate) broadcast::Sender<T>);
 
-impl Structure for Tokio {
-    type Reader = Filtered<broadcast::Receiver<Item>>;
-    type Prepared = Item;
+/// The same of shared batches.
+pub(crate) type Tokio = TokioOf<Item>;
+
+impl<T: Carried> Structure for TokioOf<T> {
+    type Reader = Filtered<broadcast::Receiver<T>>;
+    type Prepared = T::Raw;
     const SEES_ALL: bool = true;
 
     fn name() -> &'static str {
@@ -53,13 +57,13 @@ impl Structure for Tokio {
         (Self(sender), readers)
     }
 
-    fn prepare(index: u64, events: Vec<Event>) -> Item {
-        share(index, events)
+    fn prepare(index: u64, events: Vec<Event>) -> T::Raw {
+        T::prepare(index, events)
     }
 
-    fn publish(&mut self, batch: Item) {
+    fn publish(&mut self, batch: T::Raw) {
         // An error only means that there is no receiver.
-        let _ = self.0.send(batch);
+        let _ = self.0.send(T::wrap(batch));
     }
 
     #[inline]
@@ -72,11 +76,21 @@ impl Structure for Tokio {
     }
 }
 
-impl Stepwise for Tokio {
+impl<T: Carried> Churning for TokioOf<T> {
+    fn join(&mut self, want: &Want) -> Self::Reader {
+        Filtered { receiver: self.0.subscribe(), want: want.clone() }
+    }
+
+    fn leave(&mut self, reader: Self::Reader) {
+        drop(reader);
+    }
+}
+
+impl<T: Carried> Stepwise for TokioOf<T> {
     #[inline]
     fn step(&self, reader: &mut Self::Reader) -> Option<Seen> {
         match reader.receiver.try_recv() {
-            Ok(batch) => Some(reader.take(&batch)),
+            Ok(batch) => Some(reader.take(batch.batch())),
             Err(broadcast::error::TryRecvError::Empty) => None,
             Err(error) => panic!("a reader was to get everything: {error}"),
         }
@@ -126,6 +140,16 @@ impl Structure for TokioByValue {
     }
 }
 
+impl Churning for TokioByValue {
+    fn join(&mut self, want: &Want) -> Self::Reader {
+        Filtered { receiver: self.0.subscribe(), want: want.clone() }
+    }
+
+    fn leave(&mut self, reader: Self::Reader) {
+        drop(reader);
+    }
+}
+
 fn received(reader: &Filtered<broadcast::Receiver<Item>>, result: Result<Item, broadcast::error::RecvError>) -> Seen {
     match result {
         Ok(batch) => reader.take(&batch),
@@ -149,7 +173,7 @@ impl Blocking for Tokio {
 }
 
 /// `async-broadcast` of shared batches, not overflowing: its publisher would wait for readers.
-pub(crate) struct AsyncBroadcast(asynchronous::Sender<Item>, #[expect(dead_code, reason = "keeps it open")] Kept);
+pub(crate) struct AsyncBroadcast(asynchronous::Sender<Item>, Kept);
 
 type Kept = asynchronous::InactiveReceiver<Item>;
 
@@ -189,6 +213,16 @@ impl Structure for AsyncBroadcast {
                 Err(error) => panic!("a reader was to get everything: {error}"),
             }
         }
+    }
+}
+
+impl Churning for AsyncBroadcast {
+    fn join(&mut self, want: &Want) -> Self::Reader {
+        Filtered { receiver: self.1.activate_cloned(), want: want.clone() }
+    }
+
+    fn leave(&mut self, reader: Self::Reader) {
+        drop(reader);
     }
 }
 

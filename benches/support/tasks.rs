@@ -62,11 +62,10 @@ impl Duty {
     /// Records a read. Windows that do not concern this reader are skipped; a complete one is reported.
     fn note<S: Structure>(&mut self, seen: Seen) {
         self.seen += seen;
-        let mut need = self.plan.expected(self.number, self.window);
-        while !S::SEES_ALL && need == 0 {
-            self.window += 1;
-            need = self.plan.expected(self.number, self.window);
+        if !S::SEES_ALL {
+            self.window = self.plan.next(self.number, self.window);
         }
+        let need = self.plan.expected(self.number, self.window);
         let complete =
             if S::SEES_ALL { self.seen.batches >= self.plan.window as u64 } else { self.seen.events >= need };
         if complete {

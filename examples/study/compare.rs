@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::contenders::Contender;
 use crate::manifest;
-use crate::plots::{Change, draw_changes};
+use crate::open_loop;
+use crate::plots::{Change, Curve, draw_changes};
 use crate::point::{Mode, Point};
 use crate::result::{Turns, by_pass};
 use crate::sheet::{self, replace};
@@ -35,7 +36,8 @@ const LISTED: usize = 24;
 
 /// A point that both runs have.
 struct Both {
-    point: Point,
+    contender: Contender,
+    name: String,
     before: f64,
     after: f64,
     /// After by before, without what the machine changed.
@@ -46,9 +48,11 @@ fn figures(turns: &Turns, point: &Point, figure: fn(&Taken) -> f64) -> Vec<Vec<f
     by_pass(&turns.of_point(point), figure)
 }
 
-/// What both runs have of one mode.
+/// What both runs have of one mode, or of one quantile of the open loop.
 struct Compared {
-    mode: Mode,
+    title: String,
+    /// The title where there is little room.
+    short_title: &'static str,
     points: Vec<Both>,
     /// By what factor the controls moved, which is taken out of all factors, and how many controls there are.
     drift: f64,
@@ -77,23 +81,51 @@ fn squares(values: &[f64]) -> f64 {
 }
 
 impl Compared {
-    fn new(mode: Mode, before: &Turns, after: &Turns, seed: u64) -> Self {
-        let event = |taken: &Taken| taken.nanos_per_event;
-        let both = |point: &&Point| point.setting.mode == mode && after.points().any(|other| other == *point);
-        let points = before
-            .points()
-            .filter(both)
-            .map(|point| {
-                let (was, is) = (figures(before, point, event), figures(after, point, event));
-                let all = |passes: &[Vec<f64>]| median(&passes.iter().flatten().copied().collect::<Vec<_>>());
-                Both { point: *point, before: all(&was), after: all(&is), factor: ratio_of(&was, &is, 0.5, seed) }
-            })
-            .filter(|both| both.factor.value.is_finite())
-            .collect();
-        let mut compared =
-            Self { mode, points, drift: 1.0, controls: 0, between: 0.0, within: None, point_limit: WITH_FEW_CONTROLS };
+    fn new(title: String, short_title: &'static str, mut points: Vec<Both>) -> Self {
+        points.retain(|both| both.factor.value.is_finite());
+        let mut compared = Self {
+            title,
+            short_title,
+            points,
+            drift: 1.0,
+            controls: 0,
+            between: 0.0,
+            within: None,
+            point_limit: WITH_FEW_CONTROLS,
+        };
         compared.take_out_drift();
         compared
+    }
+
+    /// The time of an event.
+    fn of_mode(mode: Mode, before: &Turns, after: &Turns, seed: u64) -> Self {
+        let event = |taken: &Taken| taken.nanos_per_event;
+        let both = |point: &&Point| point.setting.mode == mode && after.points().any(|other| other == *point);
+        let compare = |point: &Point| {
+            let (was, is) = (figures(before, point, event), figures(after, point, event));
+            let all = |passes: &[Vec<f64>]| median(&passes.iter().flatten().copied().collect::<Vec<_>>());
+            Both {
+                contender: point.contender,
+                name: point.to_string(),
+                before: all(&was),
+                after: all(&is),
+                factor: ratio_of(&was, &is, 0.5, seed),
+            }
+        };
+        let points = before.points().filter(both).map(compare).collect();
+        Self::new(mode.title().to_owned(), mode.short_title(), points)
+    }
+
+    /// A quantile of latencies. Its interval is that of the rounds, from the least to the most.
+    fn of_latency(short_title: &'static str, before: &[Curve], after: &[Curve], of: fn(&Curve) -> [f64; 3]) -> Self {
+        let compare = |was: &Curve| {
+            let is = after.iter().find(|is| is.is_same_point(was))?;
+            let ([before, least, most], [after, low, high]) = (of(was), of(is));
+            let factor = Estimate { low: low / most, value: after / before, high: high / least };
+            Some(Both { contender: was.contender, name: was.to_string(), before, after, factor })
+        };
+        let title = format!("{short_title} under load, open loop");
+        Self::new(title, short_title, before.iter().filter_map(compare).collect())
     }
 
     /// The logarithms of the factors of a contender's points.
@@ -145,7 +177,7 @@ impl Compared {
     }
 
     fn factors(&self, contender: Contender) -> Vec<f64> {
-        self.points.iter().filter(|both| both.point.contender == contender).map(|both| both.factor.value).collect()
+        self.points.iter().filter(|both| both.contender == contender).map(|both| both.factor.value).collect()
     }
 
     fn mean(&self, contender: Contender, seed: u64) -> Option<Estimate> {
@@ -182,6 +214,7 @@ pub(crate) struct Side {
     directory: PathBuf,
     run: String,
     turns: Turns,
+    latencies: Vec<Curve>,
     facts: serde_json::Map<String, Value>,
 }
 
@@ -190,7 +223,9 @@ impl Side {
     pub(crate) fn read(directory: &Path) -> Result<Self, sheet::SheetError> {
         let (run, turns) = sheet::read(directory)?;
         let facts = manifest::read(directory).unwrap_or_default();
-        Ok(Self { directory: directory.to_owned(), run, turns: Turns::of(turns), facts })
+        let run = facts.get("run").and_then(Value::as_str).map_or(run, str::to_owned);
+        let latencies = open_loop::read(directory);
+        Ok(Self { directory: directory.to_owned(), run, turns: Turns::of(turns), latencies, facts })
     }
 
     fn fact(&self, name: &str) -> Option<&str> {
@@ -228,11 +263,13 @@ pub(crate) fn run(before: &Path, after: &Path, out: Option<&Path>, seed: u64) ->
 
 /// Compares two runs, prints what changed, and writes it into a directory.
 pub(crate) fn sides(before: &Side, after: &Side, out: &Path, seed: u64) -> Result<(), Box<dyn Error>> {
-    let compared: Vec<Compared> = Mode::ALL
-        .into_iter()
-        .map(|mode| Compared::new(mode, &before.turns, &after.turns, seed))
-        .filter(|compared| !compared.points.is_empty())
-        .collect();
+    let (was, is) = (&before.latencies, &after.latencies);
+    let latencies = [
+        Compared::of_latency("latency p50", was, is, |curve| curve.p50),
+        Compared::of_latency("latency p99", was, is, |curve| curve.p99),
+    ];
+    let modes = Mode::ALL.into_iter().map(|mode| Compared::of_mode(mode, &before.turns, &after.turns, seed));
+    let compared: Vec<Compared> = modes.chain(latencies).filter(|compared| !compared.points.is_empty()).collect();
     if compared.is_empty() {
         return Err("the runs have no point in common".into());
     }
@@ -260,7 +297,7 @@ fn report(compared: &[Compared], before: &Side, after: &Side, seed: u64) -> (Str
         [was, is] => line(format!("- {was} points are only in the run before, and {is} only in the one after")),
     }
     for one in compared {
-        line(format!("\n## {}\n", one.mode.title()));
+        line(format!("\n## {}\n", one.title));
         let limit = one.mean_limit(Contender::Drain).or_else(|| one.mean_limit(Contender::Owned));
         let limit =
             limit.map_or_else(|| "an unknown factor".to_owned(), |limit| format!("{:.1} %", (limit - 1.0) * 100.0));
@@ -275,7 +312,7 @@ fn report(compared: &[Compared], before: &Side, after: &Side, seed: u64) -> (Str
         if one.controls < FEWEST_CONTROLS {
             line(format!(
                 "Fewer than {FEWEST_CONTROLS} contenders that cannot have changed are in both runs, so noise is hardly \
-                 known, and nothing below {limit} counts. Measure with rivals."
+                 known, and nothing below {limit} counts."
             ));
         }
         line(String::new());
@@ -286,15 +323,7 @@ fn report(compared: &[Compared], before: &Side, after: &Side, seed: u64) -> (Str
             let Estimate { low, value, high } = mean;
             let verdict = if contender.is_ours() { one.verdict(contender, &mean) } else { "control" };
             line(format!("| {contender} | {} | {value:.3} | {low:.3} to {high:.3} | {verdict} |", factors.len()));
-            let label = format!(
-                "{}; {}",
-                contender.title(),
-                match one.mode {
-                    Mode::Drain => "one thread",
-                    Mode::Tasks => "tasks",
-                    Mode::Threads => "threads",
-                }
-            );
+            let label = format!("{}; {}", contender.title(), one.short_title);
             changes.push(Change {
                 label,
                 factor: mean,
@@ -304,14 +333,14 @@ fn report(compared: &[Compared], before: &Side, after: &Side, seed: u64) -> (Str
             });
         }
         let moved = one.changed();
-        let ours = moved.iter().filter(|both| both.point.contender.is_ours()).count();
+        let ours = moved.iter().filter(|both| both.contender.is_ours()).count();
         line(format!("\n{ours} points of the crate changed beyond noise, and {} of the others.", moved.len() - ours));
-        let listed: Vec<_> = moved.iter().filter(|both| both.point.contender.is_ours()).take(LISTED).collect();
+        let listed: Vec<_> = moved.iter().filter(|both| both.contender.is_ours()).take(LISTED).collect();
         if !listed.is_empty() {
             line("\n| point | before, ns | after, ns | factor | interval |\n|---|---|---|---|---|".to_owned());
         }
-        for Both { point, before, after, factor: Estimate { low, value, high } } in listed {
-            line(format!("| {point} | {before:.1} | {after:.1} | {value:.3} | {low:.3} to {high:.3} |"));
+        for Both { name, before, after, factor: Estimate { low, value, high }, .. } in listed {
+            line(format!("| {name} | {before:.1} | {after:.1} | {value:.3} | {low:.3} to {high:.3} |"));
         }
     }
     (text, changes)

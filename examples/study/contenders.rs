@@ -4,11 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::point::{Mode, Setting};
+use crate::support::carried::Encoded;
 use crate::support::floor::{Empty, Ring};
-use crate::support::indexed::{Crossbeam, Flume, Indexed, Rtrb};
+use crate::support::framed::Framed;
+use crate::support::indexed::{Crossbeam, Flume, Indexed, IndexedOf, Rtrb};
 use crate::support::ours::Ours;
-use crate::support::rivals::{AsyncBroadcast, Tokio, TokioByValue};
-use crate::support::{Awaited, Blocking, Structure};
+use crate::support::rivals::{AsyncBroadcast, Tokio, TokioByValue, TokioOf};
+use crate::support::{Awaited, Blocking, Churning};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contender {
@@ -20,8 +22,12 @@ pub(crate) enum Contender {
     Tokio,
     /// The same of batches that each receiver clones.
     TokioByValue,
+    /// The same of shared batches that are encoded when they are published.
+    TokioEncoded,
     AsyncBroadcast,
     Crossbeam,
+    /// The same of batches that are encoded when they are published.
+    CrossbeamEncoded,
     Flume,
     Rtrb,
     /// A ring that cannot wait and detects no loss: a floor.
@@ -33,7 +39,13 @@ pub(crate) enum Contender {
 /// What to run with the structure of a contender.
 pub(crate) trait Visit {
     type Output;
-    fn inline<S: Structure>(self) -> Self::Output;
+    fn inline<S: Churning>(self) -> Self::Output;
+}
+
+/// The same for structures that readers can have frames of.
+pub(crate) trait VisitFramed {
+    type Output;
+    fn framed<S: Framed>(self) -> Self::Output;
 }
 
 /// The same for structures that readers can wait for.
@@ -50,11 +62,13 @@ pub(crate) trait VisitBlocking {
 
 impl Contender {
     pub(crate) const OURS: [Self; 2] = [Self::Drain, Self::Owned];
-    pub(crate) const RIVALS: [Self; 8] = [
+    pub(crate) const RIVALS: [Self; 10] = [
         Self::Tokio,
         Self::TokioByValue,
+        Self::TokioEncoded,
         Self::AsyncBroadcast,
         Self::Crossbeam,
+        Self::CrossbeamEncoded,
         Self::Flume,
         Self::Rtrb,
         Self::Ring,
@@ -71,8 +85,10 @@ impl Contender {
             Self::Owned => "event-broker-owned",
             Self::Tokio => "tokio",
             Self::TokioByValue => "tokio-by-value",
+            Self::TokioEncoded => "tokio-encoded",
             Self::AsyncBroadcast => "async-broadcast",
             Self::Crossbeam => "crossbeam",
+            Self::CrossbeamEncoded => "crossbeam-encoded",
             Self::Flume => "flume",
             Self::Rtrb => "rtrb",
             Self::Ring => "ring",
@@ -87,8 +103,10 @@ impl Contender {
             Self::Owned => "event-broker, owned",
             Self::Tokio => "tokio broadcast, filtered",
             Self::TokioByValue => "tokio broadcast, by value",
+            Self::TokioEncoded => "tokio broadcast, encoded",
             Self::AsyncBroadcast => "async-broadcast, filtered",
             Self::Crossbeam => "crossbeam each, hash index",
+            Self::CrossbeamEncoded => "crossbeam each, encoded",
             Self::Flume => "flume each, hash index",
             Self::Rtrb => "rtrb each, hash index",
             Self::Ring => "bare ring, filtered",
@@ -100,28 +118,39 @@ impl Contender {
     pub(crate) const fn lacks(self) -> &'static str {
         match self {
             Self::Drain | Self::Owned => "nothing",
-            Self::Tokio | Self::TokioByValue => "index, starts, access; each receiver filters",
+            Self::Tokio | Self::TokioByValue | Self::TokioEncoded => "index, starts, access; each receiver filters",
             Self::AsyncBroadcast => "index, starts, access, loss; each receiver filters; the publisher waits when full",
-            Self::Crossbeam | Self::Flume => "backlog, starts, access, loss; the publisher drops or waits when full",
+            Self::Crossbeam | Self::CrossbeamEncoded | Self::Flume => {
+                "backlog, starts, access, loss; the publisher drops or waits when full"
+            }
             Self::Rtrb => "waiting, backlog, starts, access, loss",
             Self::Ring => "waiting, threads, starts, access, loss; each reader filters",
             Self::Empty => "everything",
         }
     }
 
+    /// Whether it carries what was encoded when it was published.
+    const fn is_encoded(self) -> bool {
+        matches!(self, Self::TokioEncoded | Self::CrossbeamEncoded)
+    }
+
     /// Whether the structure can be measured in this setting.
     pub(crate) fn can(self, setting: &Setting) -> bool {
         let filters = !matches!(self, Self::Empty) || setting.groups() == 1;
-        let waits = match setting.mode {
-            Mode::Drain => true,
+        let reads = match setting.mode {
+            Mode::Drain => !self.is_encoded(),
+            Mode::Frames => {
+                self.is_encoded()
+                    || matches!(self, Self::Drain | Self::Owned | Self::Tokio | Self::Crossbeam | Self::Ring)
+            }
             Mode::Tasks => {
-                !matches!(self, Self::TokioByValue | Self::Crossbeam | Self::Rtrb | Self::Ring | Self::Empty)
+                matches!(self, Self::Drain | Self::Owned | Self::Tokio | Self::AsyncBroadcast | Self::Flume)
             }
             Mode::Threads => {
-                !matches!(self, Self::TokioByValue | Self::AsyncBroadcast | Self::Rtrb | Self::Ring | Self::Empty)
+                matches!(self, Self::Drain | Self::Owned | Self::Tokio | Self::Crossbeam | Self::Flume)
             }
         };
-        filters && waits
+        filters && reads
     }
 
     pub(crate) fn visit<V: Visit>(self, visit: V) -> V::Output {
@@ -130,12 +159,30 @@ impl Contender {
             Self::Owned => visit.inline::<Ours<true>>(),
             Self::Tokio => visit.inline::<Tokio>(),
             Self::TokioByValue => visit.inline::<TokioByValue>(),
+            Self::TokioEncoded => visit.inline::<TokioOf<Encoded>>(),
             Self::AsyncBroadcast => visit.inline::<AsyncBroadcast>(),
             Self::Crossbeam => visit.inline::<Indexed<Crossbeam>>(),
+            Self::CrossbeamEncoded => visit.inline::<IndexedOf<Crossbeam, Encoded, false>>(),
             Self::Flume => visit.inline::<Indexed<Flume>>(),
             Self::Rtrb => visit.inline::<Indexed<Rtrb>>(),
             Self::Ring => visit.inline::<Ring<false>>(),
             Self::Empty => visit.inline::<Empty>(),
+        }
+    }
+
+    /// As [`visit`](Self::visit), for those that [can](Self::can).
+    pub(crate) fn visit_framed<V: VisitFramed>(self, visit: V) -> V::Output {
+        match self {
+            Self::Drain => visit.framed::<Ours<false>>(),
+            Self::Owned => visit.framed::<Ours<true>>(),
+            Self::Tokio => visit.framed::<Tokio>(),
+            Self::TokioEncoded => visit.framed::<TokioOf<Encoded>>(),
+            Self::Crossbeam => visit.framed::<Indexed<Crossbeam>>(),
+            Self::CrossbeamEncoded => visit.framed::<IndexedOf<Crossbeam, Encoded, false>>(),
+            Self::Ring => visit.framed::<Ring<false>>(),
+            Self::TokioByValue | Self::AsyncBroadcast | Self::Flume | Self::Rtrb | Self::Empty => {
+                unreachable!("{self} has no readers of frames")
+            }
         }
     }
 
@@ -147,14 +194,16 @@ impl Contender {
             Self::Tokio => visit.awaited::<Tokio>(),
             Self::AsyncBroadcast => visit.awaited::<AsyncBroadcast>(),
             Self::Flume => visit.awaited::<Indexed<Flume>>(),
-            Self::TokioByValue | Self::Crossbeam | Self::Rtrb | Self::Ring | Self::Empty => {
-                unreachable!("{self} has no readers that are tasks")
-            }
+            Self::TokioByValue
+            | Self::TokioEncoded
+            | Self::Crossbeam
+            | Self::CrossbeamEncoded
+            | Self::Rtrb
+            | Self::Ring
+            | Self::Empty => unreachable!("{self} has no readers that are tasks"),
         }
     }
-}
 
-impl Contender {
     /// As [`visit`](Self::visit), for those that [can](Self::can).
     pub(crate) fn visit_blocking<V: VisitBlocking>(self, visit: V) -> V::Output {
         match self {
@@ -163,9 +212,13 @@ impl Contender {
             Self::Tokio => visit.blocking::<Tokio>(),
             Self::Crossbeam => visit.blocking::<Indexed<Crossbeam>>(),
             Self::Flume => visit.blocking::<Indexed<Flume>>(),
-            Self::TokioByValue | Self::AsyncBroadcast | Self::Rtrb | Self::Ring | Self::Empty => {
-                unreachable!("{self} has no readers that are threads")
-            }
+            Self::TokioByValue
+            | Self::TokioEncoded
+            | Self::AsyncBroadcast
+            | Self::CrossbeamEncoded
+            | Self::Rtrb
+            | Self::Ring
+            | Self::Empty => unreachable!("{self} has no readers that are threads"),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod compare;
 mod contenders;
+mod dimension;
 mod manifest;
 mod open_loop;
 mod options;
@@ -14,6 +15,7 @@ mod plots;
 mod point;
 mod progress;
 mod result;
+mod rigs;
 mod sheet;
 mod stats;
 mod summary;
@@ -38,7 +40,7 @@ use progress::Progress;
 use result::{NOISY, Row, Turns};
 use sheet::Sheet;
 use stats::Random;
-use watch::Others;
+use watch::{Moment, Others};
 
 fn main() -> ExitCode {
     let command = match options::parse(lexopt::Parser::from_env()) {
@@ -154,7 +156,12 @@ fn verdict(Noise { points, noisy, repeated }: Noise, others: Option<f64>) -> Str
         some if some < points => "a few points are noisy, and are marked",
         _ => "this machine would not allow it: do not quote what is marked as noisy",
     };
-    format!("{noisy} of {points} points are noisy, {repeated} turns were disturbed and repeated{others}: {said}")
+    let watched = if Moment::is_known() {
+        format!("{repeated} turns were disturbed and repeated")
+    } else {
+        "what disturbed turns is unknown here".to_owned()
+    };
+    format!("{noisy} of {points} points are noisy, {watched}{others}: {said}")
 }
 
 /// Moves an earlier run aside, and says so.

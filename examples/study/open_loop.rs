@@ -121,6 +121,9 @@ impl Contender {
 /// The most deliveries of a point: more take too long where readers cannot keep up.
 const MOST_DELIVERIES: usize = 5_000_000;
 
+/// The fewest batches of a round. One before the first pass has no more.
+const FEWEST_BATCHES: usize = 100;
+
 /// From the start of a round until its first batch is due.
 const LEAD: Duration = Duration::from_millis(5);
 
@@ -247,6 +250,9 @@ fn measure(course: &Course, batches: usize, random: &mut Random) -> Round {
     }
 }
 
+/// How many batches must have been later than a quantile, or it is not given.
+const BEYOND: f64 = 2.0;
+
 const FILE: &str = "latency.csv";
 const HEADER: &str = "run,contender,arrivals,subscribers,rate,batches,deliveries,rounds,achieved_rate,\
 late_p50_ns,late_p99_ns,p50_ns,p50_low,p50_high,p90_ns,p99_ns,p99_low,p99_high,p999_ns,p9999_ns,max_ns,p50_noisy,p99_noisy";
@@ -274,7 +280,11 @@ fn row(run: &str, course: &Course, batches: usize, rounds: &[Round]) -> (String,
     let achieved = (batches * rounds.len()) as f64 / seconds;
     let Course { contender, arrivals, subscribers, rate } = course;
     let [p50, p99] = [0.5, 0.99].map(|quantile| spread(rounds, &all, quantile));
-    let at = |quantile| all.value_at_quantile(quantile);
+    // Of all deliveries. A batch that is late is late for all readers, so what counts is how many batches lie beyond.
+    let at = |quantile| {
+        let beyond = (batches * rounds.len()) as f64 * (1.0 - quantile);
+        if beyond < BEYOND { String::new() } else { all.value_at_quantile(quantile).to_string() }
+    };
     let row = format!(
         "{run},{contender},{arrivals},{subscribers},{rate},{batches},{},{},{achieved:.0},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
         all.len(),
@@ -369,6 +379,11 @@ pub(crate) fn run(options: &Options, run: &str) -> io::Result<Noise> {
         }
         let mut repeats = method.passes * same.len();
         let mut rounds: Vec<Vec<Round>> = same.iter().map(|_| Vec::new()).collect();
+        for _ in 0..method.warm_up {
+            for course in same {
+                drop(measure(course, batches.min(FEWEST_BATCHES), &mut Random::new(options.seed)));
+            }
+        }
         for pass in 0..method.passes {
             for place in 0..same.len() {
                 let place = (place + pass) % same.len();
@@ -404,29 +419,29 @@ pub(crate) fn run(options: &Options, run: &str) -> io::Result<Noise> {
     reason = "a number of batches"
 )]
 fn batches(rate: u64, time: Duration) -> usize {
-    ((rate as f64 * time.as_secs_f64()) as usize).max(100)
+    ((rate as f64 * time.as_secs_f64()) as usize).max(FEWEST_BATCHES)
+}
+
+/// Reads the latencies of a run, none if it has no open loop.
+pub(crate) fn read(directory: &Path) -> Vec<Curve> {
+    let text = fs::read_to_string(directory.join(FILE)).unwrap_or_default();
+    let curve = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let number = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok());
+        Some(Curve {
+            contender: fields.get(1)?.parse().ok()?,
+            arrivals: fields.get(2)?.parse().ok()?,
+            subscribers: number(3)?,
+            rate: number(4)?,
+            p50: [number(11)?, number(12)?, number(13)?],
+            p99: [number(15)?, number(16)?, number(17)?],
+            noisy: [21, 22].map(|place| fields.get(place) == Some(&"true")),
+        })
+    };
+    text.lines().skip(1).filter_map(curve).collect()
 }
 
 /// Draws the latencies of a run, if it has an open loop.
 pub(crate) fn draw(directory: &Path) -> Result<Vec<PathBuf>, Box<dyn std::error::Error>> {
-    let Ok(text) = fs::read_to_string(directory.join(FILE)) else { return Ok(Vec::new()) };
-    let mut curves = Vec::new();
-    for line in text.lines().skip(1) {
-        let fields: Vec<&str> = line.split(',').collect();
-        let number = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok());
-        let parsed = || {
-            let (contender, arrivals) = (fields.get(1)?.parse().ok()?, fields.get(2)?.parse().ok()?);
-            Some(Curve {
-                contender,
-                arrivals,
-                subscribers: number(3)?,
-                rate: number(4)?,
-                p50: [number(11)?, number(12)?, number(13)?],
-                p99: [number(15)?, number(16)?, number(17)?],
-                noisy: [21, 22].map(|place| fields.get(place) == Some(&"true")),
-            })
-        };
-        curves.extend(parsed());
-    }
-    plots::draw_latency(&curves, directory)
+    plots::draw_latency(&read(directory), directory)
 }

@@ -10,8 +10,9 @@ use lexopt::{Parser, ValueExt};
 use serde_json::json;
 
 use crate::contenders::{Contender, UnknownName};
+use crate::dimension;
 use crate::open_loop::{Arrivals, Course};
-use crate::point::{Keys, Mode, Setting};
+use crate::point::{Keys, MOST_THREADS, Mode, Setting};
 use crate::weight::Load;
 
 pub(crate) const HELP: &str = "\
@@ -30,18 +31,24 @@ What is measured: every combination of
   --buffer N,…             batches that the structure holds; 0 for two windows (0)
   --workers N,…            threads of the runtime, where readers are tasks (2)
   --keys NAME,…            of the events, where readers ask for a part: uniform, zipf (uniform)
-  --modes NAME,…           drain: publish and read on one thread; tasks: readers as tasks of a
-                           runtime, the publisher among them; threads: a thread for each of up to
-                           200 readers; open: see below (drain,tasks)
+  --publishers N,…         threads that publish at once, mode drain (1)
+  --churn N,…              readers that leave before each window, and as many that join, mode
+                           drain (0)
+  --sweep                  batch, payload, buffer, workers, keys, publishers and churn vary one at a
+                           time, and the others have the first of their values
+  --modes NAME,…           drain: publish and read on one thread; frames: the same of frames;
+                           tasks: readers as tasks of a runtime, the publisher among them; threads:
+                           a thread for each of up to 200 readers; open: see below (drain,tasks)
   --rivals NAME,…          rivals to compare with; \"none\" for no rival (all):
-                           tokio, tokio-by-value, async-broadcast, crossbeam, flume, rtrb, and two
-                           floors: ring, empty
+                           tokio, tokio-by-value, tokio-encoded, async-broadcast, crossbeam,
+                           crossbeam-encoded, flume, rtrb, and two floors: ring, empty
 
 How: contenders of a setting take turns; all of it is repeated in passes with new readers
   --seconds-per-point S    how long a point is measured in all (0.5)
   --passes N               (5)
   --turns N                of each contender in a pass (10)
-  --warm-up N              windows before a turn that are not measured (1)
+  --warm-up N              windows before a turn that are not measured; of an open loop rounds
+                           before the first (1)
   --order NAME             of the contenders in a round: rotate, random, fixed (rotate)
   --base NAME              what ratios compare with, where it is measured (tokio)
   --seed N                 of orders and resamples (1)
@@ -65,9 +72,6 @@ of an open loop latency.csv and a distribution of each point as .hgrm. A run tha
 leaves its turns: --plot-only draws them. A reader that loses a delivery ends the study. What the
 figures mean is in examples/study/METHOD.md.
 ";
-
-/// The most readers that are threads.
-const MOST_THREADS: usize = 200;
 
 /// What to do.
 #[derive(Debug)]
@@ -151,6 +155,9 @@ pub(crate) struct Options {
     buffers: Vec<usize>,
     workers: Vec<usize>,
     keys: Vec<Keys>,
+    publishers: Vec<usize>,
+    churns: Vec<usize>,
+    sweep: bool,
     contenders: Vec<Contender>,
     modes: Vec<Mode>,
     open: bool,
@@ -164,45 +171,70 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Every combination, the cheap ones first, with the contenders that can be measured there.
+    /// Every combination, the cheap ones first, with the contenders that can be measured there. A sweep has only those
+    /// that differ from the first values in one dimension at most.
     pub(crate) fn settings(&self) -> Vec<(Setting, Vec<Contender>)> {
         let mut settings = Vec::new();
         for &mode in &self.modes {
-            let workers: &[usize] = if mode == Mode::Tasks { &self.workers } else { &[0] };
             for &window in &self.windows {
                 for &subscribers in &self.subscribers {
                     for &fraction in &self.fractions {
-                        for &batch in &self.batches {
-                            for &payload in &self.payloads {
-                                for &buffer in &self.buffers {
-                                    let buffer = if buffer == 0 { 0 } else { buffer.max(window) };
-                                    for (&workers, &keys) in
-                                        workers.iter().flat_map(|each| self.keys.iter().map(move |keys| (each, keys)))
-                                    {
-                                        settings.push(Setting {
-                                            mode,
-                                            subscribers,
-                                            fraction,
-                                            batch,
-                                            payload,
-                                            window,
-                                            buffer,
-                                            workers,
-                                            keys,
-                                        });
-                                    }
-                                }
-                            }
-                        }
+                        let first = Setting {
+                            mode,
+                            subscribers,
+                            fraction,
+                            window,
+                            batch: 1,
+                            payload: 0,
+                            buffer: 0,
+                            workers: 0,
+                            keys: Keys::Uniform,
+                            publishers: 1,
+                            churn: 0,
+                        };
+                        settings.extend(self.variants(first));
                     }
                 }
             }
         }
-        settings.retain(|setting| setting.mode != Mode::Threads || setting.subscribers <= MOST_THREADS);
-        // Where all ask for everything, keys make no difference.
-        settings.retain(|setting| setting.keys == Keys::Uniform || setting.groups() > 1);
         let able = |setting: &Setting| self.contenders.iter().copied().filter(|each| each.can(setting)).collect();
         settings.into_iter().map(|setting| (setting, able(&setting))).collect()
+    }
+
+    /// The settings that have mode, window, readers and fraction of this one.
+    fn variants(&self, like: Setting) -> Vec<Setting> {
+        type Set<'s> = (&'s [usize], fn(&mut Setting, usize));
+        let (tasks, drain) = (like.mode == Mode::Tasks, like.mode == Mode::Drain);
+        let sets: [Set<'_>; 6] = [
+            (&self.batches, |setting, batch| setting.batch = batch),
+            (&self.payloads, |setting, payload| setting.payload = payload),
+            (&self.buffers, |setting, buffer| {
+                setting.buffer = if buffer == 0 { 0 } else { buffer.max(setting.window) };
+            }),
+            (if tasks { &self.workers } else { &[0] }, |setting, workers| setting.workers = workers),
+            (if drain { &self.publishers } else { &[1] }, |setting, publishers| setting.publishers = publishers),
+            (if drain { &self.churns } else { &[0] }, |setting, churn| setting.churn = churn),
+        ];
+        let mut settings = vec![like];
+        for (values, set) in sets {
+            let with = |setting: Setting| {
+                values.iter().map(move |value| {
+                    let mut setting = setting;
+                    set(&mut setting, *value);
+                    setting
+                })
+            };
+            settings = settings.into_iter().flat_map(with).collect();
+        }
+        let with_keys = |setting: Setting| self.keys.iter().map(move |keys| Setting { keys: *keys, ..setting });
+        settings = settings.into_iter().flat_map(with_keys).collect();
+        settings.retain(Setting::is_possible);
+        if self.sweep
+            && let Some(first) = settings.first().copied()
+        {
+            settings.retain(|setting| dimension::is_swept(setting, &first));
+        }
+        settings
     }
 
     /// The points of the open loop.
@@ -240,8 +272,9 @@ impl fmt::Display for OptionError {
             Self::Value { option, given, expected } => write!(f, "{option} is \"{given}\", expected {expected}"),
             Self::Nothing => write!(
                 f,
-                "no point is left to measure: threads are for up to {MOST_THREADS} readers, and keys make a difference \
-                 only where readers ask for a part"
+                "no point is left to measure: threads are for up to {MOST_THREADS} readers; keys make a difference \
+                 only where readers ask for a part; a window has a batch for each publisher, with which no reader \
+                 leaves or joins; and no more leave than there are"
             ),
             Self::Compare(given) => write!(f, "compare has {given} directories, expected 2"),
         }
@@ -315,6 +348,9 @@ struct Wanted {
     buffers: Option<Vec<usize>>,
     workers: Option<Vec<usize>>,
     keys: Option<Vec<Keys>>,
+    publishers: Option<Vec<usize>>,
+    churns: Option<Vec<usize>>,
+    sweep: bool,
     rivals: Option<Vec<Contender>>,
     modes: Option<(Vec<Mode>, bool)>,
     rates: Option<Vec<u64>>,
@@ -364,6 +400,15 @@ impl Wanted {
     fn read(&mut self, name: &str, parser: &mut Parser) -> Result<bool, OptionError> {
         match name {
             "quick" => self.quick = true,
+            "sweep" => self.sweep = true,
+            "publishers" => {
+                let given = Given::take("--publishers", parser)?;
+                self.publishers = Some(given.list("numbers from 1 to 1000", |count| (1..=1_000).contains(count))?);
+            }
+            "churn" => {
+                let given = Given::take("--churn", parser)?;
+                self.churns = Some(given.list("numbers from 0 to 1000000", |count| (0..=1_000_000).contains(count))?);
+            }
             "subscribers" => self.subscribers = Some(counts("--subscribers", parser)?),
             "batch" => self.batches = Some(counts("--batch", parser)?),
             "payload" => self.payloads = Some(counts("--payload", parser)?),
@@ -404,7 +449,7 @@ impl Wanted {
                 let modes = if rest.text.is_empty() && open {
                     Vec::new()
                 } else {
-                    rest.list("drain, tasks, threads, open, or several of them", |_| true)?
+                    rest.list("drain, frames, tasks, threads, open, or several of them", |_| true)?
                 };
                 self.modes = Some((modes, open));
             }
@@ -430,7 +475,14 @@ impl Wanted {
                 self.base = Some(given.one("the name of a contender, as in points.csv", |_| true)?);
             }
             "seed" => self.seed = Some(Given::take("--seed", parser)?.one("a number", |_| true)?),
-            "pin" => self.pin = Some(Given::take("--pin", parser)?.text),
+            "pin" => {
+                let given = Given::take("--pin", parser)?;
+                let range = |part: &str| part.split('-').all(|number| number.parse::<u16>().is_ok());
+                if !given.text.split(',').all(range) {
+                    return Err(given.wrong("numbers of processors, such as 0,2-3"));
+                }
+                self.pin = Some(given.text);
+            }
             "out" => self.out = Some(folder("--out", parser)?),
             "against" => self.against = Some(folder("--against", parser)?),
             "plot-only" => self.plot = Some(PathBuf::from(parser.value()?)),
@@ -462,6 +514,9 @@ impl Wanted {
             buffers: self.buffers.unwrap_or_else(|| vec![0]),
             workers: self.workers.unwrap_or_else(|| vec![2]),
             keys: self.keys.unwrap_or_else(|| vec![Keys::Uniform]),
+            publishers: self.publishers.unwrap_or_else(|| vec![1]),
+            churns: self.churns.unwrap_or_else(|| vec![0]),
+            sweep: self.sweep,
             contenders,
             modes,
             open,

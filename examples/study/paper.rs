@@ -7,13 +7,13 @@ use std::path::Path;
 use crate::plots::{ratio as ratio_of, short, time};
 use crate::result::Row;
 use crate::sheet::replace;
-use crate::summary::{Section, sections};
+use crate::summary::{Over, Section, overs, sections};
 
 /// Writes both.
 pub(crate) fn write(rows: &[Row], run: &str, directory: &Path) -> io::Result<()> {
-    let sections = sections(rows);
-    replace(&directory.join("table.md"), &markdown(&sections, run))?;
-    replace(&directory.join("table.tex"), &latex(&sections, run))
+    let (sections, overs) = (sections(rows), overs(rows));
+    replace(&directory.join("table.md"), &markdown(&sections, &overs, run))?;
+    replace(&directory.join("table.tex"), &latex(&sections, &overs, run))
 }
 
 /// The cells of a row: contender, deliveries a second, an event with its interval, the ratio with its interval.
@@ -31,7 +31,7 @@ fn cells(row: &Row) -> [String; 4] {
     ]
 }
 
-fn markdown(sections: &[Section<'_>], run: &str) -> String {
+fn markdown(sections: &[Section<'_>], overs: &[Over], run: &str) -> String {
     let mut text = format!("Run {run}. Medians with 95 % intervals by bootstrap; ratios turn by turn.\n");
     for Section { title, rows } in sections {
         _ = write!(text, "\n**{title}**\n\n| | deliveries/s | an event | ratio | lacks |\n|---|---|---|---|---|\n");
@@ -40,13 +40,20 @@ fn markdown(sections: &[Section<'_>], run: &str) -> String {
             _ = writeln!(text, "| {contender} | {deliveries} | {event} | {ratio} | {} |", row.point.contender.lacks());
         }
     }
+    for Over { title, values, rows } in overs {
+        let rule = "|---".repeat(values.len());
+        _ = write!(text, "\n**{title}**\n\n| | {} |\n|---{rule}|\n", values.join(" | "));
+        for (contender, cells) in rows {
+            _ = writeln!(text, "| {} | {} |", contender.title(), cells.join(" | "));
+        }
+    }
     text
 }
 
-fn latex(sections: &[Section<'_>], run: &str) -> String {
+fn latex(sections: &[Section<'_>], overs: &[Over], run: &str) -> String {
     let mut text = format!("% Run {run}. Medians with 95 % intervals by bootstrap; ratios turn by turn.\n");
+    let escaped = |text: &str| text.replace('%', r"\%").replace('_', r"\_").replace('µ', r"$\mu$");
     for Section { title, rows } in sections {
-        let escaped = |text: &str| text.replace('%', r"\%").replace('_', r"\_").replace('µ', r"$\mu$");
         _ = write!(
             text,
             "\\begin{{table}}\n\\caption{{{}}}\n\\begin{{tabular}}{{lrll}}\n\\hline\n\
@@ -55,6 +62,19 @@ fn latex(sections: &[Section<'_>], run: &str) -> String {
         );
         for row in rows {
             _ = writeln!(text, "{} \\\\", cells(row).map(|cell| escaped(&cell)).join(" & "));
+        }
+        text += "\\hline\n\\end{tabular}\n\\end{table}\n";
+    }
+    for Over { title, values, rows } in overs {
+        let columns = "l".repeat(values.len() + 1);
+        _ = write!(
+            text,
+            "\\begin{{table}}\n\\caption{{{}}}\n\\begin{{tabular}}{{{columns}}}\n\\hline\n& {} \\\\\n\\hline\n",
+            escaped(title),
+            values.join(" & ")
+        );
+        for (contender, cells) in rows {
+            _ = writeln!(text, "{} & {} \\\\", contender.title(), escaped(&cells.join(" & ")));
         }
         text += "\\hline\n\\end{tabular}\n\\end{table}\n";
     }

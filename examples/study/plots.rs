@@ -4,6 +4,7 @@
 //! that is noisy is a ring instead of a dot.
 
 use std::error::Error;
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,9 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::contenders::Contender;
+use crate::dimension::{Dimension, Sweep, first_of};
 use crate::open_loop::Arrivals;
-use crate::point::{Keys, Mode, Setting};
+use crate::point::{Keys, Setting};
 use crate::result::{NOISY, Row};
 use crate::stats::Estimate;
 
@@ -116,29 +118,26 @@ const READERS: Axis = Axis { name: "readers", write: short, line_at: None };
 /// Draws every picture for which there are enough rows, and returns the files.
 pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut drawn = Vec::new();
-    let Some(first) = rows.first() else { return Ok(drawn) };
-    let Setting { batch, payload, buffer, .. } = first.point.setting;
-    let mut kinds: Vec<(Mode, usize, usize, Keys)> = Vec::new();
+    let mut kinds: Vec<Setting> = Vec::new();
     for row in rows {
-        let Setting { mode, window, workers, keys, .. } = row.point.setting;
-        if !kinds.contains(&(mode, window, workers, keys)) {
-            kinds.push((mode, window, workers, keys));
+        let setting = row.point.setting;
+        let Some(first) = first_of(rows, setting.mode) else { continue };
+        let Setting { window, workers, keys, .. } = setting;
+        let kind = Setting { window, workers, keys, ..first };
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
         }
     }
-    for (mode, window, workers, keys) in kinds {
+    for kind in kinds {
         let like = |row: &&Row| {
-            let same = Setting { mode, batch, payload, window, buffer, workers, keys, ..row.point.setting };
-            row.point.setting == same
+            let Setting { subscribers, fraction, .. } = row.point.setting;
+            row.point.setting == Setting { subscribers, fraction, ..kind }
         };
         let rows: Vec<&Row> = rows.iter().filter(like).collect();
-        let workers = if workers > 0 { format!(", {workers} workers") } else { String::new() };
-        let subtitle = format!(
-            "{}{workers}; {keys} keys; windows of {window}, batches of {batch}, payloads of {payload} bytes\n\
-             bars are 95 % intervals, a ring is a noisy figure",
-            mode.title()
-        );
+        let Setting { mode, window, workers, keys, .. } = kind;
+        let subtitle = subtitle_of(&kind, None);
         for (name, picture) in pictures(&rows, &subtitle) {
-            let workers = if workers.is_empty() { String::new() } else { workers.replace(", ", "-").replace(' ', "-") };
+            let workers = if workers > 0 { format!("-{workers}-workers") } else { String::new() };
             let by_zipf = if keys == Keys::Zipf { "-zipf" } else { "" };
             let path = directory.join(format!("{name}-{mode}-window-{window}{workers}{by_zipf}.svg"));
             if picture.draw(&path)? {
@@ -146,7 +145,64 @@ pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<d
             }
         }
     }
+    for sweep in Sweep::all(rows).iter().filter(|sweep| sweep.dimension.is_number()) {
+        let name = match sweep.dimension {
+            Dimension::Window => format!("over-window-{}.svg", sweep.mode),
+            dimension => format!("over-{}-{}-window-{}.svg", dimension.name(), sweep.mode, sweep.window),
+        };
+        let path = directory.join(name);
+        if over(sweep).is_some_and(|picture| picture.draw(&path).unwrap_or_default()) {
+            drawn.push(path);
+        }
+    }
     Ok(drawn)
+}
+
+/// What the rows of a picture have in common, but for what varies, and how to read it.
+fn subtitle_of(setting: &Setting, varies: Option<Dimension>) -> String {
+    let Setting { mode, batch, payload, window, workers, keys, publishers, churn, .. } = setting;
+    let facts = [
+        (Dimension::Workers, *workers > 0, format!("{workers} workers")),
+        (Dimension::Publishers, *publishers > 1, format!("{publishers} publishers")),
+        (Dimension::Churn, *churn > 0, format!("{churn} readers replaced before each window")),
+        (Dimension::Keys, true, format!("{keys} keys")),
+        (Dimension::Window, true, format!("windows of {window}")),
+        (Dimension::Batch, true, format!("batches of {batch}")),
+        (Dimension::Payload, true, format!("payloads of {payload} bytes")),
+    ];
+    let facts = facts.into_iter().filter(|(dimension, said, _)| *said && varies != Some(*dimension));
+    let facts: Vec<String> = facts.map(|(_, _, text)| text).collect();
+    format!("{}; {}\nbars are 95 % intervals, a ring is a noisy figure", mode.title(), facts.join(", "))
+}
+
+/// The time of an event over one dimension, a panel for each fraction.
+fn over(sweep: &Sweep<'_>) -> Option<Picture> {
+    let first = sweep.rows.first()?.point.setting;
+    let dimension = sweep.dimension;
+    let panels = by_fraction(
+        &sweep.rows,
+        |row| count(dimension.of(&row.point.setting) as u64).max(NOTHING),
+        |row| Some(row.nanos_per_event),
+    );
+    Some(Picture {
+        title: format!("Time of an event, published and read by {}", crowd(short(count(sweep.subscribers as u64)))),
+        subtitle: subtitle_of(&first, Some(dimension)),
+        x: Axis { name: dimension.title(), write: whole, line_at: None },
+        y: Axis { name: "an event takes", write: time, line_at: None },
+        panels,
+    })
+}
+
+/// Where a logarithmic axis has 0.
+const NOTHING: f64 = 0.5;
+
+/// A number as it was given, if it is not large.
+fn whole(value: f64) -> String {
+    match value {
+        value if value <= NOTHING => "0".to_owned(),
+        value if value < 10_000.0 => format!("{value:.0}"),
+        value => short(value),
+    }
 }
 
 fn pictures(rows: &[&Row], subtitle: &str) -> Vec<(&'static str, Picture)> {
@@ -167,7 +223,7 @@ fn pictures(rows: &[&Row], subtitle: &str) -> Vec<(&'static str, Picture)> {
             picture(
                 "Deliveries of events a second".to_owned(),
                 axis("deliveries a second", short, None),
-                by_fraction(rows, deliveries),
+                by_fraction(rows, readers, deliveries),
             ),
         ),
         (
@@ -175,7 +231,7 @@ fn pictures(rows: &[&Row], subtitle: &str) -> Vec<(&'static str, Picture)> {
             picture(
                 format!("Time of an event, published and read by all, as a multiple of that of {base}"),
                 axis("ratio, turn by turn", times, Some(1.0)),
-                by_fraction(rows, |row| row.ratio.map(|(_, ratio)| ratio)),
+                by_fraction(rows, readers, |row| row.ratio.map(|(_, ratio)| ratio)),
             ),
         ),
         (
@@ -183,7 +239,7 @@ fn pictures(rows: &[&Row], subtitle: &str) -> Vec<(&'static str, Picture)> {
             picture(
                 "Time of a publish, median".to_owned(),
                 axis("a publish takes", time, None),
-                by_fraction(rows, |row| Some(row.publish_p50)),
+                by_fraction(rows, readers, |row| Some(row.publish_p50)),
             ),
         ),
     ];
@@ -218,13 +274,13 @@ fn distinct(mut values: Vec<f64>) -> Vec<f64> {
     values
 }
 
-/// Over the number of readers, a panel for each fraction.
-fn by_fraction(rows: &[&Row], value: impl Fn(&Row) -> Option<Estimate>) -> Vec<Panel> {
+/// A panel for each fraction.
+fn by_fraction(rows: &[&Row], x: impl Fn(&Row) -> f64, value: impl Fn(&Row) -> Option<Estimate>) -> Vec<Panel> {
     let panel = |fraction: f64| {
         let mut lines = Vec::<Line>::new();
         for row in rows.iter().filter(|row| row.point.setting.fraction.total_cmp(&fraction).is_eq()) {
             if let Some(y) = value(row) {
-                add(&mut lines, row.point.contender, At { x: readers(row), y, noisy: y.uncertainty() > NOISY });
+                add(&mut lines, row.point.contender, At { x: x(row), y, noisy: y.uncertainty() > NOISY });
             }
         }
         Panel { caption: format!("each reader asks for {}", part(fraction)), lines }
@@ -272,6 +328,21 @@ pub(crate) struct Curve {
     pub(crate) noisy: [bool; 2],
 }
 
+impl Curve {
+    pub(crate) fn is_same_point(&self, other: &Self) -> bool {
+        let of = |curve: &Self| (curve.contender, curve.arrivals);
+        let same = |a: f64, b: f64| a.total_cmp(&b).is_eq();
+        of(self) == of(other) && same(self.subscribers, other.subscribers) && same(self.rate, other.rate)
+    }
+}
+
+impl fmt::Display for Curve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { contender, arrivals, subscribers, rate, .. } = self;
+        write!(f, "{contender}, open, {arrivals}, subscribers {subscribers}, rate {rate}")
+    }
+}
+
 /// Draws latency over rate: a picture for each number of readers and quantile, a panel for each kind of arrivals.
 pub(crate) fn draw_latency(curves: &[Curve], directory: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut drawn = Vec::new();
@@ -317,8 +388,10 @@ fn colour(contender: Contender) -> RGBColor {
         Contender::Owned => RGBColor(225, 115, 40),
         Contender::Tokio => RGBColor(30, 90, 180),
         Contender::TokioByValue => RGBColor(20, 40, 90),
+        Contender::TokioEncoded => RGBColor(90, 60, 170),
         Contender::AsyncBroadcast => RGBColor(60, 160, 215),
         Contender::Crossbeam => RGBColor(20, 130, 80),
+        Contender::CrossbeamEncoded => RGBColor(120, 150, 20),
         Contender::Flume => RGBColor(110, 170, 50),
         Contender::Rtrb => RGBColor(140, 80, 170),
         Contender::Ring => RGBColor(95, 95, 95),
@@ -419,6 +492,16 @@ impl Picture {
         Ok(true)
     }
 
+    /// The numbers on the horizontal axis: those that were measured, or if these are many, round ones.
+    fn places(&self, x: &Range<f64>) -> Vec<f64> {
+        let points = self.panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
+        let mut measured = distinct(points.map(|at| at.x).collect());
+        measured.reverse();
+        // As wide as a label.
+        let apart = |pair: &[f64]| matches!(pair, [a, b] if b / a >= (x.end / x.start).powf(0.08));
+        if measured.len() <= 8 && measured.windows(2).all(apart) { measured } else { key_points(x) }
+    }
+
     fn draw_panel(&self, panel: &Panel, area: &Area<'_>, x: Range<f64>, y: Range<f64>) -> Result<(), Box<dyn Error>> {
         let (plot, _) = area.split_horizontally(PANEL.0);
         let mut chart = ChartBuilder::on(&plot)
@@ -427,12 +510,15 @@ impl Picture {
             .caption(&panel.caption, (FONT, 15))
             .x_label_area_size(44)
             .y_label_area_size(76)
-            .build_cartesian_2d(x.clone().log_scale(), y.clone().log_scale().with_key_points(key_points(&y)))?;
+            .build_cartesian_2d(
+                x.clone().log_scale().with_key_points(self.places(&x)),
+                y.clone().log_scale().with_key_points(key_points(&y)),
+            )?;
         chart
             .configure_mesh()
             .x_desc(self.x.name)
             .y_desc(self.y.name)
-            .x_labels(6)
+            .x_labels(8)
             .y_labels(8)
             .x_label_formatter(&|value| (self.x.write)(*value))
             .y_label_formatter(&|value| (self.y.write)(*value))
@@ -512,7 +598,7 @@ pub(crate) fn draw_changes(changes: &[Change], subtitle: &str, path: &Path) -> R
     root.fill(&WHITE)?;
     let (title, body) = root.split_vertically(TITLE);
     title.draw(&Text::new(
-        "Change of the time of an event: after, as a multiple of before",
+        "Change of the time of an event or of latency: after, as a multiple of before",
         (14, 12),
         (FONT, 18).into_font(),
     ))?;

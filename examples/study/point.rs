@@ -1,24 +1,21 @@
-//! One setting of the study, the rigs that measure a contender in it, and one turn of a rig. The count of every reader
-//! is checked.
+//! A setting of the study: a mode, and what varies. With a contender it is a point.
+//!
+//! How a point is measured is in `rigs`.
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
-use crate::contenders::{Contender, UnknownName, Visit, VisitAwaited, VisitBlocking};
+use crate::contenders::{Contender, UnknownName};
+use crate::support::Want;
 use crate::support::event::{Payload, Plan, Zipf};
-use crate::support::inline::Inline;
-use crate::support::measure::nanos;
-use crate::support::tasks::{Placement, Run, Waiting};
-use crate::support::{Awaited, Blocking, Structure, Want};
 
 /// Where the readers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
     /// On the publisher's thread: publish a window, and let every reader read it.
     Drain,
+    /// The same, and what readers read are frames.
+    Frames,
     /// Tasks of a runtime, the publisher among them.
     Tasks,
     /// A thread for each reader, which blocks until there is something.
@@ -26,11 +23,12 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    pub(crate) const ALL: [Self; 3] = [Self::Drain, Self::Tasks, Self::Threads];
+    pub(crate) const ALL: [Self; 4] = [Self::Drain, Self::Frames, Self::Tasks, Self::Threads];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Drain => "drain",
+            Self::Frames => "frames",
             Self::Tasks => "tasks",
             Self::Threads => "threads",
         }
@@ -39,8 +37,19 @@ impl Mode {
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Drain => "publish and read on one thread",
+            Self::Frames => "publish and read frames on one thread",
             Self::Tasks => "readers as tasks, publisher among them",
             Self::Threads => "readers as threads",
+        }
+    }
+
+    /// The title where there is little room.
+    pub(crate) const fn short_title(self) -> &'static str {
+        match self {
+            Self::Drain => "one thread",
+            Self::Frames => "frames",
+            Self::Tasks => "tasks",
+            Self::Threads => "threads",
         }
     }
 }
@@ -58,6 +67,9 @@ impl FromStr for Mode {
         Self::ALL.into_iter().find(|mode| mode.name() == name).ok_or(UnknownName)
     }
 }
+
+/// The most readers that are threads.
+pub(crate) const MOST_THREADS: usize = 200;
 
 /// Which keys the events have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,15 +121,29 @@ pub(crate) struct Setting {
     /// Threads of the runtime; 0 where there is none.
     pub(crate) workers: usize,
     pub(crate) keys: Keys,
+    /// Threads that publish at once, where readers do not wait.
+    pub(crate) publishers: usize,
+    /// Readers that leave before each window, and as many that join.
+    pub(crate) churn: usize,
 }
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mode, subscribers, fraction, batch, payload, window, keys, .. } = self;
+        let Self { mode, subscribers, fraction, batch, payload, window, .. } = self;
         write!(
             f,
-            "{mode}, subscribers {subscribers}, match {fraction}, batch {batch}, payload {payload}, window {window}, {keys}"
-        )
+            "{mode}, subscribers {subscribers}, match {fraction}, batch {batch}, payload {payload}, window {window}"
+        )?;
+        // Of what rarely varies only what is not as usual.
+        let Self { buffer, workers, keys, publishers, churn, .. } = self;
+        let rest = [("buffer", buffer), ("workers", workers), ("churn", churn)].into_iter();
+        for (name, value) in rest.filter(|(_, value)| **value > 0) {
+            write!(f, ", {name} {value}")?;
+        }
+        if *publishers > 1 {
+            write!(f, ", publishers {publishers}")?;
+        }
+        if *keys == Keys::Zipf { write!(f, ", {keys} keys") } else { Ok(()) }
     }
 }
 
@@ -141,7 +167,16 @@ impl Setting {
         (1.0 / self.fraction).round() as u64
     }
 
-    fn plan(&self) -> Plan {
+    /// Whether it can be measured, and differs from others.
+    pub(crate) fn is_possible(&self) -> bool {
+        let fits = self.mode != Mode::Threads || self.subscribers <= MOST_THREADS;
+        // Where all ask for everything, keys make no difference.
+        let differs = self.keys == Keys::Uniform || self.groups() > 1;
+        let shares = self.publishers <= self.window && (self.publishers == 1 || self.churn == 0);
+        fits && differs && shares && self.churn <= self.subscribers
+    }
+
+    pub(crate) fn plan(&self) -> Plan {
         Plan {
             groups: self.groups(),
             drawn: (self.keys == Keys::Zipf).then(|| Zipf::new(self.groups(), self.window * self.batch)),
@@ -157,129 +192,5 @@ impl Setting {
     /// Windows until every group has had an event.
     pub(crate) fn round(&self) -> u64 {
         self.groups().div_ceil(self.window as u64 * self.batch as u64)
-    }
-}
-
-/// How long a turn is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Length {
-    /// Windows before the turn that are not measured.
-    pub(crate) warm_up: u64,
-    /// At least this long, and at least one window.
-    pub(crate) time: Duration,
-    /// At least so many windows.
-    pub(crate) windows: u64,
-}
-
-/// What a turn measured.
-#[derive(Debug)]
-pub(crate) struct Turn {
-    pub(crate) elapsed: Duration,
-    pub(crate) events: u64,
-    pub(crate) deliveries: u64,
-    /// The time of each publish.
-    pub(crate) publish: Histogram<u64>,
-}
-
-impl Turn {
-    fn new() -> Self {
-        let publish = Histogram::new(3).expect("three digits");
-        Self { elapsed: Duration::ZERO, events: 0, deliveries: 0, publish }
-    }
-}
-
-/// A structure with its readers, which is measured turn by turn.
-pub(crate) trait Rig {
-    fn turn(&mut self, length: Length) -> Turn;
-}
-
-/// Runs windows for a turn.
-fn turn(setting: &Setting, length: Length, mut window: impl FnMut(&mut Turn)) -> Turn {
-    let mut warm = Turn::new();
-    (0..length.warm_up).for_each(|_| window(&mut warm));
-    let mut turn = Turn::new();
-    let mut windows = 0;
-    while windows < length.windows.max(1) || turn.elapsed < length.time {
-        window(&mut turn);
-        windows += 1;
-    }
-    turn.events = windows * (setting.window * setting.batch) as u64;
-    turn
-}
-
-struct OneThread<S: Structure>(Setting, Inline<S>);
-
-impl<S: Structure> Rig for OneThread<S> {
-    fn turn(&mut self, length: Length) -> Turn {
-        let Self(setting, rig) = self;
-        turn(setting, length, |turn| {
-            let window = rig.prepare();
-            let expected = rig.expected();
-            let start = Instant::now();
-            let mut last = start;
-            for batch in window {
-                rig.structure.publish(batch);
-                let now = Instant::now();
-                turn.publish.record(nanos(now - last)).expect("resizes");
-                last = now;
-            }
-            rig.read();
-            turn.elapsed += start.elapsed();
-            let deliveries = rig.check();
-            assert_eq!(deliveries, expected, "{}, {setting}: deliveries were lost", S::name());
-            turn.deliveries += deliveries;
-        })
-    }
-}
-
-/// Readers that wait, as tasks or threads.
-struct Waiters<S: Structure>(Setting, Waiting<S>);
-
-impl<S: Structure> Rig for Waiters<S> {
-    fn turn(&mut self, length: Length) -> Turn {
-        let Self(setting, rig) = self;
-        turn(setting, length, |turn| {
-            // The rig panics if a reader's count is wrong.
-            let run = rig.run(1, Run::with_latencies());
-            turn.elapsed += run.elapsed;
-            turn.deliveries += run.deliveries;
-            turn.publish.add(run.latencies.expect("asked for")).expect("resizes");
-        })
-    }
-}
-
-struct Open(Setting);
-
-impl Visit for Open {
-    type Output = Box<dyn Rig>;
-
-    fn inline<S: Structure>(self) -> Box<dyn Rig> {
-        Box::new(OneThread(self.0, Inline::<S>::new(self.0.subscribers, self.0.plan())))
-    }
-}
-
-impl VisitAwaited for Open {
-    type Output = Box<dyn Rig>;
-
-    fn awaited<S: Awaited>(self) -> Box<dyn Rig> {
-        let placement = Placement::AmongTasksOf(self.0.workers.max(1));
-        Box::new(Waiters(self.0, Waiting::<S>::tasks(self.0.subscribers, self.0.plan(), placement)))
-    }
-}
-
-impl VisitBlocking for Open {
-    type Output = Box<dyn Rig>;
-
-    fn blocking<S: Blocking>(self) -> Box<dyn Rig> {
-        Box::new(Waiters(self.0, Waiting::<S>::threads(self.0.subscribers, self.0.plan())))
-    }
-}
-
-/// Opens all readers of a point.
-pub(crate) fn open(point: &Point) -> Box<dyn Rig> {
-    match point.setting.mode {
-        Mode::Drain => point.contender.visit(Open(point.setting)),
-        Mode::Tasks => point.contender.visit_awaited(Open(point.setting)),
-        Mode::Threads => point.contender.visit_blocking(Open(point.setting)),
     }
 }

@@ -36,8 +36,9 @@ pub(crate) struct Row {
     /// The median of the ratios to the base, turn by turn.
     pub(crate) ratio: Option<(Contender, Estimate)>,
     pub(crate) publish_p50: Estimate,
-    /// The 0.99 and 0.999 quantiles of a publish, as medians over the turns; and the longest.
-    pub(crate) publish_high: [f64; 3],
+    /// The 0.99 and 0.999 quantiles of a publish, as medians over the turns that support them, if half of them do; and the
+    /// longest.
+    pub(crate) publish_high: [Option<f64>; 3],
     /// Where the system says how much memory a process has.
     pub(crate) bytes_per_subscription: Option<u64>,
     /// Of a batch as the point has them, with its events.
@@ -76,8 +77,10 @@ fn row(point: Point, turns: &[&Taken], base: Option<(Contender, &[&Taken])>, see
     let event = estimate(&each, 0.5, seed);
     let all: Vec<f64> = each.iter().flatten().copied().collect();
     let publish = |place: usize| {
-        counted.iter().map(|taken| *taken.publish.get(place).expect("one of four") as f64).collect::<Vec<_>>()
+        let nanos = counted.iter().filter_map(|taken| *taken.publish.get(place)?);
+        nanos.map(|nanos| nanos as f64).collect::<Vec<_>>()
     };
+    let middle = |nanos: Vec<f64>| (!nanos.is_empty() && nanos.len() * 2 >= counted.len()).then(|| median(&nanos));
     let deliveries_per_event = counted.iter().map(|taken| taken.deliveries).sum::<u64>() as f64
         / counted.iter().map(|taken| taken.events).sum::<u64>().max(1) as f64;
     let ratio = base.map(|(base, turns_of_base)| (base, estimate(&ratios(turns, turns_of_base), 0.5, seed)));
@@ -93,8 +96,8 @@ fn row(point: Point, turns: &[&Taken], base: Option<(Contender, &[&Taken])>, see
         nanos_per_event: event,
         noisy: event.uncertainty() > NOISY || each.len() < FEWEST_PASSES,
         ratio: ratio.filter(|(_, ratio)| ratio.value.is_finite()),
-        publish_p50: estimate(&by_pass(turns, |taken| taken.publish[0] as f64), 0.5, seed),
-        publish_high: [median(&publish(1)), median(&publish(2)), publish(3).into_iter().fold(0.0, f64::max)],
+        publish_p50: estimate(&by_pass(turns, |taken| taken.publish[0].unwrap_or_default() as f64), 0.5, seed),
+        publish_high: [middle(publish(1)), middle(publish(2)), publish(3).into_iter().reduce(f64::max)],
         bytes_per_subscription: None,
         bytes_per_batch: None,
     })
@@ -169,6 +172,8 @@ impl Row {
             "buffer": setting.buffer,
             "workers": setting.workers,
             "keys": setting.keys.name(),
+            "publishers": setting.publishers,
+            "churn": setting.churn,
             "turns": self.turns,
             "repeated": self.repeated,
             "disturbed": self.disturbed,

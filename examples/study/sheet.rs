@@ -14,9 +14,9 @@ use crate::turns::Taken;
 use crate::watch::Disturbance;
 
 const TURNS: &str = "turns.csv";
-const SETTING: &str = "mode,contender,subscribers,match,batch,payload,window,buffer,workers,keys";
+const SETTING: &str = "mode,contender,subscribers,match,batch,payload,window,buffer,workers,keys,publishers,churn";
 const TURN: &str = "pass,round,seconds,events,deliveries,ns_per_event,\
-publish_p50_ns,publish_p99_ns,publish_p999_ns,publish_max_ns,steal_ticks,switches,disturbed,counts";
+publishes,publish_p50_ns,publish_p99_ns,publish_p999_ns,publish_max_ns,steal_ticks,switches,disturbed,counts";
 const POINT: &str = "turns,repeated,disturbed,events,deliveries,deliveries_per_second,\
 ns_per_event_quartile,ns_per_event,ns_per_event_low,ns_per_event_high,noisy,\
 base,ratio,ratio_low,ratio_high,publish_p50_ns,publish_p50_low,publish_p50_high,\
@@ -28,17 +28,22 @@ struct Columns<'p>(&'p Point);
 impl fmt::Display for Columns<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Point { contender, setting } = self.0;
-        let Setting { mode, subscribers, fraction, batch, payload, window, buffer, workers, keys } = setting;
-        write!(f, "{mode},{contender},{subscribers},{fraction},{batch},{payload},{window},{buffer},{workers},{keys}")
+        let Setting { mode, subscribers, fraction, batch, payload, window, .. } = setting;
+        let Setting { buffer, workers, keys, publishers, churn, .. } = setting;
+        write!(f, "{mode},{contender},{subscribers},{fraction},{batch},{payload},{window},")?;
+        write!(f, "{buffer},{workers},{keys},{publishers},{churn}")
     }
 }
 
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { point, pass, round, seconds, events, deliveries, nanos_per_event, .. } = self;
-        let Self { publish: [p50, p99, p999, max], disturbance: Disturbance { steal, switches }, .. } = self;
+        let Self { publishes, publish: [p50, p99, p999, max], .. } = self;
+        let Disturbance { steal, switches } = self.disturbance;
+        let [p99, p999] = [p99, p999].map(|each| each.map_or_else(String::new, |nanos| nanos.to_string()));
         write!(f, "{},{pass},{round},{seconds:.6},{events},{deliveries},{nanos_per_event:.3},", Columns(point))?;
-        write!(f, "{p50},{p99},{p999},{max},{steal},{switches},{},{}", self.spoiled, self.counts)
+        write!(f, "{publishes},{},{p99},{p999},{},", p50.unwrap_or_default(), max.unwrap_or_default())?;
+        write!(f, "{steal},{switches},{},{}", self.spoiled, self.counts)
     }
 }
 
@@ -46,6 +51,16 @@ type Fields<'l> = std::str::Split<'l, char>;
 
 fn field<T: FromStr>(fields: &mut Fields<'_>) -> Option<T> {
     fields.next()?.parse().ok()
+}
+
+/// Fields that may be empty.
+fn optional<T: FromStr, const N: usize>(fields: &mut Fields<'_>) -> Option<[Option<T>; N]> {
+    let mut values = [const { None }; N];
+    for value in &mut values {
+        let text = fields.next()?;
+        *value = if text.is_empty() { None } else { Some(text.parse().ok()?) };
+    }
+    Some(values)
 }
 
 fn point(fields: &mut Fields<'_>) -> Option<Point> {
@@ -60,6 +75,8 @@ fn point(fields: &mut Fields<'_>) -> Option<Point> {
         buffer: field(fields)?,
         workers: field(fields)?,
         keys: field(fields)?,
+        publishers: field(fields)?,
+        churn: field(fields)?,
     };
     Some(Point { setting, contender })
 }
@@ -76,7 +93,8 @@ fn turn(line: &str) -> Option<Taken> {
         events: field(fields)?,
         deliveries: field(fields)?,
         nanos_per_event: field(fields)?,
-        publish: [field(fields)?, field(fields)?, field(fields)?, field(fields)?],
+        publishes: field(fields)?,
+        publish: optional(fields)?,
         disturbance: Disturbance { steal: field(fields)?, switches: field(fields)? },
         spoiled: field(fields)?,
         counts: field(fields)?,
@@ -96,8 +114,8 @@ impl fmt::Display for Row {
             None => f.write_str(",,,,")?,
         }
         write!(f, "{:.0},{:.0},{:.0},", publish.value, publish.low, publish.high)?;
-        let [p99, p999, max] = self.publish_high;
-        write!(f, "{p99:.0},{p999:.0},{max:.0},")?;
+        let high = self.publish_high.map(|each| each.map_or_else(String::new, |nanos| format!("{nanos:.0}")));
+        write!(f, "{},", high.join(","))?;
         // A point with a wrong count has no row.
         let [subscription, batch] = [self.bytes_per_subscription, self.bytes_per_batch]
             .map(|bytes| bytes.map_or_else(String::new, |bytes| bytes.to_string()));

@@ -1,9 +1,11 @@
-//! The summary tables: each contender at the largest number of readers.
+//! The summary tables: each contender at the largest number of readers, and over each dimension that varies.
 
 use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
+use crate::contenders::Contender;
+use crate::dimension::{Sweep, first_of};
 use crate::plots::{count, crowd, part, ratio as ratio_of, short, time};
 use crate::point::{Keys, Setting};
 use crate::result::Row;
@@ -14,8 +16,8 @@ pub(crate) fn write(rows: &[Row], directory: &Path) -> io::Result<()> {
     replace(&directory.join("summary.txt"), table(rows).trim_start())
 }
 
-/// The rows of one table: those of a mode, a window and a fraction, at one number of readers, the first batch and the
-/// first payload.
+/// The rows of one table: those of a mode, a window and a fraction, at one number of readers, the first of what else
+/// varies.
 pub(crate) struct Section<'r> {
     pub(crate) title: String,
     pub(crate) rows: Vec<&'r Row>,
@@ -23,13 +25,13 @@ pub(crate) struct Section<'r> {
 
 /// The tables of a run.
 pub(crate) fn sections(rows: &[Row]) -> Vec<Section<'_>> {
-    let Some(first) = rows.first() else { return Vec::new() };
-    let first = first.point.setting;
     let mut kinds: Vec<Setting> = Vec::new();
     for row in rows {
         let setting = row.point.setting;
-        let kind =
-            Setting { subscribers: 0, batch: first.batch, payload: first.payload, buffer: first.buffer, ..setting };
+        let Some(Setting { batch, payload, buffer, publishers, churn, .. }) = first_of(rows, setting.mode) else {
+            continue;
+        };
+        let kind = Setting { subscribers: 0, batch, payload, buffer, publishers, churn, ..setting };
         if !kinds.contains(&kind) {
             kinds.push(kind);
         }
@@ -60,6 +62,60 @@ pub(crate) fn sections(rows: &[Row]) -> Vec<Section<'_>> {
     kinds.iter().filter_map(section).collect()
 }
 
+/// A table of one dimension: contenders by its values.
+pub(crate) struct Over {
+    pub(crate) title: String,
+    pub(crate) values: Vec<String>,
+    /// A contender with its cells.
+    pub(crate) rows: Vec<(Contender, Vec<String>)>,
+}
+
+/// The time of an event and its ratio, or nothing where it was not measured.
+fn cell(row: Option<&&Row>) -> String {
+    let Some(row) = row else { return "-".to_owned() };
+    let ratio = row.ratio.map_or_else(String::new, |(_, ratio)| format!(" ({}x)", ratio_of(ratio.value)));
+    let noisy = if row.noisy { " noisy" } else { "" };
+    time(row.nanos_per_event.value) + &ratio + noisy
+}
+
+/// A table for each dimension that varies, and for each part of the events that readers ask for.
+pub(crate) fn overs(rows: &[Row]) -> Vec<Over> {
+    let mut overs = Vec::new();
+    for sweep in Sweep::all(rows) {
+        let values = sweep.values();
+        let mut parts: Vec<f64> = sweep.rows.iter().map(|row| row.point.setting.fraction).collect();
+        parts.dedup();
+        for fraction in parts {
+            let of_part = |row: &&&Row| row.point.setting.fraction.total_cmp(&fraction).is_eq();
+            let mut contenders: Vec<Contender> = Vec::new();
+            for row in sweep.rows.iter().filter(of_part) {
+                if !contenders.contains(&row.point.contender) {
+                    contenders.push(row.point.contender);
+                }
+            }
+            let at = |contender: Contender, value: usize| {
+                let same =
+                    |row: &&&Row| row.point.contender == contender && sweep.dimension.of(&row.point.setting) == value;
+                cell(sweep.rows.iter().filter(of_part).find(same))
+            };
+            let cells = |contender| values.iter().map(|(value, _)| at(contender, *value)).collect();
+            overs.push(Over {
+                title: format!(
+                    "Over {}: {}{}: {}, each asking for {}; the time of an event",
+                    sweep.dimension.name(),
+                    sweep.mode.title(),
+                    sweep.windows(),
+                    crowd(sweep.subscribers.to_string()),
+                    part(fraction),
+                ),
+                values: values.iter().map(|(_, text)| text.clone()).collect(),
+                rows: contenders.into_iter().map(|contender| (contender, cells(contender))).collect(),
+            });
+        }
+    }
+    overs
+}
+
 /// The tables as text.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = String::new();
@@ -83,9 +139,21 @@ pub(crate) fn table(rows: &[Row]) -> String {
                 time(event.value),
                 format!("{} to {}", time(event.low), time(event.high)),
                 time(row.publish_p50.value),
-                time(row.publish_high[0]),
+                row.publish_high[0].map_or_else(|| "-".to_owned(), time),
                 if row.noisy { "  noisy" } else { "" },
             ));
+        }
+    }
+    for Over { title, values, rows } in overs(rows) {
+        let mut line = |line: String| text.write_str(&(line + "\n")).expect("a string takes everything");
+        line(format!("\n{title}"));
+        let row = |name: &str, cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>24}")).collect();
+            format!("{name:<28}{}", cells.concat())
+        };
+        line(row("", &values));
+        for (contender, cells) in rows {
+            line(row(contender.title(), &cells));
         }
     }
     let repeated: usize = rows.iter().map(|row| row.repeated).sum();

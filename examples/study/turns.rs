@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::contenders::Contender;
 use crate::options::{Method, Order};
-use crate::point::{Length, Mode, Point, Setting, Turn, open};
+use crate::point::{Mode, Point, Setting};
+use crate::rigs::{Length, Turn, open};
 use crate::stats::Random;
 use crate::watch::{Disturbance, Moment};
 
@@ -20,14 +21,19 @@ pub(crate) struct Taken {
     pub(crate) deliveries: u64,
     /// The time to publish an event and for all readers to read it.
     pub(crate) nanos_per_event: f64,
-    /// Quantiles of the time of a publish, in nanoseconds: 0.5, 0.99, 0.999, and the longest.
-    pub(crate) publish: [u64; 4],
+    /// Of how many publishes the time was taken.
+    pub(crate) publishes: u64,
+    /// Quantiles of it in nanoseconds: 0.5, 0.99, 0.999, and the longest. Nothing where [`BEYOND`] would not lie beyond.
+    pub(crate) publish: [Option<u64>; 4],
     pub(crate) disturbance: Disturbance,
     /// Whether something disturbed it.
     pub(crate) spoiled: bool,
     /// Whether it counts. One that was repeated does not.
     pub(crate) counts: bool,
 }
+
+/// How many publishes of a turn must be longer than a quantile, or it is not given.
+const BEYOND: f64 = 2.0;
 
 /// A pass ends when it has taken this many times as long as planned, after this many rounds at least: a single window of
 /// many readers can be longer than a turn.
@@ -40,7 +46,10 @@ const MOST_REPEATS: usize = 2;
 /// Involuntary switches that a turn may have: none on one thread, and some of a runtime whose threads share processors.
 fn own_switches(setting: &Setting, elapsed: Duration) -> u64 {
     match setting.mode {
-        Mode::Drain => 0,
+        Mode::Drain if setting.publishers > 1 => {
+            setting.publishers as u64 * (1 + u64::try_from(elapsed.as_millis() / 4).unwrap_or(u64::MAX))
+        }
+        Mode::Drain | Mode::Frames => 0,
         Mode::Threads => setting.subscribers as u64 * (1 + u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)),
         Mode::Tasks => setting.workers as u64 * (1 + u64::try_from(elapsed.as_millis() / 4).unwrap_or(u64::MAX)),
     }
@@ -49,7 +58,11 @@ fn own_switches(setting: &Setting, elapsed: Duration) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "counts of a turn are far below 2^52")]
 fn taken(point: Point, pass: usize, round: usize, turn: &Turn, disturbance: Disturbance) -> Taken {
     let seconds = turn.elapsed.as_secs_f64();
-    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| turn.publish.value_at_quantile(quantile));
+    let publishes = turn.publish.len();
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| {
+        let supported = quantile <= 0.5 || publishes as f64 * (1.0 - quantile) >= BEYOND;
+        supported.then(|| turn.publish.value_at_quantile(quantile))
+    });
     Taken {
         point,
         pass,
@@ -58,7 +71,8 @@ fn taken(point: Point, pass: usize, round: usize, turn: &Turn, disturbance: Dist
         events: turn.events,
         deliveries: turn.deliveries,
         nanos_per_event: seconds * 1e9 / turn.events as f64,
-        publish: [p50, p99, p999, turn.publish.max()],
+        publishes,
+        publish: [p50, p99, p999, Some(turn.publish.max())],
         disturbance,
         spoiled: disturbance.spoils(own_switches(&point.setting, turn.elapsed)),
         counts: true,

@@ -29,6 +29,11 @@ impl Disturbance {
 }
 
 impl Moment {
+    /// Whether the system reports both. Otherwise no turn counts as disturbed.
+    pub(crate) fn is_known() -> bool {
+        steal().is_some() && switches().is_some()
+    }
+
     pub(crate) fn now() -> Self {
         Self { steal: steal().unwrap_or_default(), switches: switches().unwrap_or_default() }
     }

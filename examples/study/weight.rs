@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use std::process::Command;
 use std::str::FromStr;
 
-use crate::contenders::{Contender, UnknownName, Visit};
-use crate::point::Point;
+use crate::contenders::{Contender, UnknownName, Visit, VisitFramed};
+use crate::point::{Mode, Point};
 use crate::support::event::{Payload, Plan};
-use crate::support::{Structure, Want};
+use crate::support::framed::{Framed, Out};
+use crate::support::{Churning, Structure, Want};
 
 /// Enough that pages and the program's own memory do not matter.
 const READERS: usize = 10_000;
@@ -17,11 +18,12 @@ const READERS: usize = 10_000;
 /// Batches that are weighed.
 const BATCHES: usize = 4_096;
 
-/// What to weigh, as text of three parts: `readers:CONTENDER:GROUPS` or `batches:CONTENDER:EVENTS:BYTES`.
+/// What to weigh, as text: `readers:CONTENDER:GROUPS`, or `batches:CONTENDER:EVENTS:BYTES` with `frames` instead where a
+/// reader has had their frames.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Load {
     Readers { contender: Contender, groups: u64 },
-    Batches { contender: Contender, batch: usize, payload: usize },
+    Batches { contender: Contender, batch: usize, payload: usize, framed: bool },
 }
 
 impl FromStr for Load {
@@ -34,9 +36,12 @@ impl FromStr for Load {
             ["readers", contender, groups] => {
                 Ok(Self::Readers { contender: contender.parse()?, groups: number(groups)? as u64 })
             }
-            ["batches", contender, batch, payload] => {
-                Ok(Self::Batches { contender: contender.parse()?, batch: number(batch)?, payload: number(payload)? })
-            }
+            [what @ ("batches" | "frames"), contender, batch, payload] => Ok(Self::Batches {
+                contender: contender.parse()?,
+                batch: number(batch)?,
+                payload: number(payload)?,
+                framed: *what == "frames",
+            }),
             _ => Err(UnknownName),
         }
     }
@@ -57,7 +62,8 @@ impl Weights {
     /// Bytes of one batch as the point has them, its events included.
     pub(crate) fn of_batch(&mut self, point: &Point) -> Option<u64> {
         let Point { contender, setting } = point;
-        self.of(&format!("batches:{contender}:{}:{}", setting.batch, setting.payload))
+        let what = if setting.mode == Mode::Frames { "frames" } else { "batches" };
+        self.of(&format!("{what}:{contender}:{}:{}", setting.batch, setting.payload))
     }
 
     fn of(&mut self, load: &str) -> Option<u64> {
@@ -78,7 +84,24 @@ struct Weigh(Load);
 impl Visit for Weigh {
     type Output = Option<u64>;
 
-    fn inline<S: Structure>(self) -> Option<u64> {
+    fn inline<S: Churning>(self) -> Option<u64> {
+        self.weigh::<S>(|_, _| {})
+    }
+}
+
+impl VisitFramed for Weigh {
+    type Output = Option<u64>;
+
+    fn framed<S: Framed>(self) -> Option<u64> {
+        self.weigh::<S>(|structure, reader| {
+            structure.frames(reader, &mut Out::default());
+        })
+    }
+}
+
+impl Weigh {
+    /// `read` reads what was published, or does not.
+    fn weigh<S: Structure>(self, read: impl Fn(&S, &mut S::Reader)) -> Option<u64> {
         // Made before the first measurement, because it is allocated once.
         drop(S::open(&[Want::Everything], 128));
         let before;
@@ -94,10 +117,13 @@ impl Visit for Weigh {
             }
             Load::Batches { batch, payload, .. } => {
                 let plan = Plan { batch, payload: Payload::of(payload), copied: true, ..Plan::everything() };
-                let (mut structure, readers) = S::open(&[Want::Everything], BATCHES);
+                let (mut structure, mut readers) = S::open(&[Want::Everything], BATCHES);
                 before = resident()?;
                 for number in 0..BATCHES as u64 {
                     structure.publish(S::prepare(number + 1, plan.events(number)));
+                }
+                for reader in &mut readers {
+                    read(&structure, reader);
                 }
                 let after = resident()?;
                 drop(readers);
@@ -111,7 +137,8 @@ impl Visit for Weigh {
 /// Prints the bytes of one subscription or batch in this process.
 pub(crate) fn print_own(load: &Load) {
     let (Load::Readers { contender, .. } | Load::Batches { contender, .. }) = load;
-    if let Some(bytes) = contender.visit(Weigh(*load)) {
+    let framed = matches!(load, Load::Batches { framed: true, .. });
+    if let Some(bytes) = if framed { contender.visit_framed(Weigh(*load)) } else { contender.visit(Weigh(*load)) } {
         println!("{bytes}");
     }
 }
