@@ -19,7 +19,7 @@ mod support;
 type Body = fn(rounds: u64);
 
 /// Name, body, and the operations in a round.
-const BODIES: [(&str, Body, u64); 23] = [
+const BODIES: [(&str, Body, u64); 26] = [
     ("build_and_drop_events", build_and_drop_events, 1),
     ("publish_no_reader", publish_no_reader, 1),
     ("publish_everything_hit", |rounds| publish_to(rounds, &Want::Everything), 1),
@@ -42,6 +42,9 @@ const BODIES: [(&str, Body, u64); 23] = [
     ("drain_partial_keys_live", |rounds| read_partial(rounds, 1, three_keys), READERS),
     ("subscribe_drop", subscribe_drop, 1),
     ("frame_whole", frame_whole, READERS),
+    ("frame_first", |rounds| frame_first(rounds, &[Want::Everything], 1), 1),
+    ("frame_first_of_16", |rounds| frame_first(rounds, &[Want::Everything], 16), 1),
+    ("frame_parts_of_16", |rounds| frame_first(rounds, &each_of_16(), 16), 16),
     ("scan_backlog_for_many_terms", scan_backlog_for_many_terms, 1),
 ];
 
@@ -212,6 +215,25 @@ fn frame_whole(rounds: u64) {
     let payload = Payload::of(2_048);
     for index in 1..=rounds {
         ours::publish(&broker, index, [event(1, &payload)]);
+        for reader in &mut readers {
+            for delivery in &mut reader.drain().expect("not overtaken") {
+                black_box(delivery.frame().expect("plain data").as_bytes());
+            }
+        }
+    }
+}
+
+fn each_of_16() -> Vec<Want> {
+    (0..16).map(|number| Want::Key(key(number))).collect()
+}
+
+/// Publishes batches of so many events, whose frames one reader of everything or a reader of each event encodes.
+fn frame_first(rounds: u64, wants: &[Want], events: u64) {
+    let broker = ours::broker(64);
+    let mut readers: Vec<_> = wants.iter().map(|want| ours::subscribe(&broker, want)).collect();
+    let payload = Payload::of(2_048);
+    for index in 1..=rounds {
+        ours::publish(&broker, index, (0..events).map(|number| event(number, &payload)).collect::<Vec<_>>());
         for reader in &mut readers {
             for delivery in &mut reader.drain().expect("not overtaken") {
                 black_box(delivery.frame().expect("plain data").as_bytes());

@@ -233,3 +233,19 @@ fn readers_that_meet_with_and_without_a_token_each_get_their_own() {
         }
     });
 }
+
+/// A line break is seen wherever it is, whatever the length: the text is looked through in pieces.
+#[test]
+fn a_raw_payload_has_no_line_break_wherever_it_was() {
+    for len in (0..70).chain(120..200) {
+        for place in 0..=len {
+            for line_break in ["\n", "\r"] {
+                let text = format!("[{}{line_break}{}0]", " ".repeat(place), " ".repeat(len - place));
+                let raw = RawValue::from_string(text).expect("white space");
+                let cache = FrameCache::new();
+                let frame = cache.full_frame(7, &[event("web", raw)], None, &Free).unwrap();
+                assert!(frame.as_str().ends_with(&format!("[{}0]}}]}}\n", " ".repeat(len + 1))), "{len} {place}");
+            }
+        }
+    }
+}
