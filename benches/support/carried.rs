@@ -73,7 +73,7 @@ impl Carried for Encoded {
                 bytes.push(b',');
             }
             let start = bytes.len();
-            serde_json::to_writer(&mut bytes, event).expect("plain data");
+            super::framed::encode(event, &mut bytes);
             events.push(start..bytes.len());
         }
         bytes.extend_from_slice(super::framed::TAIL);

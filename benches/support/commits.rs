@@ -48,14 +48,16 @@ fn spin_until(mut holds: impl FnMut() -> bool) {
 
 impl<S: Structure> Shared<S> {
     /// Commits so many batches, each under the lock, in the order in which they are ready.
-    fn commit(&self, share: usize, mut note: impl FnMut(Duration)) {
+    fn commit(&self, share: usize, mut clock: Option<&mut Histogram<u64>>) {
         for _ in 0..share {
-            let start = Instant::now();
+            let start = clock.is_some().then(Instant::now);
             let mut store = self.store.lock();
             let batch = store.ready.pop_front().expect("one for each share");
             store.rig.structure.publish(batch);
             drop(store);
-            note(start.elapsed());
+            if let (Some(publish), Some(start)) = (&mut clock, start) {
+                publish.record(nanos(start.elapsed())).expect("resizes");
+            }
         }
     }
 
@@ -76,7 +78,7 @@ impl<S: Structure> Shared<S> {
             }
             if self.begun.load(Ordering::Acquire) > seen {
                 seen += 1;
-                self.commit(share, |_| {});
+                self.commit(share, None);
                 self.done.fetch_add(1, Ordering::AcqRel);
             }
         }
@@ -119,9 +121,9 @@ impl<S: Structure> Commits<S> {
     }
 
     /// Publishes a window from all threads at once, and lets all readers read it. The others must be awake. Returns how
-    /// long it took, and the number of deliveries. `publish` records commits of this thread, the wait for the lock in
-    /// them.
-    pub(crate) fn window(&mut self, publish: &mut Histogram<u64>) -> (Duration, u64) {
+    /// long it took, and the number of deliveries. If there is a `clock`, it records the commits of this thread, the wait
+    /// for the lock in them.
+    pub(crate) fn window(&mut self, clock: Option<&mut Histogram<u64>>) -> (Duration, u64) {
         let shared = &*self.shared;
         let mut store = shared.store.lock();
         let (batches, expected) = (store.rig.prepare(), store.rig.expected());
@@ -130,7 +132,7 @@ impl<S: Structure> Commits<S> {
         shared.done.store(0, Ordering::Release);
         let start = Instant::now();
         shared.begun.fetch_add(1, Ordering::AcqRel);
-        shared.commit(self.own_share, |time| publish.record(nanos(time)).expect("resizes"));
+        shared.commit(self.own_share, clock);
         let all_done = || shared.done.load(Ordering::Acquire) == self.others.len();
         spin_until(|| all_done() || self.others.iter().any(JoinHandle::is_finished));
         assert!(all_done(), "{}: a publisher has panicked", S::name());

@@ -3,16 +3,14 @@
 //! It detects no loss, has no index, and cannot wait. Threads can read it at once, but not while it is published to.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
-use event_broker::Batch;
-
+use super::carried::Carried;
 use super::event::{Event, Item};
 use super::{Churning, Seen, Structure, Want};
 
 /// A ring of batches. Its readers borrow them, or with `CLONE` share them.
-pub(crate) struct Ring<const CLONE: bool> {
-    slots: Vec<Option<Item>>,
+pub(crate) struct RingOf<T, const CLONE: bool> {
+    slots: Vec<Option<T>>,
     mask: u64,
     end: u64,
 }
@@ -22,9 +20,12 @@ pub(crate) struct Cursor {
     want: Want,
 }
 
-impl<const CLONE: bool> Structure for Ring<CLONE> {
+/// The same of shared batches.
+pub(crate) type Ring<const CLONE: bool> = RingOf<Item, CLONE>;
+
+impl<T: Carried, const CLONE: bool> Structure for RingOf<T, CLONE> {
     type Reader = Cursor;
-    type Prepared = Item;
+    type Prepared = T::Raw;
     const SEES_ALL: bool = true;
 
     fn name() -> &'static str {
@@ -37,13 +38,13 @@ impl<const CLONE: bool> Structure for Ring<CLONE> {
         (ring, wants.iter().map(|want| Cursor { at: 0, want: want.clone() }).collect())
     }
 
-    fn prepare(index: u64, events: Vec<Event>) -> Item {
-        Arc::new(Batch::new(index, events))
+    fn prepare(index: u64, events: Vec<Event>) -> T::Raw {
+        T::prepare(index, events)
     }
 
-    fn publish(&mut self, batch: Item) {
+    fn publish(&mut self, batch: T::Raw) {
         let slot = usize::try_from(self.end & self.mask).ok().and_then(|at| self.slots.get_mut(at));
-        *slot.expect("the mask keeps it inside") = Some(batch);
+        *slot.expect("the mask keeps it inside") = Some(T::wrap(batch));
         self.end += 1;
     }
 
@@ -51,22 +52,22 @@ impl<const CLONE: bool> Structure for Ring<CLONE> {
     fn drain(&self, reader: &mut Cursor) -> Seen {
         self.read(reader, |batch, want| {
             let events = if CLONE {
-                let batch = Arc::clone(batch);
-                black_box(batch.index());
-                want.count(batch.events())
+                let shared = batch.clone();
+                black_box(shared.batch().index());
+                want.count(shared.batch().events())
             } else {
-                black_box(batch.index());
-                want.count(batch.events())
+                black_box(batch.batch().index());
+                want.count(batch.batch().events())
             };
             Seen { batches: 1, events }
         })
     }
 }
 
-impl<const CLONE: bool> Ring<CLONE> {
+impl<T: Carried, const CLONE: bool> RingOf<T, CLONE> {
     /// Reads all that is new by a function of a batch and of what the reader wants.
     #[inline]
-    pub(crate) fn read(&self, reader: &mut Cursor, mut read: impl FnMut(&Item, &Want) -> Seen) -> Seen {
+    pub(crate) fn read(&self, reader: &mut Cursor, mut read: impl FnMut(&T, &Want) -> Seen) -> Seen {
         let mut seen = Seen::default();
         while reader.at < self.end {
             let slot = usize::try_from(reader.at & self.mask).ok().and_then(|at| self.slots.get(at));
@@ -78,7 +79,7 @@ impl<const CLONE: bool> Ring<CLONE> {
     }
 }
 
-impl<const CLONE: bool> Churning for Ring<CLONE> {
+impl<T: Carried, const CLONE: bool> Churning for RingOf<T, CLONE> {
     fn join(&mut self, want: &Want) -> Cursor {
         Cursor { at: self.end, want: want.clone() }
     }

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::Write;
 
-use event_broker::Batch;
+use event_broker::{Batch, Key};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::carried::{Carried, Encoded};
 use super::event::{Event, Item, Plan};
-use super::floor::Ring;
+use super::floor::RingOf;
 use super::indexed::{Channel, IndexedOf};
 use super::ours::Ours;
 use super::rivals::TokioOf;
@@ -84,56 +85,91 @@ impl Want {
     }
 }
 
+/// An event as a rival's author would serialize it, without code of the crate: comparisons of runs take the rivals for
+/// code that has not changed.
+struct Wire<'e>(&'e Event);
+
+impl Serialize for Wire<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Keys<'e>(&'e [Key]);
+        impl Serialize for Keys<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.iter().map(Key::as_str))
+            }
+        }
+        let Self(event) = self;
+        let mut fields = serializer.serialize_struct("Event", 7)?;
+        fields.serialize_field("Topic", event.topic().as_str())?;
+        fields.serialize_field("Type", event.event_type().as_str())?;
+        fields.serialize_field("Key", event.key().as_str())?;
+        fields.serialize_field("Namespace", event.namespace().as_str())?;
+        fields.serialize_field("FilterKeys", &Keys(event.filter_keys()))?;
+        fields.serialize_field("Index", &event.index())?;
+        fields.serialize_field("Payload", event.payload())?;
+        fields.end()
+    }
+}
+
+/// Writes the JSON of an event.
+pub(crate) fn encode(event: &Event, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, &Wire(event)).expect("plain data");
+}
+
 /// What a rival's reader writes.
 pub(crate) trait Writes: Carried {
-    /// Writes the frame of what the reader wants, which has so many events.
-    fn write(&self, want: &Want, out: &mut Vec<u8>);
+    /// Writes the frame of what the reader wants, if there is anything, and returns how many events it has.
+    fn write(&self, want: &Want, out: &mut Vec<u8>) -> u64;
 
     fn frame(&self, want: &Want, out: &mut Out) -> Seen {
-        let events = want.count(self.batch().events());
-        if events > 0 {
-            out.frame(|buffer| self.write(want, buffer));
-        }
+        let mut events = 0;
+        out.frame(|buffer| events = self.write(want, buffer));
         Seen { batches: 1, events }
     }
 }
 
-/// The separator before the next event.
-fn separate(out: &mut Vec<u8>, first: &mut bool) {
-    if !std::mem::replace(first, false) {
+/// Begins the frame before its first event, and separates the others.
+fn before_event(events: u64, index: u64, out: &mut Vec<u8>) {
+    if events == 0 {
+        write!(out, "{{\"Index\":{index},\"Events\":[").expect("memory takes everything");
+    } else {
         out.push(b',');
     }
 }
 
 impl Writes for Item {
-    fn write(&self, want: &Want, out: &mut Vec<u8>) {
-        write!(out, "{{\"Index\":{},\"Events\":[", self.index()).expect("memory takes everything");
-        let mut first = true;
+    fn write(&self, want: &Want, out: &mut Vec<u8>) -> u64 {
+        let mut events = 0;
         for event in self.events().iter().filter(|event| want.takes(event)) {
-            separate(out, &mut first);
-            serde_json::to_writer(&mut *out, event).expect("plain data");
+            before_event(events, self.index(), out);
+            encode(event, out);
+            events += 1;
         }
-        out.extend_from_slice(TAIL);
+        if events > 0 {
+            out.extend_from_slice(TAIL);
+        }
+        events
     }
 }
 
 impl Writes for Encoded {
-    fn write(&self, want: &Want, out: &mut Vec<u8>) {
-        let line = self.line();
+    fn write(&self, want: &Want, out: &mut Vec<u8>) -> u64 {
+        let (line, all) = (self.line(), self.batch().events());
         let Want::Key(_) = want else {
             out.extend_from_slice(&line.bytes);
-            return;
+            return all.len() as u64;
         };
-        let first_event = line.events.first().map_or(0, |event| event.start);
-        out.extend_from_slice(line.bytes.get(..first_event).unwrap_or_default());
-        let mut first = true;
-        for (event, place) in self.batch().events().iter().zip(&line.events) {
+        let mut events = 0;
+        for (event, place) in all.iter().zip(&line.events) {
             if want.takes(event) {
-                separate(out, &mut first);
+                before_event(events, self.batch().index(), out);
                 out.extend_from_slice(line.bytes.get(place.clone()).unwrap_or_default());
+                events += 1;
             }
         }
-        out.extend_from_slice(TAIL);
+        if events > 0 {
+            out.extend_from_slice(TAIL);
+        }
+        events
     }
 }
 
@@ -179,13 +215,15 @@ impl<C: Channel, T: Writes, const BACKLOG: bool> Framed for IndexedOf<C, T, BACK
     fn frames(&self, reader: &mut Self::Reader, out: &mut Out) -> Seen {
         let mut seen = Seen::default();
         while let Some(batch) = C::try_recv(&mut reader.receiver) {
-            seen += batch.frame(&reader.want, out);
+            // The index has already checked a batch of one event.
+            let one = batch.batch().events().len() == 1;
+            seen += batch.frame(if one { &Want::Everything } else { &reader.want }, out);
         }
         seen
     }
 }
 
-impl<const CLONE: bool> Framed for Ring<CLONE> {
+impl<T: Writes, const CLONE: bool> Framed for RingOf<T, CLONE> {
     fn frames(&self, reader: &mut Self::Reader, out: &mut Out) -> Seen {
         self.read(reader, |batch, want| batch.frame(want, out))
     }

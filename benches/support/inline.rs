@@ -10,6 +10,8 @@ pub(crate) struct Inline<S: Structure> {
     pub(crate) readers: Vec<S::Reader>,
     plan: Plan,
     window: u64,
+    /// Whether readers of a structure with an index also read where there is nothing for them.
+    pub(crate) polls_all: bool,
     /// What the readers of the last window have read.
     seen: Vec<(usize, Seen)>,
 }
@@ -20,7 +22,7 @@ impl<S: Structure> Inline<S> {
         let wants: Vec<_> = (0..readers).map(|reader| plan.want(reader)).collect();
         let (structure, readers) = S::open(&wants, plan.capacity());
         let seen = Vec::with_capacity(readers.len());
-        Self { structure, readers, plan, window: 0, seen }
+        Self { structure, readers, plan, window: 0, polls_all: false, seen }
     }
 
     /// The batches of the next window.
@@ -52,9 +54,9 @@ impl<S: Structure> Inline<S> {
     /// The same by another way of reading.
     #[inline]
     pub(crate) fn read_by(&mut self, mut read: impl FnMut(&S, &mut S::Reader) -> Seen) {
-        let Self { structure, readers, plan, window, seen } = self;
+        let Self { structure, readers, plan, window, polls_all, seen } = self;
         seen.clear();
-        if S::SEES_ALL || plan.groups == 1 {
+        if S::SEES_ALL || plan.groups == 1 || *polls_all {
             seen.extend(readers.iter_mut().enumerate().map(|(number, reader)| (number, read(structure, reader))));
         } else {
             for number in plan.concerned(readers.len(), *window) {

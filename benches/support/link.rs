@@ -56,9 +56,9 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Nothing yet, of a round whose last batch has this index.
-    pub(crate) fn until(last: u64, clock: Clock) -> Self {
-        Self { clock, last, list: Vec::new() }
+    /// Nothing yet, of a round of so many batches whose last has this index.
+    pub(crate) fn until(last: u64, clock: Clock, batches: usize) -> Self {
+        Self { clock, last, list: Vec::with_capacity(batches) }
     }
 
     /// Takes what has arrived since the last call. The last batch of a round must still be in the list when

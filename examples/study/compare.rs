@@ -1,7 +1,8 @@
 //! The comparison of two runs: what changed beyond noise.
 //!
-//! The contenders that are not the crate are controls: the same code in both runs, or at least not what is compared. By
-//! how much they moved says how fast the machine was (the mean of their means) and how large noise is (their spread).
+//! Some contenders are controls: their code is the same in both runs. By how much they moved in a setting says how fast
+//! the machine was when that setting was measured, and is taken out of the factors there; how far the controls are apart
+//! says how large noise is.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -31,13 +32,17 @@ const FEWEST_CONTROLS: usize = 3;
 /// The least limit of noise where there are fewer.
 const WITH_FEW_CONTROLS: f64 = 1.1;
 
+/// The half-width of a 95 % interval in standard deviations.
+const NORMAL: f64 = 1.96;
+
 /// The most points that are listed.
 const LISTED: usize = 24;
 
 /// A point that both runs have.
 struct Both {
     contender: Contender,
-    name: String,
+    /// What all contenders of the point have in common.
+    setting: String,
     before: f64,
     after: f64,
     /// After by before, without what the machine changed.
@@ -54,10 +59,10 @@ struct Compared {
     /// The title where there is little room.
     short_title: &'static str,
     points: Vec<Both>,
-    /// By what factor the controls moved, which is taken out of all factors, and how many controls there are.
+    /// By what factor the controls moved on average, and how many controls there are.
     drift: f64,
     controls: usize,
-    /// The standard deviation of the controls' means, as a logarithm.
+    /// The standard deviation of a control's mean from those of the others, as a logarithm.
     between: f64,
     /// That of the points of a contender, pooled, or nothing if no contender has two points.
     within: Option<f64>,
@@ -106,7 +111,7 @@ impl Compared {
             let all = |passes: &[Vec<f64>]| median(&passes.iter().flatten().copied().collect::<Vec<_>>());
             Both {
                 contender: point.contender,
-                name: point.to_string(),
+                setting: point.setting.to_string(),
                 before: all(&was),
                 after: all(&is),
                 factor: ratio_of(&was, &is, 0.5, seed),
@@ -122,7 +127,7 @@ impl Compared {
             let is = after.iter().find(|is| is.is_same_point(was))?;
             let ([before, least, most], [after, low, high]) = (of(was), of(is));
             let factor = Estimate { low: low / most, value: after / before, high: high / least };
-            Some(Both { contender: was.contender, name: was.to_string(), before, after, factor })
+            Some(Both { contender: was.contender, setting: was.setting(), before, after, factor })
         };
         let title = format!("{short_title} under load, open loop");
         Self::new(title, short_title, before.iter().filter_map(compare).collect())
@@ -133,56 +138,87 @@ impl Compared {
         self.factors(contender).iter().map(|factor| factor.ln()).collect()
     }
 
-    fn take_out_drift(&mut self) {
-        let controls: Vec<Vec<f64>> =
-            Contender::RIVALS.into_iter().map(|each| self.logs(each)).filter(|logs| !logs.is_empty()).collect();
-        let all: Vec<Vec<f64>> =
-            Contender::OURS.into_iter().map(|each| self.logs(each)).chain(controls.clone()).collect();
-        let degrees: usize = all.iter().map(|logs| logs.len().saturating_sub(1)).sum();
-        let sum: f64 = all.iter().filter(|logs| !logs.is_empty()).map(|logs| squares(logs)).sum();
-        self.within = (degrees > 0).then(|| (sum / number(degrees)).sqrt());
-        self.controls = controls.len();
-        if controls.is_empty() {
-            return;
-        }
-        let means: Vec<f64> = controls.iter().map(|logs| mean(logs)).collect();
-        self.drift = mean(&means).exp();
-        if means.len() > 1 {
-            self.between = (squares(&means) / number(means.len() - 1)).sqrt();
-        }
-        for both in &mut self.points {
-            let Estimate { low, value, high } = both.factor;
-            both.factor = Estimate { low: low / self.drift, value: value / self.drift, high: high / self.drift };
-        }
-        let apart: Vec<f64> = controls.iter().flatten().map(|log| (log - self.drift.ln()).abs()).collect();
-        let least = if self.controls < FEWEST_CONTROLS { WITH_FEW_CONTROLS } else { LEAST };
-        self.point_limit = quantile(&apart, 0.95).exp().max(least);
+    /// The controls' factors in a setting, but for those of one contender, as logarithms.
+    fn controls_of(&self, setting: &str, without: Contender) -> Vec<f64> {
+        let controls = self.points.iter().filter(|both| both.setting == setting && both.contender.is_control());
+        controls.filter(|both| both.contender != without).map(|both| both.factor.value.ln()).collect()
     }
 
-    /// How far from 1 the mean of a contender may be by noise, or nothing if there are too few points to say so.
-    fn mean_limit(&self, contender: Contender) -> Option<f64> {
+    /// Takes out of each factor by how much the controls of its setting moved, and of a control's those of the others.
+    fn take_out_drift(&mut self) {
+        let raw: Vec<Vec<f64>> = Self::controls().map(|each| self.logs(each)).filter(|logs| !logs.is_empty()).collect();
+        self.controls = raw.len();
+        let all: Vec<f64> = raw.into_iter().flatten().collect();
+        if !all.is_empty() {
+            self.drift = mean(&all).exp();
+        }
+        let drift_at = |both: &Both| {
+            let others = self.controls_of(&both.setting, both.contender);
+            match (others.is_empty(), both.contender.is_control()) {
+                (false, _) => mean(&others).exp(),
+                (true, false) => self.drift,
+                // With one control it is not known by how much that moved by itself.
+                (true, true) => 1.0,
+            }
+        };
+        let drifts: Vec<f64> = self.points.iter().map(drift_at).collect();
+        for (both, drift) in self.points.iter_mut().zip(drifts) {
+            let Estimate { low, value, high } = both.factor;
+            both.factor = Estimate { low: low / drift, value: value / drift, high: high / drift };
+        }
+        let contenders = Contender::OURS.into_iter().chain(Self::controls());
+        let all: Vec<Vec<f64>> = contenders.map(|each| self.logs(each)).filter(|logs| !logs.is_empty()).collect();
+        let degrees: usize = all.iter().map(|logs| logs.len() - 1).sum();
+        self.within =
+            (degrees > 0).then(|| (all.iter().map(|logs| squares(logs)).sum::<f64>() / number(degrees)).sqrt());
+        let controls: Vec<Vec<f64>> =
+            Self::controls().map(|each| self.logs(each)).filter(|logs| !logs.is_empty()).collect();
+        if controls.len() > 1 {
+            // Around 0, which is where they would be without noise.
+            let sum: f64 = controls.iter().map(|logs| mean(logs).powi(2)).sum();
+            self.between = (sum / number(controls.len())).sqrt();
+        }
+        let apart: Vec<f64> = controls.iter().flatten().map(|log| log.abs()).collect();
+        let least = if self.controls < FEWEST_CONTROLS { WITH_FEW_CONTROLS } else { LEAST };
+        self.point_limit = if apart.is_empty() { least } else { quantile(&apart, 0.95).exp().max(least) };
+    }
+
+    fn controls() -> impl Iterator<Item = Contender> {
+        Contender::RIVALS.into_iter().filter(|each| each.is_control())
+    }
+
+    /// How far the mean of a contender may be from 1 by noise, as a logarithm, in one of three cases; or nothing if there
+    /// are too few points to say so.
+    fn deviation(&self, contender: Contender) -> Option<f64> {
         let (within, points) = (self.within?, self.factors(contender).len());
         if points < 2 {
             return None;
         }
         let of_points = within / number(points).sqrt();
         if self.controls >= FEWEST_CONTROLS {
-            let deviation = self.between.max(of_points) * (1.0 + 1.0 / number(self.controls)).sqrt();
-            return Some((DEVIATIONS * deviation).exp().max(LEAST));
+            return Some(self.between.max(of_points));
         }
-        let of_controls: usize = Contender::RIVALS.into_iter().map(|each| self.factors(each).len()).sum();
+        let of_controls: usize = Self::controls().map(|each| self.factors(each).len()).sum();
         let of_controls = if of_controls == 0 { 0.0 } else { 1.0 / number(of_controls) };
-        let deviation = within * (1.0 / number(points) + of_controls).sqrt();
-        Some((DEVIATIONS * deviation).exp().max(WITH_FEW_CONTROLS))
+        Some(within * (1.0 / number(points) + of_controls).sqrt())
+    }
+
+    /// How far from 1 the mean of a contender may be by noise, or nothing if there are too few points to say so.
+    fn mean_limit(&self, contender: Contender) -> Option<f64> {
+        let least = if self.controls >= FEWEST_CONTROLS { LEAST } else { WITH_FEW_CONTROLS };
+        Some((DEVIATIONS * self.deviation(contender)?).exp().max(least))
     }
 
     fn factors(&self, contender: Contender) -> Vec<f64> {
         self.points.iter().filter(|both| both.contender == contender).map(|both| both.factor.value).collect()
     }
 
+    /// The mean of a contender. Its interval is that of its points, widened by how far controls are apart.
     fn mean(&self, contender: Contender, seed: u64) -> Option<Estimate> {
         let factors = self.factors(contender);
-        (!factors.is_empty()).then(|| geometric_mean(&factors, seed))
+        let Estimate { low, value, high } = (!factors.is_empty()).then(|| geometric_mean(&factors, seed))?;
+        let wider = |end: f64| (end / value).ln().hypot(NORMAL * self.between).exp();
+        Some(Estimate { low: value / wider(low), value, high: value * wider(high) })
     }
 
     /// What the mean of a contender says.
@@ -200,7 +236,8 @@ impl Compared {
     fn changed(&self) -> Vec<&Both> {
         let beyond = |both: &&Both| {
             let Estimate { low, high, .. } = both.factor;
-            low > self.point_limit || high < 1.0 / self.point_limit
+            // With one point a contender noise is not known.
+            self.mean_limit(both.contender).is_some() && (low > self.point_limit || high < 1.0 / self.point_limit)
         };
         let mut changed: Vec<&Both> = self.points.iter().filter(beyond).collect();
         let size = |both: &Both| both.factor.value.ln().abs();
@@ -303,7 +340,7 @@ fn report(compared: &[Compared], before: &Side, after: &Side, seed: u64) -> (Str
             limit.map_or_else(|| "an unknown factor".to_owned(), |limit| format!("{:.1} %", (limit - 1.0) * 100.0));
         if one.controls > 0 {
             line(format!(
-                "The contenders that cannot have changed took {:.3}x, which is taken out. They say that noise moves a \
+                "The controls took {:.3}x; what they took in a setting is taken out there. They say that noise moves a \
                  point by up to {:.1} %, and a mean by up to {limit}.",
                 one.drift,
                 (one.point_limit - 1.0) * 100.0
@@ -311,8 +348,8 @@ fn report(compared: &[Compared], before: &Side, after: &Side, seed: u64) -> (Str
         }
         if one.controls < FEWEST_CONTROLS {
             line(format!(
-                "Fewer than {FEWEST_CONTROLS} contenders that cannot have changed are in both runs, so noise is hardly \
-                 known, and nothing below {limit} counts."
+                "Fewer than {FEWEST_CONTROLS} controls are in both runs, so noise is hardly known, and nothing below \
+                 {limit} counts."
             ));
         }
         line(String::new());
@@ -321,7 +358,11 @@ fn report(compared: &[Compared], before: &Side, after: &Side, seed: u64) -> (Str
             let Some(mean) = one.mean(contender, seed) else { continue };
             let factors = one.factors(contender);
             let Estimate { low, value, high } = mean;
-            let verdict = if contender.is_ours() { one.verdict(contender, &mean) } else { "control" };
+            let verdict = match contender {
+                contender if contender.is_ours() => one.verdict(contender, &mean),
+                contender if contender.is_control() => "control",
+                _ => "no control",
+            };
             line(format!("| {contender} | {} | {value:.3} | {low:.3} to {high:.3} | {verdict} |", factors.len()));
             let label = format!("{}; {}", contender.title(), one.short_title);
             changes.push(Change {
@@ -339,8 +380,8 @@ fn report(compared: &[Compared], before: &Side, after: &Side, seed: u64) -> (Str
         if !listed.is_empty() {
             line("\n| point | before, ns | after, ns | factor | interval |\n|---|---|---|---|---|".to_owned());
         }
-        for Both { name, before, after, factor: Estimate { low, value, high }, .. } in listed {
-            line(format!("| {name} | {before:.1} | {after:.1} | {value:.3} | {low:.3} to {high:.3} |"));
+        for Both { contender, setting, before, after, factor: Estimate { low, value, high } } in listed {
+            line(format!("| {contender}, {setting} | {before:.1} | {after:.1} | {value:.3} | {low:.3} to {high:.3} |"));
         }
     }
     (text, changes)

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::point::{Mode, Setting};
 use crate::support::carried::Encoded;
-use crate::support::floor::{Empty, Ring};
+use crate::support::floor::{Empty, Ring, RingOf};
 use crate::support::framed::Framed;
 use crate::support::indexed::{Crossbeam, Flume, Indexed, IndexedOf, Rtrb};
 use crate::support::ours::Ours;
@@ -129,6 +129,12 @@ impl Contender {
         }
     }
 
+    /// Whether it says how fast the machine was. Floors are so short that they move with where code is placed, and who
+    /// clones events runs code of the crate.
+    pub(crate) const fn is_control(self) -> bool {
+        !matches!(self, Self::Drain | Self::Owned | Self::TokioByValue | Self::Ring | Self::Empty)
+    }
+
     /// Whether it carries what was encoded when it was published.
     const fn is_encoded(self) -> bool {
         matches!(self, Self::TokioEncoded | Self::CrossbeamEncoded)
@@ -138,7 +144,7 @@ impl Contender {
     pub(crate) fn can(self, setting: &Setting) -> bool {
         let filters = !matches!(self, Self::Empty) || setting.groups() == 1;
         let reads = match setting.mode {
-            Mode::Drain => !self.is_encoded(),
+            Mode::Drain | Mode::Poll => !self.is_encoded(),
             Mode::Frames => {
                 self.is_encoded()
                     || matches!(self, Self::Drain | Self::Owned | Self::Tokio | Self::Crossbeam | Self::Ring)
@@ -179,7 +185,7 @@ impl Contender {
             Self::TokioEncoded => visit.framed::<TokioOf<Encoded>>(),
             Self::Crossbeam => visit.framed::<Indexed<Crossbeam>>(),
             Self::CrossbeamEncoded => visit.framed::<IndexedOf<Crossbeam, Encoded, false>>(),
-            Self::Ring => visit.framed::<Ring<false>>(),
+            Self::Ring => visit.framed::<RingOf<Encoded, false>>(),
             Self::TokioByValue | Self::AsyncBroadcast | Self::Flume | Self::Rtrb | Self::Empty => {
                 unreachable!("{self} has no readers of frames")
             }

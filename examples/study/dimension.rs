@@ -1,6 +1,6 @@
 //! What varies beside readers and what they ask for: each with its name, and its values in a run.
 //!
-//! Tables and plots of one dimension hold all others at the first of their values.
+//! Tables and plots of one dimension hold all others at their base.
 
 use crate::point::{Mode, Setting};
 use crate::result::Row;
@@ -104,12 +104,24 @@ impl Dimension {
     }
 }
 
-/// The setting with which a mode begins.
-pub(crate) fn first_of(rows: &[Row], mode: Mode) -> Option<Setting> {
-    rows.iter().map(|row| row.point.setting).find(|setting| setting.mode == mode)
+/// The base of a mode and a window: of each dimension the value that most rows have, or the first of those. That is the
+/// base of a sweep; where all is combined with all it is what came first.
+pub(crate) fn base_of(rows: &[Row], mode: Mode, window: usize) -> Option<Setting> {
+    let settings: Vec<Setting> = rows.iter().map(|row| row.point.setting).collect();
+    let settings: Vec<&Setting> =
+        settings.iter().filter(|setting| setting.mode == mode && setting.window == window).collect();
+    let mut base = **settings.first()?;
+    for dimension in Dimension::SWEPT {
+        let share = |one: &Setting| settings.iter().filter(|other| dimension.of(other) == dimension.of(one)).count();
+        // The last of equal ones is taken, so the order is reversed.
+        if let Some(most) = settings.iter().rev().max_by_key(|setting| share(setting)) {
+            base = dimension.take(base, most);
+        }
+    }
+    Some(base)
 }
 
-/// The rows of one mode and one dimension, all else at its first value, at the largest number of readers.
+/// The rows of one mode and one dimension, all else at its base, at the largest number of readers.
 pub(crate) struct Sweep<'r> {
     pub(crate) mode: Mode,
     pub(crate) dimension: Dimension,
@@ -123,29 +135,25 @@ impl<'r> Sweep<'r> {
     pub(crate) fn all(rows: &'r [Row]) -> Vec<Self> {
         let mut sweeps = Vec::new();
         for mode in Mode::ALL {
-            let Some(first) = first_of(rows, mode) else { continue };
             let mut windows = Vec::new();
             for setting in rows.iter().map(|row| row.point.setting).filter(|setting| setting.mode == mode) {
                 if !windows.contains(&setting.window) {
                     windows.push(setting.window);
                 }
             }
+            let bases: Vec<Setting> = windows.iter().filter_map(|window| base_of(rows, mode, *window)).collect();
             for dimension in Dimension::ALL {
-                if dimension == Dimension::Window {
-                    sweeps.extend(Self::of(rows, first, dimension));
-                } else {
-                    let first = |window: &usize| Setting { window: *window, ..first };
-                    sweeps.extend(windows.iter().filter_map(|window| Self::of(rows, first(window), dimension)));
-                }
+                let bases = if dimension == Dimension::Window { bases.get(..1) } else { Some(&*bases) };
+                sweeps.extend(bases.unwrap_or_default().iter().filter_map(|base| Self::of(rows, *base, dimension)));
             }
         }
         sweeps
     }
 
-    fn of(rows: &'r [Row], first: Setting, dimension: Dimension) -> Option<Self> {
+    fn of(rows: &'r [Row], base: Setting, dimension: Dimension) -> Option<Self> {
         let like = |row: &&Row| {
             let Setting { subscribers, fraction, .. } = row.point.setting;
-            row.point.setting == dimension.take(Setting { subscribers, fraction, ..first }, &row.point.setting)
+            row.point.setting == dimension.take(Setting { subscribers, fraction, ..base }, &row.point.setting)
         };
         let rows: Vec<&Row> = rows.iter().filter(like).collect();
         let subscribers = rows.iter().map(|row| row.point.setting.subscribers).max()?;
@@ -154,7 +162,7 @@ impl<'r> Sweep<'r> {
         rows.retain(|row| dimension != Dimension::Keys || row.point.setting.groups() > 1);
         let value = |row: &&Row| dimension.of(&row.point.setting);
         let varies = rows.iter().any(|row| rows.first().map(value) != Some(value(row)));
-        varies.then_some(Self { mode: first.mode, dimension, window: first.window, subscribers, rows })
+        varies.then_some(Self { mode: base.mode, dimension, window: base.window, subscribers, rows })
     }
 
     /// The values, from the least.
@@ -173,7 +181,9 @@ impl<'r> Sweep<'r> {
     }
 }
 
-/// Whether a setting differs from the first in one dimension at most.
-pub(crate) fn is_swept(setting: &Setting, first: &Setting) -> bool {
-    Dimension::SWEPT.into_iter().filter(|each| each.of(setting) != each.of(first)).count() <= 1
+/// Whether a setting differs from the base in one dimension at most.
+pub(crate) fn is_swept(setting: &Setting, base: &Setting) -> bool {
+    let counts = |each: &Dimension| *each != Dimension::Keys || setting.groups() > 1;
+    let differs = |each: &Dimension| counts(each) && each.of(setting) != each.of(base);
+    Dimension::SWEPT.into_iter().filter(differs).count() <= 1
 }

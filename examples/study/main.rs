@@ -37,7 +37,7 @@ use manifest::Manifest;
 use open_loop::Noise;
 use options::{Command, HELP, Options};
 use progress::Progress;
-use result::{NOISY, Row, Turns};
+use result::{FEWEST_PASSES, NOISY, Row, Turns};
 use sheet::Sheet;
 use stats::Random;
 use watch::{Moment, Others};
@@ -77,6 +77,9 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     // Before anything is measured, and before an earlier run is moved, which may be the one to compare with.
     let before = options.against.as_deref().map(compare::Side::read).transpose()?;
+    for words in options.without_effect() {
+        eprintln!("study: no effect on what is measured: {words}");
+    }
     if let Some(processors) = &options.pin {
         pin(processors)?;
     }
@@ -90,11 +93,14 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let all = Noise {
         points: rows.len() + open.points,
         noisy: rows.iter().filter(|row| row.noisy).count() + open.noisy,
+        noisy_p99: open.noisy_p99,
         repeated: rows.iter().map(|row| row.repeated).sum::<usize>() + open.repeated,
     };
-    let certain = |row: &&Row| row.ratio.is_some_and(|(_, ratio)| ratio.uncertainty() <= NOISY);
+    let certain =
+        |row: &&Row| row.passes >= FEWEST_PASSES && row.ratio.is_some_and(|(_, ratio)| ratio.uncertainty() <= NOISY);
     let ratios = rows.iter().filter(certain).count();
-    let words = verdict(all, others.processors()) + &format!("; ratios are certain to 10 % at {ratios} points");
+    let words = verdict(all, options.method.passes, others.processors())
+        + &format!("; ratios are certain to 10 % at {ratios} points");
     manifest.set("certain_ratios", json!(ratios));
     manifest.set("points", json!(all.points));
     manifest.set("noisy_points", json!(all.noisy));
@@ -148,11 +154,12 @@ fn closed_loop(options: &Options, run: &str) -> Result<Vec<Row>, Box<dyn Error>>
 }
 
 /// Whether the machine allowed the figures.
-fn verdict(Noise { points, noisy, repeated }: Noise, others: Option<f64>) -> String {
+fn verdict(Noise { points, noisy, noisy_p99, repeated }: Noise, passes: usize, others: Option<f64>) -> String {
     let others = others.map_or_else(String::new, |others| format!("; others used {others:.2} processors"));
     let said = match noisy * 10 {
         0 if points == 0 => "nothing was measured",
         0 => "every interval is within its limit",
+        _ if passes < FEWEST_PASSES => "fewer than five passes say little, and every point counts as noisy",
         some if some < points => "a few points are noisy, and are marked",
         _ => "this machine would not allow it: do not quote what is marked as noisy",
     };
@@ -161,7 +168,8 @@ fn verdict(Noise { points, noisy, repeated }: Noise, others: Option<f64>) -> Str
     } else {
         "what disturbed turns is unknown here".to_owned()
     };
-    format!("{noisy} of {points} points are noisy, {watched}{others}: {said}")
+    let p99 = if noisy_p99 > 0 { format!(" (of the open loop p99 at {noisy_p99})") } else { String::new() };
+    format!("{noisy} of {points} points are noisy{p99}, {watched}{others}: {said}")
 }
 
 /// Moves an earlier run aside, and says so.
@@ -169,9 +177,22 @@ fn keep_earlier(directory: &Path) -> Result<(), Box<dyn Error>> {
     if !directory.join("turns.csv").exists() {
         return Ok(());
     }
+    if !sheet::is_ours(directory) {
+        return Err(
+            format!("{} has a turns.csv that is not of the study; choose another folder", directory.display()).into()
+        );
+    }
     let run = manifest::read(directory).and_then(|facts| Some(facts.get("run")?.as_str()?.to_owned()));
-    let mut kept = directory.as_os_str().to_owned();
-    kept.push(format!("-{}", run.as_deref().unwrap_or("earlier")));
+    let beside = |number: usize| {
+        let mut kept = directory.as_os_str().to_owned();
+        kept.push(run.as_ref().map_or_else(|| format!("-earlier-{number}"), |run| format!("-{run}")));
+        kept
+    };
+    let mut number = 1;
+    while run.is_none() && Path::new(&beside(number)).exists() {
+        number += 1;
+    }
+    let kept = beside(number);
     fs::rename(directory, &kept).map_err(|error| format!("cannot move the earlier run aside: {error}"))?;
     eprintln!("the earlier run in {} was moved to {}", directory.display(), Path::new(&kept).display());
     Ok(())
@@ -196,7 +217,7 @@ fn redraw(directory: &Path, base: Option<Contender>, seed: Option<u64>) -> Resul
     let base = base.or_else(measured).unwrap_or(Contender::Tokio);
     let seed = seed.or_else(|| facts.get("seed")?.as_u64()).unwrap_or(1);
     let (run, turns) = sheet::read(directory)?;
-    if turns.is_empty() {
+    if turns.is_empty() && open_loop::read(directory).is_empty() {
         return Err(format!("{} has no turn", directory.display()).into());
     }
     let mut rows = Turns::of(turns).rows(base, seed);

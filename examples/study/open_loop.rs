@@ -3,6 +3,7 @@
 //!
 //! The publisher has a thread of its own, and the readers are tasks of a runtime on another.
 
+use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,7 +14,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use parking_lot::Mutex;
 use tokio::runtime::Builder;
 use tokio::sync::broadcast;
 
@@ -21,10 +21,11 @@ use crate::contenders::{Contender, UnknownName};
 use crate::options::Options;
 use crate::plots::{self, Curve};
 use crate::progress::Progress;
+use crate::result::FEWEST_PASSES;
 use crate::sheet::replace;
 use crate::stats::Random;
 use crate::support::Want;
-use crate::support::event::{Payload, event};
+use crate::support::event::{Item, Payload, event};
 use crate::support::link::{Arrivals as Received, Clock, Task, Windows, share};
 use crate::support::measure::nanos;
 use crate::support::ours::{broker, publish, subscribe};
@@ -122,10 +123,13 @@ impl Contender {
 const MOST_DELIVERIES: usize = 5_000_000;
 
 /// The fewest batches of a round. One before the first pass has no more.
-const FEWEST_BATCHES: usize = 100;
+const FEWEST_BATCHES: usize = 200;
 
 /// From the start of a round until its first batch is due.
 const LEAD: Duration = Duration::from_millis(5);
+
+/// How long building a batch takes at most.
+const BUILD: Duration = Duration::from_micros(2);
 
 /// How long before a batch is due the publisher stops sleeping, and spins.
 const SPIN: Duration = Duration::from_micros(200);
@@ -144,40 +148,28 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("up to ten minutes")
 }
 
-/// Publishes on this thread, and reads on another.
+/// Publishes on this thread, and reads on another. What a reader has received is counted when the round is over.
 fn round<T: Task>(clock: Clock, due: &[u64], mut publish: impl FnMut(u64) + Send, readers: Vec<T>) -> Round {
     let last = due.last().copied().expect("a batch");
     let first = due.first().copied().expect("a batch");
-    let latencies = Arc::new(Mutex::new(histogram()));
-    let all = Arc::clone(&latencies);
+    let batches = due.len();
     let reading = thread::spawn(move || {
         let runtime = Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async move {
-            let tasks: Vec<_> = readers
-                .into_iter()
-                .map(|mut reader| {
-                    let all = Arc::clone(&all);
-                    tokio::spawn(async move {
-                        let mut received = Received::until(last, clock);
-                        loop {
-                            reader.next(&mut received).await;
-                            let complete = received.are_complete();
-                            let mut latencies = all.lock();
-                            for (due, at) in received.take() {
-                                latencies.record(at.saturating_sub(due).max(1)).expect("up to ten minutes");
-                            }
-                            drop(latencies);
-                            if complete {
-                                break;
-                            }
-                        }
-                    })
-                })
-                .collect();
+            let read = |mut reader: T| async move {
+                let mut received = Received::until(last, clock, batches);
+                while !received.are_complete() {
+                    reader.next(&mut received).await;
+                }
+                received
+            };
+            let tasks: Vec<_> = readers.into_iter().map(|reader| tokio::spawn(read(reader))).collect();
+            let mut all = Vec::with_capacity(tasks.len());
             for task in tasks {
-                task.await.expect("a reader");
+                all.push(task.await.expect("a reader"));
             }
-        });
+            all
+        })
     });
     let mut late = histogram();
     for &due in due {
@@ -194,34 +186,40 @@ fn round<T: Task>(clock: Clock, due: &[u64], mut publish: impl FnMut(u64) + Send
         }
         publish(due);
     }
-    reading.join().expect("the readers");
-    let elapsed = Duration::from_nanos(clock.now().saturating_sub(first));
-    let latencies = latencies.lock().clone();
-    Round { latencies, late, elapsed }
+    let mut latencies = histogram();
+    let mut end = first;
+    for mut received in reading.join().expect("the readers") {
+        for (due, at) in received.take() {
+            latencies.record(at.saturating_sub(due).max(1)).expect("up to ten minutes");
+            end = end.max(at);
+        }
+    }
+    Round { latencies, late, elapsed: Duration::from_nanos(end - first) }
 }
 
 /// Opens a course, and runs one round of it.
 fn measure(course: &Course, batches: usize, random: &mut Random) -> Round {
     let clock = Clock(Instant::now());
     let payload = Payload::of(256);
-    let lead = nanos(LEAD);
     let mut due = course.arrivals.schedule(batches, course.rate, random);
     let readers = course.subscribers;
-    // Built before the first is due.
-    let mut ready: std::collections::VecDeque<_> = due.iter().map(|due| vec![event(*due, &payload)]).collect();
-    let mut next = move || ready.pop_front().expect("one for each time");
+    // What is published is built before the first is due.
+    let lead = nanos(LEAD + BUILD * u32::try_from(batches).unwrap_or(u32::MAX));
     let begin = |due: &mut Vec<u64>| {
         let start = clock.now() + lead;
         for due in due.iter_mut() {
             *due += start;
         }
     };
+    let events = |due: &u64| vec![event(*due, &payload)];
+    let items = |due: &[u64]| due.iter().map(|due| share(*due, events(due))).collect::<VecDeque<Item>>();
     match course.contender {
         Contender::Drain | Contender::Owned => {
             let broker = broker(batches);
             let subscriptions: Vec<_> = (0..readers).map(|_| subscribe(&broker, &Want::Everything)).collect();
             begin(&mut due);
-            let send = |due| publish(&broker, due, next());
+            let mut ready: VecDeque<_> = due.iter().map(events).collect();
+            let send = |due| publish(&broker, due, ready.pop_front().expect("one for each time"));
             if course.contender == Contender::Drain {
                 round(clock, &due, send, subscriptions.into_iter().map(Windows).collect())
             } else {
@@ -232,16 +230,18 @@ fn measure(course: &Course, batches: usize, random: &mut Random) -> Round {
             let sender = broadcast::Sender::new(batches);
             let receivers: Vec<_> = (0..readers).map(|_| sender.subscribe()).collect();
             begin(&mut due);
-            let send = |due| _ = sender.send(share(due, next()));
+            let mut ready = items(&due);
+            let send = |_| _ = sender.send(ready.pop_front().expect("one for each time"));
             round(clock, &due, send, receivers)
         }
         Contender::Flume => {
-            let (senders, receivers): (Vec<_>, Vec<_>) = (0..readers).map(|_| flume::unbounded()).unzip();
+            let (senders, receivers): (Vec<_>, Vec<_>) = (0..readers).map(|_| flume::bounded(batches)).unzip();
             begin(&mut due);
-            let send = |due| {
-                let batch = share(due, next());
+            let mut ready = items(&due);
+            let send = |_| {
+                let batch = ready.pop_front().expect("one for each time");
                 for sender in &senders {
-                    sender.send(Arc::clone(&batch)).expect("a reader");
+                    sender.try_send(Arc::clone(&batch)).expect("room");
                 }
             };
             round(clock, &due, send, receivers)
@@ -264,9 +264,10 @@ fn spread(rounds: &[Round], all: &Histogram<u64>, quantile: f64) -> [u64; 3] {
     [value, each().min().unwrap_or(value).min(value), each().max().unwrap_or(value).max(value)]
 }
 
+/// Whether the rounds are too far apart, or too few.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds")]
-fn is_noisy([_, low, high]: &[u64; 3]) -> bool {
-    *high as f64 > NOISY * *low as f64
+fn is_noisy([_, low, high]: &[u64; 3], rounds: usize) -> bool {
+    rounds < FEWEST_PASSES || *high as f64 > NOISY * *low as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts")]
@@ -301,8 +302,8 @@ fn row(run: &str, course: &Course, batches: usize, rounds: &[Round]) -> (String,
         at(0.999),
         at(0.9999),
         all.max(),
-        is_noisy(&p50),
-        is_noisy(&p99),
+        is_noisy(&p50, rounds.len()),
+        is_noisy(&p99, rounds.len()),
     );
     (row, all)
 }
@@ -332,6 +333,8 @@ fn distribution(all: &Histogram<u64>) -> String {
 pub(crate) struct Noise {
     pub(crate) points: usize,
     pub(crate) noisy: usize,
+    /// Points of the open loop whose p99 is noisy.
+    pub(crate) noisy_p99: usize,
     pub(crate) repeated: usize,
 }
 
@@ -400,7 +403,8 @@ pub(crate) fn run(options: &Options, run: &str) -> io::Result<Noise> {
             let (row, all) = row(run, course, batches, rounds);
             writeln!(file, "{row}")?;
             noise.points += 1;
-            noise.noisy += usize::from(is_noisy(&spread(rounds, &all, 0.5)));
+            noise.noisy += usize::from(is_noisy(&spread(rounds, &all, 0.5), rounds.len()));
+            noise.noisy_p99 += usize::from(is_noisy(&spread(rounds, &all, 0.99), rounds.len()));
             let Course { contender, arrivals, subscribers, rate } = course;
             let name = format!("latency-{contender}-{arrivals}-{subscribers}-{rate}.hgrm");
             replace(&options.out.join(name), &distribution(&all))?;

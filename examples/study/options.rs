@@ -36,9 +36,10 @@ What is measured: every combination of
                            drain (0)
   --sweep                  batch, payload, buffer, workers, keys, publishers and churn vary one at a
                            time, and the others have the first of their values
-  --modes NAME,…           drain: publish and read on one thread; frames: the same of frames;
-                           tasks: readers as tasks of a runtime, the publisher among them; threads:
-                           a thread for each of up to 200 readers; open: see below (drain,tasks)
+  --modes NAME,…           drain: publish and read on one thread, those readers that would be woken;
+                           poll: the same by all readers; frames: as drain, of frames; tasks:
+                           readers as tasks of a runtime, the publisher among them; threads: a
+                           thread for each of up to 200 readers; open: see below (drain,tasks)
   --rivals NAME,…          rivals to compare with; \"none\" for no rival (all):
                            tokio, tokio-by-value, tokio-encoded, async-broadcast, crossbeam,
                            crossbeam-encoded, flume, rtrb, and two floors: ring, empty
@@ -159,6 +160,11 @@ pub(crate) struct Options {
     churns: Vec<usize>,
     sweep: bool,
     contenders: Vec<Contender>,
+    /// The rivals that were asked for by name.
+    named_rivals: Vec<Contender>,
+    named_base: Option<Contender>,
+    /// Whether something about the open loop was given.
+    times_given: bool,
     modes: Vec<Mode>,
     open: bool,
     rates: Vec<u64>,
@@ -192,7 +198,11 @@ impl Options {
                             publishers: 1,
                             churn: 0,
                         };
-                        settings.extend(self.variants(first));
+                        for setting in self.variants(first) {
+                            if !settings.contains(&setting) {
+                                settings.push(setting);
+                            }
+                        }
                     }
                 }
             }
@@ -209,7 +219,8 @@ impl Options {
             (&self.batches, |setting, batch| setting.batch = batch),
             (&self.payloads, |setting, payload| setting.payload = payload),
             (&self.buffers, |setting, buffer| {
-                setting.buffer = if buffer == 0 { 0 } else { buffer.max(setting.window) };
+                // Two windows have one name.
+                setting.buffer = if buffer == 2 * setting.window { 0 } else { buffer };
             }),
             (if tasks { &self.workers } else { &[0] }, |setting, workers| setting.workers = workers),
             (if drain { &self.publishers } else { &[1] }, |setting, publishers| setting.publishers = publishers),
@@ -228,13 +239,51 @@ impl Options {
         }
         let with_keys = |setting: Setting| self.keys.iter().map(move |keys| Setting { keys: *keys, ..setting });
         settings = settings.into_iter().flat_map(with_keys).collect();
-        settings.retain(Setting::is_possible);
         if self.sweep
             && let Some(first) = settings.first().copied()
         {
             settings.retain(|setting| dimension::is_swept(setting, &first));
         }
+        settings.retain(Setting::is_possible);
         settings
+    }
+
+    /// What was given and has no effect on what is measured.
+    pub(crate) fn without_effect(&self) -> Vec<String> {
+        let settings = self.settings();
+        let used = |of: fn(&Setting) -> usize, values: &[usize]| {
+            let used = |value: &&usize| !settings.iter().any(|(setting, _)| of(setting) == **value);
+            values.iter().filter(used).map(usize::to_string).collect::<Vec<_>>().join(",")
+        };
+        let mut words = Vec::new();
+        let mut note = |option: &str, values: String| {
+            if !values.is_empty() {
+                words.push(format!("{option} {values}"));
+            }
+        };
+        if !self.modes.is_empty() {
+            note("--subscribers", used(|setting| setting.subscribers, &self.subscribers));
+            note("--window", used(|setting| setting.window, &self.windows));
+            note("--publishers", used(|setting| setting.publishers, &self.publishers));
+            note("--churn", used(|setting| setting.churn, &self.churns));
+            let held = |setting: &Setting| if setting.buffer == 0 { 2 * setting.window } else { setting.buffer };
+            let buffers: Vec<usize> = self.buffers.iter().copied().filter(|buffer| *buffer > 0).collect();
+            note("--buffer", used(held, &buffers));
+        }
+        let courses = self.courses();
+        let measured = |contender: &Contender| {
+            settings.iter().any(|(_, contenders)| contenders.contains(contender))
+                || courses.iter().any(|course| course.contender == *contender)
+        };
+        let idle: Vec<&str> = self.named_rivals.iter().filter(|each| !measured(each)).map(|each| each.name()).collect();
+        note("--rivals", idle.join(","));
+        if let Some(base) = self.named_base.filter(|base| !measured(base)) {
+            note("--base", base.to_string());
+        }
+        if self.times_given && !self.open {
+            note("--rate and --arrivals", "without mode open".to_owned());
+        }
+        words
     }
 
     /// The points of the open loop.
@@ -259,6 +308,8 @@ pub(crate) enum OptionError {
     Syntax(lexopt::Error),
     /// An option without a meaning here.
     Value { option: &'static str, given: String, expected: &'static str },
+    /// An option that says nothing beside others.
+    Beside { option: String, what: String },
     /// Not two directories.
     Compare(usize),
     /// No point can be measured.
@@ -274,8 +325,9 @@ impl fmt::Display for OptionError {
                 f,
                 "no point is left to measure: threads are for up to {MOST_THREADS} readers; keys make a difference \
                  only where readers ask for a part; a window has a batch for each publisher, with which no reader \
-                 leaves or joins; and no more leave than there are"
+                 leaves or joins; no more leave than there are; and a buffer holds a window"
             ),
+            Self::Beside { option, what } => write!(f, "{option} has no effect here, expected no more than {what}"),
             Self::Compare(given) => write!(f, "compare has {given} directories, expected 2"),
         }
     }
@@ -310,16 +362,20 @@ impl Given {
     }
 
     /// A list whose items all satisfy `holds`.
-    fn list<T: FromStr>(&self, expected: &'static str, holds: impl Fn(&T) -> bool) -> Result<Vec<T>, OptionError> {
+    fn list<T: FromStr + PartialEq>(
+        &self,
+        expected: &'static str,
+        holds: impl Fn(&T) -> bool,
+    ) -> Result<Vec<T>, OptionError> {
         // Once each.
-        let mut texts: Vec<&str> = Vec::new();
+        let mut items: Vec<T> = Vec::new();
         for text in self.text.split(',').map(str::trim) {
-            if !texts.contains(&text) {
-                texts.push(text);
+            let item = text.parse().ok().filter(&holds).ok_or_else(|| self.wrong(expected))?;
+            if !items.contains(&item) {
+                items.push(item);
             }
         }
-        let items = texts.into_iter().map(|item| item.parse().ok().filter(&holds));
-        items.collect::<Option<Vec<T>>>().ok_or_else(|| self.wrong(expected))
+        Ok(items)
     }
 }
 
@@ -331,8 +387,10 @@ fn counts(option: &'static str, parser: &mut Parser) -> Result<Vec<usize>, Optio
 
 fn folder(option: &'static str, parser: &mut Parser) -> Result<PathBuf, OptionError> {
     let folder = PathBuf::from(parser.value()?);
-    if folder.as_os_str().is_empty() {
-        return Err(OptionError::Value { option, given: String::new(), expected: "a folder" });
+    // One without a name cannot be moved aside.
+    if folder.file_name().is_none() {
+        let given = folder.display().to_string();
+        return Err(OptionError::Value { option, given, expected: "a folder with a name" });
     }
     Ok(folder)
 }
@@ -369,6 +427,8 @@ struct Wanted {
     plot: Option<PathBuf>,
     /// `compare` and what follows it.
     words: Vec<String>,
+    /// The names of all options.
+    given: Vec<String>,
 }
 
 /// Reads the command line.
@@ -388,6 +448,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, OptionError> {
                 if !wanted.read(&name, &mut parser)? {
                     return Err(Long(&name).unexpected().into());
                 }
+                wanted.given.push(format!("--{name}"));
             }
             Value(_) | Short(_) => return Err(argument.unexpected().into()),
         }
@@ -413,7 +474,10 @@ impl Wanted {
             "batch" => self.batches = Some(counts("--batch", parser)?),
             "payload" => self.payloads = Some(counts("--payload", parser)?),
             "window" => self.windows = Some(counts("--window", parser)?),
-            "workers" => self.workers = Some(counts("--workers", parser)?),
+            "workers" => {
+                let given = Given::take("--workers", parser)?;
+                self.workers = Some(given.list("numbers from 1 to 256", |count| (1..=256).contains(count))?);
+            }
             "keys" => self.keys = Some(Given::take("--keys", parser)?.list("uniform, zipf, or both", |_| true)?),
             "buffer" => {
                 let given = Given::take("--buffer", parser)?;
@@ -421,7 +485,7 @@ impl Wanted {
             }
             "rate" => {
                 let given = Given::take("--rate", parser)?;
-                self.rates = Some(given.list("numbers from 1 to 10000000", |rate| (1..=10_000_000).contains(rate))?);
+                self.rates = Some(given.list("numbers from 10 to 10000000", |rate| (10..=10_000_000).contains(rate))?);
             }
             "arrivals" => {
                 let given = Given::take("--arrivals", parser)?;
@@ -449,7 +513,7 @@ impl Wanted {
                 let modes = if rest.text.is_empty() && open {
                     Vec::new()
                 } else {
-                    rest.list("drain, frames, tasks, threads, open, or several of them", |_| true)?
+                    rest.list("drain, poll, frames, tasks, threads, open, or several of them", |_| true)?
                 };
                 self.modes = Some((modes, open));
             }
@@ -491,17 +555,26 @@ impl Wanted {
         Ok(true)
     }
 
+    /// An error if other options than these were given.
+    fn only(&self, options: &[&'static str]) -> Result<(), OptionError> {
+        let other = self.given.iter().find(|given| !options.contains(&given.as_str()));
+        other.map_or(Ok(()), |other| Err(OptionError::Beside { option: other.clone(), what: options.join(", ") }))
+    }
+
     fn command(self) -> Result<Command, OptionError> {
         let quick = self.quick;
         let (base, seed) = (self.base.unwrap_or(Contender::Tokio), self.seed.unwrap_or(1));
         if let Some((_, directories)) = self.words.split_first() {
             let [before, after] = directories else { return Err(OptionError::Compare(directories.len())) };
+            self.only(&["compare", "--out", "--seed"])?;
             return Ok(Command::Compare { before: before.into(), after: after.into(), out: self.out, seed });
         }
-        if let Some(directory) = self.plot {
+        if let Some(directory) = self.plot.clone() {
+            self.only(&["--plot-only", "--base", "--seed"])?;
             return Ok(Command::Plot(directory, self.base, self.seed));
         }
         let full = |full: &[usize], short: &[usize]| if quick { short.to_vec() } else { full.to_vec() };
+        let named_rivals = self.rivals.clone().unwrap_or_default();
         let mut contenders = Contender::OURS.to_vec();
         contenders.extend(self.rivals.unwrap_or_else(|| Contender::RIVALS.to_vec()));
         let (modes, open) = self.modes.unwrap_or_else(|| (vec![Mode::Drain, Mode::Tasks], false));
@@ -518,6 +591,9 @@ impl Wanted {
             churns: self.churns.unwrap_or_else(|| vec![0]),
             sweep: self.sweep,
             contenders,
+            named_rivals,
+            named_base: self.base,
+            times_given: self.rates.is_some() || self.arrivals.is_some(),
             modes,
             open,
             rates: self.rates.unwrap_or_else(|| if quick { vec![10_000] } else { vec![1_000, 10_000, 50_000] }),

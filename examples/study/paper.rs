@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::plots::{ratio as ratio_of, short, time};
 use crate::result::Row;
 use crate::sheet::replace;
-use crate::summary::{Over, Section, overs, sections};
+use crate::summary::{Over, Section, overs, ratios_to, sections};
 
 /// Writes both.
 pub(crate) fn write(rows: &[Row], run: &str, directory: &Path) -> io::Result<()> {
@@ -33,7 +33,8 @@ fn cells(row: &Row) -> [String; 4] {
 
 fn markdown(sections: &[Section<'_>], overs: &[Over], run: &str) -> String {
     let mut text = format!("Run {run}. Medians with 95 % intervals by bootstrap; ratios turn by turn.\n");
-    for Section { title, rows } in sections {
+    for Section { title, base, rows } in sections {
+        let title = format!("{title}{}", ratios_to(*base));
         _ = write!(text, "\n**{title}**\n\n| | deliveries/s | an event | ratio | lacks |\n|---|---|---|---|---|\n");
         for row in rows {
             let [contender, deliveries, event, ratio] = cells(row);
@@ -53,12 +54,13 @@ fn markdown(sections: &[Section<'_>], overs: &[Over], run: &str) -> String {
 fn latex(sections: &[Section<'_>], overs: &[Over], run: &str) -> String {
     let mut text = format!("% Run {run}. Medians with 95 % intervals by bootstrap; ratios turn by turn.\n");
     let escaped = |text: &str| text.replace('%', r"\%").replace('_', r"\_").replace('µ', r"$\mu$");
-    for Section { title, rows } in sections {
+    for Section { title, base, rows } in sections {
+        let title = format!("{title}{}", ratios_to(*base));
         _ = write!(
             text,
             "\\begin{{table}}\n\\caption{{{}}}\n\\begin{{tabular}}{{lrll}}\n\\hline\n\
              & deliveries/s & an event & ratio \\\\\n\\hline\n",
-            escaped(title)
+            escaped(&title)
         );
         for row in rows {
             _ = writeln!(text, "{} \\\\", cells(row).map(|cell| escaped(&cell)).join(" & "));

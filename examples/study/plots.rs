@@ -4,7 +4,6 @@
 //! that is noisy is a ring instead of a dot.
 
 use std::error::Error;
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,10 +11,10 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::contenders::Contender;
-use crate::dimension::{Dimension, Sweep, first_of};
+use crate::dimension::{Dimension, Sweep, base_of};
 use crate::open_loop::Arrivals;
 use crate::point::{Keys, Setting};
-use crate::result::{NOISY, Row};
+use crate::result::{FEWEST_PASSES, NOISY, Row};
 use crate::stats::Estimate;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -121,9 +120,9 @@ pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<d
     let mut kinds: Vec<Setting> = Vec::new();
     for row in rows {
         let setting = row.point.setting;
-        let Some(first) = first_of(rows, setting.mode) else { continue };
-        let Setting { window, workers, keys, .. } = setting;
-        let kind = Setting { window, workers, keys, ..first };
+        let Some(base) = base_of(rows, setting.mode, setting.window) else { continue };
+        let Setting { workers, keys, .. } = setting;
+        let kind = Setting { workers, keys, ..base };
         if !kinds.contains(&kind) {
             kinds.push(kind);
         }
@@ -162,6 +161,7 @@ pub(crate) fn draw(rows: &[Row], directory: &Path) -> Result<Vec<PathBuf>, Box<d
 fn subtitle_of(setting: &Setting, varies: Option<Dimension>) -> String {
     let Setting { mode, batch, payload, window, workers, keys, publishers, churn, .. } = setting;
     let facts = [
+        (Dimension::Buffer, setting.buffer > 0, format!("a buffer of {}", setting.buffer)),
         (Dimension::Workers, *workers > 0, format!("{workers} workers")),
         (Dimension::Publishers, *publishers > 1, format!("{publishers} publishers")),
         (Dimension::Churn, *churn > 0, format!("{churn} readers replaced before each window")),
@@ -211,7 +211,6 @@ fn pictures(rows: &[&Row], subtitle: &str) -> Vec<(&'static str, Picture)> {
         let each = row.deliveries_per_second;
         Some(Estimate { low: each * value / high, value: each, high: each * value / low })
     };
-    let base = rows.iter().find_map(|row| row.ratio).map_or(Contender::Tokio, |(base, _)| base);
     let picture =
         |title: String, y: Axis, panels| Picture { title, subtitle: subtitle.to_owned(), x: READERS, y, panels };
     let axis = |name, write, line_at| Axis { name, write, line_at };
@@ -229,9 +228,9 @@ fn pictures(rows: &[&Row], subtitle: &str) -> Vec<(&'static str, Picture)> {
         (
             "ratio",
             picture(
-                format!("Time of an event, published and read by all, as a multiple of that of {base}"),
+                "Time of an event, published and read by all, as a multiple of another".to_owned(),
                 axis("ratio, turn by turn", times, Some(1.0)),
-                by_fraction(rows, readers, |row| row.ratio.map(|(_, ratio)| ratio)),
+                ratio_panels(rows),
             ),
         ),
         (
@@ -268,10 +267,27 @@ fn readers(row: &Row) -> f64 {
     count(row.point.setting.subscribers as u64)
 }
 
-fn distinct(mut values: Vec<f64>) -> Vec<f64> {
+/// The values once each, from the largest.
+pub(crate) fn distinct(mut values: Vec<f64>) -> Vec<f64> {
     values.sort_by(|a, b| b.total_cmp(a));
     values.dedup();
     values
+}
+
+/// Ratios over the number of readers. A panel says what they are to.
+fn ratio_panels(rows: &[&Row]) -> Vec<Panel> {
+    let mut panels = by_fraction(rows, readers, |row| row.ratio.map(|(_, ratio)| ratio));
+    for (panel, fraction) in panels.iter_mut().zip(fractions(rows)) {
+        let of_panel = |row: &&&Row| row.point.setting.fraction.total_cmp(&fraction).is_eq();
+        if let Some((base, _)) = rows.iter().filter(of_panel).find_map(|row| row.ratio) {
+            panel.caption = format!("{}; of {base}", part(fraction));
+        }
+    }
+    panels
+}
+
+fn fractions(rows: &[&Row]) -> Vec<f64> {
+    distinct(rows.iter().map(|row| row.point.setting.fraction).collect())
 }
 
 /// A panel for each fraction.
@@ -280,12 +296,16 @@ fn by_fraction(rows: &[&Row], x: impl Fn(&Row) -> f64, value: impl Fn(&Row) -> O
         let mut lines = Vec::<Line>::new();
         for row in rows.iter().filter(|row| row.point.setting.fraction.total_cmp(&fraction).is_eq()) {
             if let Some(y) = value(row) {
-                add(&mut lines, row.point.contender, At { x: x(row), y, noisy: y.uncertainty() > NOISY });
+                add(
+                    &mut lines,
+                    row.point.contender,
+                    At { x: x(row), y, noisy: y.uncertainty() > NOISY || row.passes < FEWEST_PASSES },
+                );
             }
         }
         Panel { caption: format!("each reader asks for {}", part(fraction)), lines }
     };
-    distinct(rows.iter().map(|row| row.point.setting.fraction).collect()).into_iter().map(panel).collect()
+    fractions(rows).into_iter().map(panel).collect()
 }
 
 /// Over the fraction, a panel for the three largest numbers of readers.
@@ -309,7 +329,10 @@ fn add(lines: &mut Vec<Line>, contender: Contender, at: At) {
         return;
     }
     match lines.iter_mut().find(|line| line.contender == contender) {
-        Some(line) => line.points.push(at),
+        Some(line) => {
+            let place = line.points.partition_point(|other| other.x <= at.x);
+            line.points.insert(place, at);
+        }
         None => lines.push(Line { contender, points: vec![at] }),
     }
 }
@@ -329,17 +352,16 @@ pub(crate) struct Curve {
 }
 
 impl Curve {
+    /// What contenders at the same point have in common.
+    pub(crate) fn setting(&self) -> String {
+        let Self { arrivals, subscribers, rate, .. } = self;
+        format!("open, {arrivals}, subscribers {subscribers}, rate {rate}")
+    }
+
     pub(crate) fn is_same_point(&self, other: &Self) -> bool {
         let of = |curve: &Self| (curve.contender, curve.arrivals);
         let same = |a: f64, b: f64| a.total_cmp(&b).is_eq();
         of(self) == of(other) && same(self.subscribers, other.subscribers) && same(self.rate, other.rate)
-    }
-}
-
-impl fmt::Display for Curve {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { contender, arrivals, subscribers, rate, .. } = self;
-        write!(f, "{contender}, open, {arrivals}, subscribers {subscribers}, rate {rate}")
     }
 }
 
@@ -587,12 +609,15 @@ pub(crate) struct Change {
 
 const CHANGE_HEIGHT: u32 = 24;
 
+/// What has changed by more than this is drawn at the edge.
+const LEAST_SHOWN: f64 = 0.1;
+
 /// Draws changes as a row each: the factors of the points, their mean with its interval, and the limit of noise.
 pub(crate) fn draw_changes(changes: &[Change], subtitle: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     let values =
         changes.iter().flat_map(|change| change.points.iter().copied().chain([change.factor.low, change.factor.high]));
     let (low, high) = values.fold((0.9_f64, 1.1_f64), |(low, high), value| (low.min(value), high.max(value)));
-    let (low, high) = (low.max(0.4) * 0.98, high.min(2.5) * 1.02);
+    let (low, high) = (low.max(LEAST_SHOWN) * 0.98, high.min(1.0 / LEAST_SHOWN) * 1.02);
     let height = CHANGE_HEIGHT * u32::try_from(changes.len())? + 70;
     let root = SVGBackend::new(path, (900, height + TITLE)).into_drawing_area();
     root.fill(&WHITE)?;
@@ -628,8 +653,8 @@ pub(crate) fn draw_changes(changes: &[Change], subtitle: &str, path: &Path) -> R
         let colour = colour(change.contender);
         let (from, to) = ((1.0 / change.limit).max(low), change.limit.min(high));
         chart.draw_series([Rectangle::new([(from, y - 0.45), (to, y + 0.45)], BLACK.mix(0.08).filled())])?;
-        let inside = change.points.iter().filter(|factor| (low..high).contains(*factor));
-        chart.draw_series(inside.map(|factor| Circle::new((*factor, y), 2, colour.mix(0.35).filled())))?;
+        let points = change.points.iter().map(|factor| factor.clamp(low, high));
+        chart.draw_series(points.map(|factor| Circle::new((factor, y), 2, colour.mix(0.35).filled())))?;
         let Estimate { low: from, value, high: to } = change.factor;
         let bar = vec![(from.max(low), y), (to.min(high), y)];
         chart.draw_series([PathElement::new(bar, colour.stroke_width(3))])?;

@@ -4,6 +4,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::contenders::{Contender, UnknownName};
 use crate::support::Want;
@@ -12,9 +15,11 @@ use crate::support::event::{Payload, Plan, Zipf};
 /// Where the readers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
-    /// On the publisher's thread: publish a window, and let every reader read it.
+    /// On the publisher's thread: publish a window, and let every reader read that the structure would wake.
     Drain,
-    /// The same, and what readers read are frames.
+    /// The same, but readers read whether there is something for them or not.
+    Poll,
+    /// As [`Drain`](Self::Drain), and what readers read are frames.
     Frames,
     /// Tasks of a runtime, the publisher among them.
     Tasks,
@@ -23,11 +28,12 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    pub(crate) const ALL: [Self; 4] = [Self::Drain, Self::Frames, Self::Tasks, Self::Threads];
+    pub(crate) const ALL: [Self; 5] = [Self::Drain, Self::Poll, Self::Frames, Self::Tasks, Self::Threads];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Drain => "drain",
+            Self::Poll => "poll",
             Self::Frames => "frames",
             Self::Tasks => "tasks",
             Self::Threads => "threads",
@@ -37,6 +43,7 @@ impl Mode {
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Drain => "publish and read on one thread",
+            Self::Poll => "publish and poll on one thread",
             Self::Frames => "publish and read frames on one thread",
             Self::Tasks => "readers as tasks, publisher among them",
             Self::Threads => "readers as threads",
@@ -47,6 +54,7 @@ impl Mode {
     pub(crate) const fn short_title(self) -> &'static str {
         match self {
             Self::Drain => "one thread",
+            Self::Poll => "polled",
             Self::Frames => "frames",
             Self::Tasks => "tasks",
             Self::Threads => "threads",
@@ -147,6 +155,22 @@ impl fmt::Display for Setting {
     }
 }
 
+/// Draws events, once for all contenders of a setting: a million keys take a while, and much memory.
+fn drawn(groups: u64, window: usize) -> Arc<Zipf> {
+    type Last = Option<((u64, usize), Arc<Zipf>)>;
+    static LAST: Mutex<Last> = Mutex::new(None);
+    let mut last = LAST.lock();
+    if let Some((of, drawn)) = &*last
+        && *of == (groups, window)
+    {
+        return Arc::clone(drawn);
+    }
+    *last = None;
+    let drawn = Zipf::new(groups, window);
+    *last = Some(((groups, window), Arc::clone(&drawn)));
+    drawn
+}
+
 /// A setting and a contender.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Point {
@@ -173,13 +197,14 @@ impl Setting {
         // Where all ask for everything, keys make no difference.
         let differs = self.keys == Keys::Uniform || self.groups() > 1;
         let shares = self.publishers <= self.window && (self.publishers == 1 || self.churn == 0);
-        fits && differs && shares && self.churn <= self.subscribers
+        let holds = self.buffer == 0 || self.buffer >= self.window;
+        fits && differs && shares && holds && self.churn <= self.subscribers
     }
 
     pub(crate) fn plan(&self) -> Plan {
         Plan {
             groups: self.groups(),
-            drawn: (self.keys == Keys::Zipf).then(|| Zipf::new(self.groups(), self.window * self.batch)),
+            drawn: (self.keys == Keys::Zipf).then(|| drawn(self.groups(), self.window * self.batch)),
             batch: self.batch,
             window: self.window,
             payload: Payload::of(self.payload),

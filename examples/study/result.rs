@@ -21,6 +21,7 @@ pub(crate) const FEWEST_PASSES: usize = 5;
 pub(crate) struct Row {
     pub(crate) point: Point,
     /// Turns that count, turns that were repeated, and turns that count although something disturbed them.
+    pub(crate) passes: usize,
     pub(crate) turns: usize,
     pub(crate) repeated: usize,
     pub(crate) disturbed: usize,
@@ -86,6 +87,7 @@ fn row(point: Point, turns: &[&Taken], base: Option<(Contender, &[&Taken])>, see
     let ratio = base.map(|(base, turns_of_base)| (base, estimate(&ratios(turns, turns_of_base), 0.5, seed)));
     Some(Row {
         point,
+        passes: each.len(),
         turns: counted.len(),
         repeated: turns.len() - counted.len(),
         disturbed: counted.iter().filter(|taken| taken.spoiled).count(),

@@ -153,16 +153,15 @@ impl<S: Framed> Rig for Frames<S> {
     }
 }
 
-/// Several threads that publish. The clock is read for each batch of one of them.
+/// Several threads that publish.
 struct SeveralPublishers<S: Structure>(Setting, Commits<S>);
 
 impl<S: Structure> Rig for SeveralPublishers<S> {
     fn turn(&mut self, length: Length) -> Turn {
         let Self(setting, rig) = self;
         rig.wake(true);
-        let mut ignored = histogram();
         let turn = turn(setting, length, |clock| {
-            let (elapsed, deliveries) = rig.window(clock.unwrap_or(&mut ignored));
+            let (elapsed, deliveries) = rig.window(clock);
             Window { elapsed, deliveries }
         });
         rig.wake(false);
@@ -202,7 +201,9 @@ impl Visit for Open {
             ));
         }
         let wants = (0..setting.subscribers).map(|reader| plan.want(reader)).collect();
-        Box::new(OneThread { setting, rig: Inline::<S>::new(setting.subscribers, plan), wants })
+        let mut rig = Inline::<S>::new(setting.subscribers, plan);
+        rig.polls_all = setting.mode == Mode::Poll;
+        Box::new(OneThread { setting, rig, wants })
     }
 }
 
@@ -235,7 +236,7 @@ impl VisitBlocking for Open {
 pub(crate) fn open(point: &Point) -> Box<dyn Rig> {
     let open = Open(point.setting);
     match point.setting.mode {
-        Mode::Drain => point.contender.visit(open),
+        Mode::Drain | Mode::Poll => point.contender.visit(open),
         Mode::Frames => point.contender.visit_framed(open),
         Mode::Tasks => point.contender.visit_awaited(open),
         Mode::Threads => point.contender.visit_blocking(open),

@@ -176,6 +176,24 @@ pub(crate) fn keep_weights(rows: &mut [Row], directory: &Path) {
     }
 }
 
+/// The columns that sheets of 2026-11-26 do not have: the place before which they belong, and what they would have held.
+const NEWER: [(&str, &str, &str); 2] = [("pass", "publishers,churn", "1,0"), ("publish_p50_ns", "publishes", "0")];
+
+/// The header of sheets without them.
+fn older_header(header: &str) -> String {
+    NEWER.iter().fold(header.to_owned(), |header, (_, names, _)| header.replacen(&format!("{names},"), "", 1))
+}
+
+/// A row of such a sheet with them.
+fn upgraded(line: &str, older_header: &str) -> String {
+    let fields = line.split(',').zip(older_header.split(','));
+    let upgraded = fields.map(|(field, column)| match NEWER.iter().find(|(before, ..)| *before == column) {
+        Some((_, _, values)) => format!("{values},{field}"),
+        None => field.to_owned(),
+    });
+    upgraded.collect::<Vec<_>>().join(",")
+}
+
 /// Why a sheet cannot be read.
 #[derive(Debug)]
 pub(crate) enum SheetError {
@@ -199,6 +217,12 @@ impl fmt::Display for SheetError {
 
 impl std::error::Error for SheetError {}
 
+/// Whether the turns in a directory are those of a study, of whatever version.
+pub(crate) fn is_ours(directory: &Path) -> bool {
+    fs::read_to_string(directory.join(TURNS))
+        .is_ok_and(|text| text.is_empty() || text.starts_with("run,mode,contender,"))
+}
+
 /// Reads the turns in a directory, and the id of their run. An incomplete last line, as an interruption leaves it, is
 /// ignored.
 pub(crate) fn read(directory: &Path) -> Result<(String, Vec<Taken>), SheetError> {
@@ -209,10 +233,15 @@ pub(crate) fn read(directory: &Path) -> Result<(String, Vec<Taken>), SheetError>
     };
     let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
     let mut lines = whole.lines().enumerate();
-    if lines.next().is_none_or(|(_, header)| header != format!("run,{SETTING},{TURN}")) {
-        return Err(SheetError::Header(path));
-    }
+    let expected = format!("run,{SETTING},{TURN}");
+    let older = older_header(&expected);
+    let is_older = match lines.next() {
+        Some((_, header)) if header == expected => false,
+        Some((_, header)) if header == older => true,
+        _ => return Err(SheetError::Header(path)),
+    };
     let run = whole.lines().nth(1).and_then(|line| line.split(',').next()).unwrap_or_default().to_owned();
-    let turns = lines.map(|(number, line)| turn(line).ok_or_else(|| SheetError::Row(path.clone(), number + 1)));
+    let read = |line: &str| if is_older { turn(&upgraded(line, &older)) } else { turn(line) };
+    let turns = lines.map(|(number, line)| read(line).ok_or_else(|| SheetError::Row(path.clone(), number + 1)));
     Ok((run, turns.collect::<Result<_, _>>()?))
 }

@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 
 use crate::contenders::Contender;
-use crate::dimension::{Sweep, first_of};
-use crate::plots::{count, crowd, part, ratio as ratio_of, short, time};
+use crate::dimension::{Sweep, base_of};
+use crate::plots::{count, crowd, distinct, part, ratio as ratio_of, short, time};
 use crate::point::{Keys, Setting};
 use crate::result::Row;
 use crate::sheet::replace;
@@ -16,10 +16,12 @@ pub(crate) fn write(rows: &[Row], directory: &Path) -> io::Result<()> {
     replace(&directory.join("summary.txt"), table(rows).trim_start())
 }
 
-/// The rows of one table: those of a mode, a window and a fraction, at one number of readers, the first of what else
+/// The rows of one table: those of a mode, a window and a fraction, at one number of readers, the base of what else
 /// varies.
 pub(crate) struct Section<'r> {
     pub(crate) title: String,
+    /// What ratios are to.
+    pub(crate) base: Option<Contender>,
     pub(crate) rows: Vec<&'r Row>,
 }
 
@@ -28,9 +30,8 @@ pub(crate) fn sections(rows: &[Row]) -> Vec<Section<'_>> {
     let mut kinds: Vec<Setting> = Vec::new();
     for row in rows {
         let setting = row.point.setting;
-        let Some(Setting { batch, payload, buffer, publishers, churn, .. }) = first_of(rows, setting.mode) else {
-            continue;
-        };
+        let Some(base) = base_of(rows, setting.mode, setting.window) else { continue };
+        let Setting { batch, payload, buffer, publishers, churn, .. } = base;
         let kind = Setting { subscribers: 0, batch, payload, buffer, publishers, churn, ..setting };
         if !kinds.contains(&kind) {
             kinds.push(kind);
@@ -43,7 +44,7 @@ pub(crate) fn sections(rows: &[Row]) -> Vec<Section<'_>> {
         };
         let rows: Vec<&Row> = rows.iter().filter(like).collect();
         let subscribers = largest(&rows)?;
-        let rows = rows.into_iter().filter(|row| row.point.setting.subscribers == subscribers).collect();
+        let rows: Vec<&Row> = rows.into_iter().filter(|row| row.point.setting.subscribers == subscribers).collect();
         let title = format!(
             "{}, windows of {}: {}, each asking for {}{}",
             kind.mode.title(),
@@ -57,9 +58,15 @@ pub(crate) fn sections(rows: &[Row]) -> Vec<Section<'_>> {
                 (Keys::Uniform, workers) => format!(", {workers} workers"),
             }
         );
-        Some(Section { title, rows })
+        let base = rows.iter().find_map(|row| row.ratio).map(|(base, _)| base);
+        Some(Section { title, base, rows })
     };
     kinds.iter().filter_map(section).collect()
+}
+
+/// What ratios are to, in words.
+pub(crate) fn ratios_to(base: Option<Contender>) -> String {
+    base.map_or_else(String::new, |base| format!("; ratios to {base}"))
 }
 
 /// A table of one dimension: contenders by its values.
@@ -83,8 +90,7 @@ pub(crate) fn overs(rows: &[Row]) -> Vec<Over> {
     let mut overs = Vec::new();
     for sweep in Sweep::all(rows) {
         let values = sweep.values();
-        let mut parts: Vec<f64> = sweep.rows.iter().map(|row| row.point.setting.fraction).collect();
-        parts.dedup();
+        let parts = distinct(sweep.rows.iter().map(|row| row.point.setting.fraction).collect());
         for fraction in parts {
             let of_part = |row: &&&Row| row.point.setting.fraction.total_cmp(&fraction).is_eq();
             let mut contenders: Vec<Contender> = Vec::new();
@@ -99,14 +105,16 @@ pub(crate) fn overs(rows: &[Row]) -> Vec<Over> {
                 cell(sweep.rows.iter().filter(of_part).find(same))
             };
             let cells = |contender| values.iter().map(|(value, _)| at(contender, *value)).collect();
+            let base = sweep.rows.iter().filter(of_part).find_map(|row| row.ratio).map(|(base, _)| base);
             overs.push(Over {
                 title: format!(
-                    "Over {}: {}{}: {}, each asking for {}; the time of an event",
+                    "Over {}: {}{}: {}, each asking for {}; the time of an event{}",
                     sweep.dimension.name(),
                     sweep.mode.title(),
                     sweep.windows(),
                     crowd(sweep.subscribers.to_string()),
                     part(fraction),
+                    ratios_to(base),
                 ),
                 values: values.iter().map(|(_, text)| text.clone()).collect(),
                 rows: contenders.into_iter().map(|contender| (contender, cells(contender))).collect(),
@@ -119,9 +127,9 @@ pub(crate) fn overs(rows: &[Row]) -> Vec<Over> {
 /// The tables as text.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = String::new();
-    for Section { title, rows } in sections(rows) {
+    for Section { title, base, rows } in sections(rows) {
         let mut line = |line: String| text.write_str(&(line + "\n")).expect("a string takes everything");
-        line(format!("\n{title}"));
+        line(format!("\n{title}{}", ratios_to(base)));
         line(format!(
             "{:<28} {:>13} {:>10} {:>22} {:>9} {:>16} {:>11} {:>11} {:>8}",
             "", "deliveries/s", "an event", "interval", "ratio", "interval", "publish p50", "p99", "bytes"
@@ -162,10 +170,9 @@ pub(crate) fn table(rows: &[Row]) -> String {
     if !rows.is_empty() {
         _ = write!(
             text,
-            "\n{} points, {turns} turns, {repeated} repeated ({:.0} %), {noisy} points noisy; ratios are to {}\n",
+            "\n{} points, {turns} turns, {repeated} repeated ({:.0} %), {noisy} points noisy\n",
             rows.len(),
             100.0 * count(repeated as u64) / count((turns + repeated) as u64),
-            rows.iter().find_map(|row| row.ratio).map_or("nothing", |(base, _)| base.title()),
         );
     }
     text

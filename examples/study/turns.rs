@@ -1,7 +1,7 @@
 //! All contenders of a setting take turns: each measures a small window of time, then the next. A pass opens all
 //! readers anew. The method is described in `METHOD.md`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::contenders::Contender;
 use crate::options::{Method, Order};
@@ -43,15 +43,12 @@ const FEWEST_ROUNDS: usize = 3;
 /// The most times that one turn is repeated. A contender repeats as many turns of a pass as the pass has.
 const MOST_REPEATS: usize = 2;
 
-/// Involuntary switches that a turn may have: none on one thread, and some of a runtime whose threads share processors.
-fn own_switches(setting: &Setting, elapsed: Duration) -> u64 {
+/// Involuntary switches that a turn may have. Where several threads share the processors, switches are a part of how a
+/// structure wakes its readers, and to leave out the turns that have many would favour those that wake slowly.
+const fn own_switches(setting: &Setting) -> u64 {
     match setting.mode {
-        Mode::Drain if setting.publishers > 1 => {
-            setting.publishers as u64 * (1 + u64::try_from(elapsed.as_millis() / 4).unwrap_or(u64::MAX))
-        }
-        Mode::Drain | Mode::Frames => 0,
-        Mode::Threads => setting.subscribers as u64 * (1 + u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)),
-        Mode::Tasks => setting.workers as u64 * (1 + u64::try_from(elapsed.as_millis() / 4).unwrap_or(u64::MAX)),
+        Mode::Drain | Mode::Poll | Mode::Frames if setting.publishers == 1 => 0,
+        _ => u64::MAX,
     }
 }
 
@@ -74,7 +71,7 @@ fn taken(point: Point, pass: usize, round: usize, turn: &Turn, disturbance: Dist
         publishes,
         publish: [p50, p99, p999, Some(turn.publish.max())],
         disturbance,
-        spoiled: disturbance.spoils(own_switches(&point.setting, turn.elapsed)),
+        spoiled: disturbance.spoils(own_switches(&point.setting)),
         counts: true,
     }
 }
