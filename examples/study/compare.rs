@@ -32,6 +32,10 @@ const FEWEST_CONTROLS: usize = 3;
 /// The least limit of noise where there are fewer.
 const WITH_FEW_CONTROLS: f64 = 1.1;
 
+/// By what part of a drift a structure may move beside it: the speed of a processor and that of its memory change each by
+/// itself. Between equal programs of which one ran a sixth faster, the crate moved by 0.45 of that more than the controls.
+const OF_DRIFT: f64 = 0.5;
+
 /// The half-width of a 95 % interval in standard deviations.
 const NORMAL: f64 = 1.96;
 
@@ -180,7 +184,8 @@ impl Compared {
         }
         let apart: Vec<f64> = controls.iter().flatten().map(|log| log.abs()).collect();
         let least = if self.controls < FEWEST_CONTROLS { WITH_FEW_CONTROLS } else { LEAST };
-        self.point_limit = if apart.is_empty() { least } else { quantile(&apart, 0.95).exp().max(least) };
+        let of_noise = if apart.is_empty() { 0.0 } else { quantile(&apart, 0.95) };
+        self.point_limit = of_noise.hypot(self.of_drift()).exp().max(least);
     }
 
     fn controls() -> impl Iterator<Item = Contender> {
@@ -203,10 +208,15 @@ impl Compared {
         Some(within * (1.0 / number(points) + of_controls).sqrt())
     }
 
+    /// How far structures may move apart where the machine became faster or slower.
+    fn of_drift(&self) -> f64 {
+        OF_DRIFT * self.drift.ln().abs()
+    }
+
     /// How far from 1 the mean of a contender may be by noise, or nothing if there are too few points to say so.
     fn mean_limit(&self, contender: Contender) -> Option<f64> {
         let least = if self.controls >= FEWEST_CONTROLS { LEAST } else { WITH_FEW_CONTROLS };
-        Some((DEVIATIONS * self.deviation(contender)?).exp().max(least))
+        Some((DEVIATIONS * self.deviation(contender)?).hypot(self.of_drift()).exp().max(least))
     }
 
     fn factors(&self, contender: Contender) -> Vec<f64> {
