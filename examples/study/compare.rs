@@ -282,7 +282,7 @@ impl Side {
     fn name(&self) -> String {
         let dirty = self.facts.get("dirty").and_then(Value::as_bool).unwrap_or_default();
         let commit: String = self.fact("commit").unwrap_or("unknown").chars().take(8).collect();
-        let old = self.facts.get("older_than_commit").and_then(Value::as_bool).unwrap_or_default();
+        let old = self.facts.get("older_than_sources").and_then(Value::as_bool).unwrap_or_default();
         let changed = match (dirty, old) {
             (_, true) => ", by a program that is older",
             (true, false) => ", with changes",

@@ -50,12 +50,22 @@ fn dirty() -> Option<bool> {
     git(&["status", "--porcelain", "--untracked-files=no"]).map(|changes| !changes.is_empty())
 }
 
-/// Whether the program was built before the commit was made, so that it is of an earlier one.
-fn older_than_commit() -> Option<bool> {
+/// Whether a source has changed since the program was built, so that it is not of the tree as it is.
+fn older_than_sources() -> Option<bool> {
     let built = fs::metadata(std::env::current_exe().ok()?).ok()?.modified().ok()?;
-    let built = built.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let committed: u64 = git(&["log", "-1", "--format=%ct"])?.parse().ok()?;
-    Some(built < committed)
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = ["src", "benches/support", "examples/study", "Cargo.toml", "Cargo.lock"];
+    let newest = sources.iter().filter_map(|source| newest(&root.join(source))).max()?;
+    Some(built < newest)
+}
+
+/// The time at which a file, or the last of a folder, was changed.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let facts = fs::metadata(path).ok()?;
+    if facts.is_file() {
+        return facts.modified().ok();
+    }
+    fs::read_dir(path).ok()?.filter_map(|entry| newest(&entry.ok()?.path())).max()
 }
 
 fn system() -> String {
@@ -145,7 +155,7 @@ impl Manifest {
             "event-broker": env!("CARGO_PKG_VERSION"),
             "commit": commit,
             "dirty": dirty(),
-            "older_than_commit": older_than_commit(),
+            "older_than_sources": older_than_sources(),
             "build": if cfg!(debug_assertions) { "debug: do not use these figures" } else { "release" },
             "flags": option_env!("RUSTFLAGS").unwrap_or_default(),
             "features": features,
