@@ -45,7 +45,7 @@ const BODIES: [(&str, Body, u64); 26] = [
     ("frame_first", |rounds| frame_first(rounds, &[Want::Everything], 1), 1),
     ("frame_first_of_16", |rounds| frame_first(rounds, &[Want::Everything], 16), 1),
     ("frame_parts_of_16", |rounds| frame_first(rounds, &each_of_16(), 16), 16),
-    ("scan_backlog_for_many_terms", scan_backlog_for_many_terms, 1),
+    ("scan_backlog_for_many_terms", |rounds| scan_backlog_for_many_terms(10 * rounds), 10),
 ];
 
 const READERS: u64 = 100;
@@ -58,10 +58,11 @@ fn scoped() -> Plan {
     Plan { all: Want::DefaultNamespace, ..Plan::everything() }
 }
 
-/// The first read of a reader of 4,096 terms, by the batches of the backlog that it looks through.
-fn scan_backlog_for_many_terms(rounds: u64) {
-    let broker = Broker::<u64>::builder().max_batches(1_000).build().expect("a broker");
-    for index in 1..=rounds {
+/// The first read of a reader of 4,096 terms, by the batches of the backlog that it looks through. They are many, because
+/// joining so many nodes takes some hundred thousand instructions more or less, as the hashes fall.
+fn scan_backlog_for_many_terms(batches: u64) {
+    let broker = Broker::<u64>::builder().max_batches(10_000).build().expect("a broker");
+    for index in 1..=batches {
         broker.publish(index, [Event::new("Job", "Changed", "web", index)]).expect("rising");
     }
     let terms = (0..4_096).map(|number| Term::new("Job", format!("key {number}")).expect("a key"));
