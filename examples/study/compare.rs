@@ -32,6 +32,9 @@ const FEWEST_CONTROLS: usize = 3;
 /// The least limit of noise where there are fewer.
 const WITH_FEW_CONTROLS: f64 = 1.1;
 
+/// By what factor controls may move, or the runs hardly compare.
+const OTHER_MACHINE: f64 = 1.15;
+
 /// By what part of a drift a structure may move beside it: the speed of a processor and that of its memory change each by
 /// itself. Between equal programs of which one ran a sixth faster, the crate moved by 0.45 of that more than the controls.
 const OF_DRIFT: f64 = 0.5;
@@ -208,6 +211,11 @@ impl Compared {
         Some(within * (1.0 / number(points) + of_controls).sqrt())
     }
 
+    /// Whether the machine became so much faster or slower that the runs hardly compare.
+    fn is_other_machine(&self) -> bool {
+        self.drift.max(1.0 / self.drift) > OTHER_MACHINE
+    }
+
     /// How far structures may move apart where the machine became faster or slower.
     fn of_drift(&self) -> f64 {
         OF_DRIFT * self.drift.ln().abs()
@@ -236,6 +244,7 @@ impl Compared {
         let Some(limit) = self.mean_limit(contender) else { return "too few points" };
         let beyond = mean.value > limit || mean.value < 1.0 / limit;
         match mean {
+            _ if beyond && self.is_other_machine() => "measure again",
             Estimate { low, .. } if beyond && *low > 1.0 => "slower",
             Estimate { high, .. } if beyond && *high < 1.0 => "faster",
             _ => "no change beyond noise",
@@ -247,7 +256,8 @@ impl Compared {
         let beyond = |both: &&Both| {
             let Estimate { low, high, .. } = both.factor;
             // With one point a contender noise is not known.
-            self.mean_limit(both.contender).is_some() && (low > self.point_limit || high < 1.0 / self.point_limit)
+            let knows = self.mean_limit(both.contender).is_some() && !self.is_other_machine();
+            knows && (low > self.point_limit || high < 1.0 / self.point_limit)
         };
         let mut changed: Vec<&Both> = self.points.iter().filter(beyond).collect();
         let size = |both: &Both| both.factor.value.ln().abs();
@@ -346,20 +356,29 @@ fn report(compared: &[Compared], before: &Side, after: &Side, seed: u64) -> (Str
     for one in compared {
         line(format!("\n## {}\n", one.title));
         let limit = one.mean_limit(Contender::Drain).or_else(|| one.mean_limit(Contender::Owned));
-        let limit =
-            limit.map_or_else(|| "an unknown factor".to_owned(), |limit| format!("{:.1} %", (limit - 1.0) * 100.0));
+        let limit = limit.map_or_else(
+            || "factors that are unknown".to_owned(),
+            |limit| format!("factors of {:.3} to {limit:.3}", 1.0 / limit),
+        );
         if one.controls > 0 {
             line(format!(
                 "The controls took {:.3}x; what they took in a setting is taken out there. They say that noise moves a \
-                 point by up to {:.1} %, and a mean by up to {limit}.",
+                 point by factors of {:.3} to {:.3}, and a mean by {limit}.",
                 one.drift,
-                (one.point_limit - 1.0) * 100.0
+                1.0 / one.point_limit,
+                one.point_limit
             ));
         }
         if one.controls < FEWEST_CONTROLS {
             line(format!(
-                "Fewer than {FEWEST_CONTROLS} controls are in both runs, so noise is hardly known, and nothing below \
+                "Fewer than {FEWEST_CONTROLS} controls are in both runs, so noise is hardly known, and nothing within \
                  {limit} counts."
+            ));
+        }
+        if one.is_other_machine() {
+            line(format!(
+                "The machine was so much faster or slower in one of the runs that they hardly compare, more than a factor \
+                 of {OTHER_MACHINE}. Measure again: nothing counts."
             ));
         }
         line(String::new());
@@ -385,7 +404,10 @@ fn report(compared: &[Compared], before: &Side, after: &Side, seed: u64) -> (Str
         }
         let moved = one.changed();
         let ours = moved.iter().filter(|both| both.contender.is_ours()).count();
-        line(format!("\n{ours} points of the crate changed beyond noise, and {} of the others.", moved.len() - ours));
+        line(format!(
+            "\nOf single points {ours} of the crate changed beyond noise, and {} of the others.",
+            moved.len() - ours
+        ));
         let listed: Vec<_> = moved.iter().filter(|both| both.contender.is_ours()).take(LISTED).collect();
         if !listed.is_empty() {
             line("\n| point | before, ns | after, ns | factor | interval |\n|---|---|---|---|---|".to_owned());

@@ -132,7 +132,16 @@ impl Contender {
     /// Whether it says how fast the machine was. Floors are so short that they move with where code is placed, and who
     /// clones events runs code of the crate.
     pub(crate) const fn is_control(self) -> bool {
-        !matches!(self, Self::Drain | Self::Owned | Self::TokioByValue | Self::Ring | Self::Empty)
+        match self {
+            Self::Tokio
+            | Self::TokioEncoded
+            | Self::AsyncBroadcast
+            | Self::Crossbeam
+            | Self::CrossbeamEncoded
+            | Self::Flume
+            | Self::Rtrb => true,
+            Self::Drain | Self::Owned | Self::TokioByValue | Self::Ring | Self::Empty => false,
+        }
     }
 
     /// Whether it carries what was encoded when it was published.

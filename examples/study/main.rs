@@ -26,6 +26,7 @@ mod watch;
 mod weight;
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -35,7 +36,7 @@ use serde_json::json;
 use contenders::Contender;
 use manifest::Manifest;
 use open_loop::Noise;
-use options::{Command, HELP, Options};
+use options::{Command, Options};
 use progress::Progress;
 use result::{FEWEST_PASSES, NOISY, Row, Turns};
 use sheet::Sheet;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     };
     let result = match command {
         Command::Help => {
-            print!("{HELP}");
+            print!("{}", options::help());
             Ok(())
         }
         Command::Weigh(load) => {
@@ -99,8 +100,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let certain =
         |row: &&Row| row.passes >= FEWEST_PASSES && row.ratio.is_some_and(|(_, ratio)| ratio.uncertainty() <= NOISY);
     let ratios = rows.iter().filter(certain).count();
-    let words = verdict(all, options.method.passes, others.processors())
-        + &format!("; ratios are certain to 10 % at {ratios} points");
+    let mut words = verdict(all, options.method.passes, others.processors());
+    if !rows.is_empty() {
+        _ = write!(words, "; ratios are certain to 10 % at {ratios} of {} points", rows.len());
+    }
     manifest.set("certain_ratios", json!(ratios));
     manifest.set("points", json!(all.points));
     manifest.set("noisy_points", json!(all.noisy));
@@ -217,6 +220,7 @@ fn redraw(directory: &Path, base: Option<Contender>, seed: Option<u64>) -> Resul
     let base = base.or_else(measured).unwrap_or(Contender::Tokio);
     let seed = seed.or_else(|| facts.get("seed")?.as_u64()).unwrap_or(1);
     let (run, turns) = sheet::read(directory)?;
+    let run = facts.get("run").and_then(serde_json::Value::as_str).map_or(run, str::to_owned);
     if turns.is_empty() && open_loop::read(directory).is_empty() {
         return Err(format!("{} has no turn", directory.display()).into());
     }
@@ -229,9 +233,18 @@ fn redraw(directory: &Path, base: Option<Contender>, seed: Option<u64>) -> Resul
 fn show(rows: &[Row], run: &str, directory: &Path) -> Result<(), Box<dyn Error>> {
     let mut drawn = plots::draw(rows, directory)?;
     drawn.extend(open_loop::draw(directory)?);
-    summary::write(rows, directory)?;
-    paper::write(rows, run, directory)?;
-    print!("{}", summary::table(rows));
-    println!("\n{} points and {} plots of run {run} are in {}", rows.len(), drawn.len(), directory.display());
+    if !rows.is_empty() {
+        summary::write(rows, directory)?;
+        paper::write(rows, run, directory)?;
+        print!("{}", summary::table(rows));
+    }
+    let latencies = open_loop::read(directory);
+    if !latencies.is_empty() {
+        let table = open_loop::table(&latencies, run);
+        sheet::replace(&directory.join("latency.md"), &table)?;
+        print!("{}{table}", if rows.is_empty() { "" } else { "\n" });
+    }
+    let points = rows.len() + latencies.len();
+    println!("\n{points} points and {} plots of run {run} are in {}", drawn.len(), directory.display());
     Ok(())
 }

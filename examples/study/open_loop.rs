@@ -445,6 +445,23 @@ pub(crate) fn read(directory: &Path) -> Vec<Curve> {
     text.lines().skip(1).filter_map(curve).collect()
 }
 
+/// The latencies as a table.
+pub(crate) fn table(latencies: &[Curve], run: &str) -> String {
+    let mut text = format!(
+        "Run {run}. Latency from when a batch was due to its delivery, and what it was in the least and the most of the \
+         rounds.\n\n| | arrivals | readers | batches/s | p50 | p99 |\n|---|---|---|---|---|---|\n"
+    );
+    for Curve { contender, arrivals, subscribers, rate, p50, p99, noisy } in latencies {
+        let cell = |[value, low, high]: [f64; 3], noisy: bool| {
+            let noisy = if noisy { " (noisy)" } else { "" };
+            format!("{} [{}, {}]{noisy}", plots::time(value), plots::time(low), plots::time(high))
+        };
+        let (p50, p99) = (cell(*p50, noisy[0]), cell(*p99, noisy[1]));
+        _ = writeln!(text, "| {} | {arrivals} | {subscribers} | {rate} | {p50} | {p99} |", contender.title());
+    }
+    text
+}
+
 /// Draws the latencies of a run, if it has an open loop.
 pub(crate) fn draw(directory: &Path) -> Result<Vec<PathBuf>, Box<dyn std::error::Error>> {
     plots::draw_latency(&read(directory), directory)

@@ -1,6 +1,6 @@
 //! The command line, and the errors of it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::open_loop::{Arrivals, Course};
 use crate::point::{Keys, MOST_THREADS, Mode, Setting};
 use crate::weight::Load;
 
-pub(crate) const HELP: &str = "\
+const HELP: &str = "\
 Measures event-broker and its rivals, compares runs, and plots the results.
 
 Usage: study [OPTIONS]                measure
@@ -41,8 +41,7 @@ What is measured: every combination of
                            readers as tasks of a runtime, the publisher among them; threads: a
                            thread for each of up to 200 readers; open: see below (drain,tasks)
   --rivals NAME,…          rivals to compare with; \"none\" for no rival (all):
-                           tokio, tokio-by-value, tokio-encoded, async-broadcast, crossbeam,
-                           crossbeam-encoded, flume, rtrb, and two floors: ring, empty
+{rivals}
 
 How: contenders of a setting take turns; all of it is repeated in passes with new readers
   --seconds-per-point S    how long a point is measured in all (0.5)
@@ -51,7 +50,8 @@ How: contenders of a setting take turns; all of it is repeated in passes with ne
   --warm-up N              windows before a turn that are not measured; of an open loop rounds
                            before the first (1)
   --order NAME             of the contenders in a round: rotate, random, fixed (rotate)
-  --base NAME              what ratios compare with, where it is measured (tokio)
+  --base NAME              what ratios compare with; where it is not measured, with tokio or with
+                           event-broker (tokio)
   --seed N                 of orders and resamples (1)
   --pin CPU,…              runs on these processors only, by taskset
   --quick                  few and short points, within a minute; other options still apply
@@ -64,7 +64,8 @@ from the time at which an event was due until a reader has it
 Results
   --out DIR                where they go (target/study); an earlier run there is moved aside
   --against DIR            compares with the run in this directory at the end
-  --plot-only DIR          measures nothing, draws the results of an earlier run again
+  --plot-only DIR          measures nothing, draws the results of an earlier run again, with --base as
+                           multiples of another
   --help                   prints this text
 
 Writes manifest.json; turns.csv, a row as soon as it is measured; points.csv, points.json and
@@ -73,6 +74,16 @@ of an open loop latency.csv and a distribution of each point as .hgrm. A run tha
 leaves its turns: --plot-only draws them. A reader that loses a delivery ends the study. What the
 figures mean is in examples/study/METHOD.md.
 ";
+
+/// The text of `--help`.
+pub(crate) fn help() -> String {
+    let mut rivals = String::new();
+    for line in Contender::RIVALS.chunks(5) {
+        let names: Vec<&str> = line.iter().map(|rival| rival.name()).collect();
+        _ = writeln!(rivals, "{:27}{},", "", names.join(", "));
+    }
+    HELP.replace("{rivals}", rivals.trim_end_matches(",\n"))
+}
 
 /// What to do.
 #[derive(Debug)]

@@ -42,9 +42,9 @@ impl Mode {
 
     pub(crate) const fn title(self) -> &'static str {
         match self {
-            Self::Drain => "publish and read on one thread",
-            Self::Poll => "publish and poll on one thread",
-            Self::Frames => "publish and read frames on one thread",
+            Self::Drain => "publish, then read on one thread",
+            Self::Poll => "publish, then poll on one thread",
+            Self::Frames => "publish, then read frames on one thread",
             Self::Tasks => "readers as tasks, publisher among them",
             Self::Threads => "readers as threads",
         }

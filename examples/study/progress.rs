@@ -53,7 +53,7 @@ impl Progress {
     pub(crate) fn finish(self) {
         match self.bar {
             Some(bar) => bar.finish_and_clear(),
-            None => eprintln!("{} points in {} s", self.done, self.start.elapsed().as_secs()),
+            None => eprintln!("{} settings and passes in {} s", self.done, self.start.elapsed().as_secs()),
         }
     }
 

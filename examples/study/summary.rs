@@ -10,6 +10,7 @@ use crate::plots::{count, crowd, distinct, part, ratio as ratio_of, short, time}
 use crate::point::{Keys, Setting};
 use crate::result::Row;
 use crate::sheet::replace;
+use crate::stats::Estimate;
 
 /// Writes the tables to a file atomically.
 pub(crate) fn write(rows: &[Row], directory: &Path) -> io::Result<()> {
@@ -85,6 +86,13 @@ fn cell(row: Option<&&Row>) -> String {
     time(row.nanos_per_event.value) + &ratio + noisy
 }
 
+/// By what factor the time of an event differs, with an interval that has both of theirs in it.
+fn change(first: Option<Estimate>, last: Option<Estimate>) -> String {
+    let (Some(first), Some(last)) = (first, last) else { return "-".to_owned() };
+    let factors = [last.value / first.value, last.low / first.high, last.high / first.low].map(ratio_of);
+    format!("{}x [{}, {}]", factors[0], factors[1], factors[2])
+}
+
 /// A table for each dimension that varies, and for each part of the events that readers ask for.
 pub(crate) fn overs(rows: &[Row]) -> Vec<Over> {
     let mut overs = Vec::new();
@@ -104,7 +112,18 @@ pub(crate) fn overs(rows: &[Row]) -> Vec<Over> {
                     |row: &&&Row| row.point.contender == contender && sweep.dimension.of(&row.point.setting) == value;
                 cell(sweep.rows.iter().filter(of_part).find(same))
             };
-            let cells = |contender| values.iter().map(|(value, _)| at(contender, *value)).collect();
+            let time_at = |contender: Contender, value: usize| {
+                let same =
+                    |row: &&&Row| row.point.contender == contender && sweep.dimension.of(&row.point.setting) == value;
+                sweep.rows.iter().filter(of_part).find(same).map(|row| row.nanos_per_event)
+            };
+            let change = |contender| match (values.first(), values.last()) {
+                (Some((first, _)), Some((last, _))) => change(time_at(contender, *first), time_at(contender, *last)),
+                _ => String::new(),
+            };
+            let cells =
+                |contender| values.iter().map(|(value, _)| at(contender, *value)).chain([change(contender)]).collect();
+            let names = values.iter().map(|(_, text)| text.clone()).chain(["last / first".to_owned()]);
             let base = sweep.rows.iter().filter(of_part).find_map(|row| row.ratio).map(|(base, _)| base);
             overs.push(Over {
                 title: format!(
@@ -116,7 +135,7 @@ pub(crate) fn overs(rows: &[Row]) -> Vec<Over> {
                     part(fraction),
                     ratios_to(base),
                 ),
-                values: values.iter().map(|(_, text)| text.clone()).collect(),
+                values: names.collect(),
                 rows: contenders.into_iter().map(|contender| (contender, cells(contender))).collect(),
             });
         }
