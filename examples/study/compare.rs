@@ -4,6 +4,9 @@
 //! the machine was when that setting was measured, and is taken out of the factors there; how far the controls are apart
 //! says how large noise is.
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

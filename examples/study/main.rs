@@ -21,6 +21,8 @@ mod stats;
 mod summary;
 #[path = "../../benches/support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod watch;
 mod weight;
