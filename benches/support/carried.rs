@@ -66,17 +66,17 @@ impl Carried for Encoded {
     }
 
     fn wrap(batch: Batch<Payload>) -> Self {
-        let mut bytes = super::framed::head(batch.index());
+        let mut bytes = super::lines::head(batch.index());
         let mut events = Vec::with_capacity(batch.events().len());
         for (number, event) in batch.events().iter().enumerate() {
             if number > 0 {
                 bytes.push(b',');
             }
             let start = bytes.len();
-            super::framed::encode(event, &mut bytes);
+            super::lines::encode(event, &mut bytes);
             events.push(start..bytes.len());
         }
-        bytes.extend_from_slice(super::framed::TAIL);
+        bytes.extend_from_slice(super::lines::TAIL);
         Self(Arc::new(Line { batch, bytes, events }))
     }
 

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::Write;
 
-use event_broker::{Batch, Key};
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use event_broker::Batch;
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::carried::{Carried, Encoded};
 use super::event::{Event, Item, Plan};
 use super::floor::RingOf;
 use super::indexed::{Channel, IndexedOf};
+use super::lines::{TAIL, encode, head};
 use super::ours::Ours;
 use super::rivals::TokioOf;
 use super::{Seen, Structure, Want};
@@ -43,14 +43,6 @@ pub(crate) trait Framed: Structure {
     /// reader.
     fn frames(&self, reader: &mut Self::Reader, out: &mut Out) -> Seen;
 }
-
-/// A frame before its first event.
-pub(crate) fn head(index: u64) -> Vec<u8> {
-    format!("{{\"Index\":{index},\"Events\":[").into_bytes()
-}
-
-/// A frame after its last event.
-pub(crate) const TAIL: &[u8] = b"]}\n";
 
 /// How many bytes of frames so many readers receive of a window.
 pub(crate) fn expected_bytes(plan: &Plan, readers: usize, window: u64) -> u64 {
@@ -83,36 +75,6 @@ impl Want {
             Self::Key(key) => event.key() == key || event.filter_keys().contains(key),
         }
     }
-}
-
-/// An event as a rival's author would serialize it, without code of the crate: comparisons of runs take the rivals for
-/// code that has not changed.
-struct Wire<'e>(&'e Event);
-
-impl Serialize for Wire<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct Keys<'e>(&'e [Key]);
-        impl Serialize for Keys<'_> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_seq(self.0.iter().map(Key::as_str))
-            }
-        }
-        let Self(event) = self;
-        let mut fields = serializer.serialize_struct("Event", 7)?;
-        fields.serialize_field("Topic", event.topic().as_str())?;
-        fields.serialize_field("Type", event.event_type().as_str())?;
-        fields.serialize_field("Key", event.key().as_str())?;
-        fields.serialize_field("Namespace", event.namespace().as_str())?;
-        fields.serialize_field("FilterKeys", &Keys(event.filter_keys()))?;
-        fields.serialize_field("Index", &event.index())?;
-        fields.serialize_field("Payload", event.payload())?;
-        fields.end()
-    }
-}
-
-/// Writes the JSON of an event.
-pub(crate) fn encode(event: &Event, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, &Wire(event)).expect("plain data");
 }
 
 /// What a rival's reader writes.

@@ -12,7 +12,7 @@
 //! | `ours`, `dispatched` | the crate as a structure under test, also with a dispatcher; publishing and subscribing in one call |
 //! | `rivals`, `indexed` | broadcast channels, and a channel for each reader behind an index |
 //! | `carried` | what these carry: a shared batch, or one that was encoded when it was published |
-//! | `framed` | reading frames instead of events |
+//! | `lines`, `framed` | the frames of rivals, and reading frames instead of events |
 //! | `floor`, `wakers` | what a shared buffer and waking tasks cost at least: a bare ring, and a bare list of wakers |
 //! | `inline`, `parallel` | rigs without waiting: all readers on one thread, or on several that read at once |
 //! | `commits` | the former with several threads that publish |
@@ -33,6 +33,8 @@ pub(crate) mod floor;
 pub(crate) mod framed;
 pub(crate) mod indexed;
 pub(crate) mod inline;
+#[cfg(feature = "json")]
+pub(crate) mod lines;
 pub(crate) mod link;
 pub(crate) mod measure;
 pub(crate) mod mix;
